@@ -1,0 +1,96 @@
+"""BertConfig: the sizes and constants of one BERT, read and checked from its config.json."""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from minibert.errors import InputError
+
+ACTIVATIONS = ("gelu", "gelu_new", "relu")
+
+# Settings that change the mathematics. This encoder computes the first value only; a
+# config.json that says otherwise is refused, naming the setting. A setting that is absent
+# means the first value, which is what the public BERT checkpoints rely on.
+ONLY = {
+    "model_type": ("bert",),
+    "position_embedding_type": ("absolute", None),
+    "is_decoder": (False, None),
+    "add_cross_attention": (False, None),
+    "is_encoder_decoder": (False, None),
+    "pruned_heads": ({}, None),
+    "quantization_config": (None,),
+    "embedding_size": (None,),  # factorised embeddings (ELECTRA, ALBERT)
+}
+
+
+@dataclass(frozen=True)
+class BertConfig:
+    """The names are those of config.json. The paper's d is `hidden_size`.
+
+    Defaults are BERT-base uncased. Raises InputError when a value makes no BERT.
+    """
+
+    vocab_size: int = 30522
+    hidden_size: int = 768
+    num_hidden_layers: int = 12
+    num_attention_heads: int = 12
+    intermediate_size: int = 3072
+    max_position_embeddings: int = 512
+    type_vocab_size: int = 2
+    hidden_act: str = "gelu"
+    layer_norm_eps: float = 1e-12
+    hidden_dropout_prob: float = 0.1
+    attention_probs_dropout_prob: float = 0.1
+    initializer_range: float = 0.02
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.type is int and (type(value) is not int or value < 1):
+                raise InputError(f"{field.name} must be a positive integer, not {value!r}")
+            if field.type is float and (
+                isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1
+            ):
+                raise InputError(f"{field.name} must be a number in [0, 1), not {value!r}")
+        if self.hidden_size % self.num_attention_heads:
+            raise InputError(
+                f"hidden_size {self.hidden_size} cannot be cut into "
+                f"num_attention_heads {self.num_attention_heads} equal heads"
+            )
+        if self.hidden_act not in ACTIVATIONS:
+            raise InputError(
+                f"hidden_act {self.hidden_act!r} is not supported; known: {', '.join(ACTIVATIONS)}"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The config.json that `read_config` reads back as this very configuration."""
+        return {"model_type": "bert", **dataclasses.asdict(self)}
+
+
+def read_config(path: Path | str) -> BertConfig:
+    """config.json -> BertConfig. Raises InputError, naming file and setting, for anything
+    that this encoder would compute wrongly."""
+    path = Path(path)
+    try:
+        raw = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise InputError(f"{path}: is not JSON: {error}") from None
+    if not isinstance(raw, dict):
+        raise InputError(f"{path}: holds no JSON object")
+    for name, allowed in ONLY.items():
+        default = allowed[0]
+        if name == "embedding_size" and raw.get(name) == raw.get("hidden_size"):
+            continue
+        if raw.get(name, default) not in allowed:
+            raise InputError(f"{path}: {name} is {raw[name]!r}; only {default!r} is supported")
+    if "model_type" not in raw:
+        raise InputError(f"{path}: has no model_type; a BERT configuration says 'bert'")
+    known = {field.name for field in dataclasses.fields(BertConfig)}
+    try:
+        return BertConfig(**{name: value for name, value in raw.items() if name in known})
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None

@@ -1,0 +1,9 @@
+"""The one error that a user can cause and mend."""
+
+
+class InputError(Exception):
+    """Something that came from outside is wrong: a file, a row, an option.
+
+    Its text is one line that names the culprit. The command line prints that line and
+    exits with code 2; a Python caller may catch it.
+    """

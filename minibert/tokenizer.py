@@ -1,0 +1,131 @@
+"""Text -> token ids -> a Batch, on the `tokenizers` library.
+
+BERT reads `[CLS] first sentence [SEP]` (segment 0), and for a pair also `second sentence
+[SEP]` (segment 1). WordPiece cuts unknown words into known pieces, so any Unicode text works.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from minibert.errors import InputError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+Text = str | tuple[str, str]  # one sentence, or a pair
+
+
+class Encoded(NamedTuple):
+    """One text as numbers: ids [T] and segments [T], both int64."""
+
+    ids: np.ndarray
+    segments: np.ndarray
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B texts end to end, without padding: N = sum(lengths) tokens.
+
+    ids, segments, positions: int64 [N]; lengths: int64 [B]. A text's first token, [CLS], is at
+    row `starts[b]`.
+    """
+
+    ids: np.ndarray
+    segments: np.ndarray
+    positions: np.ndarray
+    lengths: np.ndarray
+
+    @property
+    def starts(self) -> np.ndarray:
+        """The row of each text's first token: int64 [B]."""
+        return np.cumsum(self.lengths) - self.lengths
+
+
+def load_tokenizer(folder: Path | str) -> "Tokenizer":
+    """The tokenizer of a checkpoint folder: its tokenizer.json, else its vocab.txt.
+
+    Raises InputError when neither is there or readable.
+    """
+    from tokenizers import Tokenizer
+
+    folder = Path(folder)
+    if (folder / "tokenizer.json").exists():
+        try:
+            return Tokenizer.from_file(str(folder / "tokenizer.json"))
+        except Exception as error:  # the library raises bare Exception
+            raise InputError(f"{folder / 'tokenizer.json'}: cannot be read: {error}") from None
+    if (folder / "vocab.txt").exists():
+        return wordpiece(folder / "vocab.txt", lower=_lower_case(folder))
+    raise InputError(f"{folder}: has neither tokenizer.json nor vocab.txt")
+
+
+def _lower_case(folder: Path) -> bool:
+    """Whether the vocabulary is uncased; BERT's own default is yes."""
+    try:
+        settings = json.loads((folder / "tokenizer_config.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return True
+    return bool(settings.get("do_lower_case", True))
+
+
+def wordpiece(vocab: Path | str, lower: bool = True) -> "Tokenizer":
+    """BERT's tokenizer from vocab.txt, one token a line.
+
+    Raises InputError when the file is unreadable or lacks a special token.
+    """
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+
+    try:
+        tokens = Path(vocab).read_text("utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{vocab}: cannot be read: {error}") from None
+    ids = {token.rstrip("\r"): number for number, token in enumerate(tokens) if token}
+    for special in ("[UNK]", "[CLS]", "[SEP]"):
+        if special not in ids:
+            raise InputError(f"{vocab}: lacks the token {special}")
+    tokenizer = Tokenizer(models.WordPiece(ids, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lower)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    tokenizer.add_special_tokens(
+        [t for t in ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]") if t in ids]
+    )
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[(t, ids[t]) for t in ("[CLS]", "[SEP]")],
+    )
+    return tokenizer
+
+
+def encode_texts(
+    tokenizer: "Tokenizer", texts: Sequence[Text], max_length: int
+) -> list[Encoded]:
+    """Token ids and segments of each text, at most `max_length` tokens long.
+
+    Too long a pair loses tokens from the end of its longer sentence first.
+    """
+    tokenizer.no_padding()  # a tokenizer.json may ask for it; we never pad
+    tokenizer.enable_truncation(max_length, strategy="longest_first")
+    return [
+        Encoded(np.array(e.ids, np.int64), np.array(e.type_ids, np.int64))
+        for e in tokenizer.encode_batch(list(texts))
+    ]
+
+
+def make_batch(encoded: Sequence[Encoded]) -> Batch:
+    """Lay texts end to end; positions count from 0 in each."""
+    if not encoded:
+        raise ValueError("a batch needs at least one text")
+    lengths = np.array([len(e.ids) for e in encoded])
+    return Batch(
+        ids=np.concatenate([e.ids for e in encoded]),
+        segments=np.concatenate([e.segments for e in encoded]),
+        positions=np.concatenate([np.arange(length) for length in lengths]),
+        lengths=lengths,
+    )
