@@ -1,0 +1,234 @@
+"""From a task's examples to its trained, saved task file; and from texts to predictions."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from adapters.recipes import recipe_named
+from adapters.store import TaskFile, on_base, save_task
+from adapters.tuning import Method, forward, init_task, split
+from minibert.checkpoint import Base
+from minibert.datasets import Data
+from minibert.errors import InputError
+from minibert.files import atomic_write
+from minibert.heads import loss
+from minibert.tasks import Example, constant_score, score
+from minibert.tokenizer import Encoded, Text, encode_texts, make_batch
+from minibert.train import Report, Settings, State, fit
+from minibert.tree import Tree, from_leaves, leaves, merge
+
+BATCH_TOKENS = 4096  # prediction: as many texts at once as fit
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished run: the task file of its best epoch, and how it went.
+
+    `epochs`: the dev metrics after each epoch; `losses`: one a step; `constant`: the metrics of
+    always guessing the majority class.
+    """
+
+    task: TaskFile
+    path: Path | None
+    losses: list[float]
+    epochs: list[dict[str, float]]
+    constant: dict[str, float]
+
+
+def check_length(base: Base, max_length: int) -> int:
+    """Raises InputError for a maximal length that the base has no positions for."""
+    positions = base.config.max_position_embeddings
+    if not 4 <= max_length <= positions:
+        raise InputError(f"max length must be from 4 to {positions} ({base.name}), not {max_length}")
+    return max_length
+
+
+def encode_examples(base: Base, examples: Sequence[Example], max_length: int) -> list[Encoded]:
+    """The examples' texts as token ids."""
+    return encode_texts(base.tokenizer, [e.text for e in examples], max_length)
+
+
+def predict_logits(
+    tree: Tree, base: Base, activation: str, encoded: Sequence[Encoded]
+) -> np.ndarray:
+    """The logits of every text, in the given order: [B, C].
+
+    Texts of similar length are computed together, which changes nothing but the time.
+    """
+    order = sorted(range(len(encoded)), key=lambda i: len(encoded[i].ids))
+    logits: list[Any] = [None] * len(encoded)
+    while order:
+        chosen, tokens = [], 0
+        while order and (not chosen or tokens + len(encoded[order[0]].ids) <= BATCH_TOKENS):
+            tokens += len(encoded[order[0]].ids)
+            chosen.append(order.pop(0))
+        batch = make_batch([encoded[i] for i in chosen])
+        for i, row in zip(chosen, forward(tree, batch, base.config, activation), strict=True):
+            logits[i] = row
+    return np.array(logits)
+
+
+def task_loss(
+    tree: Tree,
+    base: Base,
+    method: Method,
+    encoded: Sequence[Encoded],
+    labels: np.ndarray,
+    regression: bool,
+) -> Callable[[dict[str, Any], np.ndarray, np.random.Generator], Any]:
+    """The training loss as a function of the trained leaves {path: array} alone, for examples
+    given by number. The frozen rest of the tree is a constant of that function."""
+    trained, frozen = split(tree, method)
+    paths = [path for path, _ in leaves(trained)]
+
+    def batch_loss(flat: dict[str, Any], numbers: np.ndarray, rng: np.random.Generator) -> Any:
+        whole = merge(frozen, from_leaves({path: flat[path] for path in paths}))
+        batch = make_batch([encoded[i] for i in numbers])
+        logits = forward(whole, batch, base.config, method.activation, rng=rng)
+        return loss(logits, labels[numbers], regression)
+
+    return batch_loss
+
+
+def train_task(
+    base: Base,
+    data: Data,
+    method: Method,
+    settings: Settings,
+    *,
+    recipe: str = "paper",
+    max_length: int = 128,
+    out: Path | str | None = None,
+    resume: bool = False,
+    on_report: Callable[[Report], None] = lambda report: None,
+) -> Trained:
+    """Train one task on a frozen base; with `out`, keep it in that folder:
+
+        task.safetensors         the best epoch, by the first dev metric
+        checkpoint.safetensors   the state to resume from
+        report.json              settings, metrics of every epoch, losses
+
+    The settings' optimiser constants are replaced by the recipe's. Raises InputError for bad
+    settings, a folder that holds another run or is in use, or a diverging loss; Interrupted
+    after Ctrl-C, with the state saved.
+    """
+    chosen = recipe_named(recipe)
+    settings = replace(
+        settings, adam=chosen.adam, warm_up=chosen.warm_up, rebased=chosen.rebased
+    )
+    check_length(base, max_length)
+    task = data.task
+    tree = init_task(base, method, chosen, task.outputs, settings.seed)
+    encoded = encode_examples(base, data.train, max_length)
+    dev = encode_examples(base, data.dev, max_length)
+    labels = np.array([e.label for e in data.train], np.float32 if task.regression else np.int64)
+    gold = [e.label for e in data.dev]
+    trained, _ = split(tree, method)
+
+    def whole(flat: dict[str, Any]) -> Tree:
+        return merge(tree, from_leaves(flat))
+
+    def evaluate(flat: dict[str, Any]) -> dict[str, float]:
+        return score(task, predict_logits(whole(flat), base, method.activation, dev), gold)
+
+    def as_file(state: State, results: dict[str, Any]) -> TaskFile:
+        best = from_leaves(state.best)
+        return TaskFile(task, method, recipe, max_length, base.name, base.sha256, results, best)
+
+    folder = Path(out) if out is not None else None
+    path = folder / "task.safetensors" if folder else None
+    identity = {
+        "task": task.name,
+        "method": method.name,
+        "size": method.size,
+        "activation": method.activation,
+        "recipe": recipe,
+        "max_length": max_length,
+        "base": base.sha256,
+        "data": data.source,
+    }
+
+    def keep_best(state: State) -> None:
+        if path:
+            save_task(path, as_file(state, {**state.epochs[-1], "epoch": len(state.epochs)}))
+
+    with _own_folder(folder, resume):
+        state = fit(
+            dict(leaves(trained)),
+            task_loss(tree, base, method, encoded, labels, task.regression),
+            evaluate,
+            [len(e.ids) for e in encoded],
+            settings,
+            folder=folder,
+            identity=identity,
+            resume=resume,
+            on_best=keep_best,
+            on_report=on_report,
+        )
+        first = task.metrics[0]
+        best = max(range(len(state.epochs)), key=lambda i: state.epochs[i][first])
+        results = {**state.epochs[best], "epoch": best + 1}
+        if folder:
+            report = {
+                **identity,
+                "rate": settings.rate,
+                "epochs": state.epochs,
+                "batch_size": settings.batch_size,
+                "seed": settings.seed,
+                "best": results,
+                "losses": state.losses,
+            }
+            atomic_write(folder / "report.json", json.dumps(report, indent=1) + "\n")
+    constant = constant_score(task, data.train, data.dev)
+    return Trained(as_file(state, results), path, state.losses, state.epochs, constant)
+
+
+class _own_folder:
+    """Hold an output folder for one run. Refuses one that is in use, and without `resume` one
+    that already holds a run."""
+
+    def __init__(self, folder: Path | None, resume: bool) -> None:
+        self.folder, self.resume = folder, resume
+        self.lock: Any = None
+
+    def __enter__(self) -> None:
+        if self.folder is None:
+            return
+        from filelock import FileLock, Timeout
+
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.lock = FileLock(self.folder / ".lock", timeout=0)
+            self.lock.acquire()
+        except Timeout:
+            raise InputError(f"{self.folder}: another run is using this folder") from None
+        except OSError as error:
+            raise InputError(f"{self.folder}: cannot be used: {error.strerror}") from None
+        kept = [n for n in ("checkpoint", "task") if (self.folder / f"{n}.safetensors").exists()]
+        if kept and not self.resume:
+            self.lock.release()
+            raise InputError(
+                f"{self.folder}: already holds a run; continue it with --resume, "
+                "or choose another --out"
+            )
+
+    def __exit__(self, *_: object) -> None:
+        if self.lock is not None:
+            self.lock.release()
+
+
+def evaluate_task(task: TaskFile, base: Base, examples: Sequence[Example]) -> dict[str, float]:
+    """A task file's metrics on examples. Raises InputError when it is of another base."""
+    encoded = encode_examples(base, examples, task.max_length)
+    logits = predict_logits(on_base(task, base), base, task.method.activation, encoded)
+    return score(task.task, logits, [e.label for e in examples])
+
+
+def predict_texts(task: TaskFile, base: Base, texts: Sequence[Text]) -> np.ndarray:
+    """The logits [B, C] of texts. Raises InputError when the task is of another base."""
+    encoded = encode_texts(base.tokenizer, texts, task.max_length)
+    return predict_logits(on_base(task, base), base, task.method.activation, encoded)

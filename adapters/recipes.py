@@ -1,0 +1,55 @@
+"""The two recipes of the paper, side by side: what its text says, and what its code does.
+
+Houlsby et al. 2019, section 3.1 and 3.6, against github.com/google-research/adapter-bert. What
+the text leaves open (head, epsilon, clipping) is as in BERT's fine-tuning without decay.
+"""
+
+from dataclasses import dataclass
+
+from minibert.errors import InputError
+from minibert.optim import Adam
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How adapters are initialised and everything is optimised."""
+
+    name: str
+    adapter_std: float  # of the projections, truncated at two std; biases 0
+    head_std: float  # of the head, truncated likewise; bias 0
+    adam: Adam
+    warm_up: float  # share of all steps
+    rebased: bool  # whether the decay starts where the warm-up ends
+
+
+RECIPES = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe("paper", 1e-2, 0.02, Adam(), 0.1, rebased=True),
+        Recipe(
+            "released-code",
+            1e-3,
+            0.02,
+            Adam(eps=1e-6, bias_correction=False, weight_decay=0.01, clip=1.0),
+            0.1,
+            rebased=False,
+        ),
+    )
+}
+
+# The same as a table for people: (setting, paper, released-code)
+DIFFERENCES = [
+    ("adapter initialisation, std", "1e-2", "1e-3"),
+    ("Adam's bias correction", "yes", "no"),
+    ("Adam's epsilon", "1e-8", "1e-6"),
+    ("weight decay (not on LayerNorms and biases)", "none", "0.01, decoupled"),
+    ("largest global gradient norm", "none", "1.0"),
+    ("learning rate after the warm-up", "falls from its peak", "falls from 0.9 of its peak"),
+]
+
+
+def recipe_named(name: str) -> Recipe:
+    """Raises InputError, listing the known ones, for another name."""
+    if name not in RECIPES:
+        raise InputError(f"unknown recipe {name!r}; known: {', '.join(RECIPES)}")
+    return RECIPES[name]

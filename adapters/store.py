@@ -1,0 +1,90 @@
+"""One task = one small safetensors file.
+
+It holds everything that was trained (adapters, LayerNorms, head) and says what it needs to be
+used again: the label names, the metric, the recipe, and the sha256 of the base it was trained
+on. Linear maps lie in it as [out, in], as in every public checkpoint.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from adapters.tuning import Method
+from minibert.checkpoint import Base, as_stored, read_safetensors, write_safetensors
+from minibert.errors import InputError
+from minibert.tasks import Task
+from minibert.tree import Tree, from_leaves, leaves, merge
+
+FORMAT = "minibert-task-1"
+
+
+@dataclass(frozen=True)
+class TaskFile:
+    """A trained task: what it is, and its trained parameters (a sparse tree)."""
+
+    task: Task
+    method: Method
+    recipe: str
+    max_length: int
+    base_name: str
+    base_sha256: str
+    results: dict[str, Any] = field(default_factory=dict)
+    trained: Tree = field(default_factory=dict, repr=False)
+
+
+def _digest(tensors: Mapping[str, np.ndarray]) -> str:
+    """sha256 over names, shapes and bytes: a flipped bit anywhere shows."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        values = np.ascontiguousarray(tensors[name])
+        digest.update(f"{name} {values.shape} {values.dtype.str}\n".encode())
+        digest.update(values.data if values.size else b"")
+    return digest.hexdigest()
+
+
+def save_task(path: Path | str, task: TaskFile) -> None:
+    """Write a task file, atomically. Raises InputError when it cannot be written."""
+    tensors = {p: as_stored(p, leaf) for p, leaf in leaves(task.trained)}
+    about = {f: v for f, v in asdict(task).items() if f != "trained"}
+    metadata = {"format": FORMAT, "task": json.dumps(about), "sha256": _digest(tensors)}
+    write_safetensors(path, tensors, metadata)
+
+
+def load_task(path: Path | str) -> TaskFile:
+    """Read a task file. Raises InputError, naming it, when it is missing, damaged or not one."""
+    tensors, metadata = read_safetensors(path)
+    if metadata.get("format") != FORMAT:
+        raise InputError(f"{path}: is not a minibert task file")
+    if metadata.get("sha256") != _digest(tensors):
+        raise InputError(f"{path}: is damaged: its tensors do not have the sha256 it promises")
+    try:
+        about = json.loads(metadata["task"])
+        task = _tuples(Task, about.pop("task"))
+        method = _tuples(Method, about.pop("method"))
+        trained = from_leaves({p: as_stored(p, values) for p, values in tensors.items()})
+        return TaskFile(task=task, method=method, trained=trained, **about)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: its description is damaged: {error}") from None
+
+
+def _tuples(kind: Any, values: dict[str, Any]) -> Any:
+    """A dataclass back from JSON, whose lists were tuples."""
+    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
+
+def on_base(task: TaskFile, base: Base, path: Path | str = "task") -> Tree:
+    """The task's whole model: its trained leaves over the base's own arrays (none is copied).
+
+    Raises InputError, saying which base is wanted, when it was trained on another one.
+    """
+    if task.base_sha256 != base.sha256:
+        raise InputError(
+            f"{path}: was trained on {task.base_name} (weights sha256 "
+            f"{task.base_sha256[:12]}...), not on {base.name} ({base.sha256[:12]}...)"
+        )
+    return merge({"base": base.params}, task.trained)

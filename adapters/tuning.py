@@ -1,0 +1,128 @@
+"""Tuning methods as data: which parameters a task trains, and which stay frozen.
+
+All parameters of a task's model form one tree: "base" (the BERT), "adapters" and "head". A
+method is a list of patterns over the paths of that tree: a path that one of them matches is
+trained, all others are frozen. That is the whole of "freezing": `split` gives the trained part
+to the optimiser, and only that part is ever differentiated.
+"""
+
+import re
+from dataclasses import dataclass, replace
+from types import ModuleType
+
+import numpy as np
+
+from adapters.bottleneck import attach, init_adapters, truncated_normal
+from adapters.recipes import Recipe
+from minibert import fused
+from minibert.checkpoint import Base
+from minibert.config import BertConfig
+from minibert.errors import InputError
+from minibert.heads import classify
+from minibert.model import encode, identity, pool
+from minibert.ops import Array
+from minibert.tokenizer import Batch
+from minibert.train import INIT, generator
+from minibert.tree import Tree, leaves, partition
+
+NORMS = r"base\.(.*\.)?norm\."
+
+
+@dataclass(frozen=True)
+class Method:
+    """Patterns of the trained paths; `size` is the adapters' m, None for a method without."""
+
+    name: str
+    trained: tuple[str, ...]
+    size: int | None = None
+    activation: str = "gelu_tanh"
+
+    def trains(self, path: str) -> bool:
+        """Whether the parameter at this path is trained."""
+        return any(re.match(pattern, path) for pattern in self.trained)
+
+
+# The paper's method (section 2.1): adapters, every LayerNorm (the embedding's too) and the head.
+# The pooler is used and stays frozen, as in the released code.
+METHODS = {
+    method.name: method
+    for method in (
+        Method("adapters", (r"adapters\.", NORMS, r"head\."), size=64),
+        Method("full", (r"base\.(embeddings|layers|pooler)\.", r"head\.")),
+        Method("norms", (NORMS, r"head\.")),
+        Method("head", (r"head\.",)),
+    )
+}
+
+
+def method_named(name: str, size: int | None = None, activation: str = "gelu_tanh") -> Method:
+    """A method of the table, its adapters `size` wide. Raises InputError for another name, or a
+    size given to a method that has no adapters."""
+    if name not in METHODS:
+        raise InputError(f"unknown method {name!r}; known: {', '.join(METHODS)}")
+    method = METHODS[name]
+    if method.size is None:
+        if size is not None:
+            raise InputError(f"method {name!r} has no adapters, so it takes no size")
+        return method
+    return replace(method, size=method.size if size is None else size, activation=activation)
+
+
+def init_task(base: Base, method: Method, recipe: Recipe, outputs: int, seed: int) -> Tree:
+    """The combined tree before training: the base's own arrays, fresh adapters and head.
+
+    `outputs` is C, the number of classes, or 1 for regression.
+    """
+    rng = generator(seed, INIT)
+    config = base.config
+    tree: Tree = {"base": base.params}
+    if method.size is not None:
+        tree["adapters"] = init_adapters(rng, config, method.size, recipe.adapter_std)
+    tree["head"] = {
+        "weight": truncated_normal(rng, (outputs, config.hidden_size), recipe.head_std).T,
+        "bias": np.zeros(outputs, np.float32),
+    }
+    return tree
+
+
+def split(tree: Tree, method: Method) -> tuple[Tree, Tree]:
+    """(trained, frozen): every leaf of the tree is in exactly one of the two."""
+    return partition(tree, method.trains)
+
+
+def forward(
+    tree: Tree,
+    batch: Batch,
+    config: BertConfig,
+    activation: str,
+    *,
+    rng: np.random.Generator | None = None,
+    ops: ModuleType = fused,
+) -> Array:
+    """Text to logits through the whole model: [N tokens] -> [B, C]. `rng` switches dropout on."""
+    adapt = attach(tree["adapters"], activation, ops) if "adapters" in tree else identity
+    hidden = encode(tree["base"], batch, config, adapt=adapt, rng=rng, ops=ops)[-1]  # [N, D]
+    pooled = pool(tree["base"], hidden, batch, ops)  # [B, D]
+    return classify(tree["head"], pooled, config.hidden_dropout_prob, rng, ops)
+
+
+# The groups of the parameter table, in the order of the model; the first match counts.
+GROUPS = [
+    ("LayerNorms", NORMS),
+    ("embeddings", r"base\.embeddings"),
+    ("attention", r"base\.layers\.\d+\.attention"),
+    ("feed-forward", r"base\.layers\.\d+\.feed_forward"),
+    ("pooler", r"base\.pooler"),
+    ("masked-token head", r"base\.masked_tokens"),
+    ("adapters", r"adapters"),
+    ("task head", r"head"),
+]
+
+
+def parameter_table(tree: Tree, method: Method) -> list[tuple[str, int, int]]:
+    """(group, trained parameters, frozen parameters) for every group that has any."""
+    rows = {group: [0, 0] for group, _ in GROUPS}
+    for path, leaf in leaves(tree):
+        group = next(g for g, pattern in GROUPS if re.match(pattern, path))
+        rows[group][0 if method.trains(path) else 1] += leaf.size
+    return [(group, trained, frozen) for group, (trained, frozen) in rows.items() if trained + frozen]

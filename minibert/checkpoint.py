@@ -1,0 +1,222 @@
+"""Safetensors <-> parameter tree: the public BERT checkpoints and their many spellings.
+
+A safetensors file is 8 bytes of header length (little-endian), a JSON header
+{name: {dtype, shape, data_offsets}}, and the tensors' bytes. Pickle files run code when they
+are opened; this module never does that.
+"""
+
+import json
+import re
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minibert.config import BertConfig, read_config
+from minibert.errors import InputError
+from minibert.files import atomic_write, sha256_file
+from minibert.model import parameter_shapes
+from minibert.tokenizer import load_tokenizer
+from minibert.tree import Tree, from_leaves, transform
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4",
+          "I16": "<i2", "I8": "i1", "U8": "u1", "BOOL": "?"}  # fmt: skip
+
+# Hub names -> our paths, tried in order; {i} is a layer's number. LayerNorm tensors are called
+# weight and bias today, gamma and beta in the first checkpoints.
+_NAMES = [
+    (r"embeddings\.(word|position)_embeddings\.weight", r"embeddings.\1"),
+    (r"embeddings\.token_type_embeddings\.weight", r"embeddings.segment"),
+    (r"embeddings\.LayerNorm", r"embeddings.norm"),
+    (r"encoder\.layer\.(\d+)\.attention\.self\.(query|key|value)", r"layers.\1.attention.\2"),
+    (r"encoder\.layer\.(\d+)\.attention\.output\.dense", r"layers.\1.attention.output"),
+    (r"encoder\.layer\.(\d+)\.attention\.output\.LayerNorm", r"layers.\1.attention.norm"),
+    (r"encoder\.layer\.(\d+)\.intermediate\.dense", r"layers.\1.feed_forward.inner"),
+    (r"encoder\.layer\.(\d+)\.output\.dense", r"layers.\1.feed_forward.output"),
+    (r"encoder\.layer\.(\d+)\.output\.LayerNorm", r"layers.\1.feed_forward.norm"),
+    (r"pooler\.dense", r"pooler"),
+    (r"cls\.predictions\.transform\.dense", r"masked_tokens.transform"),
+    (r"cls\.predictions\.transform\.LayerNorm", r"masked_tokens.norm"),
+    (r"cls\.predictions\.bias", r"masked_tokens.bias"),
+]
+
+
+@dataclass(frozen=True)
+class Base:
+    """One frozen BERT: what every task stands on.
+
+    `sha256` is the weight file's; task files carry it, so that none is ever put on another
+    base. `extra` lists the tensors of the file that this encoder has no use for.
+    """
+
+    name: str
+    folder: Path
+    config: BertConfig
+    params: Tree = field(repr=False)
+    sha256: str
+    extra: tuple[str, ...] = ()
+
+    @cached_property
+    def tokenizer(self) -> "Tokenizer":
+        """The checkpoint's tokenizer, read when first needed."""
+        return load_tokenizer(self.folder)
+
+
+def our_path(name: str) -> str:
+    """A hub tensor's name -> the path of that parameter here, or "" if there is none.
+
+    >>> our_path("bert.encoder.layer.3.attention.output.LayerNorm.gamma")
+    'layers.3.attention.norm.weight'
+    """
+    name = name.removeprefix("bert.")
+    name = re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", name)
+    name = re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", name)
+    stem, dot, leaf = name.rpartition(".")
+    for pattern, path in _NAMES:
+        if whole := re.fullmatch(pattern, name):
+            return whole.expand(path)
+        if leaf in ("weight", "bias") and (part := re.fullmatch(pattern, stem)):
+            return f"{part.expand(path)}.{leaf}"
+    return ""
+
+
+def read_safetensors(path: Path | str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """A file's tensors and metadata. The arrays are read-only views of the file itself: nothing
+    is copied until it is used, and nothing can change it.
+
+    BF16, which NumPy lacks, comes as float32 (its upper 16 bits). Raises InputError, naming the
+    file, when it is missing, truncated or not safetensors.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    try:
+        with safe_open(path, framework="np"):  # the library checks header, offsets and length
+            pass
+        with open(path, "rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(size))
+    except SafetensorError as error:
+        raise InputError(f"{path}: is damaged or no safetensors file: {error}") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+    metadata = header.pop("__metadata__", {})
+    data = np.memmap(path, np.uint8, "r", offset=8 + size) if _any_bytes(header) else b""
+    tensors = {}
+    for name, entry in header.items():
+        if entry["dtype"] not in DTYPES:
+            raise InputError(f"{path}: {name} has the unsupported type {entry['dtype']}")
+        start, stop = entry["data_offsets"]
+        flat = np.asarray(data[start:stop]) if stop > start else np.empty(0, np.uint8)
+        # offsets need not be aligned to the element size; a view then needs one copy
+        dtype = np.dtype(DTYPES[entry["dtype"]])
+        aligned = (8 + size + start) % dtype.itemsize == 0
+        values = (flat if aligned else flat.copy()).view(dtype).reshape(entry["shape"])
+        if entry["dtype"] == "BF16":
+            values = (values.astype(np.uint32) << 16).view(np.float32)
+        tensors[name] = values
+    return tensors, metadata
+
+
+def _any_bytes(header: dict[str, Any]) -> bool:
+    """Whether the header's tensors hold any byte at all (an empty file cannot be mapped)."""
+    return any(entry["data_offsets"][1] > entry["data_offsets"][0] for entry in header.values())
+
+
+def write_safetensors(
+    path: Path | str, tensors: dict[str, np.ndarray], metadata: dict[str, str] | None = None
+) -> None:
+    """Write tensors as a safetensors file, atomically. Raises InputError when it cannot be."""
+    from safetensors.numpy import save
+
+    atomic_write(path, save({n: np.ascontiguousarray(t) for n, t in tensors.items()}, metadata))
+
+
+def as_stored(path: str, values: np.ndarray) -> np.ndarray:
+    """A parameter as its file has it, and back: a linear map's weight lies in the file, and so in
+    memory, as [out, in], and is seen as [in, out]. A view; its own inverse."""
+    return values.T if path.endswith("weight") else values
+
+
+def _check_folder(folder: Path) -> Path:
+    path = folder / "model.safetensors"
+    if path.exists():
+        return path
+    if (folder / "model.safetensors.index.json").exists():
+        raise InputError(f"{folder}: the weights are cut into several files; one is needed")
+    pickles = sorted(p.name for p in folder.glob("*.bin"))
+    if pickles:
+        raise InputError(
+            f"{folder}: has {pickles[0]} but no model.safetensors; "
+            "pickle files can run code and are never opened"
+        )
+    raise InputError(f"{folder}: has no model.safetensors")
+
+
+def load_base(folder: Path | str, *, pooler: bool = True, dtype: Any = np.float32) -> Base:
+    """A checkpoint folder (config.json, model.safetensors, tokenizer files) -> Base.
+
+    Understands tensors with and without the `bert.` prefix, LayerNorm gamma/beta and
+    weight/bias, F32, F16 and BF16. The masked-token head comes along when the file has one.
+    `pooler=False` allows a checkpoint without pooler (masked-language models have none).
+    float32 weights stay views of the file. Raises InputError, naming the file and the tensor or
+    setting: missing or misshapen tensors, a damaged file, one whose sha256 is not the one that
+    its folder's SHA256SUMS promises, or a config.json that contradicts the weights.
+    """
+    folder = Path(folder)
+    config = read_config(folder / "config.json")
+    path = _check_folder(folder)
+    tensors, _ = read_safetensors(path)
+    sha256 = sha256_file(path)
+    promised = promised_sha256(folder)
+    if promised not in (None, sha256):
+        raise InputError(f"{path}: sha256 is {sha256}, but SHA256SUMS says {promised}; fetch again")
+
+    wanted = parameter_shapes(config)
+    if not pooler:
+        wanted = {p: s for p, s in wanted.items() if not p.startswith("pooler")}
+    found, extra = {}, []
+    for name, values in tensors.items():
+        parameter = our_path(name)
+        if parameter in wanted or parameter.startswith("masked_tokens.") or (
+            parameter.startswith("pooler.")
+        ):
+            found[parameter] = as_stored(parameter, values.astype(dtype, copy=False))
+        else:
+            extra.append(name)
+    missing = [p for p in wanted if p not in found]
+    if missing:
+        raise InputError(f"{path}: lacks {missing[0]} ({len(missing)} of {len(wanted)} missing)")
+    beyond = sorted(n for n in extra if re.match(r"(bert\.)?encoder\.layer\.\d+\.", n))
+    if beyond:
+        raise InputError(
+            f"{path}: has {beyond[0]}, but config.json says "
+            f"num_hidden_layers {config.num_hidden_layers}"
+        )
+    for parameter, shape in wanted.items():
+        if found[parameter].shape != shape:
+            raise InputError(
+                f"{path}: {parameter} has shape {found[parameter].shape}, "
+                f"but config.json asks for {shape}"
+            )
+    return Base(folder.name, folder, config, from_leaves(found), sha256, tuple(sorted(extra)))
+
+
+def promised_sha256(folder: Path) -> str | None:
+    """What SHA256SUMS, written when the files were fetched, says of model.safetensors."""
+    try:
+        lines = (folder / "SHA256SUMS").read_text("utf-8").splitlines()
+    except OSError:
+        return None
+    sums = {name.lstrip("*"): digest for digest, _, name in (li.partition("  ") for li in lines)}
+    return sums.get("model.safetensors")
+
+
+def cast(params: Tree, dtype: Any) -> Tree:
+    """The same parameters in another floating type (float64 for gradient checks)."""
+    return transform(lambda leaf: np.asarray(leaf).astype(dtype), params)

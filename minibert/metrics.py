@@ -1,0 +1,68 @@
+"""GLUE's metrics (Wang et al. 2018, arXiv 1804.07461, section 3), each from its definition.
+
+`predicted` and `gold` are class numbers [B], or scores [B] for the two correlations. A value
+that the definition leaves undefined (0/0) is 0.
+"""
+
+import math
+
+import numpy as np
+
+
+def accuracy(predicted: np.ndarray, gold: np.ndarray) -> float:
+    """The share of equal entries."""
+    return float(np.mean(np.asarray(predicted) == np.asarray(gold)))
+
+
+def f1(predicted: np.ndarray, gold: np.ndarray) -> float:
+    """2 TP / (2 TP + FP + FN) of class 1: the harmonic mean of precision and recall."""
+    true_positive, false_positive, false_negative, _ = _confusion(predicted, gold)
+    total = 2 * true_positive + false_positive + false_negative
+    return 2 * true_positive / total if total else 0.0
+
+
+def matthews(predicted: np.ndarray, gold: np.ndarray) -> float:
+    """The correlation of two binary variables, -1 to 1; 0 for a constant guess."""
+    tp, fp, fn, tn = _confusion(predicted, gold)
+    product = (tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)
+    return (tp * tn - fp * fn) / math.sqrt(product) if product else 0.0
+
+
+def pearson(predicted: np.ndarray, gold: np.ndarray) -> float:
+    """Covariance over the product of the standard deviations, -1 to 1."""
+    x = np.asarray(predicted, np.float64) - np.mean(predicted, dtype=np.float64)
+    y = np.asarray(gold, np.float64) - np.mean(gold, dtype=np.float64)
+    product = float(x @ x) * float(y @ y)
+    return float(x @ y) / math.sqrt(product) if product > 0 else 0.0
+
+
+def spearman(predicted: np.ndarray, gold: np.ndarray) -> float:
+    """Pearson's correlation of the ranks."""
+    return pearson(_ranks(predicted), _ranks(gold))
+
+
+def _confusion(predicted: np.ndarray, gold: np.ndarray) -> tuple[int, int, int, int]:
+    """True positives, false positives, false negatives, true negatives of class 1."""
+    said, true = np.asarray(predicted) == 1, np.asarray(gold) == 1
+    return (
+        int(np.sum(said & true)),
+        int(np.sum(said & ~true)),
+        int(np.sum(~said & true)),
+        int(np.sum(~said & ~true)),
+    )
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """1 for the smallest; equal values share the mean of their ranks."""
+    _, which, counts = np.unique(np.asarray(values), return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)  # the last rank of each distinct value
+    return (last - (counts - 1) / 2)[which]
+
+
+METRICS = {
+    "accuracy": accuracy,
+    "f1": f1,
+    "matthews": matthews,
+    "pearson": pearson,
+    "spearman": spearman,
+}

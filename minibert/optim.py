@@ -1,0 +1,93 @@
+"""Adam by hand, with the warm-up, decay and clipping that BERT's fine-tuning uses.
+
+Parameters and gradients are flat dicts {path: array}, as the training loop keeps them.
+"""
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Leaves = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Adam:
+    """The optimiser's constants. Kingma & Ba 2015, arXiv 1412.6980; decoupled weight decay after
+    Loshchilov & Hutter 2019, arXiv 1711.05101.
+
+    `no_decay`: a regular expression for the paths that weight decay leaves alone.
+    `clip`: the largest global gradient norm, or None.
+    """
+
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+    bias_correction: bool = True
+    weight_decay: float = 0.0
+    no_decay: str = r"bias$|\bnorm\."
+    clip: float | None = None
+
+
+def adam_start(params: Leaves) -> dict[str, Any]:
+    """The state before the first step: both moments 0."""
+    zeros = {path: np.zeros_like(p) for path, p in params.items()}
+    return {"step": 0, "first": zeros, "second": {path: z.copy() for path, z in zeros.items()}}
+
+
+def adam_step(
+    params: Leaves, grads: Leaves, state: dict[str, Any], rate: float, adam: Adam
+) -> tuple[Leaves, dict[str, Any]]:
+    """One step: new parameters and new state; the arguments stay as they are.
+
+    m = b1 m + (1 - b1) g                      the gradient's running mean
+    v = b2 v + (1 - b2) g^2                    and running mean square
+    p = p - rate (m' / (sqrt(v') + eps) + weight_decay p)
+    where m' = m / (1 - b1^t), v' = v / (1 - b2^t) undo the start from 0 at step t (bias
+    correction, arXiv 1412.6980 section 3), or m' = m, v' = v without it.
+    """
+    step = state["step"] + 1
+    correct1 = 1.0 - adam.beta1**step if adam.bias_correction else 1.0
+    correct2 = 1.0 - adam.beta2**step if adam.bias_correction else 1.0
+    new_params, first, second = {}, {}, {}
+    for path, p in params.items():
+        g = grads[path]
+        m = adam.beta1 * state["first"][path] + (1.0 - adam.beta1) * g
+        v = adam.beta2 * state["second"][path] + (1.0 - adam.beta2) * (g * g)
+        update = (m / correct1) / (np.sqrt(v / correct2) + adam.eps)
+        if adam.weight_decay and not re.search(adam.no_decay, path):
+            update += adam.weight_decay * p
+        new_params[path], first[path], second[path] = p - rate * update, m, v
+    return new_params, {"step": step, "first": first, "second": second}
+
+
+def global_norm(grads: Leaves) -> float:
+    """The Euclidean length of all gradients laid end to end, in float64."""
+    return math.sqrt(sum(float(np.einsum("i,i->", f, f, dtype=np.float64)) for f in _flat(grads)))
+
+
+def _flat(grads: Leaves) -> list[np.ndarray]:
+    return [g.reshape(-1, order="A") for g in grads.values()]  # "A": no copy of a transposed leaf
+
+
+def clip_global_norm(grads: Leaves, norm: float, largest: float | None) -> Leaves:
+    """Scale all gradients, whose global norm is `norm`, down together to `largest` at most.
+    Pascanu et al. 2013, arXiv 1211.5063."""
+    if largest is None or norm <= largest:
+        return grads
+    scale = largest / norm
+    return {path: g * scale for path, g in grads.items()}
+
+
+def warm_up_then_decay(step: int, total: int, warm_up: int, rebased: bool = True) -> float:
+    """The factor on the learning rate at a step (0, 1, ..., total - 1): it rises linearly from 0
+    over the first `warm_up` steps, then falls linearly to 0 at `total`.
+
+    `rebased=False` is the released adapter code's schedule: its decay runs from step 0, so the
+    factor drops from 1 to 1 - warm_up/total where the warm-up ends.
+    """
+    if step < warm_up:
+        return step / warm_up
+    return (total - step) / max(1, total - warm_up if rebased else total)

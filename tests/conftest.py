@@ -1,0 +1,61 @@
+"""What the specification shares: where the data are, and what to do when they are not.
+
+Tests that need the real MiniLM weights or real GLUE skip without them. With MINIBERT_REQUIRE_DATA=1
+(as in continuous integration) a missing one is a failure instead.
+"""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+from minibert.checkpoint import Base, load_base
+from minibert.datasets import Data, glue_data
+from minibert.errors import InputError
+from minibert.weights import locate_model
+
+GOLDENS = Path(__file__).parent / "goldens"
+
+settings.register_profile("minibert", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("minibert")
+
+
+def missing(what: str) -> None:
+    """Skip the test, or fail it where data are required."""
+    if os.environ.get("MINIBERT_REQUIRE_DATA") == "1":
+        pytest.fail(f"required here, but missing: {what}")
+    pytest.skip(f"missing: {what}")
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Base:
+    """The tiny random BERT whose weights are committed."""
+    return load_base(GOLDENS / "tiny")
+
+
+@pytest.fixture(scope="session")
+def goldens() -> dict[str, np.ndarray]:
+    """What torch computes for the tiny BERT."""
+    with np.load(GOLDENS / "tiny.npz") as file:
+        return dict(file)
+
+
+@pytest.fixture(scope="session")
+def minilm() -> Base:
+    """The real MiniLM."""
+    try:
+        return load_base(locate_model("minilm"))
+    except InputError as error:
+        missing(f"the weights of minilm ({error})")
+        raise
+
+
+def real_glue(name: str) -> Data:
+    """A real GLUE task's data."""
+    try:
+        return glue_data(name)
+    except InputError as error:
+        missing(f"GLUE {name} ({error})")
+        raise
