@@ -18,7 +18,7 @@ from minibert.files import atomic_write
 from minibert.heads import loss
 from minibert.tasks import Example, constant_score, score
 from minibert.tokenizer import Encoded, Text, encode_texts, make_batch
-from minibert.train import Report, Settings, State, fit
+from minibert.train import SUBSET, Report, Settings, State, fit, generator
 from minibert.tree import Tree, from_leaves, leaves, merge
 
 BATCH_TOKENS = 4096  # prediction: as many texts at once as fit
@@ -43,8 +43,20 @@ def check_length(base: Base, max_length: int) -> int:
     """Raises InputError for a maximal length that the base has no positions for."""
     positions = base.config.max_position_embeddings
     if not 4 <= max_length <= positions:
-        raise InputError(f"max length must be from 4 to {positions} ({base.name}), not {max_length}")
+        raise InputError(
+            f"max length must be from 4 to {positions} ({base.name}), not {max_length}"
+        )
     return max_length
+
+
+def subset(data: Data, examples: int, seed: int) -> Data:
+    """The data with that many training examples, drawn with the seed. Raises InputError for fewer
+    than 1 or more than there are."""
+    if not 1 <= examples <= len(data.train):
+        raise InputError(f"train examples must be from 1 to {len(data.train)}, not {examples}")
+    chosen = generator(seed, SUBSET).permutation(len(data.train))[:examples]
+    source = f"{data.source} ({examples:,} drawn with seed {seed})"
+    return replace(data, train=[data.train[i] for i in chosen], source=source)
 
 
 def encode_examples(base: Base, examples: Sequence[Example], max_length: int) -> list[Encoded]:
@@ -62,7 +74,8 @@ def predict_logits(
     order = sorted(range(len(encoded)), key=lambda i: len(encoded[i].ids))
     logits: list[Any] = [None] * len(encoded)
     while order:
-        chosen, tokens = [], 0
+        chosen: list[int] = []
+        tokens = 0
         while order and (not chosen or tokens + len(encoded[order[0]].ids) <= BATCH_TOKENS):
             tokens += len(encoded[order[0]].ids)
             chosen.append(order.pop(0))
@@ -117,9 +130,7 @@ def train_task(
     after Ctrl-C, with the state saved.
     """
     chosen = recipe_named(recipe)
-    settings = replace(
-        settings, adam=chosen.adam, warm_up=chosen.warm_up, rebased=chosen.rebased
-    )
+    settings = replace(settings, adam=chosen.adam, warm_up=chosen.warm_up, rebased=chosen.rebased)
     check_length(base, max_length)
     task = data.task
     tree = init_task(base, method, chosen, task.outputs, settings.seed)

@@ -53,3 +53,14 @@ def recipe_named(name: str) -> Recipe:
     if name not in RECIPES:
         raise InputError(f"unknown recipe {name!r}; known: {', '.join(RECIPES)}")
     return RECIPES[name]
+
+
+# Peak learning rate and epochs where the user gives none, by tuning method: (rate, epochs).
+DEFAULTS = {"adapters": (1e-3, 5), "full": (5e-5, 3), "norms": (1e-3, 5), "head": (3e-3, 10)}
+# CoLA collapses to the majority class at 1e-3 on MiniLM.
+TASK_DEFAULTS = {("adapters", "cola"): (3e-4, 5)}
+
+
+def default_rate_epochs(method: str, task: str) -> tuple[float, int]:
+    """The learning rate and number of epochs to start from."""
+    return TASK_DEFAULTS.get((method, task), DEFAULTS[method])

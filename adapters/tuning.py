@@ -37,6 +37,9 @@ class Method:
     size: int | None = None
     activation: str = "gelu_tanh"
 
+    def __str__(self) -> str:
+        return self.name if self.size is None else f"{self.name}, m = {self.size}"
+
     def trains(self, path: str) -> bool:
         """Whether the parameter at this path is trained."""
         return any(re.match(pattern, path) for pattern in self.trained)
@@ -125,4 +128,6 @@ def parameter_table(tree: Tree, method: Method) -> list[tuple[str, int, int]]:
     for path, leaf in leaves(tree):
         group = next(g for g, pattern in GROUPS if re.match(pattern, path))
         rows[group][0 if method.trains(path) else 1] += leaf.size
-    return [(group, trained, frozen) for group, (trained, frozen) in rows.items() if trained + frozen]
+    return [
+        (group, trained, frozen) for group, (trained, frozen) in rows.items() if trained + frozen
+    ]

@@ -76,7 +76,7 @@ def our_path(name: str) -> str:
     name = name.removeprefix("bert.")
     name = re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", name)
     name = re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", name)
-    stem, dot, leaf = name.rpartition(".")
+    stem, _, leaf = name.rpartition(".")
     for pattern, path in _NAMES:
         if whole := re.fullmatch(pattern, name):
             return whole.expand(path)
@@ -98,7 +98,7 @@ def read_safetensors(path: Path | str) -> tuple[dict[str, np.ndarray], dict[str,
     try:
         with safe_open(path, framework="np"):  # the library checks header, offsets and length
             pass
-        with open(path, "rb") as file:
+        with path.open("rb") as file:
             size = int.from_bytes(file.read(8), "little")
             header = json.loads(file.read(size))
     except SafetensorError as error:
@@ -183,8 +183,10 @@ def load_base(folder: Path | str, *, pooler: bool = True, dtype: Any = np.float3
     found, extra = {}, []
     for name, values in tensors.items():
         parameter = our_path(name)
-        if parameter in wanted or parameter.startswith("masked_tokens.") or (
-            parameter.startswith("pooler.")
+        if (
+            parameter in wanted
+            or parameter.startswith("masked_tokens.")
+            or (parameter.startswith("pooler."))
         ):
             found[parameter] = as_stored(parameter, values.astype(dtype, copy=False))
         else:

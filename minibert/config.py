@@ -13,7 +13,7 @@ ACTIVATIONS = ("gelu", "gelu_new", "relu")
 # Settings that change the mathematics. This encoder computes the first value only; a
 # config.json that says otherwise is refused, naming the setting. A setting that is absent
 # means the first value, which is what the public BERT checkpoints rely on.
-ONLY = {
+ONLY: dict[str, tuple[Any, ...]] = {
     "model_type": ("bert",),
     "position_embedding_type": ("absolute", None),
     "is_decoder": (False, None),

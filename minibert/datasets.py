@@ -5,7 +5,7 @@ from pathlib import Path
 
 from minibert.errors import InputError
 from minibert.glue_data import find_task
-from minibert.tasks import Example, Task, glue_task, own_task, read_examples, read_lines
+from minibert.tasks import GLUE, Example, Task, glue_task, own_task, read_examples, read_lines
 
 SAMPLE = Path(__file__).parent / "sample"
 SAMPLE_TASKS = ("sst-2", "cola", "rte", "sts-b")
@@ -27,20 +27,27 @@ def glue_data(name: str, sample: bool = False) -> Data:
     Raises InputError when the data are not there, saying how to get them.
     """
     task = glue_task(name)
+    train, dev = (glue_examples(task, split, sample) for split in ("train", "dev"))
+    own = f"minibert's own sample in the format of {task.folder} (not the GLUE data)"
+    return Data(task, train, dev, own if sample else f"GLUE {task.folder}")
+
+
+def glue_examples(task: Task, split: str, sample: bool = False) -> list[Example]:
+    """One split of a GLUE task, real or sample. Raises InputError as `glue_data` does, and for a
+    task that is not one of GLUE's."""
+    if task.name not in GLUE:
+        raise InputError(f"{task.name} is no GLUE task; name a file with --data")
     if sample:
         if task.name not in SAMPLE_TASKS:
             raise InputError(f"the sample has no {task.name}; it has {', '.join(SAMPLE_TASKS)}")
-        folder = SAMPLE / task.folder
-        source = f"minibert's own sample in the format of {task.folder} (not the GLUE data)"
-    else:
-        found = find_task(task.name)
-        if found is None:
-            hint = " or use --sample" if task.name in SAMPLE_TASKS else ""
-            raise InputError(
-                f"the data of {task.name} are not here; run `minibert fetch {task.name}`{hint}"
-            )
-        folder, source = found, f"GLUE {task.folder}"
-    return Data(task, read_split(task, folder, "train"), read_split(task, folder, "dev"), source)
+        return read_split(task, SAMPLE / task.folder, split)
+    folder = find_task(task.name)
+    if folder is None:
+        hint = " or use --sample" if task.name in SAMPLE_TASKS else ""
+        raise InputError(
+            f"the data of {task.name} are not here; run `minibert fetch {task.name}`{hint}"
+        )
+    return read_split(task, folder, split)
 
 
 def read_split(task: Task, folder: Path, split: str) -> list[Example]:
@@ -71,6 +78,4 @@ def own_data(
     """One's own TSV files with a header line; `text` names one or two columns.
     Raises InputError, naming file, row and column, when they are not as said."""
     task = own_task(train, text, label, regression)
-    return Data(
-        task, read_examples(task, train), read_examples(task, dev), f"{train} and {dev}"
-    )
+    return Data(task, read_examples(task, train), read_examples(task, dev), f"{train} and {dev}")

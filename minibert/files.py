@@ -26,7 +26,7 @@ T = TypeVar("T")
 CONNECT, READ = 4, 15  # seconds for one connection attempt, and between two pieces of data
 FIRST_ANSWER = 12  # seconds until a server must have begun to answer, whatever the cause
 ATTEMPTS = 5
-CHUNK = 1 << 18
+CHUNK = 1 << 14  # what a break loses at most
 
 
 class Unreachable(InputError):
@@ -133,7 +133,7 @@ def bar(label: str, total: int | None, progress: bool, start: int = 0) -> "tqdm[
 
 def reason(error: BaseException) -> str:
     """The innermost cause of a network error, in one line."""
-    while cause := error.__cause__ or error.__context__:
+    while (cause := error.__cause__ or error.__context__) and str(cause):
         error = cause
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return str(text).strip().splitlines()[0]

@@ -251,7 +251,9 @@ def _swish_slope(x: Array) -> Array:
     return slope
 
 
-def _elementwise(name: str, value: Callable[[Array], Array], slope: Callable[[Array], Array]):
+def _elementwise(
+    name: str, value: Callable[[Array], Array], slope: Callable[[Array], Array]
+) -> Any:
     """The primitive y = value(x), dx = g slope(x), worked off block by block. Any shape."""
 
     def run(x: Array) -> Array:

@@ -55,5 +55,3 @@ def masked_tokens(
     x = getattr(ops, ACTIVATION_NAMES[config.hidden_act])(x)
     x = ops.layer_norm(x, head["norm"]["weight"], head["norm"]["bias"], config.layer_norm_eps)
     return ops.linear(x, params["embeddings"]["word"].T, head["bias"])
-
-

@@ -4,6 +4,7 @@ Each says where its sentences and labels are and how it is scored. GLUE: Wang et
 arXiv 1804.07461. The files are tab-separated without any quoting, one example a line.
 """
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -167,9 +168,30 @@ def _label(cell: str, task: Task, values: dict[str, int], path: Path, row: int) 
     return score
 
 
-def own_task(
-    train: Path | str, text: Sequence[str], label: str, regression: bool = False
-) -> Task:
+def read_texts(task: Task, path: Path | None) -> list[Text]:
+    """Unlabelled texts, one a line, from a file or (path None) from standard input; a task on pairs
+    wants two, separated by a tab. An empty line is an empty text.
+
+    Raises InputError, naming file and row, for an unreadable file or the wrong number of texts.
+    """
+    lines = sys.stdin.read().split("\n") if path is None else read_lines(path)
+    if path is None and lines[-1] == "":
+        lines.pop()
+    texts: list[Text] = []
+    for row, line in enumerate(lines, start=1):
+        cells = line.removesuffix("\r").split("\t")
+        if len(cells) != len(task.text):
+            raise InputError(
+                f"{path or 'standard input'} row {row}: has {len(cells)} texts, "
+                f"but {task.name} takes {len(task.text)} (separated by a tab)"
+            )
+        texts.append(cells[0] if len(cells) == 1 else (cells[0], cells[1]))
+    if not texts:
+        raise InputError(f"{path or 'standard input'}: has no text")
+    return texts
+
+
+def own_task(train: Path | str, text: Sequence[str], label: str, regression: bool = False) -> Task:
     """A task of one's own, from a TSV file with a header line: the names of one or two text
     columns and of the label column. The classes are the labels of the training file, sorted.
     Raises InputError, naming the file, when a column is missing or there is but one class."""
@@ -202,7 +224,9 @@ def score(task: Task, logits: np.ndarray, gold: Sequence[int | float]) -> dict[s
     return {name: METRICS[name](predicted, np.asarray(gold)) for name in task.metrics}
 
 
-def constant_score(task: Task, train: Sequence[Example], dev: Sequence[Example]) -> dict[str, float]:
+def constant_score(
+    task: Task, train: Sequence[Example], dev: Sequence[Example]
+) -> dict[str, float]:
     """The metrics of always guessing the training set's majority class (regression: its mean)."""
     labels = np.array([example.label for example in train])
     if task.regression:

@@ -103,9 +103,7 @@ def wordpiece(vocab: Path | str, lower: bool = True) -> "Tokenizer":
     return tokenizer
 
 
-def encode_texts(
-    tokenizer: "Tokenizer", texts: Sequence[Text], max_length: int
-) -> list[Encoded]:
+def encode_texts(tokenizer: "Tokenizer", texts: Sequence[Text], max_length: int) -> list[Encoded]:
     """Token ids and segments of each text, at most `max_length` tokens long.
 
     Too long a pair loses tokens from the end of its longer sentence first.

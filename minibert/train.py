@@ -29,7 +29,7 @@ from minibert.optim import (
     warm_up_then_decay,
 )
 
-ORDER, DROPOUT, INIT = range(3)  # what a generator is for
+ORDER, DROPOUT, INIT, SUBSET = range(4)  # what a generator is for
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Settings:
     seed: int = 0
     warm_up: float = 0.1
     rebased: bool = True
-    adam: Adam = Adam()
+    adam: Adam = field(default_factory=Adam)
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):
@@ -179,9 +179,7 @@ def fit(
     return state
 
 
-def finish_epoch(
-    state: State, scores: dict[str, float], on_best: Callable[[State], None]
-) -> None:
+def finish_epoch(state: State, scores: dict[str, float], on_best: Callable[[State], None]) -> None:
     """Note an epoch's scores; keep the parameters if its first score is the best so far."""
     first = next(iter(scores))
     better = all(scores[first] > earlier[first] for earlier in state.epochs)
@@ -199,7 +197,11 @@ def save_state(path: Path, state: State, about: dict[str, Any]) -> None:
         "first": state.adam["first"],
         "second": state.adam["second"],
     }
-    tensors = {f"{group}/{p}": as_stored(p, a) for group, leaves in groups.items() for p, a in leaves.items()}
+    tensors = {
+        f"{group}/{p}": as_stored(p, a)
+        for group, leaves in groups.items()
+        for p, a in leaves.items()
+    }
     log = {"step": state.step, "losses": state.losses, "epochs": state.epochs, "about": about}
     write_safetensors(path, tensors, {"run": json.dumps(log)})
 

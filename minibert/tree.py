@@ -56,7 +56,8 @@ def merge(lower: Tree, upper: Tree) -> Tree:
 
 def partition(tree: Tree, chosen: Callable[[str], bool]) -> tuple[Tree, Tree]:
     """Split a tree by its paths: (leaves where chosen(path), all the others)."""
-    picked, others = {}, {}
+    picked: Tree = {}
+    others: Tree = {}
     for path, value in leaves(tree):
         (picked if chosen(path) else others)[path] = value
     return from_leaves(picked), from_leaves(others)

@@ -101,7 +101,7 @@ class TestTinyBert:
     def test_the_gradient_of_every_trained_leaf_agrees_with_adapters(
         self, tiny, goldens, prefix, dtype, tolerance, level
     ):
-        """Section 2.1: adapters, every LayerNorm and the head are trained. The peer is AdapterHub."""
+        """Section 2.1: adapters, every LayerNorm and the head are trained. Peer: AdapterHub."""
         tree = whole_tree(tiny, goldens, adapters=True, dtype=dtype)
         value, grads = gradients(tree, "adapters", goldens, tiny.config, level)
         np.testing.assert_allclose(
@@ -126,9 +126,7 @@ class TestTinyBert:
         tree, batch = whole_tree(tiny, goldens, True, dtype), golden_batch(goldens)
         adapt = attach(tree["adapters"], "gelu_tanh", level)
         last = encode(tree["base"], batch, tiny.config, adapt=adapt, ops=level)[-1]
-        np.testing.assert_allclose(
-            last, goldens[f"{prefix}/adapters/last"], rtol=0, atol=tolerance
-        )
+        np.testing.assert_allclose(last, goldens[f"{prefix}/adapters/last"], rtol=0, atol=tolerance)
         logits = forward(tree, batch, tiny.config, "gelu_tanh", ops=level)
         np.testing.assert_allclose(
             logits, goldens[f"{prefix}/adapters/logits"], rtol=0, atol=tolerance
@@ -160,9 +158,7 @@ class TestVariants:
         expected = goldens[f"{prefix}/hidden_act/{activation}/last"]
         np.testing.assert_allclose(last, expected, rtol=0, atol=tolerance)
 
-    def test_masked_words_get_the_same_scores(
-        self, goldens, prefix, dtype, tolerance, level
-    ):
+    def test_masked_words_get_the_same_scores(self, goldens, prefix, dtype, tolerance, level):
         """The file has the `bert.` prefix, gamma/beta in layer 0, and tensors nobody needs."""
         base = load_base(GOLDENS / "tiny_mlm", pooler=False)
         assert any("seq_relationship" in name for name in base.extra)
@@ -170,9 +166,7 @@ class TestVariants:
         params = cast(base.params, dtype)
         last = encode(params, batch, base.config, ops=level)[-1]
         scores = masked_tokens(params, last, goldens["mlm/rows"], base.config, level)
-        np.testing.assert_allclose(
-            scores, goldens[f"{prefix}/mlm/logits"], rtol=0, atol=tolerance
-        )
+        np.testing.assert_allclose(scores, goldens[f"{prefix}/mlm/logits"], rtol=0, atol=tolerance)
 
 
 class TestRealMiniLM:

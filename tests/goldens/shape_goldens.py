@@ -57,7 +57,8 @@ def compare(name: str, size: dict[str, int], python: str, root: Path) -> list[st
     ours = encode(model, ids, segments)
     exact = encode(model.double(), ids, segments)
     assert theirs[0].dtype == ours[0].dtype == np.float32
-    assert theirs[0].shape == ours[0].shape and theirs[1].shape == ours[1].shape
+    assert theirs[0].shape == ours[0].shape
+    assert theirs[1].shape == ours[1].shape
     count = sum(p.numel() for p in model.parameters())
     print(f"{name}: {count} parameters, states' std {ours[0].std():.3f}, largest "
           f"{np.abs(ours[0]).max():.2f}, pooled's std {ours[1].std():.3f}")  # fmt: skip

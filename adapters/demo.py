@@ -1,0 +1,88 @@
+"""`minibert demo`: the whole path in a few minutes, on real weights, and on real data if they can
+be had."""
+
+import shutil
+import time
+from pathlib import Path
+
+from adapters.finetune import predict_texts, subset, train_task
+from adapters.recipes import recipe_named
+from adapters.show import Progress, learning_curve, table, trained_table
+from adapters.store import load_task
+from adapters.tuning import init_task, method_named
+from minibert.checkpoint import load_base
+from minibert.datasets import Data, glue_data
+from minibert.errors import InputError
+from minibert.glue_data import fetch_task, find_task
+from minibert.heads import probabilities
+from minibert.train import Settings
+from minibert.weights import fetch_model
+
+TASK, EXAMPLES = "sst-2", 1500
+RATES = {"adapters": 1e-3, "head": 3e-3}
+SENTENCES = (
+    "The soup was cold and the waiter could not have cared less.",
+    "I have read it three times and will read it again.",
+    "Nothing about the second half justified the price of the ticket.",
+)
+
+
+def demo_data() -> Data:
+    """SST-2 as it lies here, or as fetched, or else the project's own sample."""
+    try:
+        if find_task(TASK) is None:
+            fetch_task(TASK)
+        data = glue_data(TASK)
+    except InputError as error:
+        print(f"GLUE's SST-2 is not to be had here ({error}).")
+        return glue_data(TASK, sample=True)
+    return subset(data, min(EXAMPLES, len(data.train)), seed=0)
+
+
+def demo(out: Path) -> None:
+    """Train adapters and, to compare, the head alone; save, reload and use the adapters.
+
+    `out` is emptied first if an earlier demo is there. Raises InputError when the weights cannot
+    be had.
+    """
+    started = time.monotonic()
+    base = load_base(fetch_model("minilm"))
+    data = demo_data()
+    print(f"\nweights: {base.name}, {base.folder}, sha256 {base.sha256[:12]}...")
+    print(
+        f"data:    {data.source}: {len(data.train):,} training, {len(data.dev):,} dev sentences\n"
+    )
+    adapters = method_named("adapters")
+    tree = init_task(base, adapters, recipe_named("paper"), data.task.outputs, seed=0)
+    print(trained_table(tree, adapters), "\n", flush=True)
+
+    # the sample is small: about the same number of steps from smaller batches and more epochs
+    epochs, batch_size = (5, 32) if len(data.train) >= EXAMPLES else (12, 16)
+    runs, rows, metric = {}, [], data.task.metrics[0]
+    for name, rate in RATES.items():
+        folder = out / name
+        if (folder / "report.json").exists():  # an earlier demo's
+            shutil.rmtree(folder)
+        settings = Settings(rate=rate, epochs=epochs, batch_size=batch_size)
+        trained = train_task(
+            base, data, method_named(name), settings, out=folder, resume=True,
+            on_report=Progress(name),
+        )  # fmt: skip
+        runs[name] = trained
+        rows.append((name, f"{100 * trained.task.results[metric]:.1f}"))
+    constant = runs["adapters"].constant
+    rows.append(("majority class", f"{100 * constant[metric]:.1f}"))
+    print("\n" + table(rows, ("trained", f"dev {metric} (%)")))
+
+    picture = out / "curve.png"
+    curves = {name: (run.losses, run.epochs) for name, run in runs.items()}
+    learning_curve(picture, curves, f"{data.source}\non {base.name}", constant)
+    path = out / "adapters" / "task.safetensors"
+    print(f"\nadapter file: {path} ({path.stat().st_size / 1e6:.2f} MB)")
+    print(f"picture:      {picture}")
+    print("\nThree predictions by the adapter, read back from its file:")
+    task = load_task(path)
+    for sentence, row in zip(SENTENCES, predict_texts(task, base, SENTENCES), strict=True):
+        chances = probabilities(row[None])[0]
+        print(f"  {task.task.names[int(chances.argmax())]:8} {chances.max():.2f}  {sentence}")
+    print(f"\n{time.monotonic() - started:.0f} s in all. More: minibert --help")

@@ -1,0 +1,35 @@
+"""The `minibert` command: `minibert` in the shell, or `python -m minibert`.
+
+The command line itself is `adapters.cli`: it stands above both packages. Here is only what must
+happen before it can be imported.
+"""
+
+import importlib.util
+import sys
+
+
+def main() -> int:
+    """Run the command line; the exit code."""
+    try:
+        check_adapters_folder()
+        from adapters.cli import run
+    except ImportError as error:
+        print(f"minibert: error: {error}", file=sys.stderr)
+        return 2
+    return run(sys.argv[1:])
+
+
+def check_adapters_folder() -> None:
+    """Raise ImportError, saying what to do, where AdapterHub's library of the same name stands in
+    front of this project's `adapters` package."""
+    spec = importlib.util.find_spec("adapters")
+    if spec is None or importlib.util.find_spec("adapters.bottleneck") is None:
+        where = f" ({spec.origin})" if spec else ""
+        raise ImportError(
+            f"the package `adapters` found here{where} is not minibert's but another library of "
+            "that name (AdapterHub's?); use a virtual environment that has only one of the two"
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
