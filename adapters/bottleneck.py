@@ -39,7 +39,7 @@ def truncated_normal(rng: np.random.Generator, shape: tuple[int, ...], std: floa
     values = rng.standard_normal(shape, np.float32)
     while (beyond := np.abs(values) > 2.0).any():
         values[beyond] = rng.standard_normal(int(beyond.sum()), np.float32)
-    return values * std
+    return values * np.float32(std)
 
 
 def init_adapter(rng: np.random.Generator, d: int, m: int, std: float) -> Tree:
@@ -73,13 +73,18 @@ def bottleneck(adapter: Tree, z: Array, activation: str, ops: ModuleType = fused
     return z + ops.linear(inner, up["weight"], up["bias"])
 
 
+def check_activation(name: str) -> None:
+    """Raises InputError, listing the known ones, for another name."""
+    if name not in ACTIVATIONS:
+        raise InputError(f"unknown activation {name!r}; known: {', '.join(ACTIVATIONS)}")
+
+
 def attach(adapters: Tree, activation: str = "gelu_tanh", ops: ModuleType = fused) -> Adapt:
     """The `adapt` that `minibert.model.encode` calls: adapters[layer][place], where there is one.
 
     A layer or place without an adapter is left as it is.
     """
-    if activation not in ACTIVATIONS:
-        raise InputError(f"unknown activation {activation!r}; known: {', '.join(ACTIVATIONS)}")
+    check_activation(activation)
 
     def adapt(layer: int, place: str, z: Array, x: Array) -> Array:
         adapter = adapters.get(layer, {}).get(place)

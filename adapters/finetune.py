@@ -82,7 +82,8 @@ def predict_logits(
         batch = make_batch([encoded[i] for i in chosen])
         for i, row in zip(chosen, forward(tree, batch, base.config, activation), strict=True):
             logits[i] = row
-    return np.array(logits)
+    classes = len(tree["head"]["bias"])
+    return np.array(logits, tree["head"]["bias"].dtype).reshape(len(encoded), classes)
 
 
 def task_loss(
@@ -126,12 +127,14 @@ def train_task(
         report.json              settings, metrics of every epoch, losses
 
     The settings' optimiser constants are replaced by the recipe's. Raises InputError for bad
-    settings, a folder that holds another run or is in use, or a diverging loss; Interrupted
-    after Ctrl-C, with the state saved.
+    settings, data without examples, a folder that holds another run or is in use, or a diverging
+    loss; Interrupted after Ctrl-C, with the state saved.
     """
     chosen = recipe_named(recipe)
     settings = replace(settings, adam=chosen.adam, warm_up=chosen.warm_up, rebased=chosen.rebased)
     check_length(base, max_length)
+    if not (data.train and data.dev):
+        raise InputError(f"{data.source}: has no {'dev' if data.train else 'training'} examples")
     task = data.task
     tree = init_task(base, method, chosen, task.outputs, settings.seed)
     encoded = encode_examples(base, data.train, max_length)
@@ -144,7 +147,12 @@ def train_task(
         return merge(tree, from_leaves(flat))
 
     def evaluate(flat: dict[str, Any]) -> dict[str, float]:
-        return score(task, predict_logits(whole(flat), base, method.activation, dev), gold)
+        with np.errstate(over="ignore", invalid="ignore"):  # looked at in the next line
+            logits = predict_logits(whole(flat), base, method.activation, dev)
+        if not np.isfinite(logits).all():
+            rate = settings.rate
+            raise InputError(f"the logits are no longer finite: learning rate {rate:g} diverges")
+        return score(task, logits, gold)
 
     def as_file(state: State, results: dict[str, Any]) -> TaskFile:
         best = from_leaves(state.best)
@@ -161,6 +169,7 @@ def train_task(
         "max_length": max_length,
         "base": base.sha256,
         "data": data.source,
+        "labels": list(task.names),
     }
 
     def keep_best(state: State) -> None:
@@ -233,7 +242,10 @@ class _own_folder:
 
 
 def evaluate_task(task: TaskFile, base: Base, examples: Sequence[Example]) -> dict[str, float]:
-    """A task file's metrics on examples. Raises InputError when it is of another base."""
+    """A task file's metrics on examples. Raises InputError when it is of another base, or when
+    there are no examples."""
+    if not examples:
+        raise InputError(f"{task.task.name}: there are no examples to score")
     encoded = encode_examples(base, examples, task.max_length)
     logits = predict_logits(on_base(task, base), base, task.method.activation, encoded)
     return score(task.task, logits, [e.label for e in examples])

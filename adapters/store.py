@@ -37,9 +37,9 @@ class TaskFile:
     trained: Tree = field(default_factory=dict, repr=False)
 
 
-def _digest(tensors: Mapping[str, np.ndarray]) -> str:
-    """sha256 over names, shapes and bytes: a flipped bit anywhere shows."""
-    digest = hashlib.sha256()
+def _digest(about: str, tensors: Mapping[str, np.ndarray]) -> str:
+    """sha256 over the description, names, shapes and bytes: a flipped bit anywhere shows."""
+    digest = hashlib.sha256(f"{about}\n".encode())
     for name in sorted(tensors):
         values = np.ascontiguousarray(tensors[name])
         digest.update(f"{name} {values.shape} {values.dtype.str}\n".encode())
@@ -50,8 +50,8 @@ def _digest(tensors: Mapping[str, np.ndarray]) -> str:
 def save_task(path: Path | str, task: TaskFile) -> None:
     """Write a task file, atomically. Raises InputError when it cannot be written."""
     tensors = {p: as_stored(p, leaf) for p, leaf in leaves(task.trained)}
-    about = {f: v for f, v in asdict(task).items() if f != "trained"}
-    metadata = {"format": FORMAT, "task": json.dumps(about), "sha256": _digest(tensors)}
+    about = json.dumps({f: v for f, v in asdict(task).items() if f != "trained"})
+    metadata = {"format": FORMAT, "task": about, "sha256": _digest(about, tensors)}
     write_safetensors(path, tensors, metadata)
 
 
@@ -60,15 +60,15 @@ def load_task(path: Path | str) -> TaskFile:
     tensors, metadata = read_safetensors(path)
     if metadata.get("format") != FORMAT:
         raise InputError(f"{path}: is not a minibert task file")
-    if metadata.get("sha256") != _digest(tensors):
-        raise InputError(f"{path}: is damaged: its tensors do not have the sha256 it promises")
+    if metadata.get("sha256") != _digest(metadata.get("task", ""), tensors):
+        raise InputError(f"{path}: is damaged: its content does not have the sha256 it promises")
     try:
         about = json.loads(metadata["task"])
         task = _tuples(Task, about.pop("task"))
         method = _tuples(Method, about.pop("method"))
         trained = from_leaves({p: as_stored(p, values) for p, values in tensors.items()})
         return TaskFile(task=task, method=method, trained=trained, **about)
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: its description is damaged: {error}") from None
 
 

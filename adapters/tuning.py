@@ -12,7 +12,7 @@ from types import ModuleType
 
 import numpy as np
 
-from adapters.bottleneck import attach, init_adapters, truncated_normal
+from adapters.bottleneck import attach, check_activation, init_adapters, truncated_normal
 from adapters.recipes import Recipe
 from minibert import fused
 from minibert.checkpoint import Base
@@ -25,7 +25,7 @@ from minibert.tokenizer import Batch
 from minibert.train import INIT, generator
 from minibert.tree import Tree, leaves, partition
 
-NORMS = r"base\.(.*\.)?norm\."
+NORMS = r"base\.(embeddings|layers)\.(.*\.)?norm\."  # not the masked-token head's, never used
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,10 @@ METHODS = {
 
 def method_named(name: str, size: int | None = None, activation: str = "gelu_tanh") -> Method:
     """A method of the table, its adapters `size` wide. Raises InputError for another name, or a
-    size given to a method that has no adapters."""
+    size given to a method that has no adapters, or an unknown activation."""
     if name not in METHODS:
         raise InputError(f"unknown method {name!r}; known: {', '.join(METHODS)}")
+    check_activation(activation)
     method = METHODS[name]
     if method.size is None:
         if size is not None:

@@ -10,15 +10,16 @@ import sys
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from minibert.download import download, require
 from minibert.errors import InputError
-from minibert.files import download, lock, require, unzip, zip_names
+from minibert.unpack import lock, unzip, zip_names
 from minibert.weights import home, read_manifest
 
 
 def glue_root() -> Path:
     """The folder with a folder for each task: $MINIBERT_GLUE, else glue/ among the downloads."""
     root = os.environ.get("MINIBERT_GLUE")
-    return Path(root).expanduser() if root else home() / "glue"
+    return Path(root).expanduser().absolute() if root else home() / "glue"
 
 
 def known_tasks() -> dict[str, dict[str, Any]]:

@@ -48,6 +48,7 @@ def adam_step(
     where m' = m / (1 - b1^t), v' = v / (1 - b2^t) undo the start from 0 at step t (bias
     correction, arXiv 1412.6980 section 3), or m' = m, v' = v without it.
     """
+    rate = float(rate)  # a NumPy scalar would widen float32 parameters
     step = state["step"] + 1
     correct1 = 1.0 - adam.beta1**step if adam.bias_correction else 1.0
     correct2 = 1.0 - adam.beta2**step if adam.bias_correction else 1.0

@@ -196,6 +196,8 @@ def own_task(train: Path | str, text: Sequence[str], label: str, regression: boo
     columns and of the label column. The classes are the labels of the training file, sorted.
     Raises InputError, naming the file, when a column is missing or there is but one class."""
     path = Path(train)
+    if len(text) not in (1, 2):
+        raise InputError(f"a text is one or two columns, not {len(text)}")
     lines = read_lines(path)
     header = lines[0].split("\t")
     column = _find(label, header, path)

@@ -60,23 +60,37 @@ def load_tokenizer(folder: Path | str) -> "Tokenizer":
         except Exception as error:  # the library raises bare Exception
             raise InputError(f"{folder / 'tokenizer.json'}: cannot be read: {error}") from None
     if (folder / "vocab.txt").exists():
-        return wordpiece(folder / "vocab.txt", lower=_lower_case(folder))
+        return wordpiece(folder / "vocab.txt", **_normalisation(folder))
     raise InputError(f"{folder}: has neither tokenizer.json nor vocab.txt")
 
 
-def _lower_case(folder: Path) -> bool:
-    """Whether the vocabulary is uncased; BERT's own default is yes."""
+def _normalisation(folder: Path) -> dict[str, bool | None]:
+    """`wordpiece`'s options as tokenizer_config.json has them; BERT's defaults without it."""
+    path = folder / "tokenizer_config.json"
     try:
-        settings = json.loads((folder / "tokenizer_config.json").read_text("utf-8"))
-    except (OSError, ValueError):
-        return True
-    return bool(settings.get("do_lower_case", True))
+        settings = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from None
+    if not isinstance(settings, dict):
+        raise InputError(f"{path}: holds no JSON object")
+    return {
+        "lower": settings.get("do_lower_case", True),
+        "strip_accents": settings.get("strip_accents"),
+        "chinese": settings.get("tokenize_chinese_chars", True),
+    }
 
 
-def wordpiece(vocab: Path | str, lower: bool = True) -> "Tokenizer":
+def wordpiece(
+    vocab: Path | str,
+    lower: bool | None = True,
+    strip_accents: bool | None = None,
+    chinese: bool | None = True,
+) -> "Tokenizer":
     """BERT's tokenizer from vocab.txt, one token a line.
 
-    Raises InputError when the file is unreadable or lacks a special token.
+    Lower case or not; accents are stripped by default (None) when it is; `chinese` makes each
+    Chinese character a word. Raises InputError when the file is unreadable or lacks a special
+    token.
     """
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
@@ -89,7 +103,9 @@ def wordpiece(vocab: Path | str, lower: bool = True) -> "Tokenizer":
         if special not in ids:
             raise InputError(f"{vocab}: lacks the token {special}")
     tokenizer = Tokenizer(models.WordPiece(ids, unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lower)
+    tokenizer.normalizer = normalizers.BertNormalizer(
+        lowercase=bool(lower), strip_accents=strip_accents, handle_chinese_chars=bool(chinese)
+    )
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
     tokenizer.add_special_tokens(
@@ -106,14 +122,24 @@ def wordpiece(vocab: Path | str, lower: bool = True) -> "Tokenizer":
 def encode_texts(tokenizer: "Tokenizer", texts: Sequence[Text], max_length: int) -> list[Encoded]:
     """Token ids and segments of each text, at most `max_length` tokens long.
 
-    Too long a pair loses tokens from the end of its longer sentence first.
+    Too long a pair loses tokens from the end of its longer sentence first. A half of a surrogate
+    pair, which is no character, is left out. Raises InputError when `max_length` has no room for
+    [CLS] and [SEP].
     """
+    clean = [_characters(t) if isinstance(t, str) else tuple(map(_characters, t)) for t in texts]
+    for text in clean:
+        if max_length < tokenizer.num_special_tokens_to_add(not isinstance(text, str)):
+            raise InputError(f"max length {max_length} has no room for [CLS] and [SEP]")
     tokenizer.no_padding()  # a tokenizer.json may ask for it; we never pad
     tokenizer.enable_truncation(max_length, strategy="longest_first")
     return [
         Encoded(np.array(e.ids, np.int64), np.array(e.type_ids, np.int64))
-        for e in tokenizer.encode_batch(list(texts))
+        for e in tokenizer.encode_batch(clean)
     ]
+
+
+def _characters(text: str) -> str:
+    return text.encode("utf-8", "ignore").decode("utf-8")
 
 
 def make_batch(encoded: Sequence[Encoded]) -> Batch:

@@ -10,7 +10,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +54,10 @@ class Settings:
             raise InputError(f"seed must not be negative, not {self.seed}")
 
 
-@dataclass
+@dataclass(frozen=True)
 class State:
-    """Where a run stands after `step` steps: all that resuming needs."""
+    """Where a run stands after `step` steps: all that resuming needs. Never changed, only replaced
+    by the next one, so that Ctrl-C at any moment finds it whole."""
 
     leaves: Leaves
     adam: dict[str, Any]
@@ -140,15 +141,18 @@ def fit(
         state = load_state(path, leaves, about)
     differentiate = value_and_grad(loss)
     steps = list(schedule(settings, len(lengths)))
+    per_epoch = len(steps) // settings.epochs
     sizes = np.asarray(lengths)
     saved_at = time.monotonic()
     try:
+        if state.step // per_epoch > len(state.epochs):  # it was stopped while scoring an epoch
+            state = finish_epoch(state, score(state.leaves), on_best)
         for step, epoch, batch, rate in steps[state.step :]:
             started = time.perf_counter()
-            value, grads = differentiate(
-                state.leaves, batch, generator(settings.seed, DROPOUT, step)
-            )
-            value, norm = float(value), global_norm(grads)
+            rng = generator(settings.seed, DROPOUT, step)
+            with np.errstate(over="ignore", invalid="ignore"):  # looked at in the next lines
+                value, grads = differentiate(state.leaves, batch, rng)
+                value, norm = float(value), global_norm(grads)
             if not (math.isfinite(value) and math.isfinite(norm)):
                 raise InputError(
                     f"the loss is no longer finite at step {step + 1} (epoch {epoch + 1}): "
@@ -157,14 +161,14 @@ def fit(
                 )
             grads = clip_global_norm(grads, norm, settings.adam.clip)
             new_leaves, new_adam = adam_step(state.leaves, grads, state.adam, rate, settings.adam)
-            state.leaves, state.adam = new_leaves, new_adam
-            state.losses.append(value)
-            epoch_ends = step + 1 == len(steps) or steps[step + 1][1] != epoch
+            losses = [*state.losses, value]
+            state = replace(state, leaves=new_leaves, adam=new_adam, losses=losses)
+            epoch_ends = state.step % per_epoch == 0
             seconds = time.perf_counter() - started
             scores = None
             if epoch_ends:
                 scores = score(state.leaves)
-                finish_epoch(state, scores, on_best)
+                state = finish_epoch(state, scores, on_best)
             report = Report(
                 step + 1, len(steps), epoch, value, int(sizes[batch].sum()), seconds, scores
             )
@@ -179,14 +183,15 @@ def fit(
     return state
 
 
-def finish_epoch(state: State, scores: dict[str, float], on_best: Callable[[State], None]) -> None:
+def finish_epoch(state: State, scores: dict[str, float], on_best: Callable[[State], None]) -> State:
     """Note an epoch's scores; keep the parameters if its first score is the best so far."""
     first = next(iter(scores))
     better = all(scores[first] > earlier[first] for earlier in state.epochs)
-    state.epochs.append(scores)
+    state = replace(state, epochs=[*state.epochs, scores])
     if better:
-        state.best = state.leaves
+        state = replace(state, best=state.leaves)
         on_best(state)
+    return state
 
 
 def save_state(path: Path, state: State, about: dict[str, Any]) -> None:
@@ -211,9 +216,9 @@ def load_state(path: Path, like: Leaves, about: dict[str, Any]) -> State:
     tensors, metadata = read_safetensors(path)
     try:
         log = json.loads(metadata["run"])
-    except (KeyError, ValueError):
+        theirs = log["about"]
+    except (KeyError, TypeError, ValueError):
         raise InputError(f"{path}: is no training checkpoint") from None
-    theirs = log["about"]
     for name, value in json.loads(json.dumps(about)).items():
         if theirs.get(name) != value:
             raise InputError(
