@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4",
-          "I16": "<i2", "I8": "i1", "U8": "u1", "BOOL": "?"}  # fmt: skip
+          "I16": "<i2", "I8": "i1", "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1",
+          "BOOL": "?"}  # fmt: skip
 
 # Hub names -> our paths, tried in order; {i} is a layer's number. LayerNorm tensors are called
 # weight and bias today, gamma and beta in the first checkpoints.
@@ -158,11 +159,19 @@ def _check_folder(folder: Path) -> Path:
     raise InputError(f"{folder}: has no model.safetensors")
 
 
+def masked_token_shapes(config: BertConfig) -> dict[str, tuple[int, ...]]:
+    """The masked-token head's parameters by path, which a checkpoint may hold."""
+    d = config.hidden_size
+    shapes = {"transform.weight": (d, d), "transform.bias": (d,), "norm.weight": (d,),
+              "norm.bias": (d,), "bias": (config.vocab_size,)}  # fmt: skip
+    return {f"masked_tokens.{name}": shape for name, shape in shapes.items()}
+
+
 def load_base(folder: Path | str, *, pooler: bool = True, dtype: Any = np.float32) -> Base:
     """A checkpoint folder (config.json, model.safetensors, tokenizer files) -> Base.
 
     Understands tensors with and without the `bert.` prefix, LayerNorm gamma/beta and
-    weight/bias, F32, F16 and BF16. The masked-token head comes along when the file has one.
+    weight/bias, F32, F16 and BF16. The masked-token head comes along when the file has all of it.
     `pooler=False` allows a checkpoint without pooler (masked-language models have none).
     float32 weights stay views of the file. Raises InputError, naming the file and the tensor or
     setting: missing or misshapen tensors, a damaged file, one whose sha256 is not the one that
@@ -177,20 +186,22 @@ def load_base(folder: Path | str, *, pooler: bool = True, dtype: Any = np.float3
     if promised not in (None, sha256):
         raise InputError(f"{path}: sha256 is {sha256}, but SHA256SUMS says {promised}; fetch again")
 
-    wanted = parameter_shapes(config)
-    if not pooler:
-        wanted = {p: s for p, s in wanted.items() if not p.startswith("pooler")}
-    found, extra = {}, []
+    wanted = parameter_shapes(config) | masked_token_shapes(config)
+    given = {our_path(name) for name in tensors}
+    for part, needed in {"pooler.": pooler, "masked_tokens.": False}.items():
+        own = {p for p in wanted if p.startswith(part)}
+        if not needed and not own <= given:  # an optional part comes whole or not at all
+            wanted = {p: shape for p, shape in wanted.items() if p not in own}
+    found: dict[str, np.ndarray] = {}
+    extra = []
     for name, values in tensors.items():
         parameter = our_path(name)
-        if (
-            parameter in wanted
-            or parameter.startswith("masked_tokens.")
-            or (parameter.startswith("pooler."))
-        ):
-            found[parameter] = as_stored(parameter, values.astype(dtype, copy=False))
-        else:
+        if parameter not in wanted:
             extra.append(name)
+        elif parameter in found:
+            raise InputError(f"{path}: has {parameter} twice, the second time as {name}")
+        else:
+            found[parameter] = as_stored(parameter, values.astype(dtype, copy=False))
     missing = [p for p in wanted if p not in found]
     if missing:
         raise InputError(f"{path}: lacks {missing[0]} ({len(missing)} of {len(wanted)} missing)")
@@ -212,10 +223,11 @@ def load_base(folder: Path | str, *, pooler: bool = True, dtype: Any = np.float3
 def promised_sha256(folder: Path) -> str | None:
     """What SHA256SUMS, written when the files were fetched, says of model.safetensors."""
     try:
-        lines = (folder / "SHA256SUMS").read_text("utf-8").splitlines()
+        lines = (folder / "SHA256SUMS").read_text("utf-8", "replace").splitlines()
     except OSError:
         return None
-    sums = {name.lstrip("*"): digest for digest, _, name in (li.partition("  ") for li in lines)}
+    # a line is the digest, a space, a space or (for binary mode) an asterisk, and the name
+    sums = {name[1:]: digest for digest, _, name in (line.partition(" ") for line in lines)}
     return sums.get("model.safetensors")
 
 

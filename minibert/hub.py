@@ -4,18 +4,22 @@ import os
 import re
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from minibert.config import read_config
 from minibert.download import FIRST_ANSWER, Unreachable, download, reason, within
 from minibert.errors import InputError
 from minibert.unpack import is_right, verify
 
-if TYPE_CHECKING:
-    from minibert.weights import Model
 
-
-def fetch_from_hub(model: "Model", folder: Path, progress: bool) -> None:
+def fetch_from_hub(
+    name: str,
+    repository: str,
+    revision: str,
+    files: dict[str, dict[str, Any]],
+    folder: Path,
+    progress: bool,
+) -> None:
     """Every file of one snapshot, each one verified against the manifest or the hub's own hash.
 
     Not hf_hub_download: it deletes an unfinished file when it is interrupted, and asks a silent
@@ -24,37 +28,36 @@ def fetch_from_hub(model: "Model", folder: Path, progress: bool) -> None:
     """
     from huggingface_hub.utils import build_hf_headers
 
-    revision = model.revision
-    for name, facts in model.files.items():
-        url, answer = _ask_hub(model.repository, name, revision)
+    for file, facts in files.items():
+        url, answer = _ask_hub(repository, file, revision)
         if answer is None and facts.get("optional"):
             continue
-        if answer is None and name == "model.safetensors":
+        if answer is None and file == "model.safetensors":
             raise InputError(
-                f"{model.repository}: has no model.safetensors; only safetensors is read, "
+                f"{repository}: has no model.safetensors; only safetensors is read, "
                 "pickles (pytorch_model.bin) are never opened"
             )
         if answer is None:
-            raise InputError(f"{model.repository}: has no {name}")
-        if name == "model.safetensors" and not any(
+            raise InputError(f"{repository}: has no {file}")
+        if file == "model.safetensors" and not any(
             (folder / vocabulary).exists() for vocabulary in ("tokenizer.json", "vocab.txt")
         ):
-            raise InputError(f"{model.repository}: has neither tokenizer.json nor vocab.txt")
+            raise InputError(f"{repository}: has neither tokenizer.json nor vocab.txt")
         revision = answer.commit_hash  # "main" may move between two files
         # the hub's etag is the sha256 of a large file, and git's hash of a small one
         known = re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", answer.etag)
         digest = facts.get("sha256") or (answer.etag if known else None)
-        part = folder / f".{name}.{re.sub(r'[^0-9a-zA-Z]', '', answer.etag)[:16]}.part"
-        if not is_right(folder, name, facts):
+        part = folder / f".{file}.{re.sub(r'[^0-9a-zA-Z]', '', answer.etag)[:16]}.part"
+        if not is_right(folder, file, facts):
             download(
                 url, part, size=answer.size, headers=build_hf_headers(), progress=progress,
-                label=f"{model.name}/{name}",
+                label=f"{name}/{file}",
             )  # fmt: skip
             if digest:
-                verify(part, f"{model.repository}/{name}", digest)
-            part.replace(folder / name)
-        if name == "config.json":
-            _check_config(folder, model)
+                verify(part, f"{repository}/{file}", digest)
+            part.replace(folder / file)
+        if file == "config.json":
+            _check_config(folder, repository)
 
 
 def _ask_hub(repository: str, name: str, revision: str) -> tuple[str, Any]:
@@ -89,10 +92,10 @@ def _ask_hub(repository: str, name: str, revision: str) -> tuple[str, Any]:
     return url, answer
 
 
-def _check_config(folder: Path, model: "Model") -> None:
+def _check_config(folder: Path, repository: str) -> None:
     """Refuse another kind of model before its weights are fetched, by its name on the hub."""
     try:
         read_config(folder / "config.json")
     except InputError as error:
         text = str(error).removeprefix(str(folder)).lstrip("/\\")
-        raise InputError(f"{model.repository}: {text}") from None
+        raise InputError(f"{repository}: {text}") from None

