@@ -7,7 +7,14 @@ from pathlib import Path
 
 from adapters.finetune import predict_texts, subset, train_task
 from adapters.recipes import recipe_named
-from adapters.show import Progress, learning_curve, table, trained_table
+from adapters.show import (
+    Progress,
+    constant_name,
+    facts,
+    learning_curve,
+    table,
+    trained_table,
+)
 from adapters.store import load_task
 from adapters.tuning import init_task, method_named
 from minibert.checkpoint import load_base
@@ -42,47 +49,56 @@ def demo_data() -> Data:
 def demo(out: Path) -> None:
     """Train adapters and, to compare, the head alone; save, reload and use the adapters.
 
-    `out` is emptied first if an earlier demo is there. Raises InputError when the weights cannot
-    be had.
+    A demo that was stopped goes on; a finished one in `out` is replaced. Raises InputError when
+    the weights cannot be had.
     """
     started = time.monotonic()
+    picture = out / "curve.png"
+    if picture.exists():  # it is written last
+        for name in RATES:
+            shutil.rmtree(out / name, ignore_errors=True)
+        picture.unlink()
     base = load_base(fetch_model("minilm"))
     data = demo_data()
-    print(f"\nweights: {base.name}, {base.folder}, sha256 {base.sha256[:12]}...")
-    print(
-        f"data:    {data.source}: {len(data.train):,} training, {len(data.dev):,} dev sentences\n"
-    )
+    print(facts([
+        ("weights", f"{base.folder}, sha256 {base.sha256[:12]}..."),
+        ("data", f"{data.source}: {len(data.train):,} to train on, {len(data.dev):,} dev"),
+    ]))  # fmt: skip
     adapters = method_named("adapters")
     tree = init_task(base, adapters, recipe_named("paper"), data.task.outputs, seed=0)
-    print(trained_table(tree, adapters), "\n", flush=True)
+    print(f"\n{trained_table(tree, adapters)}\n", flush=True)
 
     # the sample is small: about the same number of steps from smaller batches and more epochs
     epochs, batch_size = (5, 32) if len(data.train) >= EXAMPLES else (12, 16)
-    runs, rows, metric = {}, [], data.task.metrics[0]
+    runs, metric = {}, data.task.metrics[0]
     for name, rate in RATES.items():
-        folder = out / name
-        if (folder / "report.json").exists():  # an earlier demo's
-            shutil.rmtree(folder)
         settings = Settings(rate=rate, epochs=epochs, batch_size=batch_size)
-        trained = train_task(
-            base, data, method_named(name), settings, out=folder, resume=True,
-            on_report=Progress(name),
-        )  # fmt: skip
-        runs[name] = trained
-        rows.append((name, f"{100 * trained.task.results[metric]:.1f}"))
+        progress = Progress(name)
+        try:
+            runs[name] = train_task(
+                base, data, method_named(name), settings, out=out / name, resume=True,
+                on_report=progress,
+            )  # fmt: skip
+        finally:
+            progress.close()
     constant = runs["adapters"].constant
-    rows.append(("majority class", f"{100 * constant[metric]:.1f}"))
-    print("\n" + table(rows, ("trained", f"dev {metric} (%)")))
+    rows = [
+        ("adapters, LayerNorms and head", runs["adapters"].task.results[metric]),
+        ("head only", runs["head"].task.results[metric]),
+        (f"nothing ({constant_name(data.task)})", constant[metric]),
+    ]
+    print("\n" + table([(what, f"{100 * value:.1f}") for what, value in rows],
+                       ("trained", f"dev {metric} (%)")))  # fmt: skip
 
-    picture = out / "curve.png"
     curves = {name: (run.losses, run.epochs) for name, run in runs.items()}
     learning_curve(picture, curves, f"{data.source}\non {base.name}", constant)
     path = out / "adapters" / "task.safetensors"
-    print(f"\nadapter file: {path} ({path.stat().st_size / 1e6:.2f} MB)")
-    print(f"picture:      {picture}")
+    print(f"\nadapter file    {path} ({path.stat().st_size / 1e6:.2f} MB)")
+    print(f"learning curve  {picture}")
     print("\nThree predictions by the adapter, read back from its file:")
     task = load_task(path)
     for sentence, row in zip(SENTENCES, predict_texts(task, base, SENTENCES), strict=True):
-        chances = probabilities(row[None])[0]
+        chances = probabilities(row)
         print(f"  {task.task.names[int(chances.argmax())]:8} {chances.max():.2f}  {sentence}")
-    print(f"\n{time.monotonic() - started:.0f} s in all. More: minibert --help")
+    print(f"\n{time.monotonic() - started:.0f} s in all. Try your own:")
+    print(f'  minibert predict {path} "A TEXT"')

@@ -151,7 +151,10 @@ def train_task(
             logits = predict_logits(whole(flat), base, method.activation, dev)
         if not np.isfinite(logits).all():
             rate = settings.rate
-            raise InputError(f"the logits are no longer finite: learning rate {rate:g} diverges")
+            kept = "; the best epoch so far is kept" if path and path.exists() else ""
+            raise InputError(
+                f"the logits are no longer finite: learning rate {rate:g} diverges{kept}"
+            )
         return score(task, logits, gold)
 
     def as_file(state: State, results: dict[str, Any]) -> TaskFile:

@@ -1,113 +1,172 @@
-"""The options of the `minibert` command, with help for newcomers. `cli` has what they do."""
+"""The options of the `minibert` command, with help for newcomers. `commands` has what they do."""
 
 import argparse
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+from adapters.examples import EXAMPLES, OVERVIEW
 from minibert import __version__
 
-EPILOG = """examples:
-  minibert fetch minilm rte
-  minibert train --task rte --base minilm --method adapters --size 64
-  minibert train --train mine.tsv --dev mine-dev.tsv --text review --label stars
-  minibert predict runs/sst-2-adapters/task.safetensors "What a lovely day."
-  minibert info minilm
-"""
-
 TASK_FILE = "a task.safetensors that `minibert train` wrote"
-BASE = "model name or folder (default: the one it was trained on)"
+BASE = "model name or folder (default: the model that the task was trained on, by its name)"
 
 
-def make_parser(commands: Mapping[str, Callable[[argparse.Namespace], Any]]) -> Any:
+class Parser(argparse.ArgumentParser):
+    """argparse whose errors are one line, not a page; options cannot be abbreviated, so that a
+    script means the same when an option is added."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter,
+                         **settings)
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and where to read more; exit code 2."""
+        self.exit(2, f"{self.prog}: error: {message}; see {self.prog} --help\n")
+
+
+class CommandParser(Parser):
+    """The parser of one command: its options may stand before, between and after its arguments,
+    which argparse allows only in a second way of parsing, built on the first."""
+
+    intermixed = True
+
+    def parse_known_args(self, *args: Any) -> Any:  # type: ignore[override]
+        """What argparse calls for the words after the command."""
+        if not self.intermixed:
+            return super().parse_known_args(*args)
+        self.intermixed = False
+        try:
+            options, rest = self.parse_known_intermixed_args(*args)
+        finally:
+            self.intermixed = True
+        if rest:
+            self.error(f"unrecognized arguments: {' '.join(rest)}")
+        return options, []
+
+
+def make_parser(commands: Mapping[str, Callable[[argparse.Namespace], Any]]) -> Parser:
     """The whole command line; `commands` has the function of each command by name."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="minibert",
-        description="A BERT in NumPy: fetch public weights, train small task adapters on a frozen "
+        description="A BERT in NumPy: fetch public weights, train small task adapters on a frozen\n"
         "base, use them.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=OVERVIEW,
     )
-    parser.add_argument("--version", action="version", version=f"minibert {__version__}")
-    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
+    parser.add_argument("--version", action="version", version=f"minibert {__version__}",
+                        help="show the version and exit")
+    subparsers = parser.add_subparsers(required=True, metavar="COMMAND", title="commands",
+                                       parser_class=CommandParser)
     for name, (text, add_options) in COMMANDS.items():
-        sub = subparsers.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        examples, python = EXAMPLES[name]
+        sub = subparsers.add_parser(
+            name, help=text, description=f"{text[0].upper()}{text[1:]}.",
+            epilog=f"examples:\n{examples}\nthe same in Python:\n{python}",
+        )
         sub.set_defaults(command=commands[name])
-        add_options(lambda *flags, sub=sub, **rest: sub.add_argument(*flags, **rest))
+        add_options(sub)
     return parser
 
 
-def _fetch(add: Any) -> None:
-    add("names", nargs="+", metavar="MODEL|TASK",
+def _fetch(parser: Parser) -> None:
+    parser.add_argument("names", nargs="+", metavar="MODEL|TASK",
         help="minilm, bert-base-uncased, a hub repository like org/name, or a GLUE task like rte")
 
 
-def _train(add: Any) -> None:
-    add("--task", help="a GLUE task: cola, sst-2, mrpc, sts-b, qqp, mnli, qnli, rte or wnli")
+def _train(parser: Parser) -> None:
+    add = parser.add_argument_group("data: a GLUE task, or files of your own").add_argument
+    add("--task", metavar="NAME",
+        help="a GLUE task: cola, sst-2, mrpc, sts-b, qqp, mnli, qnli, rte or wnli")
     add("--sample", action="store_true",
-        help="minibert's own small sample in the task's format, instead of GLUE")
+        help="with --task: minibert's own small sample in the task's format, instead of GLUE")
     add("--train", type=Path, metavar="FILE.tsv",
         help="your own training data: tab-separated, UTF-8, with a header line")
-    add("--dev", type=Path, metavar="FILE.tsv", help="your own development data")
-    add("--text", nargs="+", default=["text"], metavar="COLUMN",
-        help="one or two text columns of your files (default: text)")
-    add("--label", default="label", metavar="COLUMN",
-        help="label column of your files (default: label)")
-    add("--regression", action="store_true", help="the label of your files is a number to predict")
-    add("--base", default="minilm", help="model name or folder (default: minilm)")
-    add("--method", default="adapters",
-        help="what is trained: adapters (default), full, norms or head")
-    add("--size", type=int, help="bottleneck size m of the adapters (default: 64)")
-    add("--activation", default="gelu_tanh",
+    add("--dev", type=Path, metavar="FILE.tsv",
+        help="your own development data, with the same columns: what the epochs are scored on")
+    add("--text", nargs="+", metavar="COLUMN",
+        help="the text column of your files, or two for pairs of texts (default: text)")
+    add("--label", metavar="COLUMN", help="the label column of your files (default: label)")
+    add("--regression", action="store_true",
+        help="the label of your files is a number to predict, not a class")
+    add("--train-examples", type=int, metavar="N",
+        help="train on that many examples only, drawn with the seed (default: all)")
+    add = parser.add_argument_group("what is trained").add_argument
+    add("--base", default="minilm", metavar="MODEL",
+        help="the frozen BERT: a model name or a folder (default: minilm)")
+    add("--method", default="adapters", metavar="NAME",
+        help="adapters with LayerNorms and head (default), full (everything), norms (LayerNorms "
+        "and head) or head")
+    add("--size", type=int, metavar="M",
+        help="bottleneck size m of the adapters; each has 2md + d + m parameters (default: 64)")
+    add("--activation", metavar="NAME",
         help="inside the adapter: gelu_tanh (default), gelu, relu, tanh or swish")
-    add("--recipe", default="paper",
-        help="paper (default) or released-code: initialisation and optimiser")
-    add("--lr", type=float, help="peak learning rate (default: by method and task)")
-    add("--epochs", type=int, help="passes over the data (default: by method and task)")
-    add("--batch-size", type=int, default=32, help="texts a step (default: 32)")
-    add("--seed", type=int, default=0, help="seed of all randomness (default: 0)")
-    add("--max-length", type=int, default=128,
-        help="longest text in tokens, [CLS] and [SEP] included (default: 128)")
-    add("--train-examples", type=int, help="train on that many examples only, drawn with the seed")
-    add("--out", type=Path, help="folder for the results (default: runs/TASK-METHOD)")
-    add("--resume", action="store_true", help="continue a stopped run in --out")
+    add = parser.add_argument_group("how it is trained").add_argument
+    add("--recipe", default="paper", metavar="NAME",
+        help="initialisation and optimiser as in the paper's text (paper, the default) or in its "
+        "published code (released-code)")
+    add("--lr", type=float, metavar="RATE",
+        help="peak learning rate (default: one that works for the method and task)")
+    add("--epochs", type=int, metavar="N",
+        help="passes over the training data (default: by method and task)")
+    add("--batch-size", type=int, default=32, metavar="N", help="texts in a step (default: 32)")
+    add("--max-length", type=int, default=128, metavar="N",
+        help="longest text in tokens, [CLS] and [SEP] included; what is longer is cut "
+        "(default: 128)")
+    add("--seed", type=int, default=0, metavar="N",
+        help="seed of all randomness: the same seed gives the same bits (default: 0)")
+    add = parser.add_argument_group("results").add_argument
+    add("--out", type=Path, metavar="DIR",
+        help="folder for the task file, the learning curve and the checkpoint (default: "
+        "runs/TASK-METHOD)")
+    add("--resume", action="store_true",
+        help="go on with the stopped run in --out, with otherwise the same options")
 
 
-def _evaluate(add: Any) -> None:
-    add("file", type=Path, help=TASK_FILE)
-    add("--base", help=BASE)
+def _evaluate(parser: Parser) -> None:
+    add = parser.add_argument
+    add("file", type=Path, metavar="FILE", help=TASK_FILE)
+    add("--base", metavar="MODEL", help=BASE)
     add("--data", type=Path, metavar="FILE.tsv",
-        help="a labelled file in the task's format (default: the task's dev set)")
-    add("--split", default="dev", help="dev (default), train or dev_mismatched")
-    add("--sample", action="store_true", help="score on minibert's own sample")
-    add("--json", action="store_true", help="print JSON")
+        help="a labelled file in the task's format (default: the GLUE task's dev set)")
+    add("--split", metavar="NAME",
+        help="the part of the GLUE task's data: dev (default), train, or MNLI's dev_mismatched")
+    add("--sample", action="store_true", help="score on minibert's own sample instead of GLUE")
+    add("--json", action="store_true",
+        help="print one JSON object, with metrics as fractions instead of hundredths")
 
 
-def _predict(add: Any) -> None:
-    add("file", type=Path, help=TASK_FILE)
-    add("texts", nargs="*", metavar="TEXT",
-        help="the texts; none: one a line from standard input")
+def _predict(parser: Parser) -> None:
+    add = parser.add_argument
+    add("file", type=Path, metavar="FILE", help=TASK_FILE)
+    add("texts", nargs="*", default=[], metavar="TEXT",
+        help="the texts; without any, they are read from standard input, one a line (write -- "
+        "before a text that begins with a dash)")
     add("--pair", nargs=2, action="append", default=[], metavar=("FIRST", "SECOND"),
-        help="a pair of texts, for tasks on pairs; may be repeated")
+        help="a pair of texts, for a task on pairs; may be given several times")
     add("--input", type=Path, metavar="FILE",
-        help="read texts from a file, one a line, pairs separated by a tab")
-    add("--output", type=Path, metavar="FILE", help="write there instead of printing")
-    add("--base", help=BASE)
-    add("--json", action="store_true", help="one JSON object a line, with all probabilities")
+        help="read the texts from a file, one a line, the two of a pair separated by a tab")
+    add("--output", type=Path, metavar="FILE", help="write to a file instead of printing")
+    add("--base", metavar="MODEL", help=BASE)
+    add("--json", action="store_true",
+        help="one JSON object a line, with the probabilities of all labels (default: label, its "
+        "probability and the text, separated by tabs)")
 
 
-def _info(add: Any) -> None:
-    add("name", help="model name or folder, or a task.safetensors")
-    add("--method", default="adapters", help="whose trained parameters to count")
-    add("--size", type=int, help="bottleneck size m of the adapters (default: 64)")
+def _info(parser: Parser) -> None:
+    add = parser.add_argument
+    add("name", metavar="MODEL|FILE", help=f"a model name or folder, or {TASK_FILE}")
+    add("--method", metavar="NAME",
+        help="count what this method trains: adapters (default), full, norms or head")
+    add("--size", type=int, metavar="M", help="bottleneck size m of the adapters (default: 64)")
 
 
-def _demo(add: Any) -> None:
-    add("--out", type=Path, default=Path("runs/demo"),
+def _demo(parser: Parser) -> None:
+    parser.add_argument("--out", type=Path, default=Path("runs/demo"), metavar="DIR",
         help="folder for the results (default: runs/demo)")
 
 
-COMMANDS: dict[str, tuple[str, Callable[[Any], None]]] = {
+# command: (what it does, its options)
+COMMANDS: dict[str, tuple[str, Callable[[Parser], None]]] = {
     "fetch": ("download and verify public weights and GLUE tasks", _fetch),
     "train": ("train one task on a frozen base and save it", _train),
     "evaluate": ("score a trained task on labelled examples", _evaluate),

@@ -1,13 +1,25 @@
-"""What people look at: progress bars, tables, the learning curve."""
+"""What people look at: tables, progress bars, predictions, the learning curve."""
 
+import io
+import json
+import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from adapters.finetune import Trained
+from adapters.store import TaskFile
 from adapters.tuning import Method, parameter_table
+from minibert.checkpoint import Base
+from minibert.files import atomic_write
+from minibert.heads import probabilities
+from minibert.tasks import Task
+from minibert.tokenizer import Text
 from minibert.train import Report
-from minibert.tree import Tree
+from minibert.tree import Tree, count, leaves
 
 
 def table(rows: Sequence[Sequence[Any]], headers: Sequence[str], style: str = "simple") -> str:
@@ -18,19 +30,26 @@ def table(rows: Sequence[Sequence[Any]], headers: Sequence[str], style: str = "s
                     colalign=["left"] + ["right"] * (len(headers) - 1))  # fmt: skip
 
 
+def facts(rows: Sequence[tuple[str, Any]]) -> str:
+    """(name, value) one a line, the values below each other."""
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"{name:{width}}  {value}" for name, value in rows)
+
+
 def trained_table(tree: Tree, method: Method, style: str = "simple") -> str:
-    """What is trained and what is frozen, group by group."""
+    """What is trained and what is frozen, group by group; shares are of all parameters."""
     rows = parameter_table(tree, method)
-    total = sum(trained + frozen for _, trained, frozen in rows)
-    trained_total = sum(trained for _, trained, _ in rows)
-    body = [
-        (group, f"{trained:,}" if trained else "-", f"{frozen:,}" if frozen else "-",
-         f"{100 * trained / total:.2f} %" if trained else "-")
-        for group, trained, frozen in rows
-    ]  # fmt: skip
-    share = f"{100 * trained_total / total:.2f} %"
-    body.append(("all", f"{trained_total:,}", f"{total - trained_total:,}", share))
-    return table(body, ("parameters", "trained", "frozen", "share trained"), style)
+    trained_total, frozen_total = sum(row[1] for row in rows), sum(row[2] for row in rows)
+    body = []
+    for group, trained, frozen in [*rows, ("all", trained_total, frozen_total)]:
+        share = f"{100 * trained / (trained_total + frozen_total):.3f} %"
+        body.append((
+            group,
+            f"{trained:,}" if trained else "-",
+            f"{frozen:,}" if frozen else "-",
+            share if trained else "-",
+        ))  # fmt: skip
+    return table(body, ("parameters", "trained", "frozen", "trained share"), style)
 
 
 def metrics_text(metrics: Mapping[str, float]) -> str:
@@ -38,11 +57,83 @@ def metrics_text(metrics: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {100 * value:.1f}" for name, value in metrics.items())
 
 
+def prediction_lines(
+    task: Task, texts: Sequence[Text], logits: np.ndarray, as_json: bool = False
+) -> Iterator[str]:
+    """One line a text: label, its probability and the text, with tabs between (for regression
+    score and text); or a JSON object with the probabilities of all labels."""
+    for text, row in zip(texts, logits, strict=True):
+        if task.regression:
+            result: dict[str, Any] = {"score": round(float(row[0]), 6)}
+            cells = [f"{row[0]:.3f}"]
+        else:
+            chances = probabilities(row.astype(np.float64))
+            label = task.names[int(chances.argmax())]
+            named = {n: round(float(p), 6) for n, p in zip(task.names, chances, strict=True)}
+            result = {"label": label, "probabilities": named}
+            cells = [label, f"{chances.max():.3f}"]
+        if as_json:
+            yield json.dumps({"text": text, **result}, ensure_ascii=False)
+        else:
+            shown = (text,) if isinstance(text, str) else text
+            # a text's own tabs and line ends would make cells and lines that are none
+            yield "\t".join([*cells, *(" ".join(part.split()) for part in shown)])
+
+
+def describe_base(base: Base) -> str:
+    """A model's configuration and weights."""
+    return facts([
+        ("model", base.folder),
+        *base.config.to_dict().items(),
+        ("parameters", f"{count(base.params):,}"),
+        ("weights sha256", base.sha256),
+        ("unused tensors", ", ".join(base.extra) or "none"),
+    ])  # fmt: skip
+
+
+def describe_task(task: TaskFile, path: Path) -> str:
+    """What a task file holds, and what it needs."""
+    results = {name: value for name, value in task.results.items() if name != "epoch"}
+    return facts([
+        ("task file", path),
+        ("task", task.task.name),
+        ("takes", "pairs of texts" if len(task.task.text) == 2 else "single texts"),
+        ("longest text", f"{task.max_length} tokens"),
+        ("gives", "a number" if task.task.regression else f"a label: {', '.join(task.task.names)}"),
+        ("base", f"{task.base_name}, weights sha256 {task.base_sha256}"),
+        ("method", f"{task.method}, activation {task.method.activation}; recipe {task.recipe}"),
+        ("parameters", f"{count(task.trained):,} in {len(list(leaves(task.trained)))} tensors"),
+        ("dev results", f"{metrics_text(results)} (epoch {task.results.get('epoch', '?')})"),
+    ])  # fmt: skip
+
+
+def describe_result(trained: Trained, picture: Path, options: str = "") -> str:
+    """How a training run went, where its files are, and the command that uses them."""
+    task, results, path = trained.task.task, trained.task.results, trained.path or Path()
+    best = {name: results[name] for name in task.metrics}
+    texts = '--pair "FIRST TEXT" "SECOND TEXT"' if len(task.text) == 2 else '"A TEXT"'
+    return facts([
+        (constant_name(task), f"dev {metrics_text(trained.constant)}"),
+        (f"last epoch ({len(trained.epochs)})", f"dev {metrics_text(trained.epochs[-1])}"),
+        (f"best epoch ({results['epoch']}), kept", f"dev {metrics_text(best)}"),
+        ("task file", f"{path} ({path.stat().st_size / 1e6:.2f} MB)"),
+        ("learning curve", picture),
+        ("use it", f"minibert predict {path} {options}{texts}"),
+    ])  # fmt: skip
+
+
+def constant_name(task: Task) -> str:
+    """What the constant guess, which needs no model, is for this task."""
+    return "always the training mean" if task.regression else "always the majority class"
+
+
 class Progress:
     """A progress bar over a run's steps with loss, tokens/s and ETA; a line after every epoch.
 
     Call it with each Report. Without a terminal only the epochs' lines are printed.
     """
+
+    FORMAT = "{desc} {percentage:3.0f}%|{bar}| step {n_fmt}/{total_fmt}, ETA {remaining}{postfix}"
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -54,22 +145,23 @@ class Progress:
         from tqdm import tqdm
 
         if self.bar is None:
-            self.bar = tqdm(total=report.total, initial=report.step - 1, desc=self.name,
-                            unit="step", disable=None, dynamic_ncols=True)  # fmt: skip
+            # a terminal may say that it has 0 columns and lines; this says 80 then
+            width = shutil.get_terminal_size().columns
+            self.bar = tqdm(
+                total=report.total, initial=report.step - 1, desc=self.name,
+                bar_format=self.FORMAT, disable=None, ncols=width, nrows=20,
+            )  # fmt: skip
         self.tokens += report.tokens
         self.seconds += report.seconds
         # a running mean over about 20 steps: one batch's loss jumps too much to be read
         self.loss = report.loss if not self.loss else 0.95 * self.loss + 0.05 * report.loss
+        speed = f"loss {self.loss:.3f}, {self.tokens / self.seconds:,.0f} tokens/s"
+        self.bar.set_postfix_str(speed, refresh=False)
         self.bar.update(1)
-        self.bar.set_postfix_str(
-            f"loss {self.loss:.3f}, {self.tokens / self.seconds:,.0f} tokens/s", refresh=False
-        )
         if report.scores:
-            tqdm.write(
-                f"{self.name}: epoch {report.epoch + 1}, loss {self.loss:.3f}, "
-                f"{self.tokens / self.seconds:,.0f} tokens/s, dev {metrics_text(report.scores)}",
-                file=sys.stderr,
-            )
+            scores = metrics_text(report.scores)
+            line = f"{self.name}: epoch {report.epoch + 1}, {speed}, dev {scores}"
+            tqdm.write(line, file=sys.stderr)
         if report.step == report.total:
             self.close()
 
@@ -86,32 +178,43 @@ def learning_curve(
     constant: Mapping[str, float] | None = None,
 ) -> None:
     """A picture of runs {name: (loss of each step, metrics of each epoch)}: the training loss,
-    and the first dev metric with the constant guess as a dashed line. Needs matplotlib."""
+    and the first dev metric with the constant guess as a dotted line. Needs matplotlib.
+
+    Raises InputError when the file cannot be written.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
-    import numpy as np
 
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
-    styles = zip(("#1f4e79", "#c55a11", "#548235", "#7030a0"), ("o", "s", "^", "D"), strict=True)
-    metric = ""
-    for (name, (losses, epochs)), (colour, marker) in zip(runs.items(), styles, strict=False):
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
+    # told apart in grey too: by line style, marker and darkness
+    styles = [("#1f4e79", "-", "o"), ("#e08214", "--", "s"), ("#35978f", "-.", "^"),
+              ("#9970ab", (0, (1, 1)), "D")]  # fmt: skip
+    metric, window = "", 1
+    for (name, (losses, epochs)), (colour, line, marker) in zip(runs.items(), styles, strict=False):
         window = max(1, len(losses) // 25)
         smooth = np.convolve(losses, np.ones(window) / window, mode="valid")
-        left.plot(np.arange(len(smooth)) + window, smooth, color=colour, label=name)
+        steps = np.arange(len(losses)) + 1
+        left.plot(steps, losses, color=colour, lw=0.8, alpha=0.3)
+        left.plot(steps[window - 1 :], smooth, color=colour, ls=line)
         metric = next(iter(epochs[0]))
         values = [100 * epoch[metric] for epoch in epochs]
-        right.plot(range(1, len(values) + 1), values, color=colour, marker=marker, label=name)
+        right.plot(range(1, len(values) + 1), values, color=colour, ls=line, marker=marker,
+                   label=name)  # fmt: skip
     if constant:
-        right.axhline(100 * constant[metric], color="0.4", ls="--", lw=1, label="constant guess")
-    left.set(xlabel="step", ylabel="training loss (running mean)")
-    right.set(xlabel="epoch", ylabel=f"dev {metric} (%)")
-    right.xaxis.get_major_locator().set_params(integer=True)
+        right.axhline(100 * constant[metric], color="0.3", ls=":", lw=1.5, label="constant guess")
+    mean = f" (line: mean of the last {window})" if window > 1 else ""
+    left.set(xlabel=f"training step{mean}", ylabel="training loss")
+    unit = "%" if metric in ("accuracy", "f1") else "× 100"
+    right.set(xlabel="epoch", ylabel=f"dev {metric} ({unit})")
     for axes in (left, right):
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
-    right.legend(frameon=False, fontsize=9)
+    figure.legend(loc="outside lower center", ncols=4, frameon=False)  # never over the data
     figure.suptitle(title, fontsize=11)
-    figure.savefig(path, dpi=120)
+    picture = io.BytesIO()
+    figure.savefig(picture, dpi=120, format="png")
     plt.close(figure)
+    atomic_write(path, picture.getvalue())

@@ -8,7 +8,7 @@ on. Linear maps lie in it as [out, in], as in every public checkpoint.
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +37,9 @@ class TaskFile:
     trained: Tree = field(default_factory=dict, repr=False)
 
 
-def _digest(about: str, tensors: Mapping[str, np.ndarray]) -> str:
+def _digest(about: dict[str, Any], tensors: Mapping[str, np.ndarray]) -> str:
     """sha256 over the description, names, shapes and bytes: a flipped bit anywhere shows."""
-    digest = hashlib.sha256(f"{about}\n".encode())
+    digest = hashlib.sha256(json.dumps(about).encode())
     for name in sorted(tensors):
         values = np.ascontiguousarray(tensors[name])
         digest.update(f"{name} {values.shape} {values.dtype.str}\n".encode())
@@ -50,20 +50,22 @@ def _digest(about: str, tensors: Mapping[str, np.ndarray]) -> str:
 def save_task(path: Path | str, task: TaskFile) -> None:
     """Write a task file, atomically. Raises InputError when it cannot be written."""
     tensors = {p: as_stored(p, leaf) for p, leaf in leaves(task.trained)}
-    about = json.dumps({f: v for f, v in asdict(task).items() if f != "trained"})
-    metadata = {"format": FORMAT, "task": about, "sha256": _digest(about, tensors)}
-    write_safetensors(path, tensors, metadata)
+    about = asdict(replace(task, trained={}))
+    del about["trained"]
+    described = json.dumps({"sha256": _digest(about, tensors), **about})
+    # one entry only: the library writes several in an order of chance, and the bits would differ
+    write_safetensors(path, tensors, {FORMAT: described})
 
 
 def load_task(path: Path | str) -> TaskFile:
     """Read a task file. Raises InputError, naming it, when it is missing, damaged or not one."""
     tensors, metadata = read_safetensors(path)
-    if metadata.get("format") != FORMAT:
+    if FORMAT not in metadata:
         raise InputError(f"{path}: is not a minibert task file")
-    if metadata.get("sha256") != _digest(metadata.get("task", ""), tensors):
-        raise InputError(f"{path}: is damaged: its content does not have the sha256 it promises")
     try:
-        about = json.loads(metadata["task"])
+        about = json.loads(metadata[FORMAT])
+        if about.pop("sha256") != _digest(about, tensors):
+            raise InputError(f"{path}: is damaged: its sha256 is not the one that it promises")
         task = _tuples(Task, about.pop("task"))
         method = _tuples(Method, about.pop("method"))
         trained = from_leaves({p: as_stored(p, values) for p, values in tensors.items()})

@@ -6,24 +6,30 @@ happen before it can be imported.
 
 import importlib.util
 import sys
+from pathlib import Path
 
 
 def main() -> int:
     """Run the command line; the exit code."""
+    for stream in (sys.stdout, sys.stderr):  # a terminal that lacks a letter gets an escape
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         check_adapters_folder()
         from adapters.cli import run
     except ImportError as error:
         print(f"minibert: error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130
     return run(sys.argv[1:])
 
 
 def check_adapters_folder() -> None:
     """Raise ImportError, saying what to do, where AdapterHub's library of the same name stands in
-    front of this project's `adapters` package."""
+    front of this project's `adapters` package. Nothing of either is imported for that."""
     spec = importlib.util.find_spec("adapters")
-    if spec is None or importlib.util.find_spec("adapters.bottleneck") is None:
+    folders = spec.submodule_search_locations or [] if spec else []
+    if not any((Path(folder) / "bottleneck.py").is_file() for folder in folders):
         where = f" ({spec.origin})" if spec else ""
         raise ImportError(
             f"the package `adapters` found here{where} is not minibert's but another library of "

@@ -64,8 +64,15 @@ class Base:
 
     @cached_property
     def tokenizer(self) -> "Tokenizer":
-        """The checkpoint's tokenizer, read when first needed."""
-        return load_tokenizer(self.folder)
+        """The checkpoint's tokenizer, read when first needed. Raises InputError when it knows
+        tokens that the weights have no embedding for."""
+        tokenizer = load_tokenizer(self.folder)
+        if (size := tokenizer.get_vocab_size()) > self.config.vocab_size:
+            raise InputError(
+                f"{self.folder}: its tokenizer has {size} tokens, but config.json says "
+                f"vocab_size {self.config.vocab_size}"
+            )
+        return tokenizer
 
 
 def our_path(name: str) -> str:
@@ -135,7 +142,7 @@ def write_safetensors(
     """Write tensors as a safetensors file, atomically. Raises InputError when it cannot be."""
     from safetensors.numpy import save
 
-    atomic_write(path, save({n: np.ascontiguousarray(t) for n, t in tensors.items()}, metadata))
+    atomic_write(path, save({n: np.asarray(t, order="C") for n, t in tensors.items()}, metadata))
 
 
 def as_stored(path: str, values: np.ndarray) -> np.ndarray:
@@ -188,9 +195,11 @@ def load_base(folder: Path | str, *, pooler: bool = True, dtype: Any = np.float3
 
     wanted = parameter_shapes(config) | masked_token_shapes(config)
     given = {our_path(name) for name in tensors}
-    for part, needed in {"pooler.": pooler, "masked_tokens.": False}.items():
+    optional = [] if pooler else ["pooler."]
+    for part in [*optional, "masked_tokens."]:
         own = {p for p in wanted if p.startswith(part)}
-        if not needed and not own <= given:  # an optional part comes whole or not at all
+        whole = own <= given and (part == "pooler." or _has_tied_decoder(tensors))
+        if not whole:  # an optional part comes whole or not at all
             wanted = {p: shape for p, shape in wanted.items() if p not in own}
     found: dict[str, np.ndarray] = {}
     extra = []
@@ -218,6 +227,14 @@ def load_base(folder: Path | str, *, pooler: bool = True, dtype: Any = np.float3
                 f"but config.json asks for {shape}"
             )
     return Base(folder.name, folder, config, from_leaves(found), sha256, tuple(sorted(extra)))
+
+
+def _has_tied_decoder(tensors: dict[str, np.ndarray]) -> bool:
+    """Whether the masked-token head ends in the word embeddings themselves, as BERT's does. A file
+    with a decoder of its own is another function, which `heads.masked_tokens` does not compute."""
+    decoder = tensors.get("cls.predictions.decoder.weight")
+    words = [values for name, values in tensors.items() if our_path(name) == "embeddings.word"]
+    return decoder is None or any(np.array_equal(decoder, word) for word in words)
 
 
 def promised_sha256(folder: Path) -> str | None:

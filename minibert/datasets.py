@@ -35,7 +35,7 @@ def glue_data(name: str, sample: bool = False) -> Data:
 def glue_examples(task: Task, split: str, sample: bool = False) -> list[Example]:
     """One split of a GLUE task, real or sample. Raises InputError as `glue_data` does, and for a
     task that is not one of GLUE's."""
-    if task.name not in GLUE:
+    if task.name not in GLUE or not task.folder:  # one's own files may have a GLUE task's name
         raise InputError(f"{task.name} is no GLUE task; name a file with --data")
     if sample:
         if task.name not in SAMPLE_TASKS:

@@ -60,7 +60,9 @@ def adam_step(
         update = (m / correct1) / (np.sqrt(v / correct2) + adam.eps)
         if adam.weight_decay and not re.search(adam.no_decay, path):
             update += adam.weight_decay * p
-        new_params[path], first[path], second[path] = p - rate * update, m, v
+        # in p's memory layout, whatever the gradient's: another one rounds products differently
+        new_params[path] = np.subtract(p, rate * update, out=np.empty_like(p))
+        first[path], second[path] = m, v
     return new_params, {"step": step, "first": first, "second": second}
 
 

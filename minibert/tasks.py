@@ -92,27 +92,32 @@ def glue_task(name: str) -> Task:
 
 
 def read_lines(path: Path) -> list[str]:
-    """A text file's lines, without line ends. Raises InputError for a missing, empty, binary or
-    non-UTF-8 file."""
+    """A text file's lines, without line ends and without empty ones at its end. Raises InputError
+    for a missing, empty, binary or non-UTF-8 file."""
     try:
-        data = path.read_bytes()
+        lines = _lines(path.read_bytes(), str(path))
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise InputError(f"{path}: is UTF-16; save it as UTF-8")
-    if b"\0" in data:
-        raise InputError(f"{path}: is a binary file, not text")
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        row = data[: error.start].count(b"\n") + 1
-        raise InputError(f"{path} row {row}: is not UTF-8") from None
-    lines = [line.removesuffix("\r") for line in text.split("\n")]  # U+2028 etc. end no line
     while lines and not lines[-1]:
         lines.pop()
     if not lines:
         raise InputError(f"{path}: is empty")
     return lines
+
+
+def _lines(data: bytes, name: str) -> list[str]:
+    """UTF-8 to lines; the last line end begins no line. Raises InputError for anything else."""
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise InputError(f"{name}: is UTF-16; save it as UTF-8")
+    if b"\0" in data:
+        raise InputError(f"{name}: is a binary file, not text")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        row = data[: error.start].count(b"\n") + 1
+        raise InputError(f"{name} row {row}: is not UTF-8") from None
+    lines = [line.removesuffix("\r") for line in text.split("\n")]  # U+2028 etc. end no line
+    return lines if lines[-1] else lines[:-1]
 
 
 def read_examples(task: Task, path: Path | str) -> list[Example]:
@@ -128,20 +133,26 @@ def read_examples(task: Task, path: Path | str) -> list[Example]:
     width = len(header) if header else max(columns) + 1
     values = {value: number for number, value in enumerate(task.values)}
     examples = []
-    for row, line in enumerate(lines, start=1):
-        if row == 1 and header:
-            continue
-        cells = line.split("\t")
-        if len(cells) != width:
-            if task.skip_short_rows and len(cells) < width:
-                continue
-            raise InputError(f"{path} row {row}: has {len(cells)} columns, expected {width}")
+    for row, cells in _rows(lines, path, width, task.header, task.skip_short_rows):
         *texts, label = (cells[column] for column in columns)
         text = texts[0] if len(texts) == 1 else (texts[0], texts[1])
         examples.append(Example(text, _label(label, task, values, path, row)))
-    if not examples:
-        raise InputError(f"{path}: has a header but no rows")
     return examples
+
+
+def _rows(
+    lines: list[str], path: Path, width: int, header: bool = True, skip_short: bool = False
+) -> list[tuple[int, list[str]]]:
+    """(row number, cells) below the header. Raises InputError for another number of cells than
+    `width`, or no rows."""
+    rows = [(n, line.split("\t")) for n, line in enumerate(lines, start=1) if n > header]
+    for row, cells in rows:
+        if len(cells) > width or (len(cells) < width and not skip_short):
+            raise InputError(f"{path} row {row}: has {len(cells)} columns, expected {width}")
+    rows = [(row, cells) for row, cells in rows if len(cells) == width]
+    if not rows:
+        raise InputError(f"{path}: has a header but no rows")
+    return rows
 
 
 def _find(column: Column, header: list[str] | None, path: Path) -> int:
@@ -174,20 +185,22 @@ def read_texts(task: Task, path: Path | None) -> list[Text]:
 
     Raises InputError, naming file and row, for an unreadable file or the wrong number of texts.
     """
-    lines = sys.stdin.read().split("\n") if path is None else read_lines(path)
-    if path is None and lines[-1] == "":
-        lines.pop()
+    name = "standard input" if path is None else str(path)
+    try:
+        data = sys.stdin.buffer.read() if path is None else path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{name}: cannot be read: {error.strerror}") from None
     texts: list[Text] = []
-    for row, line in enumerate(lines, start=1):
-        cells = line.removesuffix("\r").split("\t")
+    for row, line in enumerate(_lines(data, name), start=1):
+        cells = line.split("\t")
         if len(cells) != len(task.text):
             raise InputError(
-                f"{path or 'standard input'} row {row}: has {len(cells)} texts, "
+                f"{name} row {row}: has {len(cells)} texts, "
                 f"but {task.name} takes {len(task.text)} (separated by a tab)"
             )
         texts.append(cells[0] if len(cells) == 1 else (cells[0], cells[1]))
     if not texts:
-        raise InputError(f"{path or 'standard input'}: has no text")
+        raise InputError(f"{name}: is empty")
     return texts
 
 
@@ -203,8 +216,8 @@ def own_task(train: Path | str, text: Sequence[str], label: str, regression: boo
     column = _find(label, header, path)
     if regression:
         return Task(path.stem, "", tuple(text), label, metrics=("pearson", "spearman"))
-    cells = (line.split("\t") for line in lines[1:])
-    values = tuple(sorted({row[column] for row in cells if len(row) == len(header)}))
+    rows = _rows(lines, path, len(header))
+    values = tuple(sorted({cells[column] for _, cells in rows}))
     if len(values) < 2:
         raise InputError(f"{path}: column {label!r} has {len(values)} different labels; 2 needed")
     if len(values) > max(100, len(lines) // 4):

@@ -98,7 +98,7 @@ def wordpiece(
         tokens = Path(vocab).read_text("utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{vocab}: cannot be read: {error}") from None
-    ids = {token.rstrip("\r"): number for number, token in enumerate(tokens) if token}
+    ids = {token: number for number, token in enumerate(tokens) if token}
     for special in ("[UNK]", "[CLS]", "[SEP]"):
         if special not in ids:
             raise InputError(f"{vocab}: lacks the token {special}")

@@ -147,10 +147,12 @@ def fit(
     try:
         if state.step // per_epoch > len(state.epochs):  # it was stopped while scoring an epoch
             state = finish_epoch(state, score(state.leaves), on_best)
+            if path:
+                save_state(path, state, about)
         for step, epoch, batch, rate in steps[state.step :]:
             started = time.perf_counter()
             rng = generator(settings.seed, DROPOUT, step)
-            with np.errstate(over="ignore", invalid="ignore"):  # looked at in the next lines
+            with np.errstate(divide="ignore", over="ignore", invalid="ignore"):  # see below
                 value, grads = differentiate(state.leaves, batch, rng)
                 value, norm = float(value), global_norm(grads)
             if not (math.isfinite(value) and math.isfinite(norm)):

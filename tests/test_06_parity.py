@@ -192,3 +192,20 @@ class TestRealMiniLM:
             np.testing.assert_allclose(mine[golden["rows"]], theirs, rtol=0, atol=2e-5)
         pooled = pool(minilm.params, states[-1], batch)
         np.testing.assert_allclose(pooled, golden["pooled"], rtol=0, atol=2e-5)
+
+
+def test_a_masked_token_head_with_a_decoder_of_its_own_is_left_out(tmp_path):
+    """The head's last map is the word embeddings; another decoder would be another function."""
+    import shutil
+
+    from minibert.checkpoint import read_safetensors, write_safetensors
+
+    folder = shutil.copytree(GOLDENS / "tiny_mlm", tmp_path / "untied")
+    tensors, _ = read_safetensors(folder / "model.safetensors")
+    words = tensors["bert.embeddings.word_embeddings.weight"]
+    for decoder, kept in ((words, True), (words + 1, False)):
+        tensors["cls.predictions.decoder.weight"] = decoder
+        write_safetensors(folder / "model.safetensors", tensors)
+        base = load_base(folder, pooler=False)
+        assert ("masked_tokens" in base.params) == kept
+        assert ("cls.predictions.bias" in base.extra) != kept

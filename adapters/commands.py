@@ -1,0 +1,180 @@
+"""What the commands do: each is one documented Python call with options around it.
+
+Everything heavy is imported inside the command that needs it: `minibert --help` is quick.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from adapters.inputs import find_base, given_texts, load_data
+from minibert.errors import InputError
+
+
+def fetch_command(options: argparse.Namespace) -> None:
+    """Python: `minibert.weights.fetch_model`, `minibert.glue_data.fetch_task`."""
+    from minibert.glue_data import fetch_task
+    from minibert.tasks import glue_task
+    from minibert.weights import fetch_model
+
+    for name in options.names:
+        try:
+            task = glue_task(name).name
+        except InputError:
+            task = None
+        print(fetch_task(task) if task else fetch_model(name), flush=True)
+
+
+def train_command(options: argparse.Namespace) -> None:
+    """Python: `adapters.finetune.train_task`."""
+    from adapters.finetune import check_length, evaluate_task, subset, train_task
+    from adapters.recipes import default_rate_epochs, recipe_named
+    from adapters.show import (
+        Progress,
+        describe_result,
+        facts,
+        learning_curve,
+        metrics_text,
+        trained_table,
+    )
+    from adapters.tuning import init_task, method_named
+    from minibert.checkpoint import load_base
+    from minibert.datasets import glue_examples
+    from minibert.train import Settings
+    from minibert.weights import locate_model
+
+    method = method_named(options.method, options.size, options.activation or "gelu_tanh")
+    if options.activation and method.size is None:
+        raise InputError(f"method {method.name!r} has no adapters, so it takes no activation")
+    recipe = recipe_named(options.recipe)
+    data = load_data(options)
+    rate, epochs = default_rate_epochs(method.name, data.task.name)
+    settings = Settings(
+        rate=rate if options.lr is None else options.lr,
+        epochs=epochs if options.epochs is None else options.epochs,
+        batch_size=options.batch_size,
+        seed=options.seed,
+    )
+    if options.train_examples is not None:
+        data = subset(data, options.train_examples, options.seed)
+    base = load_base(locate_model(options.base))
+    check_length(base, options.max_length)
+    tree = init_task(base, method, recipe, data.task.outputs, options.seed)
+    out = options.out or Path("runs") / f"{data.task.name}-{method.name}"
+    print(facts([
+        ("data", f"{data.source}: {len(data.train):,} to train on, {len(data.dev):,} dev"),
+        ("base", f"{base.folder} (weights sha256 {base.sha256[:12]}...)"),
+        ("method", f"{method}; recipe {recipe.name}"),
+        ("training", f"{settings.epochs} epochs in batches of {settings.batch_size}, peak learning "
+         f"rate {settings.rate:g}, seed {settings.seed}, texts up to {options.max_length} tokens"),
+    ]))  # fmt: skip
+    print(f"\n{trained_table(tree, method)}\n", flush=True)
+    if options.resume and not (out / "checkpoint.safetensors").exists():
+        print(f"{out}: has no checkpoint yet; starting from the beginning", file=sys.stderr)
+    progress = Progress(data.task.name)
+    try:
+        trained = train_task(
+            base, data, method, settings, recipe=options.recipe, max_length=options.max_length,
+            out=out, resume=options.resume, on_report=progress,
+        )  # fmt: skip
+    finally:
+        progress.close()
+    picture = out / "curve.png"
+    title = f"{data.task.name}: {method} on {base.name}"
+    learning_curve(
+        picture, {method.name: (trained.losses, trained.epochs)}, title, trained.constant
+    )
+    print(describe_result(trained, picture, _base_option(options.base)))
+    for split in data.task.files.keys() - {"train", "dev"} if options.task else ():
+        examples = glue_examples(data.task, split, options.sample)  # MNLI's mismatched genres
+        print(f"{split}: {metrics_text(evaluate_task(trained.task, base, examples))}")
+
+
+def _base_option(base: str) -> str:
+    """What to add to a command line that shall find the same base: nothing for a known name."""
+    return f"--base {base} " if (Path(base).expanduser() / "config.json").is_file() else ""
+
+
+def evaluate_command(options: argparse.Namespace) -> None:
+    """Python: `adapters.finetune.evaluate_task`."""
+    from adapters.finetune import evaluate_task
+    from adapters.show import metrics_text
+    from adapters.store import load_task
+    from minibert.datasets import glue_examples
+    from minibert.tasks import read_examples
+
+    task = load_task(options.file)
+    if options.data and (options.split or options.sample):
+        raise InputError("give either --data FILE.tsv, or --split and --sample")
+    if options.data:
+        examples = read_examples(task.task, options.data)
+    else:
+        examples = glue_examples(task.task, options.split or "dev", options.sample)
+    metrics = evaluate_task(task, find_base(options, task), examples)
+    if options.json:
+        print(json.dumps({"task": task.task.name, "examples": len(examples), **metrics}))
+    else:
+        print(f"{task.task.name}, {len(examples):,} examples: {metrics_text(metrics)}")
+
+
+def predict_command(options: argparse.Namespace) -> None:
+    """Python: `adapters.finetune.predict_texts`."""
+    from adapters.finetune import predict_texts
+    from adapters.show import prediction_lines
+    from adapters.store import load_task
+    from minibert.files import atomic_write
+
+    task = load_task(options.file)
+    texts = given_texts(options, task)
+    to = options.output
+    if to and (to.is_dir() or not to.parent.is_dir()):
+        what = "it is a folder" if to.is_dir() else "its folder does not exist"
+        raise InputError(f"{to}: cannot be written: {what}")
+    logits = predict_texts(task, find_base(options, task), texts)
+    output = "\n".join(prediction_lines(task.task, texts, logits, options.json)) + "\n"
+    if to and to.exists() and not to.is_file():  # a pipe or device: not to be replaced by a file
+        to.write_text(output, "utf-8")
+    elif to:
+        atomic_write(to, output)
+    else:
+        sys.stdout.write(output)
+
+
+def info_command(options: argparse.Namespace) -> None:
+    """Python: `minibert.load_base`, `adapters.store.load_task`."""
+    from adapters.recipes import recipe_named
+    from adapters.show import describe_base, describe_task, trained_table
+    from adapters.store import load_task
+    from adapters.tuning import init_task, method_named
+    from minibert.checkpoint import load_base
+    from minibert.weights import locate_model
+
+    path = Path(options.name)
+    if path.is_file() or path.suffix == ".safetensors":
+        if options.method or options.size:
+            raise InputError("--method and --size go with a model, not with a task file")
+        print(describe_task(load_task(path), path))
+        return
+    method = method_named(options.method or "adapters", options.size)
+    base = load_base(locate_model(options.name))
+    print(describe_base(base))
+    print(f"\nWith method {method}, for a task of two classes:\n")
+    print(trained_table(init_task(base, method, recipe_named("paper"), 2, 0), method))
+
+
+def demo_command(options: argparse.Namespace) -> None:
+    """Python: `adapters.demo.demo`."""
+    from adapters.demo import demo
+
+    demo(options.out)
+
+
+COMMANDS = {
+    "fetch": fetch_command,
+    "train": train_command,
+    "evaluate": evaluate_command,
+    "predict": predict_command,
+    "info": info_command,
+    "demo": demo_command,
+}

@@ -1,0 +1,78 @@
+"""The examples in the help of the `minibert` command. A test runs the Python ones."""
+
+OVERVIEW = """examples:
+  minibert fetch minilm rte
+  minibert train --task rte --base minilm --method adapters --size 64
+  minibert train --train mine.tsv --dev mine-dev.tsv --text review --label stars
+  minibert predict runs/sst-2-adapters/task.safetensors "What a lovely day."
+  minibert info minilm
+
+Every command has its own page: minibert COMMAND --help
+"""
+
+_OPEN = """\
+  from adapters.store import load_task
+  from minibert import load_base
+  from minibert.weights import locate_model
+  base = load_base(locate_model("minilm"))
+  task = load_task("runs/rte-adapters/task.safetensors")
+"""
+
+# command: (in the shell, the same in Python)
+EXAMPLES: dict[str, tuple[str, str]] = {
+    "fetch": (
+        "  minibert fetch minilm rte sst-2\n",
+        "  from minibert.glue_data import fetch_task\n"
+        "  from minibert.weights import fetch_model\n"
+        '  fetch_model("minilm")\n'
+        '  fetch_task("rte")\n',
+    ),
+    "train": (
+        "  minibert train --task rte\n"
+        "  minibert train --task sst-2 --sample --epochs 3\n"
+        "  minibert train --train mine.tsv --dev mine-dev.tsv --text question answer\n",
+        "  from adapters.finetune import train_task\n"
+        "  from adapters.tuning import method_named\n"
+        "  from minibert import load_base\n"
+        "  from minibert.datasets import glue_data\n"
+        "  from minibert.train import Settings\n"
+        "  from minibert.weights import locate_model\n"
+        '  base, data = load_base(locate_model("minilm")), glue_data("rte")\n'
+        "  settings = Settings(rate=1e-3, epochs=5, seed=0)\n"
+        '  method = method_named("adapters", 64)\n'
+        '  trained = train_task(base, data, method, settings, out="runs/rte-adapters")\n'
+        "  print(trained.epochs)\n",
+    ),
+    "evaluate": (
+        "  minibert evaluate runs/rte-adapters/task.safetensors\n"
+        "  minibert evaluate runs/rte-adapters/task.safetensors --data other.tsv\n",
+        "  from adapters.finetune import evaluate_task\n"
+        "  from minibert.datasets import glue_examples\n" + _OPEN +
+        '  print(evaluate_task(task, base, glue_examples(task.task, "dev")))\n',
+    ),
+    "predict": (
+        '  minibert predict runs/sst-2-adapters/task.safetensors "What a lovely day."\n'
+        '  minibert predict runs/rte-adapters/task.safetensors --pair "It rains." "It is wet."\n'
+        "  minibert predict runs/sst-2-adapters/task.safetensors --json < reviews.txt\n",
+        "  from adapters.finetune import predict_texts\n"
+        "  from minibert.heads import probabilities\n" + _OPEN +
+        '  logits = predict_texts(task, base, [("It rains.", "It is wet.")])\n'
+        "  print(task.task.names, probabilities(logits))\n",
+    ),
+    "info": (
+        "  minibert info minilm --method adapters --size 8\n"
+        "  minibert info runs/rte-adapters/task.safetensors\n",
+        _OPEN + "  print(base)\n  print(task)\n",
+    ),
+    "demo": (
+        "  minibert demo\n",
+        "  from pathlib import Path\n"
+        "  from adapters.demo import demo\n"
+        '  demo(Path("runs/demo"))\n',
+    ),
+}  # fmt: skip
+
+
+def python_lines(command: str) -> str:
+    """The Python of a command's help, ready to be run."""
+    return "\n".join(line.removeprefix("  ") for line in EXAMPLES[command][1].splitlines())
