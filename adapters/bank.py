@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from adapters.finetune import predict_logits
+from adapters.predict import predict_logits
 from adapters.store import TaskFile, load_task, on_base
 from minibert.checkpoint import Base
 from minibert.errors import InputError

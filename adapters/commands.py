@@ -28,7 +28,8 @@ def fetch_command(options: argparse.Namespace) -> None:
 
 def train_command(options: argparse.Namespace) -> None:
     """Python: `adapters.finetune.train_task`."""
-    from adapters.finetune import check_length, evaluate_task, subset, train_task
+    from adapters.finetune import subset, train_task
+    from adapters.predict import check_length, evaluate_task
     from adapters.recipes import default_rate_epochs, recipe_named
     from adapters.show import (
         Progress,
@@ -97,8 +98,8 @@ def _base_option(base: str) -> str:
 
 
 def evaluate_command(options: argparse.Namespace) -> None:
-    """Python: `adapters.finetune.evaluate_task`."""
-    from adapters.finetune import evaluate_task
+    """Python: `adapters.predict.evaluate_task`."""
+    from adapters.predict import evaluate_task
     from adapters.show import metrics_text
     from adapters.store import load_task
     from minibert.datasets import glue_examples
@@ -119,8 +120,8 @@ def evaluate_command(options: argparse.Namespace) -> None:
 
 
 def predict_command(options: argparse.Namespace) -> None:
-    """Python: `adapters.finetune.predict_texts`."""
-    from adapters.finetune import predict_texts
+    """Python: `adapters.predict.predict_texts`."""
+    from adapters.predict import predict_texts
     from adapters.show import prediction_lines
     from adapters.store import load_task
     from minibert.files import atomic_write

@@ -5,7 +5,8 @@ import shutil
 import time
 from pathlib import Path
 
-from adapters.finetune import predict_texts, subset, train_task
+from adapters.finetune import subset, train_task
+from adapters.predict import predict_texts
 from adapters.recipes import recipe_named
 from adapters.show import (
     Progress,

@@ -46,7 +46,7 @@ EXAMPLES: dict[str, tuple[str, str]] = {
     "evaluate": (
         "  minibert evaluate runs/rte-adapters/task.safetensors\n"
         "  minibert evaluate runs/rte-adapters/task.safetensors --data other.tsv\n",
-        "  from adapters.finetune import evaluate_task\n"
+        "  from adapters.predict import evaluate_task\n"
         "  from minibert.datasets import glue_examples\n" + _OPEN +
         '  print(evaluate_task(task, base, glue_examples(task.task, "dev")))\n',
     ),
@@ -54,7 +54,7 @@ EXAMPLES: dict[str, tuple[str, str]] = {
         '  minibert predict runs/sst-2-adapters/task.safetensors "What a lovely day."\n'
         '  minibert predict runs/rte-adapters/task.safetensors --pair "It rains." "It is wet."\n'
         "  minibert predict runs/sst-2-adapters/task.safetensors --json < reviews.txt\n",
-        "  from adapters.finetune import predict_texts\n"
+        "  from adapters.predict import predict_texts\n"
         "  from minibert.heads import probabilities\n" + _OPEN +
         '  logits = predict_texts(task, base, [("It rains.", "It is wet.")])\n'
         "  print(task.task.names, probabilities(logits))\n",

@@ -1,27 +1,28 @@
-"""From a task's examples to its trained, saved task file; and from texts to predictions."""
+"""From a task's examples to its trained, saved task file."""
 
+import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from adapters.predict import check_length, encode_examples, predict_logits
 from adapters.recipes import recipe_named
-from adapters.store import TaskFile, on_base, save_task
+from adapters.store import TaskFile, save_task
 from adapters.tuning import Method, forward, init_task, split
 from minibert.checkpoint import Base
 from minibert.datasets import Data
 from minibert.errors import InputError
-from minibert.files import atomic_write
+from minibert.files import atomic_write, lock
 from minibert.heads import loss
-from minibert.tasks import Example, constant_score, score
-from minibert.tokenizer import Encoded, Text, encode_texts, make_batch
+from minibert.tasks import constant_score, score
+from minibert.tokenizer import Encoded, make_batch
 from minibert.train import SUBSET, Report, Settings, State, fit, generator
 from minibert.tree import Tree, from_leaves, leaves, merge
-
-BATCH_TOKENS = 4096  # prediction: as many texts at once as fit
 
 
 @dataclass(frozen=True)
@@ -39,16 +40,6 @@ class Trained:
     constant: dict[str, float]
 
 
-def check_length(base: Base, max_length: int) -> int:
-    """Raises InputError for a maximal length that the base has no positions for."""
-    positions = base.config.max_position_embeddings
-    if not 4 <= max_length <= positions:
-        raise InputError(
-            f"max length must be from 4 to {positions} ({base.name}), not {max_length}"
-        )
-    return max_length
-
-
 def subset(data: Data, examples: int, seed: int) -> Data:
     """The data with that many training examples, drawn with the seed. Raises InputError for fewer
     than 1 or more than there are."""
@@ -57,33 +48,6 @@ def subset(data: Data, examples: int, seed: int) -> Data:
     chosen = generator(seed, SUBSET).permutation(len(data.train))[:examples]
     source = f"{data.source} ({examples:,} drawn with seed {seed})"
     return replace(data, train=[data.train[i] for i in chosen], source=source)
-
-
-def encode_examples(base: Base, examples: Sequence[Example], max_length: int) -> list[Encoded]:
-    """The examples' texts as token ids."""
-    return encode_texts(base.tokenizer, [e.text for e in examples], max_length)
-
-
-def predict_logits(
-    tree: Tree, base: Base, activation: str, encoded: Sequence[Encoded]
-) -> np.ndarray:
-    """The logits of every text, in the given order: [B, C].
-
-    Texts of similar length are computed together, which changes nothing but the time.
-    """
-    order = sorted(range(len(encoded)), key=lambda i: len(encoded[i].ids))
-    logits: list[Any] = [None] * len(encoded)
-    while order:
-        chosen: list[int] = []
-        tokens = 0
-        while order and (not chosen or tokens + len(encoded[order[0]].ids) <= BATCH_TOKENS):
-            tokens += len(encoded[order[0]].ids)
-            chosen.append(order.pop(0))
-        batch = make_batch([encoded[i] for i in chosen])
-        for i, row in zip(chosen, forward(tree, batch, base.config, activation), strict=True):
-            logits[i] = row
-    classes = len(tree["head"]["bias"])
-    return np.array(logits, tree["head"]["bias"].dtype).reshape(len(encoded), classes)
 
 
 def task_loss(
@@ -106,6 +70,22 @@ def task_loss(
         return loss(logits, labels[numbers], regression)
 
     return batch_loss
+
+
+@contextmanager
+def _own_folder(folder: Path | None, resume: bool) -> Iterator[None]:
+    """Hold an output folder for one run. Refuses one that is in use, and without `resume` one
+    that already holds a run."""
+    if folder is None:
+        yield
+        return
+    with lock(folder / ".lock", f"{folder}: another run is using this folder"):
+        kept = [n for n in ("checkpoint", "task") if (folder / f"{n}.safetensors").exists()]
+        if kept and not resume:
+            raise InputError(
+                f"{folder}: already holds a run; continue it with --resume, or choose another --out"
+            )
+        yield
 
 
 def train_task(
@@ -172,6 +152,8 @@ def train_task(
         "max_length": max_length,
         "base": base.sha256,
         "data": data.source,
+        "examples": len(data.train),
+        "data_sha256": hashlib.sha256(repr((data.train, data.dev)).encode()).hexdigest()[:12],
         "labels": list(task.names),
     }
 
@@ -208,53 +190,3 @@ def train_task(
             atomic_write(folder / "report.json", json.dumps(report, indent=1) + "\n")
     constant = constant_score(task, data.train, data.dev)
     return Trained(as_file(state, results), path, state.losses, state.epochs, constant)
-
-
-class _own_folder:
-    """Hold an output folder for one run. Refuses one that is in use, and without `resume` one
-    that already holds a run."""
-
-    def __init__(self, folder: Path | None, resume: bool) -> None:
-        self.folder, self.resume = folder, resume
-        self.lock: Any = None
-
-    def __enter__(self) -> None:
-        if self.folder is None:
-            return
-        from filelock import FileLock, Timeout
-
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self.lock = FileLock(self.folder / ".lock", timeout=0)
-            self.lock.acquire()
-        except Timeout:
-            raise InputError(f"{self.folder}: another run is using this folder") from None
-        except OSError as error:
-            raise InputError(f"{self.folder}: cannot be used: {error.strerror}") from None
-        kept = [n for n in ("checkpoint", "task") if (self.folder / f"{n}.safetensors").exists()]
-        if kept and not self.resume:
-            self.lock.release()
-            raise InputError(
-                f"{self.folder}: already holds a run; continue it with --resume, "
-                "or choose another --out"
-            )
-
-    def __exit__(self, *_: object) -> None:
-        if self.lock is not None:
-            self.lock.release()
-
-
-def evaluate_task(task: TaskFile, base: Base, examples: Sequence[Example]) -> dict[str, float]:
-    """A task file's metrics on examples. Raises InputError when it is of another base, or when
-    there are no examples."""
-    if not examples:
-        raise InputError(f"{task.task.name}: there are no examples to score")
-    encoded = encode_examples(base, examples, task.max_length)
-    logits = predict_logits(on_base(task, base), base, task.method.activation, encoded)
-    return score(task.task, logits, [e.label for e in examples])
-
-
-def predict_texts(task: TaskFile, base: Base, texts: Sequence[Text]) -> np.ndarray:
-    """The logits [B, C] of texts. Raises InputError when the task is of another base."""
-    encoded = encode_texts(base.tokenizer, texts, task.max_length)
-    return predict_logits(on_base(task, base), base, task.method.activation, encoded)

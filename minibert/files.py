@@ -1,8 +1,11 @@
-"""Files written whole or not at all, and their hashes."""
+"""Files written whole or not at all, their hashes, and locks."""
 
 import hashlib
 import os
+import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from minibert.errors import InputError
@@ -47,3 +50,30 @@ def sha256_file(path: Path | str) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+@contextmanager
+def lock(path: Path, busy: str | None = None, waiting: str = "") -> Iterator[None]:
+    """Hold a lock file. A killed process holds none.
+
+    While another process holds it: raises InputError(busy), or without `busy` says `waiting` and
+    waits. Raises InputError, too, when the file cannot be made.
+    """
+    from filelock import FileLock, Timeout
+
+    guard = FileLock(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            guard.acquire(timeout=0)
+        except Timeout:
+            if busy:
+                raise InputError(busy) from None
+            print(waiting, file=sys.stderr)
+            guard.acquire()
+    except OSError as error:
+        raise InputError(f"{path.parent}: cannot be used: {error.strerror or error}") from None
+    try:
+        yield
+    finally:
+        guard.release()

@@ -12,7 +12,8 @@ from typing import Any
 
 from minibert.download import download, require
 from minibert.errors import InputError
-from minibert.unpack import lock, unzip, zip_names
+from minibert.files import lock
+from minibert.unpack import unzip, zip_names
 from minibert.weights import home, read_manifest
 
 
@@ -57,7 +58,8 @@ def fetch_task(name: str, progress: bool = True) -> Path:
     require("pooch")
     folder = glue_root() / task["folder"]
     temporary = folder.with_name(f".{folder.name}.part")
-    with lock(folder.with_name(f".{folder.name}.lock"), folder.name):
+    waiting = f"{folder.name}: another process is fetching it; waiting"
+    with lock(folder.with_name(f".{folder.name}.lock"), waiting=waiting):
         if found := find_task(name):  # by the process that we waited for
             return found
         fetched = [

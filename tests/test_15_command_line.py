@@ -25,7 +25,7 @@ import pytest
 from command_line import ON_TINY, ROOT, SAMPLE, TINY, environment, files, works, write_tsv
 
 from adapters.examples import python_lines
-from adapters.finetune import predict_texts
+from adapters.predict import predict_texts
 from adapters.store import load_task
 from minibert.checkpoint import load_base, read_safetensors, write_safetensors
 from minibert.errors import InputError

@@ -1,0 +1,266 @@
+"""Attention: each token becomes a mean of its own sequence's values, weighted by likeness.
+
+Vaswani et al. 2017, arXiv 1706.03762, eq. 1: softmax(Q K^T / sqrt(D/H)) V for each of H heads.
+"""
+
+import math
+from itertools import pairwise
+from types import ModuleType
+
+import autograd.numpy as anp
+import numpy as np
+import plain_loops
+import pytest
+from autograd import grad
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from minibert import fused, ops
+from minibert.model import encode
+from minibert.tokenizer import Encoded, encode_texts, make_batch
+
+LEVELS = [pytest.param(ops, id="ops"), pytest.param(fused, id="fused")]
+# Against float64 loops: rounding of sums over T and D of numbers of about 1.
+PRECISIONS = [
+    pytest.param(np.float64, 1e-13, id="float64"),
+    pytest.param(np.float32, 3e-6, id="float32"),
+]
+LENGTHS = st.lists(st.integers(1, 20), min_size=1, max_size=7)
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def queries_keys_values(count: int, size: int, seed: int, dtype=np.float64) -> list[np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return [rng.standard_normal((count, size)).astype(dtype) for _ in range(3)]
+
+
+def probabilities(
+    level: ModuleType, query: np.ndarray, key: np.ndarray, heads: int
+) -> list[np.ndarray]:
+    """The attention probabilities [T, T] of every head of one sequence, read off the output: with
+    the identity as each head's values, the weighted means are the weights. Needs D/H >= T."""
+    length, size = query.shape
+    per_head = size // heads
+    value = np.tile(np.eye(length, per_head, dtype=query.dtype), (1, heads))
+    y = level.attention(query, key, value, [length], heads)
+    return [y[:, h * per_head : h * per_head + length] for h in range(heads)]
+
+
+@pytest.mark.parametrize("level", LEVELS)
+class TestWeights:
+    """softmax(Q K^T / sqrt(D/H))"""
+
+    def test_two_keys_share_by_the_logistic_function_of_their_score_difference(self, level):
+        """D/H = 4, so scores are halved; unscaled attention would give sigmoid(2) = 0.88."""
+        query = np.array([[2.0, 0, 0, 0], [0, 0, 0, 0]])
+        key = np.array([[1.0, 0, 0, 0], [0, 1, 0, 0]])
+        [p] = probabilities(level, query, key, heads=1)
+        expected = 1 / (1 + math.exp(-(2.0 - 0.0) / math.sqrt(4)))
+        np.testing.assert_allclose(p[0], [expected, 1 - expected], rtol=1e-15)
+        np.testing.assert_allclose(p[1], [0.5, 0.5], rtol=1e-15)  # no likeness: the plain mean
+
+    def test_scores_are_scaled_by_the_size_of_a_head_not_of_the_model(self, level):
+        query = np.ones((2, 8))
+        key = np.array([[1.0] * 8, [0.0] * 8])
+        p = probabilities(level, query, key, heads=4)[0]
+        # each of the 4 heads sees 2 features: a score of 2 / sqrt(2)
+        np.testing.assert_allclose(p[0, 0], 1 / (1 + math.exp(-math.sqrt(2))), rtol=1e-15)
+
+    @settings(max_examples=30)
+    @given(length=st.integers(1, 16), heads=st.sampled_from([1, 2, 3]), seed=SEEDS)
+    def test_every_heads_rows_are_positive_and_sum_to_1(self, level, length, heads, seed):
+        query, key, _ = queries_keys_values(length, 16 * heads, seed, np.float32)
+        for p in probabilities(level, query, key, heads):
+            assert (p > 0).all()
+            # at most 16 float32 numbers are added
+            np.testing.assert_allclose(p.sum(axis=1), 1.0, rtol=0, atol=1e-6)
+
+    @settings(max_examples=30)
+    @given(seed=SEEDS, shift=st.floats(-1e3, 1e3))
+    def test_adding_one_vector_to_every_key_changes_nothing(self, level, seed, shift):
+        """It adds one number to a whole row of scores, which softmax does not see: so the key
+        projection's bias is without effect, and its gradient is 0."""
+        query, key, value = queries_keys_values(6, 8, seed)
+        y = level.attention(query, key, value, [6], 2)
+        moved = level.attention(query, key + shift, value, [6], 2)
+        # scores as large as 1e4 are rounded to 2e-12
+        np.testing.assert_allclose(moved, y, rtol=0, atol=1e-10)
+
+        def loss(bias):
+            return anp.sum(level.attention(query, key + bias, value, [6], 2) * value)
+
+        assert np.abs(grad(loss)(np.zeros(8))).max() < 1e-13
+
+    @pytest.mark.parametrize("size", [1e3, 1e15])
+    def test_huge_scores_neither_overflow_nor_warn(self, level, size):
+        """exp(89) is beyond float32; the row's maximum is taken off before."""
+        rng = np.random.default_rng(0)
+        query, key, value = (rng.standard_normal((5, 8)).astype(np.float32) for _ in range(3))
+        with np.errstate(over="raise", invalid="raise", divide="raise"):
+            y = level.attention(query * size, key * np.float32(size), value, [5], 1)
+        # the largest score takes it all
+        winners = (query.astype(float) @ key.astype(float).T).argmax(axis=1)
+        np.testing.assert_array_equal(y, value[winners])
+        assert y.dtype == np.float32
+
+
+class TestSoftmax:
+    @settings(max_examples=50)
+    @given(st.lists(st.floats(-50, 50), min_size=1, max_size=12), st.floats(-1e4, 1e4))
+    def test_it_is_the_plain_loop_and_blind_to_a_shift(self, scores, shift):
+        expected = plain_loops.softmax(scores)
+        np.testing.assert_allclose(ops.softmax(np.array(scores)), expected, rtol=1e-12)
+        # rounding of score + shift to 2e-12 moves a probability by as much, relatively
+        np.testing.assert_allclose(ops.softmax(np.array(scores) + shift), expected, rtol=1e-10)
+
+    def test_it_goes_over_the_last_axis(self):
+        p = ops.softmax(np.random.default_rng(0).standard_normal((2, 3, 4)))
+        np.testing.assert_allclose(p.sum(axis=-1), 1.0, rtol=1e-15)
+        assert np.abs(p.sum(axis=1) - 1.0).max() > 0.1
+
+
+@pytest.mark.parametrize("level", LEVELS)
+class TestAgainstPlainLoops:
+    @pytest.mark.parametrize("dtype, tolerance", PRECISIONS)
+    @pytest.mark.parametrize("lengths, heads, size", [([1], 1, 1), ([5, 1, 9, 8, 3], 3, 12)])
+    def test_values(self, level, lengths, heads, size, dtype, tolerance):
+        qkv = queries_keys_values(sum(lengths), size, 1, dtype)
+        y = level.attention(*qkv, np.array(lengths), heads)
+        assert y.dtype == dtype
+        expected = plain_loops.attention(*qkv, lengths, heads)
+        np.testing.assert_allclose(y, expected, rtol=0, atol=tolerance)
+
+    def test_values_with_dropout_of_the_probabilities(self, level):
+        """What a head may look at is dropped, not renormalised: rows need not sum to 1."""
+        lengths, heads, rate = [4, 7, 6], 2, 0.25
+        qkv = queries_keys_values(17, 8, 2)
+        keep = np.random.default_rng(3).random(heads * sum(n * n for n in lengths)) >= rate
+        y = level.attention(*qkv, lengths, heads, keep, rate)
+        expected = plain_loops.attention(*qkv, lengths, heads, keep, rate)
+        np.testing.assert_allclose(y, expected, rtol=0, atol=1e-13)
+
+    @settings(max_examples=30)
+    @given(lengths=LENGTHS, heads=st.sampled_from([1, 2, 4]), seed=SEEDS)
+    def test_values_for_any_lengths(self, level, lengths, heads, seed):
+        qkv = queries_keys_values(sum(lengths), 8, seed)
+        expected = plain_loops.attention(*qkv, lengths, heads)
+        y = level.attention(*qkv, np.array(lengths), heads)
+        np.testing.assert_allclose(y, expected, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+class TestHeads:
+    def test_each_head_reads_and_writes_its_own_slice_of_the_features(self, level):
+        query, key, value = queries_keys_values(6, 12, 4)
+        y = level.attention(query, key, value, [6], 3)
+        for head in range(3):
+            own = slice(4 * head, 4 * head + 4)
+            alone = level.attention(query[:, own], key[:, own], value[:, own], [6], 1)
+            np.testing.assert_allclose(y[:, own], alone, rtol=0, atol=1e-14)
+
+    def test_order_does_not_matter_to_attention_itself(self, level):
+        """Permuted tokens give permuted outputs: only the position embedding knows the order."""
+        qkv = queries_keys_values(9, 8, 5)
+        order = np.random.default_rng(6).permutation(9)
+        y = level.attention(*qkv, [9], 2)
+        permuted = level.attention(*(x[order] for x in qkv), [9], 2)
+        np.testing.assert_allclose(permuted, y[order], rtol=0, atol=1e-14)
+
+
+class TestSplittingHeads:
+    def test_a_heads_slice_is_where_the_docstring_says_and_joining_undoes_it(self):
+        x = np.arange(3 * 8).reshape(3, 8)
+        split = ops.split_heads(x, 2)
+        assert split.shape == (2, 3, 4)
+        for head in range(2):
+            for token in range(3):
+                for i in range(4):
+                    assert split[head, token, i] == x[token, 4 * head + i]
+        np.testing.assert_array_equal(ops.join_heads(split), x)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+class TestOwnSequenceOnly:
+    """No padding and no mask: a token sees the tokens of its own sequence and no others."""
+
+    @settings(max_examples=30)
+    @given(lengths=st.lists(st.integers(1, 20), min_size=2, max_size=6), seed=SEEDS)
+    def test_what_other_sequences_hold_changes_not_one_bit(self, level, lengths, seed):
+        qkv = queries_keys_values(sum(lengths), 8, seed, np.float32)
+        y = level.attention(*qkv, np.array(lengths), 2)
+        first = slice(0, lengths[0])
+        for x in qkv:
+            x[lengths[0] :] = np.random.default_rng(seed + 1).standard_normal(x[first.stop :].shape)
+        other = level.attention(*qkv, np.array(lengths), 2)
+        np.testing.assert_array_equal(other[first], y[first])
+        if lengths[1] > 1:  # a sequence of one token is its own value, and that did change too
+            assert (other[first.stop :] != y[first.stop :]).any()
+
+    def test_no_gradient_flows_into_other_sequences(self, level):
+        lengths = np.array([3, 5, 4, 7])  # within one group of up to 8 in `fused`
+        query, key, value = queries_keys_values(19, 8, 7)
+        own = slice(3, 8)
+
+        def loss(parts):
+            return anp.sum(level.attention(*parts, lengths, 2)[own] ** 2)
+
+        for gradient in grad(loss)((query, key, value)):
+            assert not gradient[:3].any()
+            assert not gradient[8:].any()
+            assert gradient[own].all()
+
+    @settings(max_examples=30)
+    @given(lengths=LENGTHS, seed=SEEDS)
+    def test_a_sequence_gets_in_any_batch_what_it_gets_alone(self, level, lengths, seed):
+        qkv = queries_keys_values(sum(lengths), 8, seed, np.float32)
+        y = level.attention(*qkv, np.array(lengths), 2)
+        for stop, length in zip(np.cumsum(lengths), lengths, strict=True):
+            own = slice(stop - length, stop)
+            alone = level.attention(*(x[own] for x in qkv), [length], 2)
+            # float32 sums of up to 20 terms, which a longer neighbour may put in another order
+            np.testing.assert_allclose(y[own], alone, rtol=0, atol=2e-6)
+
+    @settings(max_examples=30)
+    @given(lengths=LENGTHS, seed=SEEDS)
+    def test_permuting_the_batch_permutes_the_outputs(self, level, lengths, seed):
+        qkv = queries_keys_values(sum(lengths), 8, seed, np.float32)
+        bounds = [0, *np.cumsum(lengths)]
+        pieces = [np.arange(start, stop) for start, stop in pairwise(bounds)]
+        order = np.random.default_rng(seed).permutation(len(lengths))
+        rows = np.concatenate([pieces[i] for i in order])
+        y = level.attention(*qkv, np.array(lengths), 2)
+        permuted = level.attention(*(x[rows] for x in qkv), np.array(lengths)[order], 2)
+        np.testing.assert_allclose(permuted, y[rows], rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+class TestWholeEncoder:
+    """What attention keeps apart, the whole encoder keeps apart: all else is one token's own."""
+
+    @settings(max_examples=20)
+    @given(lengths=st.lists(st.integers(1, 40), min_size=1, max_size=6), seed=SEEDS)
+    def test_a_texts_states_do_not_depend_on_its_neighbours_or_place_in_the_batch(
+        self, tiny, level, lengths, seed
+    ):
+        rng = np.random.default_rng(seed)
+        texts = [Encoded(rng.integers(0, 199, n), rng.integers(0, 2, n)) for n in lengths]
+        order = rng.permutation(len(texts))
+        batch = make_batch([texts[i] for i in order])
+        states = encode(tiny.params, batch, tiny.config, ops=level)[-1]
+        for place, i in enumerate(order):
+            alone = encode(tiny.params, make_batch([texts[i]]), tiny.config, ops=level)[-1]
+            start = batch.starts[place]
+            # float32 rounding through two layers, LayerNorms included
+            np.testing.assert_allclose(states[start : start + lengths[i]], alone, rtol=0, atol=1e-5)
+
+    def test_real_minilm_too(self, minilm, level):
+        texts = ["It rains.", "", "The quick brown fox jumps over the lazy dog. " * 9, "Yes?"]
+        encoded = encode_texts(minilm.tokenizer, texts, 128)
+        batch = make_batch(encoded)
+        states = encode(minilm.params, batch, minilm.config, ops=level)[-1]
+        for start, own in zip(batch.starts, encoded, strict=True):
+            alone = encode(minilm.params, make_batch([own]), minilm.config, ops=level)[-1]
+            # six layers of float32; the states are as large as 3
+            np.testing.assert_allclose(
+                states[start : start + len(own.ids)], alone, rtol=0, atol=2e-5
+            )
