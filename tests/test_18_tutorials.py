@@ -1,0 +1,154 @@
+"""The tutorials run, draw what they say, and keep what they claim.
+
+Each asserts its own claims, so that running one is the test of them; here is only that they run
+from the shell, on the sample and on real data, and that they are what the tools which render them
+expect: percent-format cells (jupytext), text that sphinx-gallery takes for text.
+"""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import real_glue
+from matplotlib.image import imread
+
+from minibert.glue_data import glue_root
+from minibert.weights import home
+
+ROOT = Path(__file__).parent.parent
+FILES = sorted((ROOT / "tutorials").glob("[0-9]*.py"))
+LIMIT = 300  # seconds; on two free cores each takes at most a minute
+
+each_tutorial = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+
+
+def cells(path: Path) -> tuple[str, list[tuple[str, str]]]:
+    """(what stands before the first marker, [(marker line, the cell's text)])."""
+    head, *rest = re.split(r"^(# ?%%.*)\n", path.read_text("utf-8"), flags=re.MULTILINE)
+    return head, list(zip(rest[::2], rest[1::2], strict=True))
+
+
+def functions(path: Path) -> set[str]:
+    """The names of all functions and classes that a file defines, at any depth."""
+    kinds = ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef
+    return {n.name for n in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(n, kinds)}
+
+
+def run(path: Path, folder: Path, **environment: str) -> str:
+    """Run a tutorial in an empty folder, without a display; what it printed."""
+    # the places of weights and data as they are here, whatever folder the tutorial runs in
+    places = {"MINIBERT_HOME": str(home()), "MINIBERT_GLUE": str(glue_root())}
+    inherited = {n: v for n, v in os.environ.items() if n not in ("DISPLAY", "MPLBACKEND")}
+    inherited.pop("MINIBERT_TUTORIAL_OUT", None)
+    done = subprocess.run(
+        [sys.executable, str(path)],
+        cwd=folder,
+        env={**inherited, "PYTHONPATH": str(ROOT), **places, **environment},
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+    )
+    assert done.returncode == 0, f"{path.name} failed:\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def pictures(printed: str, folder: Path) -> list[str]:
+    """The names of the pictures that a tutorial says it drew in a folder; each is a real one."""
+    named = [Path(line) for line in re.findall(r"^picture: (.*)$", printed, re.MULTILINE)]
+    assert sorted(p.name for p in named) == sorted(p.name for p in folder.glob("*.png"))
+    for picture in named:
+        pixels = imread(folder / picture.name)[..., :3]  # decodes all of it; raises if it cannot
+        height, width, _ = pixels.shape
+        assert width >= 800, f"{picture.name} is {width} x {height}"
+        assert height >= 400, f"{picture.name} is {width} x {height}"
+        ink = float(np.mean(np.any(pixels < 0.9, axis=-1)))
+        assert 0.01 < ink < 0.5, f"{picture.name}: {100 * ink:.1f} % of it is not white"
+    return [picture.name for picture in named]
+
+
+def test_there_are_tutorials_and_the_readme_names_each():
+    readme = (ROOT / "tutorials" / "README.md").read_text("utf-8")
+    assert [path.name for path in FILES] == ["07_the_adapter.py", "08_train_on_glue.py"]
+    assert set(re.findall(r"\d\d_\w+\.py", readme)) == {path.name for path in FILES}
+
+
+@each_tutorial
+class TestTheText:
+    """What jupytext and sphinx-gallery need, and what every tutorial promises its reader."""
+
+    def test_begins_with_a_title_and_says_what_one_learns_and_needs(self, path):
+        text = ast.get_docstring(ast.parse(path.read_text("utf-8")))
+        title, line, blank, *_ = text.split("\n")
+        assert line == "=" * len(title)
+        assert blank == ""
+        for promise in ("**You will learn**", "**Time:**", "**You need to know**", "1902.00751"):
+            assert promise in " ".join(text.split())
+
+    def test_is_percent_cells_of_code_or_of_text(self, path):
+        head, parts = cells(path)
+        ast.parse(head)
+        assert {marker for marker, _ in parts} == {"# %%", "# %% [markdown]"}
+        for marker, body in parts:
+            lines = body.strip().split("\n")
+            if marker == "# %%":
+                assert ast.parse(body).body, f"an empty cell in {path.name}"
+                # sphinx-gallery takes comments right after the marker for text
+                assert not lines[0].startswith("#"), lines[0]
+            else:
+                assert all(re.fullmatch(r"#( .*\S)?", text) for text in lines), body
+                assert lines[0].startswith("# ")
+
+    def test_headings_are_underlined_in_full_and_the_last_says_what_next(self, path):
+        texts = [body for marker, body in cells(path)[1] if "markdown" in marker]
+        headings = re.findall(r"^# (.+)\n# (-{3,})$", "".join(texts), re.MULTILINE)
+        assert len(headings) >= 3
+        assert all(len(title) == len(line) for title, line in headings)
+        assert headings[-1][0] == "What next"
+
+    def test_has_an_equation_and_every_assertion_a_message(self, path):
+        source = path.read_text("utf-8")
+        assert ":math:`" in source
+        claims = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Assert)]
+        assert len(claims) >= 6
+        assert [node.lineno for node in claims if node.msg is None] == []
+
+    def test_imports_the_library_and_defines_nothing_that_it_has(self, path):
+        tree = ast.parse(path.read_text("utf-8"))
+        imports = {n.module.split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
+        assert {"minibert", "adapters"} <= imports
+        library = [p for folder in ("minibert", "adapters") for p in (ROOT / folder).glob("*.py")]
+        assert functions(path) & set().union(*map(functions, library)) == set()
+
+
+class TestRunning:
+    """`python tutorials/NN_name.py`, on the default weights."""
+
+    def test_the_adapter_draws_into_the_default_folder(self, minilm, tmp_path):
+        """Section 2.1: where an adapter sits, 2md + d + m parameters, near the identity."""
+        printed = run(FILES[0], tmp_path)
+        drawn = pictures(printed, tmp_path / "runs" / "tutorials")
+        assert drawn == ["07_where_it_sits.png", "07_near_identity.png"]
+        assert "595,200" in printed
+
+    @pytest.mark.parametrize("real", [False, True], ids=["sample", "real"])
+    def test_training_works_on_the_sample_and_on_real_data_and_says_which(
+        self, minilm, tmp_path, real
+    ):
+        """Section 3.1: adapters against the head alone."""
+        environment = {"MINIBERT_TUTORIAL_OUT": str(tmp_path / "pictures")}
+        if real:
+            real_glue("sst-2")
+        else:
+            environment["MINIBERT_GLUE"] = str(tmp_path / "no data here")
+        printed = run(FILES[1], tmp_path, **environment)
+        assert pictures(printed, tmp_path / "pictures") == ["08_train_on_glue.png"]
+        assert (tmp_path / "pictures" / "08_sst-2.safetensors").exists()
+        said = re.search(r"^data: (.*);", printed, re.MULTILINE).group(1)
+        assert said.startswith("GLUE SST-2" if real else "minibert's own sample")
+        assert len(re.findall(r"^(negative|positive) +[01]\.\d\d  \w", printed, re.MULTILINE)) == 3
+        assert not (tmp_path / "runs").exists()
