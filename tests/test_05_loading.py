@@ -184,6 +184,7 @@ class TestParameterCounts:
         assert {path: leaf.shape for path, leaf in flat.items()} == parameter_shapes(config)
         for path, leaf in flat.items():
             assert leaf.dtype == np.float32
+            assert leaf.T.flags.c_contiguous, path  # [out, in] in memory, as in a checkpoint
             if path.endswith("norm.weight"):
                 assert (leaf == 1).all()
             elif path.endswith("bias"):
@@ -569,10 +570,12 @@ def mapping(base: Base) -> np.ndarray:
 class TestNothingIsCopied:
     """A float32 checkpoint is not read but mapped: its arrays are the file's own pages."""
 
-    def test_every_parameter_is_a_view_of_one_mapped_file(self, minilm):
-        file = mapping(minilm)
+    @pytest.mark.parametrize("name", ["tiny", "minilm"])
+    def test_every_parameter_is_a_view_of_one_mapped_file(self, request, name):
+        base = request.getfixturevalue(name)
+        file = mapping(base)
         assert isinstance(file, np.memmap)
-        for path, leaf in leaves(minilm.params):
+        for path, leaf in leaves(base.params):
             assert not leaf.flags.owndata, path
             assert owner(leaf) is file, path
             assert np.shares_memory(leaf, file), path
