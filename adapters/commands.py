@@ -15,15 +15,17 @@ from minibert.errors import InputError
 def fetch_command(options: argparse.Namespace) -> None:
     """Python: `minibert.weights.fetch_model`, `minibert.glue_data.fetch_task`."""
     from minibert.glue_data import fetch_task
-    from minibert.tasks import glue_task
-    from minibert.weights import fetch_model
+    from minibert.tasks import GLUE
+    from minibert.weights import fetch_model, known_models
 
     for name in options.names:
-        try:
-            task = glue_task(name).name
-        except InputError:
-            task = None
-        print(fetch_task(task) if task else fetch_model(name), flush=True)
+        if name.lower().replace("-", "") in {task.replace("-", "") for task in GLUE}:
+            print(fetch_task(name), flush=True)
+        elif name in known_models() or "/" in name:
+            print(fetch_model(name), flush=True)
+        else:
+            models, tasks = ", ".join(known_models()), ", ".join(GLUE)
+            raise InputError(f"{name}: unknown; models: {models}, or any ORG/NAME; tasks: {tasks}")
 
 
 def train_command(options: argparse.Namespace) -> None:

@@ -71,7 +71,7 @@ def demo(out: Path) -> None:
     print(f"\n{trained_table(tree, adapters)}\n", flush=True)
 
     # the sample is small: about the same number of steps from smaller batches and more epochs
-    epochs, batch_size = (5, 32) if len(data.train) >= EXAMPLES else (12, 16)
+    epochs, batch_size = (4, 32) if len(data.train) >= EXAMPLES else (12, 16)
     runs, metric = {}, data.task.metrics[0]
     for name, rate in RATES.items():
         settings = Settings(rate=rate, epochs=epochs, batch_size=batch_size)

@@ -182,12 +182,10 @@ def learning_curve(
 
     Raises InputError when the file cannot be written.
     """
-    import matplotlib
+    from matplotlib.figure import Figure  # not pyplot: a notebook keeps its own display
 
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    left, right = figure.subplots(1, 2)
     # told apart in grey too: by line style, marker and darkness
     styles = [("#1f4e79", "-", "o"), ("#e08214", "--", "s"), ("#35978f", "-.", "^"),
               ("#9970ab", (0, (1, 1)), "D")]  # fmt: skip
@@ -216,5 +214,4 @@ def learning_curve(
     figure.suptitle(title, fontsize=11)
     picture = io.BytesIO()
     figure.savefig(picture, dpi=120, format="png")
-    plt.close(figure)
     atomic_write(path, picture.getvalue())

@@ -134,8 +134,8 @@ print(table(rows, ("trained", "parameters", "dev accuracy (%)", "seconds")))
 # The claims, checked. Seeds 0 to 4 gave, on one machine (dev accuracy, %):
 #
 # - real SST-2: adapters 77.3 to 80.5, head 63.6 to 65.0, majority class 50.9; the adapters led the
-#   head of their seed by 12.3 points or more;
-# - the sample: adapters 68.8 to 71.2, head 58.1 to 60.0, majority class 50.0.
+#   head of their seed by 12.2 points or more;
+# - the sample: adapters 68.1 to 71.2, head 59.4 to 65.0, majority class 50.0.
 #
 # Other seeds and machines differ, so less is asked for: on real SST-2 a lead of 18 points over the
 # majority class and of 6 over the head; on the sample 8 over the majority class.
