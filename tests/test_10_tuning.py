@@ -308,7 +308,7 @@ class TestRecipes:
         for method in METHODS:
             for task in (*GLUE, "anybody's own"):
                 rate, epochs = default_rate_epochs(method, task)
-                assert 0 < rate < 0.1
+                assert 0 < rate <= 0.1  # the head alone has the highest
                 assert epochs >= 1
         assert DEFAULTS.keys() == METHODS.keys()
         assert all(method in METHODS and task in GLUE for method, task in TASK_DEFAULTS)

@@ -494,7 +494,7 @@ class TestTheOutputFolder:
             (["--epochs", 2], "epochs 1, not 2"),
             (["--method", "norms"], "method 'head', not 'norms'"),
             (["--batch-size", 8], "batch_size 32, not 8"),
-            (["--lr", "0.5"], "rate 0.003, not 0.5"),
+            (["--lr", "0.5"], "rate 0.1, not 0.5"),
             (["--max-length", 40], "max_length 48, not 40"),
             (["--recipe", "released-code"], "recipe 'paper', not 'released-code'"),
         ],
