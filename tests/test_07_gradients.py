@@ -21,7 +21,7 @@ from autograd.core import SparseObject, VJPNode
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minibert import fused, ops
+from minibert import fused, fused_activations, ops
 from minibert.heads import classify, loss
 from minibert.model import encode, pool
 from minibert.tokenizer import Encoded, make_batch
@@ -204,7 +204,7 @@ class TestTheTwoLevelsAgree:
     def test_on_more_elements_than_one_block_holds(self, name, dtype):
         """`fused` works in blocks of 32,768 elements, the last one shorter."""
         case = make_case(name, np.random.default_rng(3), 2, 32_769, 1, [1])
-        assert case[1][0].size > 2 * fused.BLOCK
+        assert case[1][0].size > 2 * fused_activations.BLOCK
         assert_levels_agree(case, dtype)
 
     @pytest.mark.parametrize("dtype", DTYPES)
