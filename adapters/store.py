@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from adapters.tuning import Method
-from minibert.checkpoint import Base, as_stored, read_safetensors, write_safetensors
+from minibert.checkpoint import Base
 from minibert.errors import InputError
 from minibert.tasks import Task
+from minibert.tensors import as_stored, read_safetensors, write_safetensors
 from minibert.tree import Tree, from_leaves, leaves, merge
 
 FORMAT = "minibert-task-1"

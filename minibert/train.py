@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 from autograd import value_and_grad
 
-from minibert.checkpoint import as_stored, read_safetensors, write_safetensors
 from minibert.errors import InputError
 from minibert.optim import (
     Adam,
@@ -28,6 +27,7 @@ from minibert.optim import (
     global_norm,
     warm_up_then_decay,
 )
+from minibert.tensors import as_stored, read_safetensors, write_safetensors
 
 ORDER, DROPOUT, INIT, SUBSET = range(4)  # what a generator is for
 

@@ -15,10 +15,11 @@ from conftest import GOLDENS
 from adapters.bottleneck import attach
 from adapters.tuning import forward, method_named, split
 from minibert import fused, ops
-from minibert.checkpoint import Base, as_stored, cast, load_base, our_path
+from minibert.checkpoint import Base, cast, load_base, our_path
 from minibert.config import BertConfig
 from minibert.heads import loss, masked_tokens
 from minibert.model import encode, pool
+from minibert.tensors import as_stored
 from minibert.tokenizer import Batch, Encoded, encode_texts, make_batch
 from minibert.tree import from_leaves, leaves, merge
 
@@ -198,7 +199,7 @@ def test_a_masked_token_head_with_a_decoder_of_its_own_is_left_out(tmp_path):
     """The head's last map is the word embeddings; another decoder would be another function."""
     import shutil
 
-    from minibert.checkpoint import read_safetensors, write_safetensors
+    from minibert.tensors import read_safetensors, write_safetensors
 
     folder = shutil.copytree(GOLDENS / "tiny_mlm", tmp_path / "untied")
     tensors, _ = read_safetensors(folder / "model.safetensors")

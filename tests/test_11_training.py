@@ -35,12 +35,13 @@ from adapters.recipes import RECIPES
 from adapters.store import load_task, on_base
 from adapters.tuning import METHODS, forward, init_task, method_named, split
 from minibert import ops
-from minibert.checkpoint import Base, as_stored, cast, our_path
+from minibert.checkpoint import Base, cast, our_path
 from minibert.datasets import Data
 from minibert.errors import InputError
 from minibert.heads import classify, loss
 from minibert.optim import Adam
 from minibert.tasks import Example
+from minibert.tensors import as_stored
 from minibert.tokenizer import Encoded, make_batch
 from minibert.train import (
     Interrupted,

@@ -26,9 +26,10 @@ from adapters.predict import evaluate_task, predict_texts
 from adapters.recipes import RECIPES
 from adapters.store import TaskFile, load_task, on_base, save_task
 from adapters.tuning import METHODS, forward, init_task, method_named
-from minibert.checkpoint import as_stored, load_base, write_safetensors
+from minibert.checkpoint import load_base
 from minibert.errors import InputError
 from minibert.tasks import GLUE, Task
+from minibert.tensors import as_stored, write_safetensors
 from minibert.tokenizer import encode_texts, make_batch
 from minibert.tree import Tree, count, from_leaves, leaves
 

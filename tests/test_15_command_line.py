@@ -27,8 +27,9 @@ from command_line import ON_TINY, ROOT, SAMPLE, TINY, environment, files, works,
 from adapters.examples import python_lines
 from adapters.predict import predict_texts
 from adapters.store import load_task
-from minibert.checkpoint import load_base, read_safetensors, write_safetensors
+from minibert.checkpoint import load_base
 from minibert.errors import InputError
+from minibert.tensors import read_safetensors, write_safetensors
 
 OPTIONS = {
     "fetch": {"MODEL|TASK"},

@@ -24,7 +24,8 @@ from command_line import (
     write_tsv,
 )
 
-from minibert.checkpoint import load_base, read_safetensors, write_safetensors
+from minibert.checkpoint import load_base
+from minibert.tensors import read_safetensors, write_safetensors
 
 OWN = "text\tlabel\n" + "".join(f"text {i}\t{'good' if i % 2 else 'bad'}\n" for i in range(20))
 QUICK = (*ON_TINY, "--epochs", 1, "--method", "head")

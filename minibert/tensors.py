@@ -1,0 +1,76 @@
+"""Safetensors files: named arrays and a little text.
+
+A file is 8 bytes of header length (little-endian), a JSON header
+{name: {dtype, shape, data_offsets}}, and the tensors' bytes.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minibert.errors import InputError
+from minibert.files import atomic_write
+
+DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4",
+          "I16": "<i2", "I8": "i1", "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1",
+          "BOOL": "?"}  # fmt: skip
+
+
+def read_safetensors(path: Path | str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """A file's tensors and metadata. The arrays are read-only views of the file itself: nothing
+    is copied until it is used, and nothing can change it.
+
+    BF16, which NumPy lacks, comes as float32 (its upper 16 bits). Raises InputError, naming the
+    file, when it is missing, truncated or not safetensors.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    try:
+        with safe_open(path, framework="np"):  # the library checks header, offsets and length
+            pass
+        with path.open("rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(size))
+    except SafetensorError as error:
+        raise InputError(f"{path}: is damaged or no safetensors file: {error}") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+    metadata = header.pop("__metadata__", {})
+    data = np.memmap(path, np.uint8, "r", offset=8 + size) if _any_bytes(header) else b""
+    tensors = {}
+    for name, entry in header.items():
+        if entry["dtype"] not in DTYPES:
+            raise InputError(f"{path}: {name} has the unsupported type {entry['dtype']}")
+        start, stop = entry["data_offsets"]
+        flat = np.asarray(data[start:stop]) if stop > start else np.empty(0, np.uint8)
+        # offsets need not be aligned to the element size; a view then needs one copy
+        dtype = np.dtype(DTYPES[entry["dtype"]])
+        aligned = (8 + size + start) % dtype.itemsize == 0
+        values = (flat if aligned else flat.copy()).view(dtype).reshape(entry["shape"])
+        if entry["dtype"] == "BF16":
+            values = (values.astype(np.uint32) << 16).view(np.float32)
+        tensors[name] = values
+    return tensors, metadata
+
+
+def _any_bytes(header: dict[str, Any]) -> bool:
+    """Whether the header's tensors hold any byte at all (an empty file cannot be mapped)."""
+    return any(entry["data_offsets"][1] > entry["data_offsets"][0] for entry in header.values())
+
+
+def write_safetensors(
+    path: Path | str, tensors: dict[str, np.ndarray], metadata: dict[str, str] | None = None
+) -> None:
+    """Write tensors as a safetensors file, atomically. Raises InputError when it cannot be."""
+    from safetensors.numpy import save
+
+    atomic_write(path, save({n: np.asarray(t, order="C") for n, t in tensors.items()}, metadata))
+
+
+def as_stored(path: str, values: np.ndarray) -> np.ndarray:
+    """A parameter as its file has it, and back: a linear map's weight lies in the file, and so in
+    memory, as [out, in], and is seen as [in, out]. A view; its own inverse."""
+    return values.T if path.endswith("weight") else values
