@@ -98,6 +98,7 @@ def train_task(
     max_length: int = 128,
     out: Path | str | None = None,
     resume: bool = False,
+    threads: int | None = None,
     on_report: Callable[[Report], None] = lambda report: None,
 ) -> Trained:
     """Train one task on a frozen base; with `out`, keep it in that folder:
@@ -127,8 +128,7 @@ def train_task(
         return merge(tree, from_leaves(flat))
 
     def evaluate(flat: dict[str, Any]) -> dict[str, float]:
-        with np.errstate(over="ignore", invalid="ignore"):  # looked at in the next line
-            logits = predict_logits(whole(flat), base, method.activation, dev)
+        logits = predict_logits(whole(flat), base, method.activation, dev, threads)
         if not np.isfinite(logits).all():
             rate = settings.rate
             kept = "; the best epoch so far is kept" if path and path.exists() else ""
@@ -173,6 +173,7 @@ def train_task(
             resume=resume,
             on_best=keep_best,
             on_report=on_report,
+            threads=threads,
         )
         first = task.metrics[0]
         best = max(range(len(state.epochs)), key=lambda i: state.epochs[i][first])

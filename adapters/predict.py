@@ -1,7 +1,6 @@
 """From texts to predictions, and to a task's metrics on labelled examples."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -10,10 +9,11 @@ from adapters.tuning import forward
 from minibert.checkpoint import Base
 from minibert.errors import InputError
 from minibert.tasks import Example, score
+from minibert.threads import each, thread_count
 from minibert.tokenizer import Encoded, Text, encode_texts, make_batch
 from minibert.tree import Tree
 
-BATCH_TOKENS = 4096  # as many texts at once as fit
+BATCH_TOKENS = 1024  # as many texts at once as fit
 
 
 def check_length(base: Base, max_length: int) -> int:
@@ -32,38 +32,54 @@ def encode_examples(base: Base, examples: Sequence[Example], max_length: int) ->
 
 
 def predict_logits(
-    tree: Tree, base: Base, activation: str, encoded: Sequence[Encoded]
+    tree: Tree, base: Base, activation: str, encoded: Sequence[Encoded], threads: int | None = None
 ) -> np.ndarray:
     """The logits of every text, in the given order: [B, C].
 
-    Texts of similar length are computed together, which changes nothing but the time.
+    Texts of similar length are computed together, and `threads` such groups at once (default: as
+    many as there are cores), which changes no bit.
     """
-    order = sorted(range(len(encoded)), key=lambda i: len(encoded[i].ids))
-    logits: list[Any] = [None] * len(encoded)
-    while order:
-        chosen: list[int] = []
-        tokens = 0
-        while order and (not chosen or tokens + len(encoded[order[0]].ids) <= BATCH_TOKENS):
-            tokens += len(encoded[order[0]].ids)
-            chosen.append(order.pop(0))
+
+    def run(chosen: list[int]) -> np.ndarray:
         batch = make_batch([encoded[i] for i in chosen])
-        for i, row in zip(chosen, forward(tree, batch, base.config, activation), strict=True):
-            logits[i] = row
-    classes = len(tree["head"]["bias"])
-    return np.array(logits, tree["head"]["bias"].dtype).reshape(len(encoded), classes)
+        with np.errstate(over="ignore", invalid="ignore"):  # whoever asked looks at the logits
+            return forward(tree, batch, base.config, activation)
+
+    groups = group_by_length([len(e.ids) for e in encoded])
+    logits = np.empty((len(encoded), len(tree["head"]["bias"])), tree["head"]["bias"].dtype)
+    for chosen, rows in zip(groups, each(run, groups, thread_count(threads)), strict=True):
+        logits[chosen] = rows
+    return logits
 
 
-def evaluate_task(task: TaskFile, base: Base, examples: Sequence[Example]) -> dict[str, float]:
+def group_by_length(lengths: Sequence[int]) -> list[list[int]]:
+    """Text numbers, from short to long, in groups of at most BATCH_TOKENS tokens (or one text)."""
+    groups: list[list[int]] = []
+    tokens = BATCH_TOKENS
+    for i in sorted(range(len(lengths)), key=lambda i: lengths[i]):
+        tokens += lengths[i]
+        if tokens > BATCH_TOKENS:
+            groups.append([])
+            tokens = lengths[i]
+        groups[-1].append(i)
+    return groups
+
+
+def evaluate_task(
+    task: TaskFile, base: Base, examples: Sequence[Example], threads: int | None = None
+) -> dict[str, float]:
     """A task file's metrics on examples. Raises InputError when it is of another base, or when
     there are no examples."""
     if not examples:
         raise InputError(f"{task.task.name}: there are no examples to score")
     encoded = encode_examples(base, examples, task.max_length)
-    logits = predict_logits(on_base(task, base), base, task.method.activation, encoded)
+    logits = predict_logits(on_base(task, base), base, task.method.activation, encoded, threads)
     return score(task.task, logits, [e.label for e in examples])
 
 
-def predict_texts(task: TaskFile, base: Base, texts: Sequence[Text]) -> np.ndarray:
+def predict_texts(
+    task: TaskFile, base: Base, texts: Sequence[Text], threads: int | None = None
+) -> np.ndarray:
     """The logits [B, C] of texts. Raises InputError when the task is of another base."""
     encoded = encode_texts(base.tokenizer, texts, task.max_length)
-    return predict_logits(on_base(task, base), base, task.method.activation, encoded)
+    return predict_logits(on_base(task, base), base, task.method.activation, encoded, threads)

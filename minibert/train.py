@@ -2,7 +2,7 @@
 
 It knows nothing of BERT or adapters: it is given named arrays to train, a loss of them, and a
 way to score them. All randomness comes from one seed, through generators that are keyed by what
-they are for and when (epoch's order, step's dropout). So a resumed run draws what the
+they are for and when (epoch's order, step's and shard's dropout). So a resumed run draws what the
 uninterrupted run would have drawn, and continues to the same bits.
 """
 
@@ -11,11 +11,11 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from autograd import value_and_grad
 
 from minibert.errors import InputError
 from minibert.optim import (
@@ -27,7 +27,9 @@ from minibert.optim import (
     global_norm,
     warm_up_then_decay,
 )
+from minibert.shards import value_and_grads
 from minibert.tensors import as_stored, read_safetensors, write_safetensors
+from minibert.threads import thread_count
 
 ORDER, DROPOUT, INIT, SUBSET = range(4)  # what a generator is for
 
@@ -88,9 +90,10 @@ class Interrupted(Exception):
     """Ctrl-C came; the state is saved."""
 
 
-def generator(seed: int, purpose: int, number: int = 0) -> np.random.Generator:
-    """The random generator of a purpose at a step or epoch of the run with that seed."""
-    sequence = np.random.SeedSequence(seed, spawn_key=(purpose, number))
+def generator(seed: int, purpose: int, *numbers: int) -> np.random.Generator:
+    """The random generator of a purpose, at a step (and shard) or epoch, of the run with that
+    seed."""
+    sequence = np.random.SeedSequence(seed, spawn_key=(purpose, *numbers))
     return np.random.Generator(np.random.SFC64(sequence))
 
 
@@ -125,11 +128,12 @@ def fit(
     on_best: Callable[[State], None] = lambda state: None,
     on_report: Callable[[Report], None] = lambda report: None,
     checkpoint_seconds: float = 60.0,
+    threads: int | None = None,
 ) -> State:
     """Train `leaves` by Adam; the best epoch by the first of the scores is kept in `best`.
 
-    loss(leaves, batch, rng) is differentiated; `lengths` are the examples' token counts, for the
-    speed shown. With a folder, `checkpoint.safetensors` there holds the state after every epoch
+    loss(leaves, batch, rng) is differentiated, shard by shard, on `threads` threads (default: all
+    cores; any number gives the same bits); `lengths` are the examples' token counts. With a folder, `checkpoint.safetensors` there holds the state after every epoch
     and at least once a minute; `identity` is stored with it, and resuming under another one is
     refused. Raises Interrupted after Ctrl-C with the state saved, InputError when the loss is no
     longer finite (the last good checkpoint stays).
@@ -139,7 +143,7 @@ def fit(
     state = State(leaves, adam_start(leaves), leaves)
     if resume and path is not None and path.exists():
         state = load_state(path, leaves, about)
-    differentiate = value_and_grad(loss)
+    threads = thread_count(threads)
     steps = list(schedule(settings, len(lengths)))
     per_epoch = len(steps) // settings.epochs
     sizes = np.asarray(lengths)
@@ -151,10 +155,10 @@ def fit(
                 save_state(path, state, about)
         for step, epoch, batch, rate in steps[state.step :]:
             started = time.perf_counter()
-            rng = generator(settings.seed, DROPOUT, step)
-            with np.errstate(divide="ignore", over="ignore", invalid="ignore"):  # see below
-                value, grads = differentiate(state.leaves, batch, rng)
-                value, norm = float(value), global_norm(grads)
+            dropout = partial(generator, settings.seed, DROPOUT, step)
+            value, grads = value_and_grads(loss, state.leaves, batch, sizes, dropout, threads)
+            with np.errstate(over="ignore", invalid="ignore"):
+                norm = global_norm(grads)
             if not (math.isfinite(value) and math.isfinite(norm)):
                 raise InputError(
                     f"the loss is no longer finite at step {step + 1} (epoch {epoch + 1}): "

@@ -350,7 +350,7 @@ class TestDropout:
             fit({"x": np.zeros(1)}, noisy, lambda params: {"score": 0.0}, [1] * 8, run)
             return seen
 
-        assert len(set(draws(0))) == 12
+        assert len(set(draws(0))) == 24  # 12 steps of 2 shards
         assert draws(0) == draws(0)
         assert not set(draws(0)) & set(draws(1))
 

@@ -1,0 +1,129 @@
+"""Work spread over processor cores, with the same bits for any number of threads.
+
+The work is cut into pieces that depend on the data alone, each piece is computed by one Python
+thread with a single BLAS thread, and results are combined in the pieces' order. How many pieces
+run at once changes the time and nothing else. NumPy lets other threads run while it computes, so
+this spreads matrix products and elementwise work alike.
+"""
+
+import contextlib
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from itertools import islice
+from typing import Any, TypeVar
+
+import autograd.tracer
+
+from minibert.errors import InputError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+# What already bounds the threads of the usual BLAS libraries bounds ours.
+VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+class _TraceStack(threading.local):
+    """autograd's count of how many differentiations are nested in each other. Its own is one
+    number for the whole process; each thread needs one of its own."""
+
+    def __init__(self) -> None:
+        self.top = -1
+
+    @contextlib.contextmanager
+    def new_trace(self) -> Iterator[int]:
+        self.top += 1
+        try:
+            yield self.top
+        finally:
+            self.top -= 1
+
+
+autograd.tracer.trace_stack = _TraceStack()
+
+
+def thread_count(asked: int | None = None) -> int:
+    """How many threads to use: as many as asked for, else one for each core that this process may
+    run on, at most what OPENBLAS_NUM_THREADS, OMP_NUM_THREADS or MKL_NUM_THREADS say.
+
+    Raises InputError for fewer than 1.
+    """
+    if asked is not None:
+        if asked < 1:
+            raise InputError(f"threads must be at least 1, not {asked}")
+        return asked
+    try:
+        cores = len(os.sched_getaffinity(0))
+    except AttributeError:  # not on this operating system
+        cores = os.cpu_count() or 1
+    said = [os.environ.get(name, "") for name in VARIABLES]
+    return min([cores, *(int(number) for number in said if number.isdigit() and int(number) > 0)])
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, "minibert")
+
+
+@cache
+def _libraries() -> Any:
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
+
+
+class _OneBlasThread:
+    """While at least one `with` block of it is open, BLAS computes with one thread only."""
+
+    def __init__(self) -> None:
+        self._lock, self._open, self._limit = threading.Lock(), 0, None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._open == 0:
+                self._limit = _libraries().limit(limits=1, user_api="blas")
+            self._open += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._open -= 1
+            if self._open == 0:
+                self._limit.restore_original_limits()  # type: ignore[attr-defined]
+
+
+one_blas_thread = _OneBlasThread()
+
+
+def each(
+    function: Callable[[Item], Result], items: Iterable[Item], threads: int
+) -> Iterator[Result]:
+    """function(item) of every item, in their order, at most `threads` at once.
+
+    Results come one by one, and work runs ahead of whoever takes them by a few items only, so
+    that large results need not all be in memory. When one raises, so does this, once the pieces
+    already begun have ended.
+    """
+    with one_blas_thread:
+        if threads == 1:
+            yield from map(function, items)
+            return
+        rest = iter(items)
+        ahead = threads + 1  # no thread waits while the oldest piece is still being computed
+        running = deque(_pool(threads).submit(function, item) for item in islice(rest, ahead))
+        try:
+            while running:
+                result = running.popleft().result()
+                running.extend(_pool(threads).submit(function, item) for item in islice(rest, 1))
+                yield result
+                del result
+        finally:
+            for future in running:
+                future.cancel()
+            for future in running:
+                if not future.cancelled():
+                    with contextlib.suppress(BaseException):
+                        future.result()
