@@ -166,6 +166,23 @@ def info_command(options: argparse.Namespace) -> None:
     print(trained_table(init_task(base, method, recipe_named("paper"), 2, 0), method))
 
 
+def doctor_command(options: argparse.Namespace) -> None:
+    """Python: `minibert.doctor.diagnose`."""
+    from dataclasses import asdict
+
+    from adapters.show import describe_machine, progress_bar
+    from minibert.doctor import diagnose
+
+    with progress_bar("measuring") as bar:
+
+        def on_progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        found = diagnose(on_progress=on_progress)
+    print(json.dumps(asdict(found), indent=2) if options.json else describe_machine(found))
+
+
 def demo_command(options: argparse.Namespace) -> None:
     """Python: `adapters.demo.demo`."""
     from adapters.demo import demo
@@ -179,5 +196,6 @@ COMMANDS = {
     "evaluate": evaluate_command,
     "predict": predict_command,
     "info": info_command,
+    "doctor": doctor_command,
     "demo": demo_command,
 }

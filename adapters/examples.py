@@ -64,6 +64,10 @@ EXAMPLES: dict[str, tuple[str, str]] = {
         "  minibert info runs/rte-adapters/task.safetensors\n",
         _OPEN + "  print(base)\n  print(task)\n",
     ),
+    "doctor": (
+        "  minibert doctor\n  minibert doctor --json\n",
+        "  from minibert.doctor import diagnose\n  print(diagnose())\n",
+    ),
     "demo": (
         "  minibert demo\n",
         "  from pathlib import Path\n"

@@ -160,6 +160,11 @@ def _info(parser: Parser) -> None:
     add("--size", type=int, metavar="M", help="bottleneck size m of the adapters (default: 64)")
 
 
+def _doctor(parser: Parser) -> None:
+    parser.add_argument("--json", action="store_true",
+        help="print one JSON object, with the GFLOP/s of every round")
+
+
 def _demo(parser: Parser) -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/demo"), metavar="DIR",
         help="folder for the results (default: runs/demo)")
@@ -172,5 +177,6 @@ COMMANDS: dict[str, tuple[str, Callable[[Parser], None]]] = {
     "evaluate": ("score a trained task on labelled examples", _evaluate),
     "predict": ("label texts with a trained task", _predict),
     "info": ("describe a model or a trained task", _info),
+    "doctor": ("describe this machine, measure its matrix products, say what to set", _doctor),
     "demo": ("train and use an adapter in a few minutes", _demo),
 }

@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from adapters.finetune import Trained
 from adapters.store import TaskFile
 from adapters.tuning import Method, parameter_table
 from minibert.checkpoint import Base
+from minibert.doctor import Diagnosis
 from minibert.files import atomic_write
 from minibert.heads import probabilities
 from minibert.tasks import Task
@@ -125,6 +127,49 @@ def describe_result(trained: Trained, picture: Path, options: str = "") -> str:
 def constant_name(task: Task) -> str:
     """What the constant guess, which needs no model, is for this task."""
     return "always the training mean" if task.regression else "always the majority class"
+
+
+def describe_machine(found: Diagnosis) -> str:
+    """The machine, its BLAS, what was measured, and what to set."""
+    words = {True: "yes", False: "no", None: "not known"}
+    blas = found.blas
+    text = facts([
+        ("processor", found.processor),
+        ("instructions", f"AVX2 {words[found.avx2]}, AVX-512 {words[found.avx512]}"),
+        ("system", found.system),
+        ("Python", found.python),
+        ("NumPy", found.numpy),
+        ("BLAS", f"{blas.name} {blas.version}"),
+        ("kernels", f"{blas.kernels or 'not told'}, chosen by {found.chosen_by}"),
+        ("threads", f"{found.threads}: {found.threads_by}"),
+    ])  # fmt: skip
+    numbers = sorted({1, found.threads})
+    rows = [
+        (speed.kernels + (" (in use)" if speed.kernels == blas.kernels else ""),
+         *(_median_range(speed.gflops.get(number, [])) for number in numbers))
+        for speed in found.speeds
+    ]  # fmt: skip
+    if rows:
+        headers = ["kernels", *(f"{n} thread{'s'[: n > 1]}" for n in numbers)]
+        text += "\n\nGFLOP/s, float32, 4096 x 768 by 768 x 3072: median (lowest to highest)\n\n"
+        text += table(rows, headers)
+    return f"{text}\n\n{found.advice}"
+
+
+def _median_range(values: Sequence[float]) -> str:
+    if not values:
+        return "did not run"
+    return f"{median(values):.0f} ({min(values):.0f} to {max(values):.0f})"
+
+
+def progress_bar(name: str) -> Any:
+    """A tqdm bar that goes away in the end, on standard error; nothing without a terminal."""
+    from tqdm import tqdm
+
+    # a terminal may say that it has 0 columns and lines; this says 80 then
+    width = shutil.get_terminal_size().columns
+    return tqdm(desc=name, disable=None, leave=False, ncols=width, nrows=20,
+                bar_format="{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}")  # fmt: skip
 
 
 class Progress:

@@ -1,5 +1,9 @@
 """A BERT encoder in NumPy that can be read in an afternoon. Start with `ops` and `model`."""
 
+from minibert.processor import choose_kernels
+
+KERNELS = choose_kernels()  # before anything below imports NumPy: OpenBLAS decides while it loads
+
 from minibert.checkpoint import Base, load_base
 from minibert.config import BertConfig, read_config
 from minibert.errors import InputError

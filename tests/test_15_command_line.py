@@ -41,6 +41,7 @@ OPTIONS = {
     "evaluate": {"FILE", "--base", "--data", "--split", "--sample", "--json"},
     "predict": {"FILE", "TEXT", "--pair", "--input", "--output", "--base", "--json"},
     "info": {"MODEL|FILE", "--method", "--size"},
+    "doctor": {"--json"},
     "demo": {"--out"},
 }  # fmt: skip
 
