@@ -37,13 +37,15 @@ def train_command(options: argparse.Namespace) -> None:
         Progress,
         describe_result,
         facts,
+        count_bar,
         learning_curve,
         metrics_text,
         trained_table,
     )
-    from adapters.tuning import init_task, method_named
+    from adapters.tuning import init_task, method_named, top_layers
     from minibert.checkpoint import load_base
     from minibert.datasets import glue_examples
+    from minibert.threads import thread_count
     from minibert.train import Settings
     from minibert.weights import locate_model
 
@@ -59,10 +61,13 @@ def train_command(options: argparse.Namespace) -> None:
         batch_size=options.batch_size,
         seed=options.seed,
     )
+    threads = thread_count(options.threads)
     if options.train_examples is not None:
         data = subset(data, options.train_examples, options.seed)
     base = load_base(locate_model(options.base))
     check_length(base, options.max_length)
+    if options.top_layers is not None:
+        method = top_layers(method, options.top_layers, base.config)
     tree = init_task(base, method, recipe, data.task.outputs, options.seed)
     out = options.out or Path("runs") / f"{data.task.name}-{method.name}"
     print(facts([
@@ -79,7 +84,8 @@ def train_command(options: argparse.Namespace) -> None:
     try:
         trained = train_task(
             base, data, method, settings, recipe=options.recipe, max_length=options.max_length,
-            out=out, resume=options.resume, on_report=progress,
+            out=out, resume=options.resume, threads=threads, on_report=progress,
+            on_cache=count_bar("fixed layers"),
         )  # fmt: skip
     finally:
         progress.close()
@@ -91,7 +97,7 @@ def train_command(options: argparse.Namespace) -> None:
     print(describe_result(trained, picture, _base_option(options.base)))
     for split in data.task.files.keys() - {"train", "dev"} if options.task else ():
         examples = glue_examples(data.task, split, options.sample)  # MNLI's mismatched genres
-        print(f"{split}: {metrics_text(evaluate_task(trained.task, base, examples))}")
+        print(f"{split}: {metrics_text(evaluate_task(trained.task, base, examples, threads))}")
 
 
 def _base_option(base: str) -> str:
@@ -106,7 +112,9 @@ def evaluate_command(options: argparse.Namespace) -> None:
     from adapters.store import load_task
     from minibert.datasets import glue_examples
     from minibert.tasks import read_examples
+    from minibert.threads import thread_count
 
+    thread_count(options.threads)  # a bad number is refused before anything is read
     task = load_task(options.file)
     if options.data and (options.split or options.sample):
         raise InputError("give either --data FILE.tsv, or --split and --sample")
@@ -114,7 +122,7 @@ def evaluate_command(options: argparse.Namespace) -> None:
         examples = read_examples(task.task, options.data)
     else:
         examples = glue_examples(task.task, options.split or "dev", options.sample)
-    metrics = evaluate_task(task, find_base(options, task), examples)
+    metrics = evaluate_task(task, find_base(options, task), examples, options.threads)
     if options.json:
         print(json.dumps({"task": task.task.name, "examples": len(examples), **metrics}))
     else:
@@ -127,14 +135,16 @@ def predict_command(options: argparse.Namespace) -> None:
     from adapters.show import prediction_lines
     from adapters.store import load_task
     from minibert.files import atomic_write
+    from minibert.threads import thread_count
 
+    thread_count(options.threads)
     task = load_task(options.file)
     texts = given_texts(options, task)
     to = options.output
     if to and (to.is_dir() or not to.parent.is_dir()):
         what = "it is a folder" if to.is_dir() else "its folder does not exist"
         raise InputError(f"{to}: cannot be written: {what}")
-    logits = predict_texts(task, find_base(options, task), texts)
+    logits = predict_texts(task, find_base(options, task), texts, options.threads)
     output = "\n".join(prediction_lines(task.task, texts, logits, options.json)) + "\n"
     if to and to.exists() and not to.is_file():  # a pipe or device: not to be replaced by a file
         to.write_text(output, "utf-8")

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from adapters.fixed import LIMIT, fixed_layers, keep_states, states_bytes
 from adapters.predict import check_length, encode_examples, predict_logits
 from adapters.recipes import recipe_named
 from adapters.store import TaskFile, save_task
@@ -20,6 +21,7 @@ from minibert.errors import InputError
 from minibert.files import atomic_write, lock
 from minibert.heads import loss
 from minibert.tasks import constant_score, score
+from minibert.threads import thread_count
 from minibert.tokenizer import Encoded, make_batch
 from minibert.train import SUBSET, Report, Settings, State, fit, generator
 from minibert.tree import Tree, from_leaves, leaves, merge
@@ -57,16 +59,22 @@ def task_loss(
     encoded: Sequence[Encoded],
     labels: np.ndarray,
     regression: bool,
+    states: Sequence[np.ndarray] | None = None,
 ) -> Callable[[dict[str, Any], np.ndarray, np.random.Generator], Any]:
     """The training loss as a function of the trained leaves {path: array} alone, for examples
-    given by number. The frozen rest of the tree is a constant of that function."""
+    given by number. The frozen rest of the tree is a constant of that function; `states` are what
+    leaves its fixed layers for each example, where they are kept."""
+    fixed = fixed_layers(tree, method)
     trained, frozen = split(tree, method)
     paths = [path for path, _ in leaves(trained)]
 
     def batch_loss(flat: dict[str, Any], numbers: np.ndarray, rng: np.random.Generator) -> Any:
         whole = merge(frozen, from_leaves({path: flat[path] for path in paths}))
         batch = make_batch([encoded[i] for i in numbers])
-        logits = forward(whole, batch, base.config, method.activation, rng=rng)
+        known = None if states is None else np.concatenate([states[i] for i in numbers])
+        logits = forward(
+            whole, batch, base.config, method.activation, rng=rng, fixed=fixed, states=known
+        )
         return loss(logits, labels[numbers], regression)
 
     return batch_loss
@@ -99,7 +107,9 @@ def train_task(
     out: Path | str | None = None,
     resume: bool = False,
     threads: int | None = None,
+    cache: bool = True,
     on_report: Callable[[Report], None] = lambda report: None,
+    on_cache: Callable[[int, int], None] = lambda done, total: None,
 ) -> Trained:
     """Train one task on a frozen base; with `out`, keep it in that folder:
 
@@ -107,9 +117,11 @@ def train_task(
         checkpoint.safetensors   the state to resume from
         report.json              settings, metrics of every epoch, losses
 
-    The settings' optimiser constants are replaced by the recipe's. Raises InputError for bad
-    settings, data without examples, a folder that holds another run or is in use, or a diverging
-    loss; Interrupted after Ctrl-C, with the state saved.
+    The settings' optimiser constants are replaced by the recipe's. `threads`: default one a core.
+    With `cache`, what leaves the layers below the lowest trained parameter is computed only once,
+    told to on_cache(texts, of so many), and kept in memory if it takes at most `fixed.LIMIT`.
+    Raises InputError for bad settings, data without examples, a folder that holds another run or
+    is in use, or a diverging loss; Interrupted after Ctrl-C, with the state saved.
     """
     chosen = recipe_named(recipe)
     settings = replace(settings, adam=chosen.adam, warm_up=chosen.warm_up, rebased=chosen.rebased)
@@ -122,13 +134,21 @@ def train_task(
     dev = encode_examples(base, data.dev, max_length)
     labels = np.array([e.label for e in data.train], np.float32 if task.regression else np.int64)
     gold = [e.label for e in data.dev]
+    fixed = fixed_layers(tree, method)
+    states = dev_states = None
+    if cache and fixed and states_bytes(base, encoded + dev, fixed) <= LIMIT:
+        number = thread_count(threads)
+        kept = keep_states(tree, base, method.activation, encoded + dev, fixed, number, on_cache)
+        states, dev_states = kept[: len(encoded)], kept[len(encoded) :]
     trained, _ = split(tree, method)
 
     def whole(flat: dict[str, Any]) -> Tree:
         return merge(tree, from_leaves(flat))
 
     def evaluate(flat: dict[str, Any]) -> dict[str, float]:
-        logits = predict_logits(whole(flat), base, method.activation, dev, threads)
+        logits = predict_logits(
+            whole(flat), base, method.activation, dev, threads, dev_states, fixed
+        )
         if not np.isfinite(logits).all():
             rate = settings.rate
             kept = "; the best epoch so far is kept" if path and path.exists() else ""
@@ -148,6 +168,7 @@ def train_task(
         "method": method.name,
         "size": method.size,
         "activation": method.activation,
+        "first_layer": method.first_layer,
         "recipe": recipe,
         "max_length": max_length,
         "base": base.sha256,
@@ -164,7 +185,7 @@ def train_task(
     with _own_folder(folder, resume):
         state = fit(
             dict(leaves(trained)),
-            task_loss(tree, base, method, encoded, labels, task.regression),
+            task_loss(tree, base, method, encoded, labels, task.regression, states),
             evaluate,
             [len(e.ids) for e in encoded],
             settings,

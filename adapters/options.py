@@ -68,6 +68,12 @@ def make_parser(commands: Mapping[str, Callable[[argparse.Namespace], Any]]) -> 
     return parser
 
 
+def _add_threads(add: Callable[..., Any]) -> None:
+    add("--threads", type=int, metavar="N",
+        help="compute with that many threads; any number gives the same bits (default: one for "
+        "each core, at most what OPENBLAS_NUM_THREADS or OMP_NUM_THREADS say)")
+
+
 def _fetch(parser: Parser) -> None:
     parser.add_argument("names", nargs="+", metavar="MODEL|TASK",
         help="minilm, bert-base-uncased, a hub repository like org/name, or a GLUE task like rte")
@@ -100,6 +106,9 @@ def _train(parser: Parser) -> None:
         help="bottleneck size m of the adapters; each has 2md + d + m parameters (default: 64)")
     add("--activation", metavar="NAME",
         help="inside the adapter: gelu_tanh (default), gelu, relu, tanh or swish")
+    add("--top-layers", type=int, metavar="K",
+        help="train in the top K layers only; what the layers below compute is kept in memory, so "
+        "that every epoch runs the top ones alone (default: all layers)")
     add = parser.add_argument_group("how it is trained").add_argument
     add("--recipe", default="paper", metavar="NAME",
         help="initialisation and optimiser as in the paper's text (paper, the default) or in its "
@@ -114,6 +123,7 @@ def _train(parser: Parser) -> None:
         "(default: 128)")
     add("--seed", type=int, default=0, metavar="N",
         help="seed of all randomness: the same seed gives the same bits (default: 0)")
+    _add_threads(add)
     add = parser.add_argument_group("results").add_argument
     add("--out", type=Path, metavar="DIR",
         help="folder for the task file, the learning curve and the checkpoint (default: "
@@ -133,6 +143,7 @@ def _evaluate(parser: Parser) -> None:
     add("--sample", action="store_true", help="score on minibert's own sample instead of GLUE")
     add("--json", action="store_true",
         help="print one JSON object, with metrics as fractions instead of hundredths")
+    _add_threads(add)
 
 
 def _predict(parser: Parser) -> None:
@@ -150,6 +161,7 @@ def _predict(parser: Parser) -> None:
     add("--json", action="store_true",
         help="one JSON object a line, with the probabilities of all labels (default: label, its "
         "probability and the text, separated by tabs)")
+    _add_threads(add)
 
 
 def _info(parser: Parser) -> None:

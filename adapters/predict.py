@@ -10,10 +10,8 @@ from minibert.checkpoint import Base
 from minibert.errors import InputError
 from minibert.tasks import Example, score
 from minibert.threads import each, thread_count
-from minibert.tokenizer import Encoded, Text, encode_texts, make_batch
+from minibert.tokenizer import Encoded, Text, encode_texts, group_by_length, make_batch
 from minibert.tree import Tree
-
-BATCH_TOKENS = 1024  # as many texts at once as fit
 
 
 def check_length(base: Base, max_length: int) -> int:
@@ -32,37 +30,32 @@ def encode_examples(base: Base, examples: Sequence[Example], max_length: int) ->
 
 
 def predict_logits(
-    tree: Tree, base: Base, activation: str, encoded: Sequence[Encoded], threads: int | None = None
+    tree: Tree,
+    base: Base,
+    activation: str,
+    encoded: Sequence[Encoded],
+    threads: int | None = None,
+    states: Sequence[np.ndarray] | None = None,
+    fixed: int | None = None,
 ) -> np.ndarray:
     """The logits of every text, in the given order: [B, C].
 
     Texts of similar length are computed together, and `threads` such groups at once (default: as
-    many as there are cores), which changes no bit.
+    many as there are cores), which changes no bit. `states` are what left the `fixed` layers at
+    the bottom, where known.
     """
 
     def run(chosen: list[int]) -> np.ndarray:
         batch = make_batch([encoded[i] for i in chosen])
+        known = None if states is None else np.concatenate([states[i] for i in chosen])
         with np.errstate(over="ignore", invalid="ignore"):  # whoever asked looks at the logits
-            return forward(tree, batch, base.config, activation)
+            return forward(tree, batch, base.config, activation, fixed=fixed, states=known)
 
     groups = group_by_length([len(e.ids) for e in encoded])
     logits = np.empty((len(encoded), len(tree["head"]["bias"])), tree["head"]["bias"].dtype)
     for chosen, rows in zip(groups, each(run, groups, thread_count(threads)), strict=True):
         logits[chosen] = rows
     return logits
-
-
-def group_by_length(lengths: Sequence[int]) -> list[list[int]]:
-    """Text numbers, from short to long, in groups of at most BATCH_TOKENS tokens (or one text)."""
-    groups: list[list[int]] = []
-    tokens = BATCH_TOKENS
-    for i in sorted(range(len(lengths)), key=lambda i: lengths[i]):
-        tokens += lengths[i]
-        if tokens > BATCH_TOKENS:
-            groups.append([])
-            tokens = lengths[i]
-        groups[-1].append(i)
-    return groups
 
 
 def evaluate_task(

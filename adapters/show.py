@@ -4,7 +4,7 @@ import io
 import json
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -170,6 +170,21 @@ def progress_bar(name: str) -> Any:
     width = shutil.get_terminal_size().columns
     return tqdm(desc=name, disable=None, leave=False, ncols=width, nrows=20,
                 bar_format="{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}")  # fmt: skip
+
+
+def count_bar(name: str) -> Callable[[int, int], None]:
+    """A function of (done, of so many) that shows a bar as long as there is something to do."""
+    bar: list[Any] = []
+
+    def show(done: int, total: int) -> None:
+        if not bar:
+            bar.append(progress_bar(name))
+            bar[0].total = total
+        bar[0].update(done - bar[0].n)
+        if done == total:
+            bar[0].close()
+
+    return show
 
 
 class Progress:

@@ -19,7 +19,7 @@ from minibert.checkpoint import Base
 from minibert.config import BertConfig
 from minibert.errors import InputError
 from minibert.heads import classify
-from minibert.model import encode, identity, pool
+from minibert.model import Adapt, embed, encoder_layers, identity, pool
 from minibert.ops import Array
 from minibert.tokenizer import Batch
 from minibert.train import INIT, generator
@@ -30,18 +30,29 @@ NORMS = r"base\.(embeddings|layers)\.(.*\.)?norm\."  # not the masked-token head
 
 @dataclass(frozen=True)
 class Method:
-    """Patterns of the trained paths; `size` is the adapters' m, None for a method without."""
+    """Patterns of the trained paths; `size` is the adapters' m, None for a method without.
+
+    Of the layers, those from `first_layer` up are trained; with a `first_layer` above 0, the
+    embeddings are not.
+    """
 
     name: str
     trained: tuple[str, ...]
     size: int | None = None
     activation: str = "gelu_tanh"
+    first_layer: int = 0
 
     def __str__(self) -> str:
-        return self.name if self.size is None else f"{self.name}, m = {self.size}"
+        size = "" if self.size is None else f", m = {self.size}"
+        return self.name + size + (f", from layer {self.first_layer}" if self.first_layer else "")
 
     def trains(self, path: str) -> bool:
         """Whether the parameter at this path is trained."""
+        layer = re.match(r"(?:base\.layers|adapters)\.(\d+)\.", path)
+        if layer and int(layer[1]) < self.first_layer:
+            return False
+        if self.first_layer and path.startswith("base.embeddings."):
+            return False
         return any(re.match(pattern, path) for pattern in self.trained)
 
 
@@ -72,6 +83,16 @@ def method_named(name: str, size: int | None = None, activation: str = "gelu_tan
     return replace(method, size=method.size if size is None else size, activation=activation)
 
 
+def top_layers(method: Method, top: int, config: BertConfig) -> Method:
+    """The method in the top `top` of the layers only. Raises InputError for a number of layers that
+    the model has not, or a method that trains no layer."""
+    if method.name == "head":
+        raise InputError("method 'head' trains no layer, so it takes no number of top layers")
+    if not 1 <= top <= config.num_hidden_layers:
+        raise InputError(f"top layers must be from 1 to {config.num_hidden_layers}, not {top}")
+    return replace(method, first_layer=config.num_hidden_layers - top)
+
+
 def init_task(base: Base, method: Method, recipe: Recipe, outputs: int, seed: int) -> Tree:
     """The combined tree before training: the base's own arrays, fresh adapters and head.
 
@@ -81,7 +102,8 @@ def init_task(base: Base, method: Method, recipe: Recipe, outputs: int, seed: in
     config = base.config
     tree: Tree = {"base": base.params}
     if method.size is not None:
-        tree["adapters"] = init_adapters(rng, config, method.size, recipe.adapter_std)
+        every = init_adapters(rng, config, method.size, recipe.adapter_std)
+        tree["adapters"] = {n: pair for n, pair in every.items() if n >= method.first_layer}
     tree["head"] = {
         "weight": truncated_normal(rng, (outputs, config.hidden_size), recipe.head_std).T,
         "bias": np.zeros(outputs, np.float32),
@@ -94,6 +116,27 @@ def split(tree: Tree, method: Method) -> tuple[Tree, Tree]:
     return partition(tree, method.trains)
 
 
+def _adapt(tree: Tree, activation: str, ops: ModuleType) -> Adapt:
+    return attach(tree["adapters"], activation, ops) if "adapters" in tree else identity
+
+
+def fixed_states(
+    tree: Tree,
+    batch: Batch,
+    config: BertConfig,
+    activation: str,
+    fixed: int,
+    ops: ModuleType = fused,
+) -> Array:
+    """What leaves the embeddings and the `fixed` layers at the bottom, without dropout.
+    -> [N, D], or the [CLS] rows [B, D] when that is every layer"""
+    base, adapt = tree["base"], _adapt(tree, activation, ops)
+    x = embed(base, batch, config, None, ops)
+    return encoder_layers(
+        base, range(fixed), x, batch.lengths, config, adapt=adapt, ops=ops, first_only=True
+    )[-1]
+
+
 def forward(
     tree: Tree,
     batch: Batch,
@@ -101,12 +144,25 @@ def forward(
     activation: str,
     *,
     rng: np.random.Generator | None = None,
+    fixed: int | None = None,
+    states: Array | None = None,
     ops: ModuleType = fused,
 ) -> Array:
-    """Text to logits through the whole model: [N tokens] -> [B, C]. `rng` switches dropout on."""
-    adapt = attach(tree["adapters"], activation, ops) if "adapters" in tree else identity
-    hidden = encode(tree["base"], batch, config, adapt=adapt, rng=rng, ops=ops)[-1]  # [N, D]
-    pooled = pool(tree["base"], hidden, batch, ops)  # [B, D]
+    """Text to logits through the whole model: [N tokens] -> [B, C]. `rng` switches dropout on.
+
+    With `fixed`, the embeddings and that many layers have no dropout; `states` are then their
+    `fixed_states`, where known.
+    """
+    base, adapt = tree["base"], _adapt(tree, activation, ops)
+    if fixed is None:
+        states = embed(base, batch, config, rng, ops)
+    elif states is None:
+        states = fixed_states(tree, batch, config, activation, fixed, ops)
+    numbers = range(fixed or 0, config.num_hidden_layers)
+    first = encoder_layers(
+        base, numbers, states, batch.lengths, config, adapt=adapt, rng=rng, ops=ops, first_only=True
+    )[-1]  # [B, D]
+    pooled = pool(base, first, batch, ops)  # [B, D]
     return classify(tree["head"], pooled, config.hidden_dropout_prob, rng, ops)
 
 

@@ -47,7 +47,7 @@ defvjp(
     lambda ans, x, weight, bias: lambda g: g @ weight.T,
     # (g^T x)^T rather than x^T g: the weights lie in memory as [out, in], and so does this
     lambda ans, x, weight, bias: lambda g: (g.T @ x).T,
-    lambda ans, x, weight, bias: lambda g: g.sum(axis=0),
+    lambda ans, x, weight, bias: lambda g: np.ones(len(g), g.dtype) @ g,  # faster than g.sum(0)
 )
 
 

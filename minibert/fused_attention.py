@@ -1,77 +1,63 @@
 """Attention as one primitive that saves the probabilities; notation in `fused`."""
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from autograd.extend import defvjp_argnums, primitive
 
-from minibert import ops
-from minibert.ops import Array
+from minibert.ops import Array, dropout_scale
 from minibert.saving import Saved, saving
 
-# Sequences of similar length are attended together. A chunk's scores, at most this many
-# numbers, stay in a core's cache while softmax goes over them several times.
-_CHUNK_SCORES = 1 << 18
-_PAD_TO = 8
+# A run's scores, at most this many numbers, stay in a core's cache while softmax goes over them.
+_RUN_SCORES = 1 << 17
+
+# exp of a score within +-_SAFE neither overflows nor vanishes, and a row's sum of them is as exact
+# as any. Only beyond does softmax need each row's maximum taken off, two slow passes over S.
+_SAFE = 40.0
 
 
-class _Chunk:
-    """Some sequences of similar length T: where their rows are, and what is padding.
+class _Run(NamedTuple):
+    """G neighbouring sequences of one length T, attended together; Q rows of each ask.
 
-    rows [G, T]: row numbers in the batch (padding points to row 0); real [G, T]: which of them
-    are tokens, or None when all are; keep: where the chunk's dropout mask lies, one (start,
-    length) a sequence.
+    `keys` and `queries` are their rows in the batch, `mask` is their part of its flat dropout mask.
     """
 
-    def __init__(self, starts: Array, lengths: Array, keep_starts: Array) -> None:
-        self.length = int(lengths.max())
-        self.sizes = lengths
-        self.keep_starts = keep_starts
-        columns = np.arange(self.length)
-        self.real = columns < lengths[:, None] if lengths.min() < self.length else None  # [G, T]
-        rows = starts[:, None] + columns
-        self.rows = rows if self.real is None else np.where(self.real, rows, 0)
+    sequences: int
+    keys: slice
+    queries: slice
+    mask: slice
 
-    def gather(self, x: Array, heads: int) -> Array:
-        """[N, D] -> [G, H, T, D/H]"""
-        picked = x[self.rows]  # [G, T, D]
-        group, length, size = picked.shape
-        return picked.reshape(group, length, heads, size // heads).transpose(0, 2, 1, 3)
-
-    def scatter(self, x: Array, out: Array) -> None:
-        """[G, H, T, D/H] -> its rows of out [N, D]"""
-        group, heads, length, size = x.shape
-        joined = x.transpose(0, 2, 1, 3).reshape(group, length, heads * size)
-        if self.real is None:
-            out[self.rows] = joined
-        else:
-            out[self.rows[self.real]] = joined[self.real]
-
-    def keep(self, flat: Array, heads: int) -> Array:
-        """This chunk's part of the batch's flat mask, as [G, H, T, T]; padding is not kept."""
-        mask = np.zeros((len(self.sizes), heads, self.length, self.length), bool)
-        for g, (size, start) in enumerate(zip(self.sizes, self.keep_starts, strict=True)):
-            own = flat[start : start + heads * size * size]
-            mask[g, :, :size, :size] = own.reshape(heads, size, size)
-        return mask
+    def split(self, x: Array, rows: slice, heads: int) -> Array:
+        """Rows of x [N, D] as a view [G, H, T, D/H], or [G, H, Q, D/H]; no number is moved."""
+        shape = (self.sequences, -1, heads, x.shape[1] // heads)
+        return x[rows].reshape(shape).transpose(0, 2, 1, 3)
 
 
-def _chunks(lengths: Sequence[int], heads: int) -> list[_Chunk]:
-    sizes = np.asarray(lengths)
-    starts = np.cumsum(sizes) - sizes
-    squares = heads * sizes * sizes
-    keep_starts = np.cumsum(squares) - squares
-    padded = -(-sizes // _PAD_TO) * _PAD_TO
-    chunks = []
-    for length in np.unique(padded):
-        members = np.flatnonzero(padded == length)
-        at_once = max(1, int(_CHUNK_SCORES // (heads * length * length)))
-        for first in range(0, len(members), at_once):
-            chosen = members[first : first + at_once]
-            chunks.append(_Chunk(starts[chosen], sizes[chosen], keep_starts[chosen]))
-    return chunks
+def _runs(lengths: Sequence[int], heads: int, all_ask: bool) -> Iterator[_Run]:
+    """Cut a batch into runs. Batches sorted by length have few and long ones."""
+    sizes = [int(length) for length in lengths]
+    first = key = query = mask = 0
+    while first < len(sizes):
+        length = sizes[first]
+        asking = length if all_ask else 1
+        most = max(1, _RUN_SCORES // (heads * asking * length))
+        count = 1
+        while count < min(most, len(sizes) - first) and sizes[first + count] == length:
+            count += 1
+        ends = key + count * length, query + count * asking, mask + count * heads * asking * length
+        yield _Run(count, slice(key, ends[0]), slice(query, ends[1]), slice(mask, ends[2]))
+        key, query, mask = ends
+        first += count
+
+
+def _exp(scores: Array) -> Array:
+    """E = exp(S), or exp(S - rowmax S) for large scores, in place: the softmax before its division,
+    in which the shift cancels. [..., T, T]"""
+    if not (scores.max() < _SAFE and scores.min() > -_SAFE):
+        scores -= scores.max(axis=-1, keepdims=True)
+    return np.exp(scores, out=scores)
 
 
 @primitive
@@ -85,21 +71,23 @@ def _attention(
     rate: float,
     saved: Saved,
 ) -> Array:
-    scale = 1.0 / math.sqrt(query.shape[1] / heads)
+    scaled = query * (1.0 / math.sqrt(query.shape[1] / heads))
     y = np.empty(query.shape, query.dtype)
-    for chunk in _chunks(lengths, heads):
-        q, k, v = (chunk.gather(x, heads) for x in (query, key, value))  # [G, H, T, D/H]
-        p = np.matmul(q, k.swapaxes(-1, -2))  # [G, H, T, T]
-        p *= scale
-        if chunk.real is not None:
-            np.copyto(p, -np.inf, where=~chunk.real[:, None, None, :])
-        p -= p.max(axis=-1, keepdims=True)
-        np.exp(p, out=p)
-        p /= p.sum(axis=-1, keepdims=True)
-        mask = None if keep is None else chunk.keep(keep, heads)
+    for run in _runs(lengths, heads, len(query) == len(key)):
+        q = run.split(scaled, run.queries, heads)  # [G, H, Q, D/H]
+        k, v = (run.split(x, run.keys, heads) for x in (key, value))  # [G, H, T, D/H]
+        e = _exp(np.matmul(q, k.swapaxes(-1, -2)))  # [G, H, Q, T]
+        row_sum = np.matmul(e, np.ones((e.shape[-1], 1), e.dtype))  # faster than e.sum(axis=-1)
+        share = 1.0 / row_sum  # [G, H, Q, 1]
+        out = run.split(y, run.queries, heads)
+        if keep is None:
+            np.matmul(e, v, out=out)
+            out *= share
+        else:
+            np.matmul(e * keep[run.mask].reshape(e.shape), v, out=out)
+            out *= share * dropout_scale(rate)
         if saved is not None:
-            saved.append((chunk, p, mask))
-        chunk.scatter(np.matmul(p if mask is None else ops.dropout(p, mask, rate), v), y)
+            saved.append((run, e, share))
     return y
 
 
@@ -113,37 +101,48 @@ def attention(
     rate: float = 0.0,
 ) -> Array:
     """Y = M(P) V with P = softmax(S), S = Q K^T / sqrt(D/H), for every sequence and head; M is
-    dropout. [N, D] x 3 -> [N, D]; `keep` as in `ops.attention`.
+    dropout. [M, D], [N, D], [N, D] -> [M, D]; which rows ask and `keep` as in `ops.attention`.
 
     Backwards through the three products: dV = M(P)^T g; the gradient of P is dP = M(g V^T), as
     dropout is its own adjoint. Softmax of one row has dp_i/ds_j = p_i (delta_ij - p_j), so
         dS = P (dP - rowsum(dP P)),
     and rowsum(dP P) = rowsum(g Y): sum_j p_j M(g V^T)_j = g . sum_j M(p)_j v_j = g . y.
     At last dQ = dS K / sqrt(D/H), dK = dS^T Q / sqrt(D/H).
+
+    P = E r is never formed, with E = exp(S) and r = 1 / rowsum(E), one number a row.
+    Rows are scaled where they are short, D/H instead of T numbers: with the mask m and dropout's
+    factor c, Y = r c ((m E) V), and for h = r c g: dV = (m E)^T h and
+        dS = E (m (h V^T) - r rowsum(g Y)).
     """
     return _attention(query, key, value, lengths, heads, keep, rate, saving(query, key, value))
 
 
 def _attention_grads(argnums: Any, ans: Array, args: Any, kwargs: Any) -> Callable[..., Any]:
-    query, key, value, _, heads, _, rate, saved = args
+    query, key, value, _, heads, keep, rate, saved = args
     scale = 1.0 / math.sqrt(query.shape[1] / heads)
 
     def vjp(g_all: Array) -> tuple[Array, ...]:
-        grads = [np.empty(query.shape, query.dtype) for _ in range(3)]
-        for chunk, p, mask in saved:
-            q, k, v, g, y = (chunk.gather(x, heads) for x in (query, key, value, g_all, ans))
-            if chunk.real is not None:
-                g = g * chunk.real[:, None, :, None]  # padded queries have no say
-            kept = p if mask is None else ops.dropout(p, mask, rate)
-            chunk.scatter(np.matmul(kept.swapaxes(-1, -2), g), grads[2])
-            ds = np.matmul(g, v.swapaxes(-1, -2))  # [G, H, T, T]
-            if mask is not None:
-                ds = ops.dropout(ds, mask, rate)
-            ds -= np.einsum("ghtd,ghtd->ght", g, y)[..., None]
-            ds *= p
-            ds *= scale
-            chunk.scatter(np.matmul(ds, k), grads[0])
-            chunk.scatter(np.matmul(ds.swapaxes(-1, -2), q), grads[1])
+        grads = tuple(np.empty(x.shape, x.dtype) for x in (query, key, value))
+        for run, e, share in saved:
+            q, g, y, dq = (run.split(x, run.queries, heads) for x in (query, g_all, ans, grads[0]))
+            k, v, dk, dv = (run.split(x, run.keys, heads) for x in (key, value, *grads[1:]))
+            row_term = np.einsum("ghqd,ghqd->ghq", g, y)[..., None] * share  # [G, H, Q, 1]
+            if keep is None:
+                h = g * share  # [G, H, Q, D/H]
+                np.matmul(e.swapaxes(-1, -2), h, out=dv)
+                ds = np.matmul(h, v.swapaxes(-1, -2))  # [G, H, Q, T]
+            else:
+                h = g * (share * dropout_scale(rate))
+                mask = keep[run.mask].reshape(e.shape)
+                np.matmul((e * mask).swapaxes(-1, -2), h, out=dv)
+                ds = np.matmul(h, v.swapaxes(-1, -2))
+                ds *= mask
+            ds -= row_term
+            ds *= e
+            np.matmul(ds, k, out=dq)
+            np.matmul(ds.swapaxes(-1, -2), q, out=dk)
+        for grad in grads[:2]:
+            grad *= scale
         return tuple(grads[argnum] for argnum in argnums)
 
     return vjp

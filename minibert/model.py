@@ -68,22 +68,27 @@ def embed(
 
 def self_attention(
     params: Tree,
+    asking: Array,
     x: Array,
     lengths: Array,
     config: BertConfig,
     rng: np.random.Generator | None = None,
     ops: ModuleType = fused,
 ) -> Array:
-    """Multi-head self-attention, projected back to D. [N, D] -> [N, D]"""
+    """Multi-head self-attention, projected back to D. [M, D], [N, D] -> [M, D]
+
+    The rows of `asking` attend to those of x: all N rows of x, or each text's first one (M = B).
+    """
     query, key, value = (
-        ops.linear(x, params[name]["weight"], params[name]["bias"])
-        for name in ("query", "key", "value")
-    )  # [N, D] each
+        ops.linear(rows, params[name]["weight"], params[name]["bias"])
+        for name, rows in (("query", asking), ("key", x), ("value", x))
+    )  # [M, D], [N, D], [N, D]
     heads, rate = config.num_attention_heads, config.attention_probs_dropout_prob
     keep = None
     if rng is not None and rate > 0:
-        keep = ops.keep_mask(rng, heads * int(np.sum(lengths * lengths)), rate)
-    mixed = ops.attention(query, key, value, lengths, heads, keep, rate)  # [N, D]
+        queries = lengths if len(asking) == len(x) else 1  # of each text
+        keep = ops.keep_mask(rng, heads * int(np.sum(queries * lengths)), rate)
+    mixed = ops.attention(query, key, value, lengths, heads, keep, rate)  # [M, D]
     return ops.linear(mixed, params["output"]["weight"], params["output"]["bias"])
 
 
@@ -103,12 +108,19 @@ def encoder_layer(
     adapt: Adapt = identity,
     rng: np.random.Generator | None = None,
     ops: ModuleType = fused,
+    first_only: bool = False,
 ) -> Array:
-    """One layer: two sublayers, each with dropout, adapter, skip and LayerNorm. [N, D] -> [N, D]"""
+    """One layer: two sublayers, each with dropout, adapter, skip and LayerNorm. [N, D] -> [N, D]
+
+    With `first_only`, the new states of each text's first token alone: [N, D] -> [B, D].
+    """
     for place in PLACES:
         sublayer = params[place]
         if place == ATTENTION:
-            z = self_attention(sublayer, x, lengths, config, rng, ops)
+            context = x
+            if first_only:
+                x = ops.lookup(x, np.cumsum(lengths) - lengths)  # [B, D]
+            z = self_attention(sublayer, x, context, lengths, config, rng, ops)
         else:
             z = feed_forward(sublayer, x, config, ops)
         z = drop(z, config.hidden_dropout_prob, rng, ops)
@@ -116,6 +128,30 @@ def encoder_layer(
         norm = sublayer["norm"]
         x = ops.add_layer_norm(x, z, norm["weight"], norm["bias"], config.layer_norm_eps)
     return x
+
+
+def encoder_layers(
+    params: Tree,
+    numbers: range,
+    x: Array,
+    lengths: Array,
+    config: BertConfig,
+    *,
+    adapt: Adapt = identity,
+    rng: np.random.Generator | None = None,
+    ops: ModuleType = fused,
+    first_only: bool = False,
+) -> list[Array]:
+    """The states that enter the layers of these numbers and, last, those that leave them."""
+    states = [x]
+    for number in numbers:
+        layer, last = params["layers"][number], number == config.num_hidden_layers - 1
+        states.append(
+            encoder_layer(
+                layer, number, states[-1], lengths, config, adapt, rng, ops, first_only and last
+            )
+        )
+    return states
 
 
 def encode(
@@ -126,23 +162,25 @@ def encode(
     adapt: Adapt = identity,
     rng: np.random.Generator | None = None,
     ops: ModuleType = fused,
+    first_only: bool = False,
 ) -> list[Array]:
     """Every layer's hidden states: L + 1 arrays [N, D], the embedding's first.
 
-    `rng` is the training's random generator and switches dropout on.
+    `rng` is the training's random generator and switches dropout on. With `first_only` the last
+    array is [B, D], the [CLS] states: all that a classifier needs, and the last layer's work for
+    the other tokens is saved.
     """
-    states = [embed(params, batch, config, rng, ops)]
-    for number in range(config.num_hidden_layers):
-        layer = params["layers"][number]
-        states.append(
-            encoder_layer(layer, number, states[-1], batch.lengths, config, adapt, rng, ops)
-        )
-    return states
+    x = embed(params, batch, config, rng, ops)
+    numbers = range(config.num_hidden_layers)
+    return encoder_layers(
+        params, numbers, x, batch.lengths, config,
+        adapt=adapt, rng=rng, ops=ops, first_only=first_only,
+    )  # fmt: skip
 
 
 def pool(params: Tree, hidden: Array, batch: Batch, ops: ModuleType = fused) -> Array:
-    """tanh of a linear map of each text's [CLS] state. [N, D] -> [B, D]"""
-    first = hidden[batch.starts]  # [B, D]
+    """tanh of a linear map of each text's [CLS] state. [N, D] or only those [B, D] -> [B, D]"""
+    first = hidden if len(hidden) == len(batch.lengths) else hidden[batch.starts]  # [B, D]
     pooler = params["pooler"]
     return ops.tanh(ops.linear(first, pooler["weight"], pooler["bias"]))
 

@@ -114,27 +114,30 @@ def attention(
     keep: Array | None = None,
     rate: float = 0.0,
 ) -> Array:
-    """Scaled dot-product attention within each sequence. [N, D] x 3 -> [N, D].
+    """Scaled dot-product attention within each sequence. [M, D], [N, D], [N, D] -> [M, D].
 
     Vaswani et al. 2017, arXiv 1706.03762, eq. 1: softmax(Q K^T / sqrt(D/H)) V for every head.
     A batch is the concatenation of its sequences, `lengths` long; a token sees its own sequence
-    only, so no mask is needed. `keep` is the dropout mask of the attention probabilities of the
-    whole batch, flat: H*T*T entries for each sequence in turn.
+    only, so no mask is needed. Every token asks (M = N), or one of each sequence (M = B). `keep` is
+    the dropout mask of the attention probabilities of the whole batch, flat: H*Q*T entries for
+    each sequence in turn, of which Q rows ask (Q = T or 1).
     """
     scale = 1.0 / math.sqrt(query.shape[1] / heads)
-    outputs, start, used = [], 0, 0
+    outputs, start, asked, used = [], 0, 0, 0
     for length in lengths:
-        rows = slice(start, start + length)
-        q, k, v = (split_heads(x[rows], heads) for x in (query, key, value))  # [H, T, D/H]
-        scores = np.matmul(q, np.transpose(k, (0, 2, 1))) * scale  # [H, T, T]
+        asking = length if len(query) == len(key) else 1  # Q
+        q = split_heads(query[asked : asked + asking], heads)  # [H, Q, D/H]
+        k, v = (split_heads(x[start : start + length], heads) for x in (key, value))  # [H, T, D/H]
+        scores = np.matmul(q, np.transpose(k, (0, 2, 1))) * scale  # [H, Q, T]
         probabilities = softmax(scores)
         if keep is not None:
-            size = heads * length * length
-            mask = keep[used : used + size].reshape(heads, length, length)
+            size = heads * asking * length
+            mask = keep[used : used + size].reshape(heads, asking, length)
             probabilities = dropout(probabilities, mask, rate)
             used += size
-        outputs.append(join_heads(np.matmul(probabilities, v)))  # [T, D]
+        outputs.append(join_heads(np.matmul(probabilities, v)))  # [Q, D]
         start += length
+        asked += asking
     return np.concatenate(outputs, axis=0)
 
 
@@ -147,14 +150,19 @@ def keep_mask(rng: onp.random.Generator, size: int, rate: float) -> Array:
     Two random bytes an element are enough: the rate is met to 1/65536, which `dropout`'s scale
     takes into account. Both levels of ops draw their masks here, so they see the same ones.
     """
-    draws = onp.frombuffer(rng.bytes(2 * size), dtype="<u2")
-    return draws >= round(rate * 65536)
+    draws = rng.integers(0, 2**64, size=-(-size // 4), dtype=onp.uint64)  # 8 bytes at a time
+    return draws.view(onp.uint16)[:size] >= round(rate * 65536)
+
+
+def dropout_scale(rate: float) -> float:
+    """The factor of what is kept: 1 / (1 - rate), with the rate that `keep_mask` really has."""
+    return 1.0 / (1.0 - round(rate * 65536) / 65536)
 
 
 def dropout(x: Array, keep: Array, rate: float) -> Array:
     """Zero the elements that are not kept, scale the others so that the expectation stays x.
     Srivastava et al. 2014. Any shape."""
-    return x * keep * (1.0 / (1.0 - round(rate * 65536) / 65536))
+    return x * keep * dropout_scale(rate)
 
 
 # ----------------------------------------------------------------------------- embedding

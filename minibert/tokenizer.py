@@ -153,3 +153,20 @@ def make_batch(encoded: Sequence[Encoded]) -> Batch:
         positions=np.concatenate([np.arange(length) for length in lengths]),
         lengths=lengths,
     )
+
+
+GROUP_TOKENS = 1024
+
+
+def group_by_length(lengths: Sequence[int]) -> list[list[int]]:
+    """Text numbers from short to long, in groups to be computed together: at most GROUP_TOKENS
+    tokens each, or one text."""
+    groups: list[list[int]] = []
+    tokens = GROUP_TOKENS
+    for i in sorted(range(len(lengths)), key=lambda i: lengths[i]):
+        tokens += lengths[i]
+        if tokens > GROUP_TOKENS:
+            groups.append([])
+            tokens = lengths[i]
+        groups[-1].append(i)
+    return groups

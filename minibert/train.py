@@ -132,11 +132,12 @@ def fit(
 ) -> State:
     """Train `leaves` by Adam; the best epoch by the first of the scores is kept in `best`.
 
-    loss(leaves, batch, rng) is differentiated, shard by shard, on `threads` threads (default: all
-    cores; any number gives the same bits); `lengths` are the examples' token counts. With a folder, `checkpoint.safetensors` there holds the state after every epoch
-    and at least once a minute; `identity` is stored with it, and resuming under another one is
-    refused. Raises Interrupted after Ctrl-C with the state saved, InputError when the loss is no
-    longer finite (the last good checkpoint stays).
+    loss(leaves, batch, rng) is differentiated, shard by shard, on `threads` threads (default: one
+    a core; any number gives the same bits); `lengths` are the examples' token counts. With a
+    folder, `checkpoint.safetensors` there holds the state after every epoch and at least once a
+    minute; `identity` is stored with it, and resuming under another one is refused. Raises
+    Interrupted after Ctrl-C with the state saved, InputError when the loss is no longer finite (the
+    last good checkpoint stays).
     """
     path = folder / "checkpoint.safetensors" if folder else None
     about = {**(identity or {}), **asdict(settings), "examples": len(lengths)}

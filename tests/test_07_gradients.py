@@ -202,8 +202,8 @@ class TestTheTwoLevelsAgree:
     @pytest.mark.parametrize("dtype", DTYPES)
     @pytest.mark.parametrize("name", [*ELEMENTWISE, "dropout"])
     def test_on_more_elements_than_one_block_holds(self, name, dtype):
-        """`fused` works in blocks of 32,768 elements, the last one shorter."""
-        case = make_case(name, np.random.default_rng(3), 2, 32_769, 1, [1])
+        """`fused` works in blocks of 65,536 elements, the last one shorter."""
+        case = make_case(name, np.random.default_rng(3), 2, 65_537, 1, [1])
         assert case[1][0].size > 2 * fused_activations.BLOCK
         assert_levels_agree(case, dtype)
 
@@ -475,11 +475,11 @@ class TestFrozen:
 
 
 class EveryDraw:
-    """A generator whose bytes are every two-byte number once."""
+    """A generator that draws every two-byte number once, four in each of its integers."""
 
-    def bytes(self, size: int) -> bytes:
-        assert size == 2 * 65536
-        return np.arange(65536, dtype="<u2").tobytes()
+    def integers(self, low: int, high: int, size: int, dtype: type) -> np.ndarray:
+        assert (low, high, size, dtype) == (0, 2**64, 65536 // 4, np.uint64)
+        return np.arange(65536, dtype=np.uint16).view(np.uint64)
 
 
 RATES = [0.0, 1 / 65536, 0.1, 0.25, 1 / 3, 0.5, 0.9, 1 - 1 / 65536]
