@@ -35,9 +35,9 @@ def train_command(options: argparse.Namespace) -> None:
     from adapters.recipes import default_rate_epochs, recipe_named
     from adapters.show import (
         Progress,
+        count_bar,
         describe_result,
         facts,
-        count_bar,
         learning_curve,
         metrics_text,
         trained_table,
