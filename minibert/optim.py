@@ -5,10 +5,13 @@ Parameters and gradients are flat dicts {path: array}, as the training loop keep
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from minibert.threads import each
 
 Leaves = dict[str, np.ndarray]
 
@@ -38,7 +41,12 @@ def adam_start(params: Leaves) -> dict[str, Any]:
 
 
 def adam_step(
-    params: Leaves, grads: Leaves, state: dict[str, Any], rate: float, adam: Adam
+    params: Leaves,
+    grads: Leaves,
+    state: dict[str, Any],
+    rate: float,
+    adam: Adam,
+    threads: int = 1,
 ) -> tuple[Leaves, dict[str, Any]]:
     """One step: new parameters and new state; the arguments stay as they are.
 
@@ -52,18 +60,42 @@ def adam_step(
     step = state["step"] + 1
     correct1 = 1.0 - adam.beta1**step if adam.bias_correction else 1.0
     correct2 = 1.0 - adam.beta2**step if adam.bias_correction else 1.0
-    new_params, first, second = {}, {}, {}
-    for path, p in params.items():
-        g = grads[path]
-        m = adam.beta1 * state["first"][path] + (1.0 - adam.beta1) * g
-        v = adam.beta2 * state["second"][path] + (1.0 - adam.beta2) * (g * g)
-        update = (m / correct1) / (np.sqrt(v / correct2) + adam.eps)
-        if adam.weight_decay and not re.search(adam.no_decay, path):
-            update += adam.weight_decay * p
-        # in p's memory layout, whatever the gradient's: another one rounds products differently
-        new_params[path] = np.subtract(p, rate * update, out=np.empty_like(p))
-        first[path], second[path] = m, v
-    return new_params, {"step": step, "first": first, "second": second}
+
+    def one(path: str) -> list[np.ndarray]:
+        decay = 0.0 if re.search(adam.no_decay, path) else adam.weight_decay
+
+        def update(p: np.ndarray, g: np.ndarray, m: np.ndarray, v: np.ndarray) -> Any:
+            m = adam.beta1 * m + (1.0 - adam.beta1) * g
+            v = adam.beta2 * v + (1.0 - adam.beta2) * (g * g)
+            change = (m / correct1) / (np.sqrt(v / correct2) + adam.eps)
+            if decay:
+                change += decay * p
+            return p - rate * change, m, v
+
+        given = params[path], grads[path], state["first"][path], state["second"][path]
+        return _in_blocks(update, given)
+
+    done = dict(zip(params, each(one, params, threads), strict=True))
+    new, first, second = ({path: arrays[i] for path, arrays in done.items()} for i in range(3))
+    return new, {"step": step, "first": first, "second": second}
+
+
+BLOCK = 1 << 14  # elements: a block's intermediate results, 64 KB each, stay in a core's cache
+
+
+def _in_blocks(update: Callable[..., Any], given: tuple[np.ndarray, ...]) -> list[np.ndarray]:
+    """update(*given), elementwise, block by block: 3 arrays that lie in memory as the first does."""
+    turned = given[0].flags.f_contiguous  # a weight seen as [in, out] lies as [out, in]
+    rows = [
+        (array.T if turned else array).reshape(-1) for array in given
+    ]  # views, if all lie alike
+    new_rows = [np.empty_like(rows[0]) for _ in range(3)]
+    for start in range(0, given[0].size, BLOCK):
+        block = slice(start, start + BLOCK)
+        for row, part in zip(new_rows, update(*(row[block] for row in rows)), strict=True):
+            row[block] = part
+    shape = given[0].shape
+    return [row.reshape(shape[::-1]).T if turned else row.reshape(shape) for row in new_rows]
 
 
 def global_norm(grads: Leaves) -> float:

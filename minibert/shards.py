@@ -14,27 +14,30 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from autograd import value_and_grad
 
+from minibert.differentiate import Leaves, value_and_grads
 from minibert.threads import each
 
-TOKENS = 512  # a shard's size to aim for: the matrix products of fewer rows would be slower
+# A shard's tokens to aim for. The matrix products of fewer rows would be slower; more would leave
+# cores without work and take more memory. Where as much is trained as in full fine-tuning, adding
+# up the shards' gradients costs more than that.
+TOKENS, TOKENS_OF_MANY = 512, 2048
+MANY = 5_000_000  # trained parameters
 
-Grads = dict[str, np.ndarray]
 Loss = Callable[[dict[str, Any], np.ndarray, np.random.Generator], Any]
 
 
-def cut(batch: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:
+def cut(batch: np.ndarray, lengths: np.ndarray, tokens: int = TOKENS) -> list[np.ndarray]:
     """A batch's example numbers as shards of about equal token counts; `lengths` has every
-    example's. The shards are 2, 4, 8, ... (an even share for each core), about TOKENS tokens each,
-    and never empty.
+    example's. The shards are 2, 4, 8, ... (an even share for each core), about `tokens` tokens
+    each, and never empty.
 
     Examples are sorted by length first, as attention is faster on equal lengths side by side.
     """
     sizes = lengths[batch]
     order = np.argsort(sizes, kind="stable")
     ends = np.cumsum(sizes[order])  # [B] tokens up to and with each example
-    doublings = max(1, round(np.log2(max(1.0, ends[-1] / TOKENS))))
+    doublings = max(1, round(np.log2(max(1.0, ends[-1] / tokens))))
     count = min(2**doublings, len(batch))
     middles = ends - sizes[order] / 2
     shard_of = np.minimum((middles * count / ends[-1]).astype(int), count - 1)  # [B]
@@ -42,35 +45,33 @@ def cut(batch: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:
     return [shard for shard in shards if len(shard)]
 
 
-def value_and_grads(
+def batch_gradients(
     loss: Loss,
-    leaves: Grads,
+    leaves: Leaves,
     batch: np.ndarray,
     lengths: np.ndarray,
     generator: Callable[[int], np.random.Generator],
     threads: int,
-) -> tuple[float, Grads]:
+) -> tuple[float, Leaves]:
     """The batch's mean loss and its gradient for every leaf.
 
     loss(leaves, numbers, rng) is the mean over the examples of those numbers; generator(s) makes
     the dropout generator of shard s.
     """
-    shards = cut(batch, lengths)
+    many = sum(leaf.size for leaf in leaves.values()) > MANY
+    shards = cut(batch, lengths, TOKENS_OF_MANY if many else TOKENS)
 
-    def one(number: int) -> tuple[float, Grads]:
+    def one(number: int) -> tuple[float, Leaves]:
         shard = shards[number]
         share = len(shard) / len(batch)  # a Python float: float32 stays float32
-        weighted = value_and_grad(lambda flat: loss(flat, shard, generator(number)) * share)
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):  # checked by `fit`
-            return weighted(leaves)
+            rng = generator(number)
+            return value_and_grads(lambda flat: loss(flat, shard, rng) * share, leaves)
 
     total = 0.0
-    grads: Grads = {}
+    grads: Leaves = {}
     for value, shard_grads in each(one, range(len(shards)), threads):
-        total += float(value)
-        if not grads:
-            grads = shard_grads
-        else:
-            for path, grad in shard_grads.items():
-                grads[path] += grad  # autograd puts a dict's gradients into arrays of their own
+        total += value
+        for path, grad in shard_grads.items():
+            grads[path] = grads[path] + grad if path in grads else grad
     return total, grads

@@ -27,7 +27,7 @@ from minibert.optim import (
     global_norm,
     warm_up_then_decay,
 )
-from minibert.shards import value_and_grads
+from minibert.shards import batch_gradients
 from minibert.tensors import as_stored, read_safetensors, write_safetensors
 from minibert.threads import thread_count
 
@@ -157,7 +157,7 @@ def fit(
         for step, epoch, batch, rate in steps[state.step :]:
             started = time.perf_counter()
             dropout = partial(generator, settings.seed, DROPOUT, step)
-            value, grads = value_and_grads(loss, state.leaves, batch, sizes, dropout, threads)
+            value, grads = batch_gradients(loss, state.leaves, batch, sizes, dropout, threads)
             with np.errstate(over="ignore", invalid="ignore"):
                 norm = global_norm(grads)
             if not (math.isfinite(value) and math.isfinite(norm)):
@@ -167,7 +167,9 @@ def fit(
                     + ("the best epoch so far is kept" if state.epochs else "nothing was kept")
                 )
             grads = clip_global_norm(grads, norm, settings.adam.clip)
-            new_leaves, new_adam = adam_step(state.leaves, grads, state.adam, rate, settings.adam)
+            new_leaves, new_adam = adam_step(
+                state.leaves, grads, state.adam, rate, settings.adam, threads
+            )
             losses = [*state.losses, value]
             state = replace(state, leaves=new_leaves, adam=new_adam, losses=losses)
             epoch_ends = state.step % per_epoch == 0
