@@ -36,6 +36,8 @@ def prepare(work: Work) -> Callable[[], None]:
     """The work as a function, with everything built."""
     torch.set_num_threads(work["threads"])
     torch.manual_seed(0)
+    if work["what"] == "torch sgemm":
+        return sgemm(work["products"])
     config = transformers.BertConfig(**work["config"])
     batches = [padded(texts) for texts in work["batches"]]
     return {
@@ -44,6 +46,17 @@ def prepare(work: Work) -> Callable[[], None]:
         "adapterhub step": adapterhub_step,
         "torch step": torch_step,
     }[work["what"]](config, batches, work)
+
+
+def sgemm(number: int) -> Callable[[], None]:
+    """So many float32 products of BERT-base's feed-forward size."""
+    x, weight, out = torch.randn(4096, 768), torch.randn(768, 3072), torch.empty(4096, 3072)
+
+    def run() -> None:
+        for _ in range(number):
+            torch.mm(x, weight, out=out)
+
+    return run
 
 
 def torch_forward(config: Any, batches: list[Tensors], work: Work) -> Callable[[], None]:

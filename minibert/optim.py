@@ -84,7 +84,7 @@ BLOCK = 1 << 14  # elements: a block's intermediate results, 64 KB each, stay in
 
 
 def _in_blocks(update: Callable[..., Any], given: tuple[np.ndarray, ...]) -> list[np.ndarray]:
-    """update(*given), elementwise, block by block: 3 arrays that lie in memory as the first does."""
+    """update(*given), elementwise, block by block: 3 arrays in the first one's memory layout."""
     turned = given[0].flags.f_contiguous  # a weight seen as [in, out] lies as [out, in]
     rows = [
         (array.T if turned else array).reshape(-1) for array in given
