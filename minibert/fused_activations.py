@@ -44,7 +44,7 @@ def _normal_cdf(x: Array, y: Array, t: Array) -> None:
 
 
 def _gelu(x: Array, y: Array, slope: Array | None, t: Array) -> None:
-    # d/dx x Phi(x) = Phi(x) + x phi(x), phi = Phi' = exp(-x^2/2 - log sqrt(2 pi)), the bell curve
+    """(x Phi(x))' = Phi(x) + x phi(x), with the bell curve phi = exp(-x^2/2 - log sqrt(2 pi))."""
     _normal_cdf(x, y, t)
     if slope is not None:
         t *= -0.5
@@ -59,7 +59,8 @@ _A, _B = math.sqrt(2 / math.pi), math.sqrt(2 / math.pi) * 0.044715
 
 
 def _gelu_tanh(x: Array, y: Array, slope: Array | None, t: Array) -> None:
-    # with u = A x + B x^3: d/dx x/2 (1 + tanh u) = (1 + tanh u)/2 + x/2 (1 - tanh^2 u) u'
+    """With u = A x + B x^3, u' = A + 3 B x^2:
+    (x/2 (1 + tanh u))' = (1 + tanh u)/2 + x/2 (1 - tanh^2 u) u'."""
     np.multiply(x, x, out=t)
     np.multiply(t, _B, out=y)
     y += _A
@@ -80,12 +81,14 @@ def _gelu_tanh(x: Array, y: Array, slope: Array | None, t: Array) -> None:
 
 
 def _relu(x: Array, y: Array, slope: Array | None, t: Array) -> None:
+    """max(x, 0)' = 1 where x > 0, else 0."""
     np.maximum(x, 0.0, out=y)
     if slope is not None:
         slope[...] = x > 0
 
 
 def _tanh(x: Array, y: Array, slope: Array | None, t: Array) -> None:
+    """tanh(x)' = 1 - tanh^2(x)."""
     np.tanh(x, out=y)
     if slope is not None:
         np.multiply(y, y, out=slope)
@@ -93,7 +96,7 @@ def _tanh(x: Array, y: Array, slope: Array | None, t: Array) -> None:
 
 
 def _swish(x: Array, y: Array, slope: Array | None, t: Array) -> None:
-    # with s = sigmoid(x) = (1 + tanh(x/2))/2: d/dx x s = s + x s (1 - s)
+    """With s = sigmoid(x) = (1 + tanh(x/2))/2, s' = s (1 - s): (x s)' = s + x s (1 - s)."""
     np.multiply(x, 0.5, out=t)
     np.tanh(t, out=t)
     t += 1.0
@@ -133,7 +136,8 @@ def _elementwise(name: str, block: Block) -> Callable[[Array], Array]:
     def function(x: Array) -> Array:
         return run(x, saving(x))
 
-    function.__name__, function.__doc__ = name, getattr(ops, name).__doc__
+    function.__name__ = name
+    function.__doc__ = f"{getattr(ops, name).__doc__}\n    Its derivative: {block.__doc__}"
     return function
 
 
