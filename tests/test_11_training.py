@@ -13,6 +13,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from adapters.predict import check_length, encode_examples, evaluate_task, predi
 from adapters.recipes import RECIPES
 from adapters.store import load_task, on_base
 from adapters.tuning import METHODS, forward, init_task, method_named, split
-from minibert import ops
+from minibert import ops, tokenizer
 from minibert.checkpoint import Base, cast, our_path
 from minibert.datasets import Data
 from minibert.errors import InputError
@@ -382,13 +383,17 @@ class TestLearning:
         assert 0.5 < scores["head"] < scores["adapters"] - 0.15
 
     def test_full_fine_tuning_learns_it_to_the_end(self, tiny):
-        run = replace(SETTINGS, epochs=5)
+        """With any of twelve seeds: the last losses were 0.018 to 0.032."""
+        run = replace(SETTINGS, rate=3e-3, epochs=8)
         result = train(tiny, data=toy_data(160, 60), method=METHODS["full"], settings=run)
         assert result.task.results["accuracy"] == 1.0
         assert result.losses[-1] < 0.05
 
     def test_a_regression_learns_scores(self, tiny):
-        data, run = toy_data(160, 60, regression=True), replace(self.LONG, rate=3e-3)
+        """With any of ten seeds: correlations from 0.985 and 0.879. The class shows in 2 of the
+        score, each further word in 0.1, so seeing the class alone gives Pearson's about 0.98."""
+        data = toy_data(320, 60, regression=True)
+        run = Settings(rate=2e-3, epochs=8, batch_size=8)
         result = train(tiny, data=data, method=METHODS["full"], settings=run)
         assert result.task.results["pearson"] > 0.9
         assert result.task.results["spearman"] > 0.8
@@ -770,11 +775,12 @@ class TestDivergence:
     """A learning rate that is too high: stop at once, and keep what was good."""
 
     def test_stops_at_the_step_and_keeps_the_best_epoch_so_far(self, tiny, tmp_path, monkeypatch):
-        real, calls = finetune.loss, []
+        """Each batch has two shards here, so the loss of step 5 is of the calls 9 and 10."""
+        real, numbers, calls = finetune.loss, count(1), []
 
         def diverging(*args: Any) -> Any:
-            calls.append(len(calls) + 1)
-            return real(*args) * (math.inf if calls[-1] == 5 else 1.0)
+            calls.append(number := next(numbers))
+            return real(*args) * (math.inf if number == 9 else 1.0)
 
         monkeypatch.setattr(finetune, "loss", diverging)
         with pytest.raises(InputError) as stopped:
@@ -783,7 +789,7 @@ class TestDivergence:
             "the loss is no longer finite at step 5 (epoch 2): learning rate 0.01 diverges; the "
             "best epoch so far is kept"
         )
-        assert calls == [1, 2, 3, 4, 5]
+        assert sorted(calls) == list(range(1, 11))
         task = load_task(tmp_path / "task.safetensors")
         assert task.results["epoch"] == 1
         assert evaluate_task(task, tiny, toy_data().dev)["accuracy"] == task.results["accuracy"]
@@ -896,12 +902,12 @@ class TestPrediction:
         sizes = []
         real = predict.forward
 
-        def counted(tree: Any, batch: Any, *rest: Any) -> Any:
+        def counted(tree: Any, batch: Any, *rest: Any, **named: Any) -> Any:
             sizes.append(len(batch.ids))
-            return real(tree, batch, *rest)
+            return real(tree, batch, *rest, **named)
 
         monkeypatch.setattr(predict, "forward", counted)
-        monkeypatch.setattr(predict, "BATCH_TOKENS", 50)
+        monkeypatch.setattr(tokenizer, "GROUP_TOKENS", 50)
         np.testing.assert_allclose(predict_texts(task, tiny, texts), together, atol=2e-5)
         assert len(sizes) > 5
         assert max(sizes) <= 50
