@@ -61,7 +61,7 @@ def thread_count(asked: int | None = None) -> int:
     except AttributeError:  # not on this operating system
         cores = os.cpu_count() or 1
     said = [os.environ.get(name, "") for name in VARIABLES]
-    return min([cores, *(int(number) for number in said if number.isdigit() and int(number) > 0)])
+    return min([cores, *(int(number) for number in said if number.isdecimal() and int(number) > 0)])
 
 
 @cache
@@ -116,7 +116,8 @@ def each(
         running = deque(_pool(threads).submit(function, item) for item in islice(rest, ahead))
         try:
             while running:
-                result = running.popleft().result()
+                result = running[0].result()  # still among those to wait for if Ctrl-C comes now
+                running.popleft()
                 running.extend(_pool(threads).submit(function, item) for item in islice(rest, 1))
                 yield result
                 del result
