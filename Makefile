@@ -3,13 +3,16 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint clean
+.PHONY: help demo test lint bench compare clean
 
 help:
 	@echo "make demo    install, fetch real BERT weights, train an adapter, use it (a few minutes)"
 	@echo "make test    install and run the whole test suite"
 	@echo "make lint    install and run ruff and mypy"
-	@echo "make clean   remove the virtual environment, caches and results"
+	@echo "make bench   measure this project on this machine (10 minutes; ARGS=... for a part)"
+	@echo "make compare measure it against torch, AdapterHub and ONNX Runtime, which it installs"
+	@echo "             apart (an hour and more; ARGS=--quick: some minutes)"
+	@echo "make clean   remove the virtual environments, caches and results"
 
 # One virtual environment; a stamp for each set of dependencies that has been installed into it.
 $(VENV)/pyvenv.cfg:
@@ -35,5 +38,27 @@ lint: $(VENV)/installed-lint
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+bench: $(VENV)/installed-cli
+	$(BIN)/python benchmarks/bench.py $(ARGS)
+
+# The peers are never in one environment with this project: AdapterHub's package is called
+# `adapters` too. torch comes from its own index of builds for the processor alone where that can be
+# reached, as pip's default build for Linux brings gigabytes for graphics cards.
+PEERS ?= .venv-compare
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+
+$(PEERS)/installed: benchmarks/requirements.txt
+	$(PYTHON) -m venv $(PEERS)
+	torch=$$(grep ^torch== $<); \
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --retries 0 \
+		--index-url $(TORCH_INDEX) "$$torch" \
+	|| $(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check "$$torch"
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+compare: $(VENV)/installed-cli $(PEERS)/installed
+	$(BIN)/minibert fetch minilm
+	$(BIN)/python benchmarks/compare.py --peer $(PEERS)/bin/python $(ARGS)
+
 clean:
-	rm -rf $(VENV) runs .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(PEERS) runs .pytest_cache .hypothesis .mypy_cache .ruff_cache

@@ -1,0 +1,144 @@
+"""`make bench`: this project's own figures, and how they grow with the work."""
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+from jobs import HERE, SGEMMS, STEP, WORK, Setting, share
+from machine import describe, sgemm_speeds
+from processes import take_turns
+from report import report_bench
+from results import figure_of
+from scaling import AXES, Axis, points
+from texts import TITLES
+
+from adapters.options import Parser
+from minibert.errors import InputError
+from minibert.files import atomic_write
+
+TEXTS = {"tiny": "32x32", "minilm": "32x64", "bert-base": "32x128"}
+PARTS = ("bench", "scaling")
+Step = Callable[[], None]
+
+
+def options(arguments: list[str]) -> argparse.Namespace:
+    """The command line."""
+    parser = Parser(prog="bench.py", description=__doc__)
+    add = parser.add_argument
+    add(
+        "--models",
+        nargs="+",
+        choices=list(TEXTS),
+        default=list(TEXTS),
+        metavar="NAME",
+        help=f"of {', '.join(TEXTS)} (default: all)",
+    )
+    add("--only", choices=PARTS, metavar="PART", help="bench or scaling (default: both)")
+    add("--rounds", type=int, default=7, metavar="N", help="runs of each (default: 7)")
+    add("--threads", type=int, default=2, metavar="N", help="default: 2")
+    add(
+        "--out",
+        type=Path,
+        default=HERE / "results",
+        metavar="DIR",
+        help="results (default: benchmarks/results)",
+    )
+    found = parser.parse_args(arguments)
+    if found.rounds < 1 or found.threads < 1:
+        raise InputError("rounds and threads must be at least 1")
+    return found
+
+
+def main(arguments: list[str]) -> None:
+    """Measure, write the JSON files, and report."""
+    from tqdm import tqdm
+
+    chosen = options(arguments)
+    machine = describe(chosen.threads)
+    parts = [chosen.only] if chosen.only else list(PARTS)
+    runs = 0
+    if "bench" in parts:
+        runs += len(chosen.models) * len(WORK)
+    if "scaling" in parts:
+        runs += len(AXES)
+    with tempfile.TemporaryDirectory() as folder, tqdm(total=runs * (chosen.rounds + 1)) as bar:
+        setting = Setting(sys.executable, "", chosen.threads, Path(folder))
+        side = {"ours": setting.our_side({}, what="sgemm", products=SGEMMS)}
+        machine["sgemm"] = sgemm_speeds(side, SGEMMS, chosen.threads)
+        measures = {
+            "bench": lambda: {"rows": models(chosen.models, setting, chosen.rounds, bar.update)},
+            "scaling": lambda: {"axes": scaling(setting, chosen.rounds, bar.update)},
+        }
+        for part in parts:
+            found = {"machine": machine, "rounds": chosen.rounds, **measures[part]()}
+            atomic_write(chosen.out / f"{part}.json", json.dumps(found, indent=1) + "\n")
+    print(report_bench(chosen.out))
+
+
+def models(names: Sequence[str], setting: Setting, rounds: int, step: Step) -> list[dict[str, Any]]:
+    """Time, share of the machine and memory of every model and work, each in its own process."""
+    rows = []
+    for model in names:
+        for work in WORK:
+            job = share(model, TEXTS[model], work, setting)
+            answers = take_turns(job.sides, rounds, setting.threads, step)
+            sides = {
+                side: {"seconds": [answer["seconds"] for answer in given]}
+                for side, given in answers.items()
+            }
+            figure = figure_of("share", {"scale": job.scale, "sides": sides})
+            rows.append({
+                "model": model, "title": TITLES[model], "texts": TEXTS[model].replace("x", " x "),
+                "work": work, "tokens": job.tokens, "products": job.note,
+                "seconds": median(sides["ours"]["seconds"]), "share": figure.value,
+                "share_range": [figure.low, figure.high],
+                "peak_mb": answers["ours"][-1]["peak_mb"],
+            })  # fmt: skip
+    return rows
+
+
+def scaling(setting: Setting, rounds: int, step: Step) -> list[dict[str, Any]]:
+    """The adapter step along every axis; all of an axis's points take turns."""
+    found = []
+    for axis in AXES:
+        sides = {
+            str(at): setting.our_side({}, **{**STEP, **work}) for at, work in points(axis).items()
+        }
+        answers = take_turns(sides, rounds, setting.threads, step)
+        times = [median(answer["seconds"] for answer in given) for given in answers.values()]
+        found.append(fitted(axis, axis.title, times, "s"))
+        if axis.memory:
+            peaks = [given[-1]["peak_mb"] for given in answers.values()]
+            found.append(points_of(axis, axis.memory, peaks, "MB"))
+    return found
+
+
+def points_of(axis: Axis, title: str, values: list[float], unit: str) -> dict[str, Any]:
+    """What was measured along an axis."""
+    return {"title": title, "symbol": axis.symbol, "unit": unit, "at": list(axis.at),
+            "values": values}  # fmt: skip
+
+
+def fitted(axis: Axis, title: str, values: list[float], unit: str) -> dict[str, Any]:
+    """The same, with the straight line whose squared relative errors are least."""
+    at = np.array(axis.at, float)
+    slope, start = np.polyfit(at, values, 1, w=1 / np.array(values))
+    line = start + slope * at
+    worst = float(np.max(np.abs(line / values - 1)))
+    fit = {"line": line.tolist(), "slope": slope, "start": start, "worst": worst}
+    return {**points_of(axis, title, values, unit), **fit}
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except InputError as error:
+        sys.exit(f"bench: error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("\nstopped; files of finished parts are whole")

@@ -1,0 +1,133 @@
+"""How each kind of row is made ready: the sides' works, with the same texts on both."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from files import random_checkpoint, small_task
+from processes import Side
+from products import products
+from texts import MODELS, random_batch, real_batches, tokens
+
+from minibert.kernels import COLUMNS, INNER, ROWS
+from minibert.weights import locate_model
+
+HERE = Path(__file__).parent
+SGEMMS = 4  # products in a run: long enough for the threads' waking not to count
+SENTENCE = "The soup was cold and the waiter could not have cared less."
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Where and how it is measured: the two Pythons, the threads, a folder for large files."""
+
+    ours: str
+    peer: str
+    threads: int
+    folder: Path
+
+    def our_side(self, env: dict[str, str], **work: Any) -> Side:
+        """A worker of this project's."""
+        env = {"PYTHONPATH": str(HERE.parent), **env}  # never the peers'
+        return Side((self.ours, str(HERE / "ours.py")), {"threads": self.threads, **work}, env)
+
+    def peer_side(self, **work: Any) -> Side:
+        """A worker of the peers'. ONNX Runtime's threads may spin, which is faster and ends some
+        40 ms after a run, well within the pause before the next turn."""
+        work = {"threads": self.threads, "spinning": "1", **work}
+        return Side((self.peer, str(HERE / "peer.py")), work)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A row made ready. `scale` is the row's figure for equal times (see `results`); `tokens` are
+    a run's real tokens; `note` says what the code alone cannot."""
+
+    sides: dict[str, Side]
+    scale: float = 1.0
+    tokens: int = 0
+    note: str = ""
+
+
+def shape(model: str, texts: str) -> tuple[dict[str, Any], str]:
+    """The part of a work that says what is computed on what, and the texts' source: "32x64" are
+    random texts of one length, "rte" and "sst-2" the tasks' own."""
+    config = MODELS[model]
+    if "x" in texts:
+        number, length = map(int, texts.split("x"))
+        batches, source = random_batch(number, length, config.vocab_size), ""
+    else:
+        batches, source = real_batches(texts)
+    return {"config": dataclasses.asdict(config), "batches": batches}, source
+
+
+def against(
+    model: str, texts: str, ours: dict[str, Any], peer: str, kernels: str | None, setting: Setting
+) -> Job:
+    """Our work and a peer's on the same texts."""
+    given, source = shape(model, texts)
+    env = {"OPENBLAS_CORETYPE": kernels} if kernels else {}
+    sides = {
+        "ours": setting.our_side(env, **given, **ours),
+        "peer": setting.peer_side(what=peer, size=64, **given),
+    }
+    return Job(sides, tokens=tokens(given["batches"]), note=source)
+
+
+def cold_start(setting: Setting) -> Job:
+    """One sentence by a command, ours and transformers'."""
+    base = locate_model("minilm")
+    task = small_task(setting.folder / "task", base)
+    env = {"PYTHONPATH": str(HERE.parent)}
+    ours = (setting.ours, "-m", "minibert", "predict", str(task), SENTENCE, "--base", str(base))
+    peer = (setting.peer, str(HERE / "peer_predict.py"), str(base), SENTENCE)
+    return Job({"ours": Side(ours, None, env), "peer": Side(peer)})
+
+
+def loading(of_file: bool, setting: Setting) -> Job:
+    """BERT-base's weights, checked and mapped into memory, their file in the cache by then. For the
+    memory every weight is read once: a page that nobody has read takes none."""
+    folder = random_checkpoint(setting.folder / "bert-base", MODELS["bert-base"])
+    megabytes = (folder / "model.safetensors").stat().st_size / (1 << 20)
+    sides = {"ours": setting.our_side({}, what="load", folder=str(folder), touch=of_file)}
+    return Job(sides, 1 / megabytes if of_file else 1.0, note=f"file of {megabytes:.1f} MB")
+
+
+STEP: dict[str, Any] = {"what": "steps", "method": "adapters", "size": 64}
+FULL = {"what": "steps", "method": "full"}
+CLASSIFY = {"what": "classify", "method": "head"}
+FORWARD = {"what": "forward"}
+WORK: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "forward": (FORWARD, {"first_only": False}),
+    "classification": (CLASSIFY, {"outputs": 2}),
+    "adapter step": (STEP, {"outputs": 2, "trained": "adapters", "size": 64}),
+    "full step": (FULL, {"outputs": 2, "trained": "full"}),
+}
+
+
+def share(model: str, texts: str, work: str, setting: Setting) -> Job:
+    """A work beside one large matrix product: the figure is the share of the machine."""
+    given, _ = shape(model, texts)
+    ours, counted = WORK[work]
+    lengths = [len(text) for batch in given["batches"] for text in batch]
+    done = products(MODELS[model], lengths, **counted)
+    sides = {
+        "ours": setting.our_side({}, **given, **ours),
+        "sgemm": setting.our_side({}, what="sgemm", products=SGEMMS),
+    }
+    note = f"{2 * done / 1e9:,.4g} GFLOP of products"
+    return Job(sides, done / (SGEMMS * ROWS * INNER * COLUMNS), len(lengths) * lengths[0], note)
+
+
+def top(number: int, setting: Setting) -> Job:
+    """An epoch of 4 steps that trains MiniLM's top layers, with and without the states kept."""
+    config = MODELS["minilm"]
+    batches = [random_batch(32, 64, config.vocab_size, seed)[0] for seed in range(4)]
+    work = {**STEP, "config": dataclasses.asdict(config), "batches": batches}
+    sides = {
+        "ours": setting.our_side({}, **work, top=number, cache=True),
+        "peer": setting.our_side({}, **work, top=number),
+        "all layers": setting.our_side({}, **work),
+    }
+    return Job(sides, tokens=tokens(batches))

@@ -1,0 +1,143 @@
+"""This project's side of `make bench` and `make compare`: it computes as its commands do."""
+
+import minibert  # noqa: F401 - chooses NumPy's kernels, so before NumPy
+
+# isort: split
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from worker import Work, serve
+
+from adapters.finetune import task_loss
+from adapters.fixed import fixed_layers, keep_states
+from adapters.predict import predict_logits
+from adapters.recipes import recipe_named
+from adapters.tuning import Method, init_task, method_named, split, top_layers
+from minibert.checkpoint import Base, load_base
+from minibert.config import BertConfig
+from minibert.kernels import COLUMNS, INNER, ROWS
+from minibert.model import encode, pool, random_params
+from minibert.optim import adam_start, adam_step, global_norm
+from minibert.shards import batch_gradients
+from minibert.threads import each
+from minibert.tokenizer import Encoded, group_by_length, make_batch
+from minibert.train import DROPOUT, Settings, generator
+from minibert.tree import Tree, leaves
+
+Run = Callable[[], None]
+
+
+def prepare(work: Work) -> Run:
+    """The work as a function, with everything built."""
+    if work["what"] == "sgemm":
+        return sgemm(work["products"])
+    if work["what"] == "load":
+        return load(Path(work["folder"]), work["touch"])
+    config = BertConfig(**work["config"])
+    base = Base("random", Path(), config, random_params(config), "0")
+    batches = [
+        [Encoded(np.array(ids), np.zeros(len(ids), np.int64)) for ids in texts]
+        for texts in work["batches"]
+    ]
+    if work["what"] == "forward":
+        return forward(base, batches, work["threads"])
+    method = method_named(work["method"], work.get("size"))
+    if "top" in work:
+        method = top_layers(method, work["top"], config)
+    tree = init_task(base, method, recipe_named("paper"), 2, 0)
+    if work["what"] == "classify":
+        return classify(tree, base, batches, work["threads"])
+    return steps(tree, base, method, batches, work["threads"], work.get("cache", False))
+
+
+def load(folder: Path, touch: bool) -> Run:
+    """A checkpoint folder checked and mapped into memory; with `touch`, every weight is read."""
+
+    def run() -> None:
+        base = load_base(folder)
+        if touch:
+            for _, leaf in leaves(base.params):
+                leaf.max()
+
+    return run
+
+
+def sgemm(number: int) -> Run:
+    """So many float32 products of BERT-base's feed-forward size, with BLAS's own threads."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((ROWS, INNER), np.float32)
+    weight = rng.standard_normal((INNER, COLUMNS), np.float32)
+    out = np.empty((ROWS, COLUMNS), np.float32)
+
+    def run() -> None:
+        for _ in range(number):
+            np.matmul(x, weight, out=out)
+
+    return run
+
+
+def forward(base: Base, batches: list[list[Encoded]], threads: int) -> Run:
+    """All hidden states of every token, and the pooled vectors: what the peers compute."""
+
+    def one(texts: list[Encoded], group: list[int]) -> tuple[np.ndarray, np.ndarray]:
+        batch = make_batch([texts[i] for i in group])
+        states = encode(base.params, batch, base.config)[-1]
+        return states, pool(base.params, states, batch)
+
+    def run() -> None:
+        for texts in batches:
+            groups = group_by_length([len(text.ids) for text in texts])
+            list(each(partial(one, texts), groups, threads))
+
+    return run
+
+
+def classify(tree: Tree, base: Base, batches: list[list[Encoded]], threads: int) -> Run:
+    """From texts to logits: `minibert predict`."""
+
+    def run() -> None:
+        for texts in batches:
+            predict_logits(tree, base, "gelu_tanh", texts, threads)
+
+    return run
+
+
+def steps(
+    tree: Tree,
+    base: Base,
+    method: Method,
+    batches: list[list[Encoded]],
+    threads: int,
+    cache: bool,
+) -> Run:
+    """One training step a batch as `minibert.train.fit` takes it; with `cache`, the states that
+    leave the fixed layers are there already, as from the second epoch on."""
+    texts = [text for batch in batches for text in batch]
+    lengths = np.array([len(text.ids) for text in texts])
+    ends = np.cumsum([len(batch) for batch in batches])
+    numbers = [np.arange(end - len(batch), end) for end, batch in zip(ends, batches, strict=True)]
+    labels = np.concatenate([np.arange(len(batch)) % 2 for batch in batches])
+    fixed = fixed_layers(tree, method)
+    states = None
+    if cache and fixed is not None:
+        states = keep_states(tree, base, method.activation, texts, fixed, threads)
+    loss = task_loss(tree, base, method, texts, labels, False, states)
+    params = dict(leaves(split(tree, method)[0]))
+    state, settings = adam_start(params), Settings(rate=1e-4)
+
+    def run() -> None:
+        nonlocal params, state
+        for batch in numbers:
+            dropout = partial(generator, settings.seed, DROPOUT, state["step"])
+            value, grads = batch_gradients(loss, params, batch, lengths, dropout, threads)
+            if not np.isfinite([value, global_norm(grads)]).all():
+                raise ValueError("the loss is not finite")
+            params, state = adam_step(params, grads, state, settings.rate, settings.adam, threads)
+
+    return run
+
+
+if __name__ == "__main__":
+    serve(prepare)

@@ -1,0 +1,85 @@
+"""What `make compare` measures, row by row, with the figure that is wanted of each."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+from jobs import STEP, WORK, Job, Setting, against, cold_start, loading, share, top
+from texts import MODELS, TITLES
+
+
+@dataclass(frozen=True)
+class Row:
+    """`figure` is a key of `results.FIGURES`; `wanted` its bound, None for a figure that is only
+    told; `how` says how processes are started; `weight` is about the seconds of a round on 2 cores,
+    for the progress bar."""
+
+    name: str
+    title: str
+    peer: str
+    figure: str
+    wanted: float | None
+    weight: float
+    job: Callable[[Setting], Job] = field(repr=False)
+    how: str = "turns"
+    kernels: str | None = None
+
+
+def _against(
+    name: str, texts: str, work: str, peer: str, wanted: float, weight: float, kernels: str = ""
+) -> Row:
+    model = "minilm" if name.startswith("minilm") else "bert-base"
+    job = partial(against, model, texts, WORK[work][0], peer, kernels or None)
+    words = {"rte": "RTE sentences", "sst-2": "SST-2 sentences"}
+    title = f"{TITLES[model]} {work}, {words.get(texts, texts.replace('x', ' x '))}"
+    shown = {"onnxruntime": "ONNX Runtime", "torch": "torch", "adapterhub": "AdapterHub"}
+    if kernels:
+        title += " (AVX2)"
+    return Row(
+        name, title, shown[peer.split()[0]], "speed", wanted, weight, job, kernels=kernels or None
+    )
+
+
+def _share(name: str, work: str, wanted: float | None, weight: float) -> Row:
+    job = partial(share, "bert-base", "32x128", work)
+    title = {"forward": "all hidden states"}.get(work, work)
+    return Row(
+        name, f"BERT-base {title}, 32 x 128: share of sgemm", "sgemm", "share", wanted, weight, job
+    )
+
+
+def _top(k: int) -> Row:
+    layers = MODELS["minilm"].num_hidden_layers
+    title = f"MiniLM epoch of the top {k} of {layers} layers, states kept"
+    return Row(f"top-{k}", title, "not kept", "time", k / layers + 0.08, 14, partial(top, k))
+
+
+ONNX, TORCH, HUB = "onnxruntime forward", "torch forward", "adapterhub step"
+TABLE = [
+    _against("base-forward-onnx", "32x128", "forward", ONNX, 1.15, 10),
+    _against("base-forward-torch", "32x128", "forward", TORCH, 2.0, 15),
+    _against("base-step", "32x128", "adapter step", HUB, 2.5, 36),
+    _against("base-step-rte", "rte", "adapter step", HUB, 3.5, 115),
+    _against("base-step-sst2", "sst-2", "adapter step", HUB, 3.5, 35),
+    _against("base-full", "32x128", "full step", "torch step", 1.5, 60),
+    _against("minilm-forward", "32x64", "forward", ONNX, 1.0, 2),
+    _against("minilm-step", "32x64", "adapter step", HUB, 2.5, 5),
+    _against("minilm-step-rte", "rte", "adapter step", HUB, 4.0, 30),
+    _against("minilm-step-sst2", "sst-2", "adapter step", HUB, 4.0, 9),
+    Row("base-memory", "BERT-base adapter step, 32 x 128: peak memory", "AdapterHub", "memory",
+        0.45, 100, partial(against, "bert-base", "32x128", STEP, HUB, None), how="afresh"),
+    Row("cold-start", "One sentence from a cold start, MiniLM", "transformers", "time",
+        0.2, 8, cold_start, how="commands"),
+    _against("base-forward-onnx-avx2", "32x128", "forward", ONNX, 0.9, 12, "Haswell"),
+    _against("base-forward-torch-avx2", "32x128", "forward", TORCH, 1.1, 17, "Haswell"),
+    _against("base-step-avx2", "32x128", "adapter step", HUB, 1.3, 42, "Haswell"),
+    _share("share-classification", "classification", 0.80, 4),
+    _share("share-forward", "forward", None, 4.5),
+    _share("share-step", "adapter step", 0.72, 9),
+    *(_top(k) for k in (1, 2, 3, MODELS["minilm"].num_hidden_layers)),
+    Row("load-seconds", "Loading BERT-base's weights (s)", "", "seconds", 0.5, 1,
+        partial(loading, False)),
+    Row("load-memory", "Loading BERT-base's weights: peak memory / file", "", "file", 1.15, 2,
+        partial(loading, True), how="afresh"),
+]  # fmt: skip
+QUICK = ("minilm-forward", "minilm-step", "minilm-step-sst2", "top-1", "cold-start")

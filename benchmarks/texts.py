@@ -1,0 +1,51 @@
+"""The models and the texts that are measured. Texts are lists of token ids, the same for all."""
+
+from minibert.config import BertConfig
+from minibert.datasets import glue_data
+from minibert.errors import InputError
+from minibert.tokenizer import encode_texts, load_tokenizer
+from minibert.train import generator
+from minibert.weights import locate_model
+
+Batches = list[list[list[int]]]  # [batch][text][token]
+
+# By shape only: random weights are as fast as trained ones.
+MODELS = {
+    "tiny": BertConfig(
+        vocab_size=199, hidden_size=32, num_hidden_layers=2, num_attention_heads=4,
+        intermediate_size=64, max_position_embeddings=64,
+    ),
+    "minilm": BertConfig(hidden_size=384, num_hidden_layers=6, intermediate_size=1536),
+    "bert-base": BertConfig(),
+}  # fmt: skip
+TITLES = {"tiny": "tiny", "minilm": "MiniLM", "bert-base": "BERT-base"}
+
+
+def random_batch(texts: int, length: int, vocab: int, seed: int = 0) -> Batches:
+    """One batch of so many texts, all of one length."""
+    ids = generator(seed, 0).integers(1, vocab, (texts, length))
+    return [ids.tolist()]
+
+
+def real_batches(task: str, number: int = 4, size: int = 32, seed: int = 0) -> tuple[Batches, str]:
+    """Training texts of a GLUE task in their natural lengths (at most 128 tokens), drawn with the
+    seed, and where they are from: real GLUE, or the project's own sample where that is not here.
+
+    Raises InputError when MiniLM's tokenizer is not here.
+    """
+    try:
+        data = glue_data(task)
+    except InputError:
+        data = glue_data(task, sample=True)
+    chosen = generator(seed, 0).permutation(len(data.train))[: number * size]
+    if len(chosen) < number * size:
+        raise InputError(f"{data.source}: has fewer than {number * size} training examples")
+    tokenizer = load_tokenizer(locate_model("minilm"))
+    encoded = encode_texts(tokenizer, [data.train[i].text for i in chosen], 128)
+    ids = [text.ids.tolist() for text in encoded]
+    return [ids[i : i + size] for i in range(0, len(ids), size)], data.source
+
+
+def tokens(batches: Batches) -> int:
+    """The real tokens of all batches; nothing is counted for padding."""
+    return sum(len(text) for batch in batches for text in batch)
