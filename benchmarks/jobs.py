@@ -58,7 +58,7 @@ def shape(model: str, texts: str) -> tuple[dict[str, Any], str]:
         number, length = map(int, texts.split("x"))
         batches, source = random_batch(number, length, config.vocab_size), ""
     else:
-        batches, source = real_batches(texts)
+        batches, source = real_batches(texts, 4 if config.num_hidden_layers <= 6 else 2)
     return {"config": dataclasses.asdict(config), "batches": batches}, source
 
 
