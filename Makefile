@@ -42,17 +42,16 @@ bench: $(VENV)/installed-cli
 	$(BIN)/python benchmarks/bench.py $(ARGS)
 
 # The peers are never in one environment with this project: AdapterHub's package is called
-# `adapters` too. torch comes from its own index of builds for the processor alone where that can be
-# reached, as pip's default build for Linux brings gigabytes for graphics cards.
+# `adapters` too. torch comes first and alone; on Linux pip's default build brings gigabytes for
+# graphics cards, so set TORCH_INDEX to torch's index of builds for the processor alone, or let pip
+# know of one.
 PEERS ?= .venv-compare
-TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+TORCH_INDEX ?=
 
 $(PEERS)/installed: benchmarks/requirements.txt
 	$(PYTHON) -m venv $(PEERS)
-	torch=$$(grep ^torch== $<); \
-	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --retries 0 \
-		--index-url $(TORCH_INDEX) "$$torch" \
-	|| $(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check "$$torch"
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check \
+		$(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $$(grep ^torch== $<)
 	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
 
