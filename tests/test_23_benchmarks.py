@@ -177,6 +177,17 @@ def test_the_line_through_points_of_a_line_is_that_line():
     assert found["worst"] < 1e-10
 
 
+def test_the_line_through_other_points_has_the_least_squared_relative_errors():
+    """At the least sum of squares the errors are orthogonal to what moves them: 1/v and at/v."""
+    axis = AXES[0]
+    at, values = np.array(axis.at, float), np.array([1.0, 3.0, 2.0, 9.0, 4.0, 30.0])
+    found = fitted(axis, axis.title, values.tolist(), "s")
+    errors = (np.array(found["line"]) - values) / values
+    assert abs(np.sum(errors / values)) < 1e-12  # double precision; the terms are of order 1
+    assert abs(np.sum(errors * at / values)) < 1e-9  # and here of order 1000
+    assert found["worst"] == np.max(np.abs(errors))
+
+
 def test_the_random_checkpoint_has_every_parameter_under_its_public_name(tiny: Base, tmp_path):
     loaded = load_base(random_checkpoint(tmp_path / "random", tiny.config))
     assert {p: leaf.shape for p, leaf in leaves(loaded.params)} == parameter_shapes(tiny.config)
@@ -286,7 +297,8 @@ def test_commands_are_timed_whole_and_must_succeed_and_say_something(monkeypatch
     answers = processes.time_commands(python(code), 2, 1, lambda: None)
     assert len(answers["a"]) == 2
     assert len(logged(tmp_path)) == 3
-    for bad, said in (("raise SystemExit('no weights')", "no weights"), ("", "it said nothing")):
+    failing = "print(1); raise SystemExit('no weights')"
+    for bad, said in ((failing, "no weights"), ("", "it said nothing")):
         with pytest.raises(InputError, match=f"-c .*{said}$"):
             processes.time_commands(python(bad), 1, 1, lambda: None)
 
