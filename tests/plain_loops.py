@@ -151,7 +151,9 @@ def attention(
     keep: Any = None,
     rate: float = 0.0,
 ) -> np.ndarray:
-    """For every sequence, head and token: the values' mean, weighted by softmax(q . k / sqrt)."""
+    """For every sequence, head and token: the values' mean, weighted by softmax(q . k / sqrt).
+
+    All tokens ask, or one of each sequence, when there are as many query rows as lengths."""
     return _attention(query, key, value, lengths, heads, keep, rate, None)[0]
 
 
@@ -174,15 +176,19 @@ def _attention(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     query, key, value = rows(query), rows(key), rows(value)
     size = len(query[0]) // heads
-    out, dquery, dkey, dvalue = np.zeros((4, len(query), size * heads))
+    out, dquery = np.zeros((2, len(query), size * heads))
+    dkey, dvalue = np.zeros((2, len(key), size * heads))
     lengths = [int(length) for length in lengths]
-    mask = factors(keep, sum(heads * length * length for length in lengths), rate)
+    all_ask = len(query) == len(key)
+    pairs = sum(length * (length if all_ask else 1) for length in lengths)
+    mask = factors(keep, heads * pairs, rate)
     start = used = 0
-    for length in lengths:
+    for number, length in enumerate(lengths):
         tokens = range(start, start + length)
+        asking = tokens if all_ask else [number]
         for head in range(heads):
             features = range(head * size, (head + 1) * size)
-            for n in tokens:
+            for n in asking:
                 scores = [
                     sum(query[n][i] * key[m][i] for i in features) / math.sqrt(size) for m in tokens
                 ]

@@ -11,7 +11,7 @@ import autograd.numpy as anp
 import numpy as np
 import plain_loops
 import pytest
-from autograd import grad
+from autograd import grad, make_vjp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -148,6 +148,148 @@ class TestAgainstPlainLoops:
         np.testing.assert_allclose(y, expected, rtol=0, atol=1e-13)
 
 
+# How large the scores of a sequence are: (the largest, what is added to all of them). `fused`
+# takes a row's maximum off only where a score lies beyond +-40.
+SCORES = {
+    "small": (3.0, 0.0),
+    "just within 40": (39.9, 0.0),
+    "all about 200": (3.0, 200.0),
+    "all about -200": (3.0, -200.0),
+    "up to 250": (250.0, 0.0),
+    "just beyond 40": (1.0, 41.0),
+    "just beyond -40": (1.0, -41.0),
+}
+
+
+def with_scores(
+    kinds: list[str], length: int, seed: int = 0
+) -> tuple[list[np.ndarray], list[tuple[float, float]]]:
+    """Queries, keys and values of a sequence of each kind, with two heads of D/H = 4, and the least
+    and largest score of each sequence."""
+    rng = np.random.default_rng(seed)
+    parts, bounds = [], []
+    for kind in kinds:
+        largest, shift = SCORES[kind]
+        query, key, value = (rng.standard_normal((length, 8)) for _ in range(3))
+        query[:, ::4] = 1.0  # with the key's first feature, 2 * shift / sqrt(4) in every score
+        key[:, ::4] = 0.0
+        scores = [query[:, own] @ key[:, own].T / 2 for own in (slice(0, 4), slice(4, 8))]
+        key *= largest / np.abs(scores).max()
+        key[:, ::4] = 2 * shift
+        scores = [query[:, own] @ key[:, own].T / 2 for own in (slice(0, 4), slice(4, 8))]
+        bounds.append((float(np.min(scores)), float(np.max(scores))))
+        parts.append((query, key, value))
+    return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)], bounds
+
+
+class TestLargeScores:
+    """exp(89) is beyond float32 and exp(-104) is 0 in it: sizes that real models can reach."""
+
+    def test_the_kinds_are_what_they_are_called(self):
+        _, bounds = with_scores(list(SCORES), 5)
+        found = dict(zip(SCORES, bounds, strict=True))
+        assert max(map(abs, found["small"])) < 4
+        assert 39 < max(map(abs, found["just within 40"])) < 40
+        assert 190 < found["all about 200"][0] < found["all about 200"][1] < 210
+        assert -210 < found["all about -200"][0] < found["all about -200"][1] < -190
+        assert max(map(abs, found["up to 250"])) > 200
+        assert 40 < found["just beyond 40"][1] < 45
+        assert -45 < found["just beyond -40"][0] < -40
+
+    # A score of 200 is rounded to 1e-5 in float32, a few times in a sum of four; a probability
+    # moves by as much, relatively. In a gradient it is multiplied with keys of up to 400.
+    @pytest.mark.parametrize(
+        "dtype, tolerance",
+        [pytest.param(np.float64, 2e-13, id="f64"), pytest.param(np.float32, 1e-4, id="f32")],
+    )
+    @pytest.mark.parametrize("length", [1, 5])
+    @pytest.mark.parametrize(
+        "kinds",
+        [
+            *([kind] for kind in SCORES),
+            list(SCORES),
+            ["small", "all about -200", "small"],
+            ["all about 200", "just within 40", "all about -200"],
+        ],
+        ids=", ".join,
+    )
+    @pytest.mark.parametrize("rate", [0.0, 0.25])
+    @pytest.mark.parametrize("level", LEVELS)
+    def test_values_and_gradients_are_the_plain_loops(
+        self, level, rate, kinds, length, dtype, tolerance
+    ):
+        """Alone, and side by side with others of the same length: one run of `fused`."""
+        qkv, _ = with_scores(kinds, length)
+        lengths = [length] * len(kinds)
+        keep = np.random.default_rng(1).random(2 * length * length * len(kinds)) >= rate
+        rest = (lengths, 2, *((keep, rate) if rate else ()))
+        g = np.cos(np.arange(8.0 * sum(lengths))).reshape(-1, 8)
+        given = [x.astype(dtype) for x in qkv]
+        exact = [x.astype(np.float64) for x in given]  # the same numbers
+        with np.errstate(over="raise", invalid="raise", divide="raise"):
+            back, y = make_vjp(lambda xs: level.attention(*xs, *rest))(given)
+            gradients = back(g.astype(dtype))
+        expected = plain_loops.attention(*exact, *rest)
+        np.testing.assert_allclose(y, expected, rtol=0, atol=tolerance)
+        for mine, theirs in zip(
+            gradients, plain_loops.attention_vjp(g, *exact, *rest), strict=True
+        ):
+            assert mine.dtype == dtype
+            scale = max(1.0, float(np.abs(theirs).max()), float(np.abs(exact[1]).max()))
+            np.testing.assert_allclose(mine, theirs, rtol=0, atol=tolerance * scale)
+
+    @pytest.mark.parametrize("level", LEVELS)
+    def test_what_is_no_number_shows_in_its_own_sequence_alone(self, level):
+        qkv, _ = with_scores(["small", "small", "small"], 4)
+        y = level.attention(*qkv, [4, 4, 4], 2)
+        qkv[0][5] = np.nan  # a query asks for itself only
+        with np.errstate(invalid="ignore"):
+            broken = level.attention(*qkv, [4, 4, 4], 2)
+        rows = np.isnan(broken).any(axis=1)
+        assert np.flatnonzero(rows).tolist() == [5]
+        np.testing.assert_allclose(broken[~rows], y[~rows], rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+class TestFirstRowsOnly:
+    """One row of each sequence asks, and all answer: enough for [CLS] in the last layer."""
+
+    @settings(max_examples=30)
+    @given(
+        lengths=LENGTHS,
+        heads=st.sampled_from([1, 2, 4]),
+        seed=SEEDS,
+        rate=st.sampled_from([0.0, 0.25]),
+    )
+    def test_they_get_what_they_get_when_all_ask(self, level, lengths, heads, seed, rate):
+        query, key, value = queries_keys_values(sum(lengths), 8, seed)
+        starts = np.cumsum(lengths) - lengths
+        masks = [np.random.default_rng(seed).random((heads, n, n)) >= rate for n in lengths]
+        every = np.concatenate([mask.ravel() for mask in masks])
+        first = np.concatenate([mask[:, 0].ravel() for mask in masks])
+        dropped = (lambda keep: (keep, rate)) if rate else (lambda keep: ())
+        expected = plain_loops.attention(query, key, value, lengths, heads, *dropped(every))
+        y = level.attention(query[starts], key, value, np.array(lengths), heads, *dropped(first))
+        assert y.shape == (len(lengths), 8)
+        np.testing.assert_allclose(y, expected[starts], rtol=0, atol=1e-13)
+
+    @settings(max_examples=20)
+    @given(lengths=LENGTHS, seed=SEEDS)
+    def test_their_gradients_are_those_of_all_rows_with_nothing_for_the_others(
+        self, level, lengths, seed
+    ):
+        qkv = queries_keys_values(sum(lengths), 8, seed)
+        starts = np.cumsum(lengths) - lengths
+        g = np.zeros((sum(lengths), 8))
+        g[starts] = np.random.default_rng(seed).standard_normal((len(lengths), 8))
+        dquery, dkey, dvalue = plain_loops.attention_vjp(g, *qkv, lengths, 2)
+        back, _ = make_vjp(lambda xs: level.attention(*xs, np.array(lengths), 2))(
+            [qkv[0][starts], *qkv[1:]]
+        )
+        for mine, theirs in zip(back(g[starts]), (dquery[starts], dkey, dvalue), strict=True):
+            np.testing.assert_allclose(mine, theirs, rtol=0, atol=1e-13)
+
+
 @pytest.mark.parametrize("level", LEVELS)
 class TestHeads:
     def test_each_head_reads_and_writes_its_own_slice_of_the_features(self, level):
@@ -197,7 +339,7 @@ class TestOwnSequenceOnly:
             assert (other[first.stop :] != y[first.stop :]).any()
 
     def test_no_gradient_flows_into_other_sequences(self, level):
-        lengths = np.array([3, 5, 4, 7])  # within one group of up to 8 in `fused`
+        lengths = np.array([3, 5, 4, 7])
         query, key, value = queries_keys_values(19, 8, 7)
         own = slice(3, 8)
 

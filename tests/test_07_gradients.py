@@ -9,8 +9,9 @@ import math
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import autograd.numpy as anp
 import numpy as np
@@ -21,7 +22,8 @@ from autograd.core import SparseObject, VJPNode
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minibert import fused, fused_activations, ops
+from minibert import fused, fused_activations, fused_attention, ops
+from minibert.differentiate import value_and_grads
 from minibert.heads import classify, loss
 from minibert.model import encode, pool
 from minibert.tokenizer import Encoded, make_batch
@@ -73,13 +75,18 @@ def make_case(
     if name == "dropout":
         return name, [draw(n, size)], (rng.random((n, size)) < 0.75, 0.25)
     heads = [1, 2, 4][int(rng.integers(3))]
-    qkv = [draw(sum(lengths), 8) for _ in range(3)]
-    keep = rng.random(heads * sum(t * t for t in lengths)) < 0.75
-    masked = (keep, 0.25) if name == "attention with dropout" else ()
+    asking = [1] * len(lengths) if "first rows" in name else lengths
+    qkv = [draw(sum(count), 8) for count in (asking, lengths, lengths)]
+    keep = rng.random(heads * sum(q * t for q, t in zip(asking, lengths, strict=True))) < 0.75
+    masked = (keep, 0.25) if "dropout" in name else ()
     return "attention", qkv, (np.array(lengths), heads, *masked)
 
 
-NAMES = [*ELEMENTWISE, *MAT, *NORM, *LOSSES, "dropout", "attention", "attention with dropout"]
+ATTENTION = [  # of all rows, or of one asking row for each sequence
+    "attention", "attention with dropout", "attention of first rows",
+    "attention of first rows with dropout",
+]  # fmt: skip
+NAMES = [*ELEMENTWISE, *MAT, *NORM, *LOSSES, "dropout", *ATTENTION]
 
 
 def lay_out(x: np.ndarray, how: str) -> np.ndarray:
@@ -218,26 +225,54 @@ class TestTheTwoLevelsAgree:
 
 LENGTHS = {
     "one of 512": [512],
-    "padded together": [3, 8, 5, 1, 8, 2, 7],
-    "padded in several groups": [16, 9, 1, 17, 24, 12, 8, 15, 23],
+    "three of one token": [1, 1, 1],
+    "unsorted": [3, 8, 5, 1, 8, 2, 7],
+    "sorted": [1, 2, 2, 2, 5, 7, 7, 8],
+    "from long to short": [9, 9, 8, 3, 3, 3, 1],
     "all equal": [6, 6, 6, 6],
-    "more than one chunk": [96] * 16 + [90] * 15,
+    "more than one run of a length": [96] * 16 + [90] * 15,
 }
 
 
-@pytest.mark.parametrize("dropped", [False, True], ids=["plain", "dropout"])
+@pytest.mark.parametrize("name", ATTENTION)
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("lengths", LENGTHS.values(), ids=LENGTHS.keys())
-class TestAttentionOfUnequalLengths:
-    """`fused.attention` pads sequences of similar length together; nobody may see it."""
+class TestAttentionInRuns:
+    """`fused.attention` takes neighbours of equal length together, as many as a core's cache has
+    room for; nobody may see it."""
 
-    def test_the_two_levels_agree(self, lengths, dtype, dropped):
-        rng = np.random.default_rng(5)
-        heads, rate = 2, 0.25
-        qkv = [rng.standard_normal((sum(lengths), 8)) for _ in range(3)]
-        keep = rng.random(heads * sum(t * t for t in lengths)) >= rate
-        rest = (np.array(lengths), heads, *((keep, rate) if dropped else ()))
-        assert_levels_agree(("attention", qkv, rest), dtype)
+    @pytest.mark.parametrize("lengths", LENGTHS.values(), ids=LENGTHS.keys())
+    def test_the_two_levels_agree_on_lengths(self, name, lengths, dtype):
+        assert_levels_agree(make_case(name, np.random.default_rng(5), 1, 1, 1, lengths), dtype)
+
+    @pytest.mark.parametrize("room", [0.1, 1.0, 1.99, 2.0, 3.5, 100.0])
+    def test_a_run_ends_where_the_cache_does_and_not_before(self, name, room, dtype, monkeypatch):
+        """With room for the scores of so many sequences of six tokens."""
+        lengths = [6, 6, 6, 6, 6, 2, 2, 2, 9, 6]
+        case = make_case(name, np.random.default_rng(12), 1, 1, 1, lengths)
+        limit = int(room * case[2][1] * (6 if "first rows" in name else 36))
+        monkeypatch.setattr(fused_attention, "_RUN_SCORES", limit)
+        assert_levels_agree(case, dtype)
+        shapes = runs(case, monkeypatch)
+        assert [t for g, _, _, t in shapes for _ in range(g)] == lengths
+        for g, *sizes in shapes:
+            assert g == 1 or g * math.prod(sizes) <= limit
+        for (g, *sizes), (_, *following) in pairwise(shapes):
+            assert sizes != following or (g + 1) * math.prod(sizes) > limit
+
+
+def runs(case: Case, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
+    """The shapes [G, H, Q, T] of the scores that `fused.attention` goes over at once."""
+    name, inputs, rest = case
+    seen: list[tuple[int, ...]] = []
+    real = fused_attention._exp
+
+    def watched(scores: np.ndarray) -> np.ndarray:
+        seen.append(scores.shape)
+        return real(scores)
+
+    monkeypatch.setattr(fused_attention, "_exp", watched)
+    getattr(fused, name)(*inputs, *rest)
+    return seen
 
 
 # ------------------------------------------------------------------------- independent oracles
@@ -280,10 +315,10 @@ class TestAgainstPlainLoops:
         assert_gradients(level, name, [x, z, weight, bias], rest, (dx, dx, dweight, dbias))
 
     @pytest.mark.parametrize("lengths", [[1], [6], [3, 5, 1, 4]], ids=str)
-    @pytest.mark.parametrize("name", ["attention", "attention with dropout"])
+    @pytest.mark.parametrize("name", ATTENTION)
     def test_attention(self, level, name, lengths):
         name, qkv, rest = self.inputs(name, lengths)
-        expected = plain_loops.attention_vjp(cosines(sum(lengths), 8), *qkv, *rest)
+        expected = plain_loops.attention_vjp(cosines(*qkv[0].shape), *qkv, *rest)
         assert_gradients(level, name, qkv, rest, expected)
 
     def test_cross_entropy_is_minus_the_mean_log_probability_of_the_labels(self, level):
@@ -408,6 +443,77 @@ class TestPaths:
         np.testing.assert_allclose(grad(d)(np.array([a])), [expected], rtol=1e-14)
 
 
+# ------------------------------------------------------------------------- a dict of leaves
+
+
+class TestOfADict:
+    """`value_and_grads`: a loss's gradients for every array of a dict, in one backward pass."""
+
+    LEAVES: ClassVar = {
+        "a": cosines(3, 4), "b": cosines(4, 2) + 0.5, "c": np.array([0.3, -1.2]),
+        "unused": np.ones((2, 5)),
+    }  # fmt: skip
+
+    @staticmethod
+    def loss(params: dict[str, Any]) -> Any:
+        """Leaves that are used once, and twice, at the first and at the last."""
+        product = fused.linear(params["a"], params["b"], params["c"])
+        return anp.sum(fused.gelu(product) * product) + anp.sum(params["c"] ** 2) * 0.25
+
+    @pytest.mark.parametrize("dtype", DTYPES)
+    def test_are_autograds_own(self, dtype):
+        given = {path: leaf.astype(dtype) for path, leaf in self.LEAVES.items()}
+        value, grads = value_and_grads(self.loss, given)
+        expected_value, expected = value_and_grad(self.loss)(given)
+        assert value == expected_value
+        assert isinstance(value, float)
+        assert grads.keys() == given.keys()
+        for path, gradient in grads.items():
+            np.testing.assert_allclose(gradient, expected[path], rtol=TOLERANCES[dtype], atol=0)
+            assert (gradient.dtype, gradient.shape) == (dtype, given[path].shape), path
+
+    def test_are_zero_for_what_the_loss_does_not_use_even_for_all(self):
+        _, grads = value_and_grads(self.loss, self.LEAVES)
+        np.testing.assert_array_equal(grads["unused"], np.zeros((2, 5)))
+        value, grads = value_and_grads(lambda params: 2.5, self.LEAVES)
+        assert value == 2.5
+        for path, leaf in self.LEAVES.items():
+            np.testing.assert_array_equal(grads[path], np.zeros(leaf.shape), err_msg=path)
+
+    def test_of_a_leaf_that_is_the_loss_itself_is_1(self):
+        value, grads = value_and_grads(lambda params: params["x"], {"x": np.array(7.0)})
+        assert (value, grads["x"]) == (7.0, 1.0)
+
+    def test_of_a_leaf_used_a_hundred_times_is_the_sum(self):
+        """d/dx sum_k k x = 5050, whichever way the hundred parts come together."""
+
+        def loss(params: dict[str, Any]) -> Any:
+            total = params["x"]
+            for k in range(2, 101):
+                total = total + k * params["x"]
+            return anp.sum(total)
+
+        _, grads = value_and_grads(loss, {"x": np.zeros(3)})
+        np.testing.assert_array_equal(grads["x"], [5050.0] * 3)
+
+    def test_leave_leaves_and_saved_arrays_as_they_are(self):
+        """One gradient array goes to two leaves here, and then more is added for one of them."""
+        x, z, gain, shift = cosines(4, 6), cosines(4, 6)[::-1].copy(), cosines(6), np.ones(6)
+        given = {"x": x, "z": z}
+        before = {path: leaf.copy() for path, leaf in given.items()}
+
+        def loss(params: dict[str, Any]) -> Any:
+            y = fused.add_layer_norm(params["x"], params["z"], gain, shift, EPS)
+            return anp.sum(cosines(4, 6) ** 3 * y) + anp.sum(3.0 * params["x"])
+
+        _, grads = value_and_grads(loss, given)
+        dx, _, _ = plain_loops.layer_norm_vjp(cosines(4, 6) ** 3, x + z, gain, EPS)
+        np.testing.assert_allclose(grads["x"], dx + 3.0, rtol=0, atol=1e-13)
+        np.testing.assert_allclose(grads["z"], dx, rtol=0, atol=1e-13)
+        for path, leaf in before.items():
+            np.testing.assert_array_equal(given[path], leaf)
+
+
 # ------------------------------------------------------------------------- what is frozen
 
 
@@ -425,7 +531,7 @@ class TestFrozen:
     """What nobody differentiates gets no gradient, and costs none."""
 
     @pytest.mark.parametrize("level", LEVELS)
-    @pytest.mark.parametrize("name", ["linear", *NORM, "attention", "attention with dropout"])
+    @pytest.mark.parametrize("name", ["linear", *NORM, *ATTENTION])
     def test_each_argument_alone_gets_the_gradient_that_it_gets_with_the_others(self, level, name):
         operation, inputs, rest = make_case(
             name, np.random.default_rng(10), n=4, size=5, out=3, lengths=[3, 4]
@@ -445,7 +551,7 @@ class TestFrozen:
         assert peak_bytes(lambda: frozen(g)) < 100_000
 
     def test_without_a_gradient_attention_keeps_no_probabilities(self):
-        """16 sequences of 256 tokens with 4 heads have 16.8 MB of them; a chunk has 1 MB."""
+        """16 sequences of 256 tokens with 4 heads have 16.8 MB of them; a run has 1 MB."""
         lengths = [256] * 16
         x = np.random.default_rng(0).standard_normal((4096, 16)).astype(np.float32)
         attend = lambda v: fused.attention(v, v, v, lengths, 4)  # noqa: E731
