@@ -4,6 +4,7 @@ Rows are kept as they finish: a comparison that was stopped goes on with the sam
 """
 
 import argparse
+import signal
 import sys
 import tempfile
 from itertools import accumulate
@@ -153,6 +154,7 @@ def refused(row: Row) -> str | None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stopped is stopped
     try:
         main(sys.argv[1:])
     except InputError as error:

@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import subprocess
+import sys
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
@@ -32,6 +33,11 @@ def describe(threads: int, peer: str | None = None) -> dict[str, Any]:
 
     Raises InputError when a peer is not installed there.
     """
+    busy = os.getloadavg()[0]
+    if busy > 1:
+        print(
+            f"warning: the machine is busy (load {busy:.1f}): figures may be off", file=sys.stderr
+        )
     blas, cpuinfo = library(), read_cpuinfo()
     machine = {
         "processor": processor_name(cpuinfo),
@@ -61,7 +67,7 @@ def peers(python: str) -> tuple[dict[str, str], str]:
     except OSError as error:
         raise InputError(f"cannot start the peers' {python}: {error.strerror}") from None
     if done.returncode:
-        last = done.stderr.strip().split("\n")[-1]
+        last = done.stderr.strip().split("\n")[-1] or "is no Python"
         raise InputError(f"{python}: {last}; see benchmarks/requirements.txt")
     found, kernels = json.loads(done.stdout.strip().split("\n")[-1])
     return found, kernels
