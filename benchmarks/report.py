@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from jobs import SGEMMS
 from pictures import bench_picture, compare_picture, scaling_picture
 from results import FIGURES, Record, figure_of, quantity, read_lines
 from rows import TABLE, Row
@@ -18,6 +19,7 @@ from rows import TABLE, Row
 from adapters.show import table
 from minibert.errors import InputError
 from minibert.files import atomic_write
+from minibert.kernels import COLUMNS, INNER, ROWS
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "performance.md"
@@ -76,8 +78,11 @@ def told(record: Record, side: str, row: Row) -> str:
     if row.figure in ("memory", "file"):
         return f"{median(quantity(record, side, 'peak_mb')):,.0f} MB"
     seconds = median(quantity(record, side, "seconds"))
-    rate = f", {record['tokens'] / seconds:,.0f} tokens/s" if record["tokens"] else ""
-    text = seconds_text(seconds) + ("" if side == "sgemm" else rate)
+    if side == "sgemm":
+        return f"{2 * SGEMMS * ROWS * INNER * COLUMNS / seconds / 1e9:,.0f} GFLOP/s"
+    text = seconds_text(seconds)
+    if record["tokens"]:
+        text += f", {record['tokens'] / seconds:,.0f} tokens/s"
     if side == "peer" and "all layers" in record["sides"]:
         text += f"; all layers {seconds_text(median(quantity(record, 'all layers', 'seconds')))}"
     return text

@@ -354,7 +354,7 @@ def _times(seconds):
 
 
 def record(name, ours, peer, **more):
-    sides = {"ours": _times(ours), "peer": _times(peer), "sgemm": _times(peer)}
+    sides = {"ours": _times(ours), "sgemm" if "share" in name else "peer": _times(peer)}
     return {"row": name, "scale": 1.0, "tokens": 2048, "note": "", "rounds": len(ours),
             "commit": "abc", "sides": sides} | more  # fmt: skip
 
@@ -460,6 +460,9 @@ def test_the_report_tells_of_every_row_and_of_the_machine(tmp_path):
         "AdapterHub", "2 s, 1,024 tokens/s", "3 s, 683 tokens/s", "**1.5**", "1.5 (0.75–3)",
         "at least 2.5", "**no**",
     ]  # fmt: skip
+    share = lines["BERT-base adapter step, 32 x 128: share of sgemm"]
+    assert "2 s, 1,024 tokens/s" in share
+    assert "26 GFLOP/s" in share  # 4 products of 19.3 GFLOP in 3 s
     memory = lines["BERT-base adapter step, 32 x 128: peak memory"]
     assert "2,000 MB" in memory
     assert "at most 0.45" in memory
