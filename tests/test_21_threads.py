@@ -11,11 +11,13 @@ import signal
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import count
 from typing import Any
 
+import autograd.tracer
 import numpy as np
 import pytest
 from autograd import grad, value_and_grad
@@ -28,13 +30,15 @@ from threadpoolctl import ThreadpoolController, threadpool_limits
 from toy import MAX_LENGTH, METHOD_LIST, examples, toy_data, train
 
 import adapters.finetune as finetune
+import adapters.fixed as fixed
 import adapters.predict as predict
 from adapters.finetune import task_loss
 from adapters.predict import encode_examples, evaluate_task, predict_texts
 from adapters.recipes import RECIPES
 from adapters.tuning import METHODS, forward, init_task, split
-from minibert import ops, shards, tokenizer
+from minibert import ops, optim, shards, tokenizer
 from minibert.checkpoint import Base, cast
+from minibert.differentiate import value_and_grads
 from minibert.errors import InputError
 from minibert.heads import loss
 from minibert.shards import batch_gradients, cut
@@ -358,23 +362,27 @@ class TestEach:
         assert list(each(abs, range(3), threads)) == [0, 1, 2]
         assert len(taken_from) == 20 + ahead
 
-    def test_lets_go_of_a_result_once_it_is_taken(self):
-        """Logits of a whole test set are small; gradients of a shard are not."""
+    def test_lets_go_of_a_result_once_the_next_is_asked_for(self):
+        """A shard's gradients are large: the second piece here goes on when the first result, which
+        nobody else has any more, is gone."""
+        references: list[weakref.ref[Any]] = []
+        taken = threading.Event()
 
-        class Large:
-            alive = 0
+        def piece(number: int) -> np.ndarray:
+            if number == 1:
+                assert taken.wait(LONG)
+                until = time.monotonic() + LONG
+                while references[0]() is not None:
+                    assert time.monotonic() < until, "the first result is still kept"
+                    time.sleep(0.001)
+            return np.full(3, number)
 
-            def __init__(self) -> None:
-                Large.alive += 1
-
-            def __del__(self) -> None:
-                Large.alive -= 1
-
-        results = each(lambda i: Large(), range(30), 2)
-        for result in results:
-            del result
-            assert Large.alive <= 4  # ahead: three, and one whose thread is about to let go
-        assert Large.alive <= 1
+        results = each(piece, range(3), 2)
+        first = next(results)
+        references.append(weakref.ref(first))
+        del first
+        taken.set()
+        assert [int(result[0]) for result in results] == [1, 2]
 
 
 class TestMisfortunes:
@@ -598,6 +606,28 @@ class TestThreadCount:
             with pytest.raises(InputError, match=message):
                 use()
 
+    def test_asked_for_on_the_command_line_is_what_is_used(self, tmp_path, monkeypatch):
+        """In the training loop, its evaluations and both other commands; 7 to know it again."""
+        used: list[int] = []
+
+        def watched(function: Any, items: Any, threads: int) -> Any:
+            used.append(threads)
+            return each(function, items, threads)
+
+        for module in (shards, optim, predict, fixed):
+            monkeypatch.setattr(module, "each", watched)
+        out, seven = tmp_path / "run", ("--threads", 7)
+        task = out / "task.safetensors"
+        for words, least in (
+            (("train", "--task", "sst-2", "--sample", "--train-examples", 20, *ON_TINY,
+              "--method", "head", "--epochs", 2, "--out", out), 1 + 2 + 2 + 2),
+            (("evaluate", task, "--sample", *ON_TINY[:2]), 1),
+            (("predict", task, "a text", *ON_TINY[:2]), 1),
+        ):  # fmt: skip
+            used.clear()
+            works(*words, *seven)
+            assert used == [7] * least, words[0]
+
     def test_below_1_is_one_line_on_the_command_line_before_any_work(self, tmp_path):
         out, missing = tmp_path / "run", tmp_path / "task.safetensors"
         for words in (
@@ -622,14 +652,14 @@ class TestDifferentiatingInThreads:
     """autograd numbers differentiations by how deep they are nested, with one counter for the whole
     process. Of two threads, one would see the other's as nested in its own."""
 
-    def test_a_nested_gradient_survives_that_of_another_thread_which_ends_meanwhile(self):
-        """d/dx x (d/dy (x + y)) = d/dx x = 1. If x and y were of the same level, y's derivative
-        would count x's too, 2, and the result would be 2.
+    @pytest.mark.parametrize("turn", range(3))
+    def test_a_nested_gradient_survives_that_of_another_thread_which_ends_meanwhile(self, turn):
+        """d/dx x (d/dy x y^2 at y = 3) = d/dx 6 x^2 = 12 x. If x and y were of the same level, the
+        inner derivative would be a number that has forgotten x.
 
         With a common counter: A is at level 0, B at 1; A ends, so B's inner one is at 1 again.
         """
         a_began, b_began, a_ended = (threading.Event() for _ in range(3))
-        found: dict[str, float] = {}
 
         def a_function(x: Any) -> Any:
             a_began.set()
@@ -639,39 +669,56 @@ class TestDifferentiatingInThreads:
         def b_function(x: Any) -> Any:
             b_began.set()
             assert a_ended.wait(LONG)
-            return x * grad(lambda y: x + y)(1.0)
+            return x * grad(lambda y: x * y * y)(3.0)
 
-        def a() -> None:
-            found["a"] = grad(a_function)(2.0)
-            a_ended.set()
-
-        def b() -> None:
+        def piece(number: int) -> float:
+            if number == 0:
+                slope = grad(a_function)(2.0)
+                a_ended.set()
+                return slope
             assert a_began.wait(LONG)
-            found["b"] = grad(b_function)(3.0)
+            return grad(b_function)(5.0)
 
-        workers = [threading.Thread(target=target) for target in (a, b)]
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.join(LONG)
-        assert found == {"a": 12.0, "b": 1.0}
+        assert list(each(piece, [0, 1], 2)) == [12.0, 60.0]
 
-    def test_so_do_many_at_once(self):
-        """All threads are inside the traced function together, at every level. With x = 1 + k:
-        d/dx x^2 d/dy (x y^2 at y = 3) = d/dx 6 x^3 = 18 x^2."""
+    def test_so_do_the_gradients_of_a_dict(self):
+        """The same with the training loop's own backward pass."""
+        a_began, b_began, a_ended = (threading.Event() for _ in range(3))
+
+        def a_loss(leaves: dict[str, Any]) -> Any:
+            a_began.set()
+            assert b_began.wait(LONG)
+            return leaves["x"] ** 3
+
+        def b_loss(leaves: dict[str, Any]) -> Any:
+            b_began.set()
+            assert a_ended.wait(LONG)
+            x = leaves["x"]
+            return x * grad(lambda y: x * y * y)(3.0)
+
+        def piece(number: int) -> float:
+            if number == 0:
+                _, grads = value_and_grads(a_loss, {"x": np.array(2.0)})
+                a_ended.set()
+            else:
+                assert a_began.wait(LONG)
+                _, grads = value_and_grads(b_loss, {"x": np.array(5.0)})
+            return float(grads["x"])
+
+        assert list(each(piece, [0, 1], 2)) == [12.0, 60.0]
+
+    def test_all_threads_can_be_inside_at_every_level_together(self):
+        """x^2 d/dy (x y^2 at y = 3) = 6 x^3 with the slope 18 x^2."""
         threads = 4
         together = threading.Barrier(threads)
 
-        def inner(x: Any) -> Any:
-            def function(y: Any) -> Any:
+        def outer(x: Any) -> Any:
+            def inner(y: Any) -> Any:
                 together.wait(LONG)
                 return x * y * y
 
-            return function
-
-        def outer(x: Any) -> Any:
             together.wait(LONG)
-            slope = grad(inner(x))(3.0)
+            slope = grad(inner)(3.0)
             together.wait(LONG)
             return x * x * slope
 
@@ -685,7 +732,9 @@ class TestDifferentiatingInThreads:
         for _ in range(3):
             with pytest.raises(InputError):
                 grad(failing)(1.0)
-        assert grad(lambda x: x * grad(lambda y: x + y)(1.0))(3.0) == 1.0
+            assert autograd.tracer.trace_stack.top == -1  # as before anything
+        assert grad(lambda x: x * grad(lambda y: x * y * y)(3.0))(5.0) == 60.0
+        assert autograd.tracer.trace_stack.top == -1
 
 
 def test_the_pairs_of_this_file_are_what_they_seem(tiny, small_pieces):
