@@ -407,6 +407,26 @@ def test_a_finished_comparison_begins_anew_unless_rows_are_named(tmp_path):
     assert compare.earlier(path, MACHINE, ["base-step"], again=False) == (MACHINE, every_row())
 
 
+def test_every_row_is_kept_as_it_finishes_and_memory_takes_three_rounds(tmp_path, monkeypatch):
+    path, asked = tmp_path / "compare.jsonl", []
+    chosen = [row for row in TABLE if row.name in ("minilm-step", "base-memory", "top-1")]
+    last = max(chosen, key=TABLE.index).name
+
+    def measured(row, setting, rounds, bar):
+        if row.name == last:
+            raise KeyboardInterrupt
+        asked.append((row.name, rounds))
+        return record(row.name, [1.0], [2.0])
+
+    monkeypatch.setattr(compare, "measure_row", measured)
+    with pytest.raises(KeyboardInterrupt):
+        compare.measure_rows(chosen, Setting("", "", 2, tmp_path), 7, path, MACHINE, {})
+    assert asked == [("minilm-step", 7), ("base-memory", 3)]
+    machine_then, rows = results.read_lines(path)
+    assert machine_then == MACHINE
+    assert list(rows) == ["minilm-step", "base-memory"]
+
+
 def test_the_comparisons_options_are_checked_in_one_line():
     names = [row.name for row in TABLE]
     assert len(set(names)) == len(names)
@@ -466,6 +486,13 @@ def test_the_report_tells_of_every_row_and_of_the_machine(tmp_path):
     memory = lines["BERT-base adapter step, 32 x 128: peak memory"]
     assert "2,000 MB" in memory
     assert "at most 0.45" in memory
+
+
+def test_the_top_layers_time_stands_beside_that_of_all_layers(tmp_path):
+    canned = record("top-1", [0.5], [2.0])
+    canned["sides"]["all layers"] = _times([4.0])
+    results.write_lines(tmp_path / "compare.jsonl", MACHINE, {"top-1": canned})
+    assert "2 s, 1,024 tokens/s; all layers 4 s" in report.report_compare(tmp_path)
 
 
 def test_a_report_of_some_rows_has_those_alone_and_without_results_says_what_to_run(tmp_path):
