@@ -240,8 +240,9 @@ class TestFastGelu:
             y, slope = fused.gelu(x), elementwise_grad(fused.gelu)(x)
         assert y.dtype == slope.dtype == np.float32
         error = np.abs(y - plain_loops.each(plain_loops.gelu, x))
-        # the last term: half of the least float32
-        assert (error <= 2e-7 * np.abs(x.astype(np.float64)) + 7.1e-46).all()
+        allowed = 2e-7 * np.abs(x.astype(np.float64)) + 7.1e-46  # + half of the least float32
+        worst = (error / allowed).argmax()
+        assert error[worst] <= allowed[worst], f"at {x[worst]!r}"
         assert error[np.abs(x) < 12].max() < 6e-7  # beyond, x is so large
         assert np.abs(slope - plain_loops.each(plain_loops.gelu_slope, x)).max() < 3e-7
 

@@ -496,22 +496,25 @@ class TestOfADict:
         _, grads = value_and_grads(loss, {"x": np.zeros(3)})
         np.testing.assert_array_equal(grads["x"], [5050.0] * 3)
 
-    def test_leave_leaves_and_saved_arrays_as_they_are(self):
+    @pytest.mark.parametrize("more_for", ["x", "z"])
+    @pytest.mark.parametrize("first", [False, True], ids=["added last", "added first"])
+    def test_leave_leaves_and_each_others_gradients_as_they_are(self, more_for, first):
         """One gradient array goes to two leaves here, and then more is added for one of them."""
-        x, z, gain, shift = cosines(4, 6), cosines(4, 6)[::-1].copy(), cosines(6), np.ones(6)
-        given = {"x": x, "z": z}
+        given = {"x": cosines(4, 6), "z": cosines(4, 6)[::-1].copy()}
         before = {path: leaf.copy() for path, leaf in given.items()}
+        gain, shift, g = cosines(6), np.ones(6), cosines(4, 6) ** 3
 
         def loss(params: dict[str, Any]) -> Any:
-            y = fused.add_layer_norm(params["x"], params["z"], gain, shift, EPS)
-            return anp.sum(cosines(4, 6) ** 3 * y) + anp.sum(3.0 * params["x"])
+            normal = fused.add_layer_norm(params["x"], params["z"], gain, shift, EPS)
+            parts = [anp.sum(g * normal), anp.sum(3.0 * params[more_for])]
+            return parts[first] + parts[not first]
 
         _, grads = value_and_grads(loss, given)
-        dx, _, _ = plain_loops.layer_norm_vjp(cosines(4, 6) ** 3, x + z, gain, EPS)
-        np.testing.assert_allclose(grads["x"], dx + 3.0, rtol=0, atol=1e-13)
-        np.testing.assert_allclose(grads["z"], dx, rtol=0, atol=1e-13)
-        for path, leaf in before.items():
-            np.testing.assert_array_equal(given[path], leaf)
+        dx, _, _ = plain_loops.layer_norm_vjp(g, given["x"] + given["z"], gain, EPS)
+        for path, gradient in grads.items():
+            more = 3.0 if path == more_for else 0.0
+            np.testing.assert_allclose(gradient, dx + more, rtol=0, atol=1e-13, err_msg=path)
+            np.testing.assert_array_equal(given[path], before[path])
 
 
 # ------------------------------------------------------------------------- what is frozen
