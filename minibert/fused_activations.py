@@ -70,14 +70,14 @@ def _gelu_tanh(x: Array, y: Array, slope: Array | None, t: Array) -> None:
     if slope is not None:
         t *= 3.0 * _B
         t += _A
-        t *= x  # x u'
         np.subtract(2.0, y, out=slope)
-        slope *= y  # (1 - tanh u)(1 + tanh u)
+        slope *= y  # (1 - tanh u)(1 + tanh u), which is 0 before x u' overflows
+        slope *= x
         slope *= t
         slope += y
         slope *= 0.5
-    y *= x
     y *= 0.5
+    y *= x
 
 
 def _relu(x: Array, y: Array, slope: Array | None, t: Array) -> None:

@@ -30,7 +30,7 @@ Loss = Callable[[dict[str, Any], np.ndarray, np.random.Generator], Any]
 def cut(batch: np.ndarray, lengths: np.ndarray, tokens: int = TOKENS) -> list[np.ndarray]:
     """A batch's example numbers as shards of about equal token counts; `lengths` has every
     example's. The shards are 2, 4, 8, ... (an even share for each core), about `tokens` tokens
-    each, and never empty.
+    each; fewer where one text is longer than a share. None is empty.
 
     Examples are sorted by length first, as attention is faster on equal lengths side by side.
     """

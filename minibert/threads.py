@@ -69,11 +69,24 @@ def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, "minibert")
 
 
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # a fork inherits no thread
+
+
 @cache
 def _libraries() -> Any:
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController()
+
+
+def _anyone_may_limit() -> None:
+    """From 3.8 on, threadpoolctl obeys only one thread about OpenBLAS until that lets go of it, and
+    ignores all others in silence. The last of our users may be another thread than the first."""
+    from threadpoolctl import OpenBLASController
+
+    if hasattr(OpenBLASController, "clear_controlling_thread"):
+        OpenBLASController.clear_controlling_thread(force=True)
 
 
 class _OneBlasThread:
@@ -85,6 +98,7 @@ class _OneBlasThread:
     def __enter__(self) -> None:
         with self._lock:
             if self._open == 0:
+                _anyone_may_limit()
                 self._limit = _libraries().limit(limits=1, user_api="blas")
             self._open += 1
 
@@ -92,7 +106,9 @@ class _OneBlasThread:
         with self._lock:
             self._open -= 1
             if self._open == 0:
+                _anyone_may_limit()
                 self._limit.restore_original_limits()  # type: ignore[attr-defined]
+                _anyone_may_limit()
 
 
 one_blas_thread = _OneBlasThread()
@@ -105,7 +121,7 @@ def each(
 
     Results come one by one, and work runs ahead of whoever takes them by a few items only, so
     that large results need not all be in memory. When one raises, so does this, once the pieces
-    already begun have ended.
+    already begun have ended. A piece must not call this itself: it would wait for its own thread.
     """
     with one_blas_thread:
         if threads == 1:

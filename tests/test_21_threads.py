@@ -460,7 +460,6 @@ class TestMisfortunes:
         train(tiny, tmp_path / "parts", threads=3, resume=True)
         assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
 
-    @pytest.mark.xfail(strict=True, reason="a pool of threads is not made anew after a fork")
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
     @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
     def test_a_forked_process_has_threads_of_its_own(self):
@@ -469,7 +468,7 @@ class TestMisfortunes:
         child = os.fork()
         if child == 0:  # no test goes on here, whatever happens
             try:
-                signal.alarm(3)
+                signal.alarm(int(LONG))
                 os._exit(0 if list(each(abs, range(5), 2)) == list(range(5)) else 1)
             finally:
                 os._exit(2)
@@ -504,7 +503,6 @@ class TestOneBlasThread:
             assert blas_threads() == {1}
         assert blas_threads() == {3}
 
-    @pytest.mark.xfail(reason="threadpoolctl 3.8 obeys one thread only until that lets go")
     def test_in_whatever_thread_it_is_asked_for(self):
         seen: list[set[int]] = []
 
@@ -519,7 +517,6 @@ class TestOneBlasThread:
         assert seen == [{1}] * 8
         assert blas_threads() == {3}
 
-    @pytest.mark.xfail(reason="threadpoolctl 3.8 obeys one thread only until that lets go")
     def test_lasts_to_the_end_of_the_later_of_two_users(self):
         """The first to come is the first to go here."""
         first_in, second_in, first_gone = (threading.Event() for _ in range(3))
