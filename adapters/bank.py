@@ -46,7 +46,7 @@ class Bank:
             raise InputError(f"no task named {name!r} is open; open: {', '.join(self.tasks)}")
         task = self.tasks[name]
         encoded = encode_texts(self.base.tokenizer, texts, task.max_length)
-        return predict_logits(self.trees[name], self.base, task.method.activation, encoded)
+        return predict_logits(self.trees[name], self.base, task.method, encoded)
 
     def parameters(self) -> int:
         """All parameters in memory: the base once, and every task's own."""

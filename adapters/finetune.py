@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,13 @@ from minibert.threads import thread_count
 from minibert.tokenizer import Encoded, make_batch
 from minibert.train import SUBSET, Report, Settings, State, fit, generator
 from minibert.tree import Tree, from_leaves, leaves, merge
+
+
+def described(method: Method) -> dict[str, Any]:
+    """What a run's files say of its method."""
+    fields = asdict(method)
+    del fields["trained"]
+    return {"method": fields.pop("name"), **fields}
 
 
 @dataclass(frozen=True)
@@ -72,9 +79,7 @@ def task_loss(
         whole = merge(frozen, from_leaves({path: flat[path] for path in paths}))
         batch = make_batch([encoded[i] for i in numbers])
         known = None if states is None else np.concatenate([states[i] for i in numbers])
-        logits = forward(
-            whole, batch, base.config, method.activation, rng=rng, fixed=fixed, states=known
-        )
+        logits = forward(whole, batch, base.config, method, rng=rng, fixed=fixed, states=known)
         return loss(logits, labels[numbers], regression)
 
     return batch_loss
@@ -138,7 +143,7 @@ def train_task(
     states = dev_states = None
     if cache and fixed and states_bytes(base, encoded + dev, fixed) <= LIMIT:
         number = thread_count(threads)
-        kept = keep_states(tree, base, method.activation, encoded + dev, fixed, number, on_cache)
+        kept = keep_states(tree, base, method, encoded + dev, fixed, number, on_cache)
         states, dev_states = kept[: len(encoded)], kept[len(encoded) :]
     trained, _ = split(tree, method)
 
@@ -146,9 +151,7 @@ def train_task(
         return merge(tree, from_leaves(flat))
 
     def evaluate(flat: dict[str, Any]) -> dict[str, float]:
-        logits = predict_logits(
-            whole(flat), base, method.activation, dev, threads, dev_states, fixed
-        )
+        logits = predict_logits(whole(flat), base, method, dev, threads, dev_states, fixed)
         if not np.isfinite(logits).all():
             rate = settings.rate
             kept = "; the best epoch so far is kept" if path and path.exists() else ""
@@ -165,10 +168,7 @@ def train_task(
     path = folder / "task.safetensors" if folder else None
     identity = {
         "task": task.name,
-        "method": method.name,
-        "size": method.size,
-        "activation": method.activation,
-        "first_layer": method.first_layer,
+        **described(method),
         "recipe": recipe,
         "max_length": max_length,
         "base": base.sha256,

@@ -40,7 +40,7 @@ def states_bytes(base: Base, encoded: Sequence[Encoded], fixed: int) -> int:
 def keep_states(
     tree: Tree,
     base: Base,
-    activation: str,
+    method: Method,
     encoded: Sequence[Encoded],
     fixed: int,
     threads: int,
@@ -53,7 +53,7 @@ def keep_states(
 
     def run(group: list[int]) -> list[np.ndarray]:
         batch = make_batch([encoded[i] for i in group])
-        states = fixed_states(tree, batch, base.config, activation, fixed)
+        states = fixed_states(tree, batch, base.config, method, fixed)
         rows = batch.lengths if len(states) == len(batch.ids) else np.ones(len(group), int)
         return np.split(states, np.cumsum(rows)[:-1])
 

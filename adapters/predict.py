@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from adapters.store import TaskFile, on_base
-from adapters.tuning import forward
+from adapters.tuning import Method, forward
 from minibert.checkpoint import Base
 from minibert.errors import InputError
 from minibert.tasks import Example, score
@@ -32,7 +32,7 @@ def encode_examples(base: Base, examples: Sequence[Example], max_length: int) ->
 def predict_logits(
     tree: Tree,
     base: Base,
-    activation: str,
+    method: Method,
     encoded: Sequence[Encoded],
     threads: int | None = None,
     states: Sequence[np.ndarray] | None = None,
@@ -49,7 +49,7 @@ def predict_logits(
         batch = make_batch([encoded[i] for i in chosen])
         known = None if states is None else np.concatenate([states[i] for i in chosen])
         with np.errstate(over="ignore", invalid="ignore"):  # whoever asked looks at the logits
-            return forward(tree, batch, base.config, activation, fixed=fixed, states=known)
+            return forward(tree, batch, base.config, method, fixed=fixed, states=known)
 
     groups = group_by_length([len(e.ids) for e in encoded])
     logits = np.empty((len(encoded), len(tree["head"]["bias"])), tree["head"]["bias"].dtype)
@@ -66,7 +66,7 @@ def evaluate_task(
     if not examples:
         raise InputError(f"{task.task.name}: there are no examples to score")
     encoded = encode_examples(base, examples, task.max_length)
-    logits = predict_logits(on_base(task, base), base, task.method.activation, encoded, threads)
+    logits = predict_logits(on_base(task, base), base, task.method, encoded, threads)
     return score(task.task, logits, [e.label for e in examples])
 
 
@@ -75,4 +75,4 @@ def predict_texts(
 ) -> np.ndarray:
     """The logits [B, C] of texts. Raises InputError when the task is of another base."""
     encoded = encode_texts(base.tokenizer, texts, task.max_length)
-    return predict_logits(on_base(task, base), base, task.method.activation, encoded, threads)
+    return predict_logits(on_base(task, base), base, task.method, encoded, threads)

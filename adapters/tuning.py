@@ -32,8 +32,9 @@ NORMS = r"base\.(embeddings|layers)\.(.*\.)?norm\."  # not the masked-token head
 class Method:
     """Patterns of the trained paths; `size` is the adapters' m, None for a method without.
 
-    Of the layers, those from `first_layer` up are trained; with a `first_layer` above 0, the
-    embeddings are not.
+    Of the layers, those from `first_layer` up to `last_layer` (None: the top) are trained; with a
+    `first_layer` above 0, the embeddings are not. `variant`: see `variants`; `std`: of the
+    adapters' initialisation, None for the recipe's.
     """
 
     name: str
@@ -41,15 +42,32 @@ class Method:
     size: int | None = None
     activation: str = "gelu_tanh"
     first_layer: int = 0
+    last_layer: int | None = None
+    variant: str = "serial"
+    std: float | None = None
 
     def __str__(self) -> str:
-        size = "" if self.size is None else f", m = {self.size}"
-        return self.name + size + (f", from layer {self.first_layer}" if self.first_layer else "")
+        words = [self.name]
+        if self.variant != "serial":
+            words.append(self.variant)
+        if self.size is not None:
+            words.append(f"m = {self.size}")
+        if self.std is not None:
+            words.append(f"initial std {self.std:g}")
+        if self.first_layer:
+            words.append(f"from layer {self.first_layer}")
+        if self.last_layer is not None:
+            words.append(f"up to layer {self.last_layer}")
+        return ", ".join(words)
+
+    def has_layer(self, number: int) -> bool:
+        """Whether the layer is among those that may be trained."""
+        return self.first_layer <= number and (self.last_layer is None or number <= self.last_layer)
 
     def trains(self, path: str) -> bool:
         """Whether the parameter at this path is trained."""
         layer = re.match(r"(?:base\.layers|adapters)\.(\d+)\.", path)
-        if layer and int(layer[1]) < self.first_layer:
+        if layer and not self.has_layer(int(layer[1])):
             return False
         if self.first_layer and path.startswith("base.embeddings."):
             return False
@@ -102,8 +120,9 @@ def init_task(base: Base, method: Method, recipe: Recipe, outputs: int, seed: in
     config = base.config
     tree: Tree = {"base": base.params}
     if method.size is not None:
-        every = init_adapters(rng, config, method.size, recipe.adapter_std)
-        tree["adapters"] = {n: pair for n, pair in every.items() if n >= method.first_layer}
+        std = recipe.adapter_std if method.std is None else method.std
+        every = init_adapters(rng, config, method.size, std)
+        tree["adapters"] = {n: pair for n, pair in every.items() if method.has_layer(n)}
     tree["head"] = {
         "weight": truncated_normal(rng, (outputs, config.hidden_size), recipe.head_std).T,
         "bias": np.zeros(outputs, np.float32),
@@ -116,21 +135,22 @@ def split(tree: Tree, method: Method) -> tuple[Tree, Tree]:
     return partition(tree, method.trains)
 
 
-def _adapt(tree: Tree, activation: str, ops: ModuleType) -> Adapt:
-    return attach(tree["adapters"], activation, ops) if "adapters" in tree else identity
+def adapt_of(tree: Tree, method: Method, ops: ModuleType = fused) -> Adapt:
+    """The hook through which the encoder calls the tree's adapters; `identity` without any."""
+    return attach(tree["adapters"], method.activation, ops) if "adapters" in tree else identity
 
 
 def fixed_states(
     tree: Tree,
     batch: Batch,
     config: BertConfig,
-    activation: str,
+    method: Method,
     fixed: int,
     ops: ModuleType = fused,
 ) -> Array:
     """What leaves the embeddings and the `fixed` layers at the bottom, without dropout.
     -> [N, D], or the [CLS] rows [B, D] when that is every layer"""
-    base, adapt = tree["base"], _adapt(tree, activation, ops)
+    base, adapt = tree["base"], adapt_of(tree, method, ops)
     x = embed(base, batch, config, None, ops)
     return encoder_layers(
         base, range(fixed), x, batch.lengths, config, adapt=adapt, ops=ops, first_only=True
@@ -141,7 +161,7 @@ def forward(
     tree: Tree,
     batch: Batch,
     config: BertConfig,
-    activation: str,
+    method: Method,
     *,
     rng: np.random.Generator | None = None,
     fixed: int | None = None,
@@ -153,11 +173,11 @@ def forward(
     With `fixed`, the embeddings and that many layers have no dropout; `states` are then their
     `fixed_states`, where known.
     """
-    base, adapt = tree["base"], _adapt(tree, activation, ops)
+    base, adapt = tree["base"], adapt_of(tree, method, ops)
     if fixed is None:
         states = embed(base, batch, config, rng, ops)
     elif states is None:
-        states = fixed_states(tree, batch, config, activation, fixed, ops)
+        states = fixed_states(tree, batch, config, method, fixed, ops)
     numbers = range(fixed or 0, config.num_hidden_layers)
     first = encoder_layers(
         base, numbers, states, batch.lengths, config, adapt=adapt, rng=rng, ops=ops, first_only=True

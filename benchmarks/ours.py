@@ -14,7 +14,7 @@ from adapters.finetune import task_loss
 from adapters.fixed import fixed_layers, keep_states
 from adapters.predict import predict_logits
 from adapters.recipes import recipe_named
-from adapters.tuning import Method, init_task, method_named, split, top_layers
+from adapters.tuning import METHODS, Method, init_task, method_named, split, top_layers
 from minibert.checkpoint import Base, load_base
 from minibert.config import BertConfig
 from minibert.kernels import COLUMNS, INNER, ROWS
@@ -99,7 +99,7 @@ def classify(tree: Tree, base: Base, batches: list[list[Encoded]], threads: int)
 
     def run() -> None:
         for texts in batches:
-            predict_logits(tree, base, "gelu_tanh", texts, threads)
+            predict_logits(tree, base, METHODS["adapters"], texts, threads)
 
     return run
 
@@ -122,7 +122,7 @@ def steps(
     fixed = fixed_layers(tree, method)
     states = None
     if cache and fixed is not None:
-        states = keep_states(tree, base, method.activation, texts, fixed, threads)
+        states = keep_states(tree, base, method, texts, fixed, threads)
     loss = task_loss(tree, base, method, texts, labels, False, states)
     params = dict(leaves(split(tree, method)[0]))
     state, settings = adam_start(params), Settings(rate=1e-4)

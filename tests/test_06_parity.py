@@ -13,7 +13,7 @@ from autograd import value_and_grad
 from conftest import GOLDENS
 
 from adapters.bottleneck import attach
-from adapters.tuning import forward, method_named, split
+from adapters.tuning import METHODS, forward, method_named, split
 from minibert import fused, ops
 from minibert.checkpoint import Base, cast, load_base, our_path
 from minibert.config import BertConfig
@@ -58,7 +58,7 @@ def gradients(tree: dict, method: str, goldens: dict, config: BertConfig, level:
 
     def batch_loss(params: dict) -> Any:
         whole = merge(frozen, from_leaves({path: params[path] for path in flat}))
-        logits = forward(whole, batch, config, "gelu_tanh", ops=level)
+        logits = forward(whole, batch, config, METHODS["adapters"], ops=level)
         return loss(logits, goldens["labels"], False, level)
 
     return value_and_grad(batch_loss)(flat)
@@ -128,7 +128,7 @@ class TestTinyBert:
         adapt = attach(tree["adapters"], "gelu_tanh", level)
         last = encode(tree["base"], batch, tiny.config, adapt=adapt, ops=level)[-1]
         np.testing.assert_allclose(last, goldens[f"{prefix}/adapters/last"], rtol=0, atol=tolerance)
-        logits = forward(tree, batch, tiny.config, "gelu_tanh", ops=level)
+        logits = forward(tree, batch, tiny.config, METHODS["adapters"], ops=level)
         np.testing.assert_allclose(
             logits, goldens[f"{prefix}/adapters/logits"], rtol=0, atol=tolerance
         )

@@ -218,7 +218,7 @@ class TestOneStep:
 
         def batch_loss(params: dict[str, Any]) -> Any:
             whole = merge(frozen, from_leaves({path: params[path] for path in flat}))
-            logits = forward(whole, batch, base.config, "gelu_tanh", ops=ops)
+            logits = forward(whole, batch, base.config, METHODS["adapters"], ops=ops)
             return loss(logits, labels, False, ops)
 
         value, grads = value_and_grad(batch_loss)(flat)

@@ -462,8 +462,8 @@ def test_a_tasks_logits_are_those_of_its_tree_under_its_own_activation(tiny, run
     assert task.method == method_named("adapters", 4, "relu")
     batch = make_batch(encode_texts(tiny.tokenizer, TEXTS, 16))
     tree = on_base(task, tiny)
-    right = forward(tree, batch, tiny.config, "relu")
-    wrong = forward(tree, batch, tiny.config, "gelu_tanh")
+    right = forward(tree, batch, tiny.config, method_named("adapters", None, "relu"))
+    wrong = forward(tree, batch, tiny.config, METHODS["adapters"])
     # one batch against several: float32 sums in another order
     np.testing.assert_allclose(predict_texts(task, tiny, TEXTS), right, rtol=0, atol=1e-5)
     assert np.abs(right - wrong).max() > 1e-4

@@ -231,7 +231,7 @@ class TestShardedGradients:
 
         def whole(params: dict[str, Any]) -> Any:
             model = merge(frozen, from_leaves({path: params[path] for path in flat}))
-            logits = forward(model, batch, base.config, method.activation, ops=ops)
+            logits = forward(model, batch, base.config, method, ops=ops)
             return loss(logits, labels[everybody], regression, ops)
 
         value, expected = value_and_grad(whole)(flat)

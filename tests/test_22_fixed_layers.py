@@ -209,13 +209,13 @@ class TestStates:
         chosen, fixed = tops_of(method)[top - 1], LAYERS - top
         tree = tree_for(deep, chosen)
         batch = make_batch(encoded)
-        states = fixed_states(tree, batch, deep.config, "gelu_tanh", fixed)
+        states = fixed_states(tree, batch, deep.config, METHODS["adapters"], fixed)
         below = encode(tree["base"], batch, deep.config)[fixed]
         np.testing.assert_array_equal(states, below)  # no adapter lies below
 
     def test_are_the_cls_rows_where_all_layers_are_fixed(self, deep, encoded):
         tree, batch = tree_for(deep, METHODS["head"], np.float64), make_batch(encoded)
-        states = fixed_states(tree, batch, deep.config, "gelu_tanh", LAYERS)
+        states = fixed_states(tree, batch, deep.config, METHODS["adapters"], LAYERS)
         whole = encode(tree["base"], batch, deep.config)[-1]
         assert states.shape == (len(encoded), 32)
         np.testing.assert_allclose(states, whole[batch.starts], rtol=0, atol=1e-12)
@@ -224,7 +224,7 @@ class TestStates:
     def test_are_kept_for_each_text_in_the_texts_order(self, deep, encoded, monkeypatch, fixed):
         monkeypatch.setattr(tokenizer, "GROUP_TOKENS", 40)
         tree = tree_for(deep, METHODS["head"])
-        kept = keep_states(tree, deep, "gelu_tanh", encoded, fixed, threads=1)
+        kept = keep_states(tree, deep, METHODS["adapters"], encoded, fixed, threads=1)
         assert len(kept) == len(encoded)
         for text, states in zip(encoded, kept, strict=True):
             alone = encode(deep.params, make_batch([text]), deep.config)[fixed]
@@ -232,7 +232,7 @@ class TestStates:
             assert states.shape == expected.shape
             assert states.dtype == np.float32
             np.testing.assert_allclose(states, expected, rtol=0, atol=2e-5)  # states up to 4
-        again = keep_states(tree, deep, "gelu_tanh", encoded, fixed, threads=3)
+        again = keep_states(tree, deep, METHODS["adapters"], encoded, fixed, threads=3)
         assert [s.tobytes() for s in again] == [s.tobytes() for s in kept]
         promised = states_bytes(deep, encoded, fixed)
         assert promised == sum(states.nbytes for states in kept)
@@ -243,11 +243,11 @@ class TestStates:
         """Not one bit: without them it computes them, and the dropout above draws the same."""
         tree, batch = tree_for(deep, method), make_batch(encoded)
         fixed = fixed_layers(tree, method)
-        states = fixed_states(tree, batch, deep.config, "gelu_tanh", fixed)
+        states = fixed_states(tree, batch, deep.config, METHODS["adapters"], fixed)
 
         def logits(**named: Any) -> np.ndarray:
             rng = np.random.default_rng(4) if training else None
-            return forward(tree, batch, deep.config, "gelu_tanh", rng=rng, **named)
+            return forward(tree, batch, deep.config, METHODS["adapters"], rng=rng, **named)
 
         computed = logits(fixed=fixed)
         np.testing.assert_array_equal(logits(fixed=fixed, states=states), computed)
@@ -263,21 +263,23 @@ class TestStates:
         fixed = fixed_layers(tree, method)
         for number, masks in ((fixed, 3 * (LAYERS - fixed) + 1), (None, 3 * LAYERS + 2)):
             counted = CountedOps()
-            forward(tree, batch, deep.config, "gelu_tanh", rng=np.random.default_rng(0),
+            forward(tree, batch, deep.config, METHODS["adapters"], rng=np.random.default_rng(0),
                     fixed=number, ops=counted)  # fmt: skip
             assert counted.calls["keep_mask"] == masks
             assert counted.calls["attention"] == LAYERS
         counted = CountedOps()
-        fixed_states(tree, batch, deep.config, "gelu_tanh", fixed, ops=counted)
+        fixed_states(tree, batch, deep.config, METHODS["adapters"], fixed, ops=counted)
         assert counted.calls["keep_mask"] == counted.calls["dropout"] == 0
 
     @EVERY_METHOD
     def test_spare_the_layers_below_where_they_are_known(self, deep, encoded, method):
         tree, batch = tree_for(deep, method), make_batch(encoded)
         fixed = fixed_layers(tree, method)
-        states = fixed_states(tree, batch, deep.config, "gelu_tanh", fixed)
+        states = fixed_states(tree, batch, deep.config, METHODS["adapters"], fixed)
         counted = CountedOps()
-        forward(tree, batch, deep.config, "gelu_tanh", fixed=fixed, states=states, ops=counted)
+        forward(
+            tree, batch, deep.config, METHODS["adapters"], fixed=fixed, states=states, ops=counted
+        )
         assert counted.calls["attention"] == LAYERS - fixed
         assert counted.calls["lookup"] == (0 if fixed == LAYERS else 1)  # the last layer's [CLS]
 
@@ -285,9 +287,9 @@ class TestStates:
         monkeypatch.setattr(tokenizer, "GROUP_TOKENS", 40)
         tree = tree_for(deep, METHODS["head"])
         for fixed in (1, 4):
-            states = keep_states(tree, deep, "gelu_tanh", encoded, fixed, threads=2)
-            known = predict_logits(tree, deep, "gelu_tanh", encoded, 2, states, fixed)
-            logits = predict_logits(tree, deep, "gelu_tanh", encoded, 2)
+            states = keep_states(tree, deep, METHODS["adapters"], encoded, fixed, threads=2)
+            known = predict_logits(tree, deep, METHODS["adapters"], encoded, 2, states, fixed)
+            logits = predict_logits(tree, deep, METHODS["adapters"], encoded, 2)
             np.testing.assert_array_equal(known, logits)  # the same groups, so the same bits
 
 
@@ -367,10 +369,10 @@ def test_batches_of_one_token_texts_are_first_tokens_only(deep):
     """[N, D] and [B, D] look alike then, and are."""
     batch: Batch = make_batch([Encoded(np.array([i]), np.array([0])) for i in (3, 9, 4)])
     tree = tree_for(deep, METHODS["head"])
-    logits = forward(tree, batch, deep.config, "gelu_tanh", fixed=2)
+    logits = forward(tree, batch, deep.config, METHODS["adapters"], fixed=2)
     for i in range(3):
         alone = make_batch([Encoded(batch.ids[i : i + 1], np.array([0]))])
-        expected = forward(tree, alone, deep.config, "gelu_tanh")
+        expected = forward(tree, alone, deep.config, METHODS["adapters"])
         np.testing.assert_allclose(logits[i : i + 1], expected, rtol=0, atol=ROUNDING)
 
 

@@ -33,7 +33,7 @@ from scaling import AXES, points
 from texts import random_batch, tokens
 
 from adapters.recipes import recipe_named
-from adapters.tuning import forward, init_task, method_named, split
+from adapters.tuning import METHODS, forward, init_task, method_named, split
 from minibert import fused
 from minibert.checkpoint import Base, load_base
 from minibert.differentiate import value_and_grads
@@ -101,7 +101,7 @@ def test_the_counted_products_are_those_that_a_plain_model_makes(tiny: Base, tra
 
     def loss(flat):
         whole = merge(frozen, from_leaves(flat))
-        logits = forward(whole, batch_of(LENGTHS), config, "gelu_tanh", ops=ops)
+        logits = forward(whole, batch_of(LENGTHS), config, METHODS["adapters"], ops=ops)
         return fused.cross_entropy(logits, np.arange(len(LENGTHS)) % 3)
 
     flat = dict(leaves(own))
