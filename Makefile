@@ -9,7 +9,7 @@ help:
 	@echo "make demo    install, fetch real BERT weights, train an adapter, use it (a few minutes)"
 	@echo "make test    install and run the whole test suite"
 	@echo "make lint    install and run ruff and mypy"
-	@echo "make bench   measure this project on this machine (10 minutes; ARGS=... for a part)"
+	@echo "make bench   measure this project on this machine (20 minutes; ARGS=... for a part)"
 	@echo "make compare measure it against torch, AdapterHub and ONNX Runtime, which it installs"
 	@echo "             apart (an hour and more; ARGS=--quick: some minutes)"
 	@echo "make clean   remove the virtual environments, caches and results"
