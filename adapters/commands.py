@@ -13,18 +13,22 @@ from minibert.errors import InputError
 
 
 def fetch_command(options: argparse.Namespace) -> None:
-    """Python: `minibert.weights.fetch_model`, `minibert.glue_data.fetch_task`."""
+    """Python: `minibert.weights.fetch_model`, `minibert.glue_data.fetch_task`,
+    `minibert.squad.fetch_squad`."""
     from minibert.glue_data import fetch_task
+    from minibert.squad import fetch_squad
     from minibert.tasks import GLUE
     from minibert.weights import fetch_model, known_models
 
     for name in options.names:
         if name.lower().replace("-", "") in {task.replace("-", "") for task in GLUE}:
             print(fetch_task(name), flush=True)
+        elif name.lower() == "squad":
+            print(fetch_squad(), flush=True)
         elif name in known_models() or "/" in name:
             print(fetch_model(name), flush=True)
         else:
-            models, tasks = ", ".join(known_models()), ", ".join(GLUE)
+            models, tasks = ", ".join(known_models()), ", ".join([*GLUE, "squad"])
             raise InputError(f"{name}: unknown; models: {models}, or any ORG/NAME; tasks: {tasks}")
 
 

@@ -76,7 +76,8 @@ def _add_threads(add: Callable[..., Any]) -> None:
 
 def _fetch(parser: Parser) -> None:
     parser.add_argument("names", nargs="+", metavar="MODEL|TASK",
-        help="minilm, bert-base-uncased, a hub repository like org/name, or a GLUE task like rte")
+        help="minilm, bert-base-uncased, a hub repository like org/name, a GLUE task like rte, or "
+        "squad")
 
 
 def _train(parser: Parser) -> None:
@@ -184,7 +185,7 @@ def _demo(parser: Parser) -> None:
 
 # command: (what it does, its options)
 COMMANDS: dict[str, tuple[str, Callable[[Parser], None]]] = {
-    "fetch": ("download and verify public weights and GLUE tasks", _fetch),
+    "fetch": ("download and verify public weights, GLUE tasks and SQuAD", _fetch),
     "train": ("train one task on a frozen base and save it", _train),
     "evaluate": ("score a trained task on labelled examples", _evaluate),
     "predict": ("label texts with a trained task", _predict),

@@ -7,6 +7,7 @@ hashes are in weights/glue.toml. Wang et al. 2018, arXiv 1804.07461.
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -53,25 +54,33 @@ def fetch_task(name: str, progress: bool = True) -> Path:
     task, no connection, a file with another hash than promised, an archive that lacks a file.
     """
     task = _task(name)
-    if found := find_task(name):
-        return found
-    require("pooch")
     folder = glue_root() / task["folder"]
+    return fetch_files(folder, task, lambda: find_task(name) is not None, progress)
+
+
+def fetch_files(
+    folder: Path, table: dict[str, Any], complete: Callable[[], bool], progress: bool
+) -> Path:
+    """Fetch the `downloads` of a manifest's table into a folder, unless it is already complete;
+    return the folder. Raises InputError as `fetch_task` does."""
+    if complete():
+        return folder
+    require("pooch")
     temporary = folder.with_name(f".{folder.name}.part")
     waiting = f"{folder.name}: another process is fetching it; waiting"
     with lock(folder.with_name(f".{folder.name}.lock"), waiting=waiting):
-        if found := find_task(name):  # by the process that we waited for
-            return found
+        if complete():  # by the process that we waited for
+            return folder
         fetched = [
             _retrieve(file, source, temporary, progress)
-            for file, source in task["downloads"].items()
+            for file, source in table["downloads"].items()
         ]
         new = temporary / "new"
         shutil.rmtree(new, ignore_errors=True)  # of a killed process
         new.mkdir()
         for path in fetched:
             if path.suffix == ".zip":
-                _unpack(path, task, new, progress)
+                _unpack(path, table, new, progress)
             else:
                 path.replace(new / path.name)
         if folder.exists():  # some files, but not all

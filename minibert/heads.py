@@ -1,11 +1,13 @@
-"""What sits on the encoder: a class, a score, or a word for a masked token.
+"""What sits on the encoder: a class, a score, a span of the text, or a word for a masked token.
 
-A head is {"weight": [D, C], "bias": [C]}: C classes, or C = 1 for regression.
+A head is {"weight": [D, C], "bias": [C]}: C classes, C = 1 for regression, C = 2 for a span.
 """
 
 from types import ModuleType
 
+import autograd.numpy as anp
 import numpy as np
+from autograd.tracer import getval
 
 from minibert import fused
 from minibert.config import BertConfig
@@ -39,6 +41,61 @@ def probabilities(logits: Array) -> Array:
     """Softmax over the classes. [B, C] -> [B, C]"""
     weights = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return weights / weights.sum(axis=-1, keepdims=True)
+
+
+def span_logits(head: Tree, states: Array, ops: ModuleType = fused) -> Array:
+    """How well each token begins an answer, and how well it ends one. [N, D] -> [N, 2]
+
+    Devlin et al. 2018, section 4.2: a product with a start vector and with an end vector. There is
+    no dropout, as in their released code.
+    """
+    return ops.linear(states, head["weight"], head["bias"])
+
+
+def span_log_probabilities(logits: Array, lengths: Array) -> Array:
+    """Log-softmax of each column over each text's own tokens. [N, 2], [B] -> [N, 2]
+
+    The maximum is taken off first, so that exp cannot overflow; it cancels, hence it may count as
+    a constant.
+    """
+    parts, begin = [], 0
+    for length in lengths:
+        own = logits[begin : begin + length]  # [T, 2]
+        shifted = own - np.max(getval(own), axis=0)
+        parts.append(shifted - anp.log(anp.sum(anp.exp(shifted), axis=0)))
+        begin += length
+    return anp.concatenate(parts)
+
+
+def span_loss(logits: Array, lengths: Array, starts: Array, ends: Array) -> Array:
+    """The mean over the texts of the average of two cross-entropies, the answer's first token's and
+    its last one's. [N, 2], [B], [B], [B] -> scalar
+
+    `starts` and `ends` are rows of their own text, 0 being [CLS].
+    """
+    log_p = span_log_probabilities(logits, lengths)
+    first = np.cumsum(lengths) - lengths  # [B] the row of each text's first token
+    picked = log_p[first + starts, 0] + log_p[first + ends, 1]  # [B]
+    return anp.sum(picked) * (-0.5 / len(lengths))
+
+
+LONGEST_ANSWER = 30  # tokens, as in BERT's released code
+
+
+def best_span(scores: Array, longest: int = LONGEST_ANSWER) -> tuple[float, int, int]:
+    """The span of at most `longest` tokens with the highest sum of its first token's start score
+    and its last token's end score. [C, 2] -> (sum, first, last)
+
+    `scores` are of the context's tokens only, at least one. Of equals, the shortest and then the
+    leftmost one.
+    """
+    best = (-np.inf, 0, 0)
+    for more in range(min(longest, len(scores))):  # tokens after the first
+        sums = scores[: len(scores) - more, 0] + scores[more:, 1]  # [C - more]
+        first = int(np.argmax(sums))
+        if sums[first] > best[0]:
+            best = (float(sums[first]), first, first + more)
+    return best
 
 
 def masked_tokens(
