@@ -53,7 +53,13 @@ def train_command(options: argparse.Namespace) -> None:
     from minibert.train import Settings
     from minibert.weights import locate_model
 
-    method = method_named(options.method, options.size, options.activation or "gelu_tanh")
+    method = method_named(
+        options.method,
+        options.size,
+        options.activation or "gelu_tanh",
+        options.variant,
+        options.std,
+    )
     if options.activation and method.size is None:
         raise InputError(f"method {method.name!r} has no adapters, so it takes no activation")
     recipe = recipe_named(options.recipe)

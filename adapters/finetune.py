@@ -14,7 +14,7 @@ from adapters.fixed import LIMIT, fixed_layers, keep_states, states_bytes
 from adapters.predict import check_length, encode_examples, predict_logits
 from adapters.recipes import recipe_named
 from adapters.store import TaskFile, save_task
-from adapters.tuning import Method, forward, init_task, split
+from adapters.tuning import Method, forward, init_task, settle, split
 from minibert.checkpoint import Base
 from minibert.datasets import Data
 from minibert.errors import InputError
@@ -32,6 +32,9 @@ def described(method: Method) -> dict[str, Any]:
     fields = asdict(method)
     del fields["trained"]
     return {"method": fields.pop("name"), **fields}
+
+
+STATISTICS_TEXTS = 256  # training texts, for the statistics of batch normalisation
 
 
 @dataclass(frozen=True)
@@ -147,8 +150,10 @@ def train_task(
         states, dev_states = kept[: len(encoded)], kept[len(encoded) :]
     trained, _ = split(tree, method)
 
+    sample = make_batch(encoded[:STATISTICS_TEXTS])
+
     def whole(flat: dict[str, Any]) -> Tree:
-        return merge(tree, from_leaves(flat))
+        return settle(merge(tree, from_leaves(flat)), sample, base.config, method)
 
     def evaluate(flat: dict[str, Any]) -> dict[str, float]:
         logits = predict_logits(whole(flat), base, method, dev, threads, dev_states, fixed)
@@ -162,6 +167,8 @@ def train_task(
 
     def as_file(state: State, results: dict[str, Any]) -> TaskFile:
         best = from_leaves(state.best)
+        if "adapters" in best:  # batch normalisation's statistics belong to them
+            best["adapters"] = whole(state.best)["adapters"]
         return TaskFile(task, method, recipe, max_length, base.name, base.sha256, results, best)
 
     folder = Path(out) if out is not None else None

@@ -107,6 +107,11 @@ def _train(parser: Parser) -> None:
         help="bottleneck size m of the adapters; each has 2md + d + m parameters (default: 64)")
     add("--activation", metavar="NAME",
         help="inside the adapter: gelu_tanh (default), gelu, relu, tanh or swish")
+    add("--variant", default="serial", metavar="NAME",
+        help="the adapter's form: serial (the paper's, default), or one of the extensions that it "
+        "tried: layer-norm, batch-norm, deep, attention-only, parallel or multiplicative")
+    add("--std", type=float, metavar="STD",
+        help="standard deviation of the adapters' initial weights (default: the recipe's)")
     add("--top-layers", type=int, metavar="K",
         help="train in the top K layers only; what the layers below compute is kept in memory, so "
         "that every epoch runs the top ones alone (default: all layers)")

@@ -12,8 +12,15 @@ from types import ModuleType
 
 import numpy as np
 
-from adapters.bottleneck import attach, check_activation, init_adapters, truncated_normal
+from adapters.bottleneck import check_activation, truncated_normal
 from adapters.recipes import Recipe
+from adapters.variants import (
+    STATISTICS,
+    attach_variant,
+    init_variants,
+    population_statistics,
+    variant_named,
+)
 from minibert import fused
 from minibert.checkpoint import Base
 from minibert.config import BertConfig
@@ -66,6 +73,8 @@ class Method:
 
     def trains(self, path: str) -> bool:
         """Whether the parameter at this path is trained."""
+        if re.match(STATISTICS, path):
+            return False
         layer = re.match(r"(?:base\.layers|adapters)\.(\d+)\.", path)
         if layer and not self.has_layer(int(layer[1])):
             return False
@@ -87,18 +96,31 @@ METHODS = {
 }
 
 
-def method_named(name: str, size: int | None = None, activation: str = "gelu_tanh") -> Method:
-    """A method of the table, its adapters `size` wide. Raises InputError for another name, or a
-    size given to a method that has no adapters, or an unknown activation."""
+def method_named(
+    name: str,
+    size: int | None = None,
+    activation: str = "gelu_tanh",
+    variant: str = "serial",
+    std: float | None = None,
+) -> Method:
+    """A method of the table, its adapters `size` wide and of a variant. Raises InputError for
+    another name, an unknown activation or variant, an std that is not positive, or any of these
+    given to a method that has no adapters."""
     if name not in METHODS:
         raise InputError(f"unknown method {name!r}; known: {', '.join(METHODS)}")
     check_activation(activation)
+    variant_named(variant)
+    if std is not None and not 0 < std < float("inf"):
+        raise InputError(f"the adapters' initial std must be positive, not {std}")
     method = METHODS[name]
     if method.size is None:
-        if size is not None:
-            raise InputError(f"method {name!r} has no adapters, so it takes no size")
+        given = {"size": size, "std": std, "variant": None if variant == "serial" else variant}
+        for what, value in given.items():
+            if value is not None:
+                raise InputError(f"method {name!r} has no adapters, so it takes no {what}")
         return method
-    return replace(method, size=method.size if size is None else size, activation=activation)
+    size = method.size if size is None else size
+    return replace(method, size=size, activation=activation, variant=variant, std=std)
 
 
 def top_layers(method: Method, top: int, config: BertConfig) -> Method:
@@ -121,7 +143,7 @@ def init_task(base: Base, method: Method, recipe: Recipe, outputs: int, seed: in
     tree: Tree = {"base": base.params}
     if method.size is not None:
         std = recipe.adapter_std if method.std is None else method.std
-        every = init_adapters(rng, config, method.size, std)
+        every = init_variants(rng, config, method.size, std, variant_named(method.variant))
         tree["adapters"] = {n: pair for n, pair in every.items() if method.has_layer(n)}
     tree["head"] = {
         "weight": truncated_normal(rng, (outputs, config.hidden_size), recipe.head_std).T,
@@ -137,7 +159,29 @@ def split(tree: Tree, method: Method) -> tuple[Tree, Tree]:
 
 def adapt_of(tree: Tree, method: Method, ops: ModuleType = fused) -> Adapt:
     """The hook through which the encoder calls the tree's adapters; `identity` without any."""
-    return attach(tree["adapters"], method.activation, ops) if "adapters" in tree else identity
+    if "adapters" not in tree:
+        return identity
+    return attach_variant(tree["adapters"], method.activation, variant_named(method.variant), ops)
+
+
+def settle(
+    tree: Tree, batch: Batch, config: BertConfig, method: Method, ops: ModuleType = fused
+) -> Tree:
+    """The tree ready for use after training: with batch normalisation in the adapters, its
+    statistics are taken from this batch of training texts; any other tree is returned as it is."""
+    if "adapters" not in tree:
+        return tree
+
+    def run(adapt: Adapt) -> None:
+        x = embed(tree["base"], batch, config, None, ops)
+        numbers = range(config.num_hidden_layers)
+        encoder_layers(
+            tree["base"], numbers, x, batch.lengths, config, adapt=adapt, ops=ops, first_only=True
+        )
+
+    variant = variant_named(method.variant)
+    settled = population_statistics(tree["adapters"], variant, method.activation, run, ops)
+    return {**tree, "adapters": settled}
 
 
 def fixed_states(
