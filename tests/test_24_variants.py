@@ -525,10 +525,18 @@ class TestPopulationStatistics:
             alone = self.cls(tiny, params, adapters, [text])[0]
             assert np.abs(alone - together[number]).max() > 0.1
 
-    def test_leave_the_sample_itself_as_it_was(self, tiny, model):
+    @pytest.mark.parametrize("parallel", [False, True])
+    def test_leave_the_sample_itself_as_it_was(self, tiny, model, parallel):
+        """Also where the adapters read the sublayer's input: any of the extensions combine."""
         params, adapters = model
-        ready = self.settle(tiny, params, adapters)
-        before, after = (self.cls(tiny, params, tree, TEXTS) for tree in (adapters, ready))
+        variant = replace(self.VARIANT, parallel=parallel)
+        batch = self.batch(tiny, TEXTS)
+
+        def run(adapt: Any) -> np.ndarray:
+            return encode(params, batch, tiny.config, adapt=adapt, first_only=True)[-1]
+
+        ready = population_statistics(adapters, variant, "gelu_tanh", run)
+        before, after = (run(attach_variant(t, "gelu_tanh", variant)) for t in (adapters, ready))
         np.testing.assert_array_equal(before, after)
 
     def test_are_the_mean_and_variance_of_what_reaches_each_settled_adapter(self, tiny, model):
