@@ -30,7 +30,7 @@ from minibert.model import embed, encoder_layers
 from minibert.ops import Array
 from minibert.squad import Question, score
 from minibert.threads import each, thread_count
-from minibert.tokenizer import Batch, group_by_length, make_batch
+from minibert.tokenizer import Batch, make_batch
 from minibert.train import Report, Settings, fit
 from minibert.tree import Tree, from_leaves, leaves, merge
 from minibert.windows import Window, make_windows
@@ -73,34 +73,29 @@ def answer_windows(
 
     Windows compete by probability alone, which serves as well as a rule about which window knows
     a token best and is simpler: one without the answer was trained to point at [CLS], so that its
-    spans have next to none. Windows of similar length are computed together, and `threads` such
-    groups at once, which changes no bit. Raises InputError when the scores are not finite.
+    spans have next to none. Each window is computed by itself: they are long enough for that to
+    cost little, and an answer then never depends, by not a bit, on which other questions are asked.
+    `threads` of them run at once (default: as many as there are cores). Raises InputError when the
+    scores are not finite.
     """
 
-    def run(group: list[int]) -> list[tuple[float, int, int]]:
-        batch = make_batch([windows[i].encoded for i in group])
+    def run(window: Window) -> tuple[float, int, int]:
+        batch = make_batch([window.encoded])
         with np.errstate(over="ignore", invalid="ignore"):  # looked at below
-            logits = span_forward(tree, batch, base.config, method)  # [N, 2]
+            logits = span_forward(tree, batch, base.config, method)  # [T, 2]
             if not np.isfinite(logits).all():
                 raise InputError("the scores are no longer finite")
-            log_p = span_log_probabilities(logits, batch.lengths)
-        texts = np.split(log_p, np.cumsum(batch.lengths)[:-1])
-        return [best_span(text[windows[i].rows]) for i, text in zip(group, texts, strict=True)]
+            return best_span(span_log_probabilities(logits, batch.lengths)[window.rows])
 
-    known = [i for i, window in enumerate(windows) if len(window.offsets)]
-    groups = group_by_length([len(windows[i].encoded.ids) for i in known])
-    groups = [[known[i] for i in group] for group in groups]
-    spans: dict[int, tuple[float, int, int]] = {}
-    for group, found in zip(groups, each(run, groups, thread_count(threads)), strict=True):
-        spans.update(zip(group, found, strict=True))
+    known = [window for window in windows if len(window.offsets)]
     answers = [""] * len(questions)
     best = [-np.inf] * len(questions)
-    for i in known:
-        total, start, end = spans[i]
-        number = windows[i].question
+    spans = each(run, known, thread_count(threads))
+    for window, (total, start, end) in zip(known, spans, strict=True):
+        number = window.question
         if total > best[number]:
             best[number] = total
-            answers[number] = questions[number].context[windows[i].characters(start, end)]
+            answers[number] = questions[number].context[window.characters(start, end)]
     return answers
 
 
