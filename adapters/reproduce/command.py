@@ -1,0 +1,102 @@
+"""`minibert reproduce`: what is wanted is run, and what came out is shown."""
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from adapters.reproduce import (
+    ablation,
+    epochs,
+    extensions,
+    init_scale,
+    many_tasks,
+    squad,
+    table1,
+    tradeoff,
+)
+from adapters.reproduce.cost import tokens
+from adapters.reproduce.plans import TASKS, Budget, Plan
+from adapters.reproduce.runs import base_of, execute
+from adapters.reproduce.store import Config, Runs, read_runs, run_key
+from adapters.reproduce.sweep import Engine, run_sweep
+from minibert.datasets import SAMPLE_TASKS
+from minibert.errors import InputError
+
+STUDIES: dict[str, ModuleType] = {
+    study.NAME: study
+    for study in (
+        table1, tradeoff, squad, ablation, init_scale, extensions, many_tasks, epochs,
+    )
+}  # fmt: skip
+
+
+def studies_named(names: Sequence[str]) -> list[ModuleType]:
+    """The studies of these names, "all" of them. Raises InputError for another name."""
+    for name in names:
+        if name != "all" and name not in STUDIES:
+            raise InputError(f"unknown study {name!r}; known: {', '.join(STUDIES)}, all")
+    return [study for name, study in STUDIES.items() if name in names or "all" in names]
+
+
+def make_plan(budget: Budget, base: str, seeds: int | None, sample: bool) -> Plan:
+    """A budget on a base. Raises InputError when the base is not here, or for fewer than 1 seed."""
+    seeds = budget.seeds if seeds is None else seeds
+    if seeds < 1:
+        raise InputError(f"seeds must be at least 1, not {seeds}")
+    loaded = base_of(base)
+    tasks = tuple(task for task in TASKS if not sample or task in SAMPLE_TASKS)
+    layers = loaded.config.num_hidden_layers
+    return Plan(budget, base, loaded.sha256, layers, seeds, tasks, sample)
+
+
+def all_wanted(studies: Sequence[ModuleType], plan: Plan, runs: Runs) -> dict[str, Config]:
+    """What the studies want by now, by key, the longest runs first."""
+    found = {run_key(c): c for study in studies for c in study.wanted(plan, runs)}
+    return dict(sorted(found.items(), key=lambda item: -tokens(item[1])))
+
+
+@dataclass
+class Progress:
+    """A bar over all known runs, in units of cost, so that its ETA is one."""
+
+    bar: Any
+    done: int = 0
+
+    def __call__(self, config: Config | None, running: int, left: int) -> None:
+        """Told by the sweep at each start and end of a run."""
+        if config is not None:
+            self.done += 1
+            self.bar.update(tokens(config))
+        self.bar.set_postfix_str(f"{self.done} done, {running} running, {left} left")
+
+    def expect(self, wanted: dict[str, Config], runs: Runs) -> None:
+        """More runs have become known."""
+        self.done = sum(key in runs for key in wanted)
+        self.bar.total = sum(tokens(config) for config in wanted.values())
+        self.bar.n = sum(tokens(config) for key, config in wanted.items() if key in runs)
+        self.bar.initial = self.bar.initial or self.bar.n
+        self.bar.refresh()
+
+
+def sweep_studies(studies: Sequence[ModuleType], plan: Plan, folder: Path, engine: Engine) -> Runs:
+    """Run all that the studies want, until their choices want nothing more. Returns all runs of
+    the folder."""
+    from tqdm import tqdm
+
+    layout = "{percentage:3.0f}% |{bar}| {elapsed}, ETA {remaining}: {postfix}"
+    with closing(tqdm(total=1.0, bar_format=layout, dynamic_ncols=True)) as bar:
+        progress = Progress(bar)
+        while True:
+            runs = read_runs(folder)
+            wanted = all_wanted(studies, plan, runs)
+            progress.expect(wanted, runs)
+            missing = [config for key, config in wanted.items() if key not in runs]
+            if not missing:
+                return runs
+            run_sweep(missing, execute, folder, engine, progress)
+
+
+Report = Callable[[Plan, Runs, Path], str]
