@@ -20,22 +20,24 @@ from adapters.fixed import fixed_layers
 from adapters.predict import check_length
 from adapters.recipes import recipe_named
 from adapters.tuning import Method, adapt_of, init_task, split
+from adapters.variants import population_statistics, variant_named
 from minibert import fused
 from minibert.checkpoint import Base
 from minibert.config import BertConfig
 from minibert.errors import InputError
 from minibert.files import atomic_write
 from minibert.heads import best_span, span_log_probabilities, span_logits, span_loss
-from minibert.model import embed, encoder_layers
+from minibert.model import Adapt, embed, encode, encoder_layers
 from minibert.ops import Array
 from minibert.squad import Question, score
-from minibert.threads import each, thread_count
+from minibert.threads import each, one_blas_thread, thread_count
 from minibert.tokenizer import Batch, make_batch
 from minibert.train import Report, Settings, fit
 from minibert.tree import Tree, from_leaves, leaves, merge
 from minibert.windows import Window, make_windows
 
 MAX_LENGTH, STRIDE = 384, 128  # tokens, as in BERT's released code
+STATISTICS_WINDOWS = 64  # of training, for the statistics of batch normalisation
 
 
 def span_forward(
@@ -58,6 +60,23 @@ def span_forward(
     above = range(len(below), config.num_hidden_layers)
     states = layers(above, states, lengths, config, rng=rng)[-1]  # [N, D]
     return span_logits(tree["head"], states, ops)
+
+
+def settle_spans(tree: Tree, windows: Sequence[Window], base: Base, method: Method) -> Tree:
+    """The tree ready for use after training: with batch normalisation in the adapters, its
+    statistics are those of all tokens of some training windows. (A classifier's are
+    `tuning.settle`'s, which in the last layer takes [CLS] alone.) Any other tree as it is."""
+    if "adapters" not in tree:
+        return tree
+
+    def run(adapt: Adapt) -> None:
+        batch = make_batch([window.encoded for window in windows[:STATISTICS_WINDOWS]])
+        with one_blas_thread:  # their number would change the rounding
+            encode(tree["base"], batch, base.config, adapt=adapt)
+
+    variant = variant_named(method.variant)
+    settled = population_statistics(tree["adapters"], variant, method.activation, run)
+    return {**tree, "adapters": settled}
 
 
 def answer_windows(
@@ -191,10 +210,12 @@ def train_squad(
     dev = make_windows(base.tokenizer, dev_questions, max_length, stride)
     trained, _ = split(tree, method)
 
+    def whole(flat: dict[str, Any]) -> Tree:
+        return settle_spans(merge(tree, from_leaves(flat)), windows, base, method)
+
     def evaluate(flat: dict[str, Any]) -> dict[str, float]:
-        whole = merge(tree, from_leaves(flat))
         try:
-            answers = answer_windows(whole, base, method, dev_questions, dev, threads)
+            answers = answer_windows(whole(flat), base, method, dev_questions, dev, threads)
         except InputError as error:
             raise InputError(f"{error}: learning rate {settings.rate:g} diverges") from None
         return score(dev_questions, answers)
@@ -235,4 +256,6 @@ def train_squad(
             }
             atomic_write(folder / "report.json", json.dumps(report, indent=1) + "\n")
     best = from_leaves(state.best)
+    if "adapters" in best:  # batch normalisation's statistics belong to them
+        best["adapters"] = whole(state.best)["adapters"]
     return TrainedSquad(base, method, max_length, stride, best, state.losses, state.epochs)
