@@ -41,5 +41,5 @@ def _relative(method: dict[str, object]) -> float:
     if method["name"] == "head":
         return 0.05
     if method["name"] == "full":
-        return 1.6 / (1 + int(str(method.get("first_layer", 0))))
+        return 1.6 * 0.7 ** int(str(method.get("first_layer", 0)))  # the layers below are cached
     return 1.0 + int(str(method.get("size", 64))) / 1000

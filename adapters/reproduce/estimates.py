@@ -1,0 +1,84 @@
+"""Differences between methods, with the error that the runs' seeds leave in them.
+
+One run's score scatters with its seed. How much is known for each task from table 1, whose methods
+have several seeds: the pooled standard deviation of adapters 64 and full fine-tuning. Every other
+score of the task, of whatever number of seeds, is taken to scatter as much.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from adapters.reproduce.plans import ADAPTERS, Plan, dev
+from adapters.reproduce.store import Config, Runs
+from adapters.reproduce.table1 import FULL, chosen
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value in hundredths and its standard error; None where the seeds do not tell it."""
+
+    value: float
+    error: float | None
+
+    def __str__(self) -> str:
+        error = "" if self.error is None else f" ± {self.error:.1f}"
+        return f"{self.value:+.1f}{error}"
+
+
+HOLDS, FAILS, OPEN = "holds", "does not hold", "not decided by these runs"
+
+
+def at_least(found: Estimate | None, bound: float) -> str:
+    """The verdict on "value >= bound": decided when the bound is 2 standard errors away."""
+    if found is None or found.error is None:
+        return OPEN
+    if found.value - 2 * found.error >= bound:
+        return HOLDS
+    return FAILS if found.value + 2 * found.error < bound else OPEN
+
+
+def at_most(found: Estimate | None, bound: float) -> str:
+    """The verdict on "value <= bound", likewise."""
+    turned = None if found is None else Estimate(-found.value, found.error)
+    return at_least(turned, -bound)
+
+
+def scores(plan: Plan, runs: Runs, config: Config | None) -> list[float]:
+    """The dev scores, in hundredths, of a configuration with each of the seeds that have run."""
+    if config is None:
+        return []
+    found = (dev(runs, one) for one in plan.with_seeds(config))
+    return [100 * value for value in found if value is not None]
+
+
+def spread(plan: Plan, runs: Runs, task: str) -> float | None:
+    """The standard deviation of a task's score over seeds, pooled over table 1's two methods; None
+    without two seeds."""
+    squares, freedom = 0.0, 0
+    for method in (ADAPTERS, FULL):
+        found = scores(plan, runs, chosen(plan, runs, task, method))
+        mean = sum(found) / max(1, len(found))
+        squares += sum((value - mean) ** 2 for value in found)
+        freedom += max(0, len(found) - 1)
+    return math.sqrt(squares / freedom) if freedom else None
+
+
+def difference(
+    plan: Plan, runs: Runs, pairs: Sequence[tuple[str, Config | None, Config | None]]
+) -> Estimate | None:
+    """The mean over tasks of (first - second), for (task, first, second); None when a run of one of
+    them is missing. Errors of different tasks add up in squares."""
+    if not pairs:
+        return None
+    total, square, known = 0.0, 0.0, True
+    for task, first, second in pairs:
+        a, b = scores(plan, runs, first), scores(plan, runs, second)
+        if not (a and b):
+            return None
+        total += sum(a) / len(a) - sum(b) / len(b)
+        if (deviation := spread(plan, runs, task)) is None:
+            known = False
+        else:
+            square += deviation**2 * (1 / len(a) + 1 / len(b))
+    return Estimate(total / len(pairs), math.sqrt(square) / len(pairs) if known else None)
