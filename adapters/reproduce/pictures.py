@@ -1,0 +1,91 @@
+"""What the studies' pictures share: their look, readable in grey too, and how they are kept."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from minibert.files import atomic_write
+
+DPI = 110
+
+
+class Style(NamedTuple):
+    """How one curve or group of points looks: told apart by darkness, line and marker too."""
+
+    color: str
+    linestyle: Any
+    marker: str
+
+
+STYLES = (
+    Style("#1f4e79", "-", "o"),
+    Style("#e08214", "--", "s"),
+    Style("#35978f", "-.", "^"),
+    Style("#9970ab", (0, (1, 1)), "D"),
+    Style("#b2182b", (0, (5, 1, 1, 1, 1, 1)), "v"),
+    Style("#4d4d4d", (0, (3, 2)), "P"),
+)
+REFERENCE = {"color": "0.25", "ls": (0, (6, 2)), "lw": 1.4}  # the line to compare with
+GUESS = {"color": "0.45", "ls": ":", "lw": 1.4}  # the constant guess
+
+
+def new_figure(width: float, height: float) -> Any:
+    """An empty figure, in inches; nothing of pyplot, so that a notebook keeps its display. On a
+    page of 900 pixels, 9 inches and its text of 9 points are seen at their size."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+
+
+def tidy(axes: Any, grid: str = "both") -> None:
+    """Only what helps reading. `grid`: along "x", "y" or "both" axes."""
+    axes.tick_params(labelsize=9)
+    axes.xaxis.label.set_size(9)
+    axes.yaxis.label.set_size(9)
+    axes.title.set_size(9)
+    axes.grid(axis=grid, alpha=0.3)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def line(axes: Any, x: Sequence[float], y: Sequence[float], style: Style, **options: Any) -> Any:
+    """A curve with its markers; with `yerr`, bars of that half length at each point."""
+    looks = {"color": style.color, "ls": style.linestyle, "marker": style.marker, "ms": 5}
+    return axes.errorbar(x, y, capsize=2, elinewidth=1, **{**looks, **options})
+
+
+def log2_axis(axes: Any, sizes: Sequence[int]) -> None:
+    """Sizes at equal steps for each doubling, each written out."""
+    from matplotlib.ticker import NullLocator
+
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(sizes, [str(size) for size in sizes])
+    axes.xaxis.set_minor_locator(NullLocator())
+
+
+def legend(figure: Any, columns: int = 4, *panels: Any) -> None:
+    """One legend of the panels (all of the figure's when none is given) below them, never over the
+    data; each name once."""
+    named: dict[str, Any] = {}
+    for axes in panels or figure.axes:
+        for handle, name in zip(*axes.get_legend_handles_labels(), strict=True):
+            named.setdefault(name, handle)
+    if named:
+        figure.legend(
+            named.values(), named.keys(), loc="outside lower center", ncols=columns,
+            frameon=False, fontsize=9,
+        )  # fmt: skip
+
+
+def save(figure: Any, folder: Path, name: str) -> None:
+    """Keep a figure as folder/figures/NAME.png, whole or not at all. Raises InputError when it
+    cannot be written."""
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=DPI, metadata={"Software": None})
+    atomic_write(folder / "figures" / f"{name}.png", picture.getvalue())
+
+
+def image(name: str, alt: str) -> str:
+    """The Markdown that shows it, from a file in the folder; `alt` says it in words."""
+    return f"![{alt}](figures/{name}.png)"
