@@ -186,6 +186,42 @@ def info_command(options: argparse.Namespace) -> None:
     print(trained_table(init_task(base, method, recipe_named("paper"), 2, 0), method))
 
 
+def reproduce_command(options: argparse.Namespace) -> None:
+    """Python: `adapters.reproduce.command.sweep_studies` and `write_reports`."""
+    from adapters.reproduce.command import (
+        check_data,
+        make_plan,
+        studies_named,
+        sweep_studies,
+        write_reports,
+    )
+    from adapters.reproduce.plans import budget_named
+    from adapters.reproduce.store import read_runs
+    from adapters.reproduce.sweep import Engine
+    from minibert.threads import thread_count
+
+    studies, budget = studies_named(options.studies), budget_named(options.budget)
+    cores = thread_count()
+    workers = cores if options.workers is None else options.workers
+    if workers < 1:
+        raise InputError(f"workers must be at least 1, not {workers}")
+    if options.cluster and options.workers is not None:
+        raise InputError("give either --workers or --cluster, whose workers are its own")
+    share = 1 if options.cluster else max(1, cores // workers)
+    threads = share if options.threads is None else thread_count(options.threads)
+    plan = make_plan(budget, options.base, options.seeds, options.sample)
+    check_data(plan, studies)
+    name = f"{plan.base_name}-{budget.name}{'-sample' if plan.sample else ''}"
+    folder = options.out or Path("results") / name
+    print(f"{budget.name}: {budget.what}; runs in {folder / 'runs.jsonl'}", flush=True)
+    if options.report_only:
+        runs = read_runs(folder)
+    else:
+        runs = sweep_studies(studies, plan, folder, Engine(workers, threads, options.cluster))
+    page = write_reports(studies, plan, runs, folder)
+    print(f"tables and figures  {page}\nclaims              {folder / 'claims.md'}")
+
+
 def doctor_command(options: argparse.Namespace) -> None:
     """Python: `minibert.doctor.diagnose`."""
     from dataclasses import asdict
@@ -216,6 +252,7 @@ COMMANDS = {
     "evaluate": evaluate_command,
     "predict": predict_command,
     "info": info_command,
+    "reproduce": reproduce_command,
     "doctor": doctor_command,
     "demo": demo_command,
 }

@@ -64,6 +64,20 @@ EXAMPLES: dict[str, tuple[str, str]] = {
         "  minibert info runs/rte-adapters/task.safetensors\n",
         _OPEN + "  print(base)\n  print(task)\n",
     ),
+    "reproduce": (
+        "  minibert reproduce --sample\n"
+        "  minibert reproduce table1 ablation --budget full --workers 2\n"
+        "  minibert reproduce --budget paper --base bert-base-uncased --cluster tcp://HOST:8786\n",
+        "  from pathlib import Path\n"
+        "  from adapters.reproduce.command import make_plan, studies_named, sweep_studies\n"
+        "  from adapters.reproduce.command import write_reports\n"
+        "  from adapters.reproduce.plans import budget_named\n"
+        "  from adapters.reproduce.sweep import Engine\n"
+        '  plan = make_plan(budget_named("quick"), "minilm", seeds=1, sample=True)\n'
+        '  studies, folder = studies_named(["extensions"]), Path("results/mine")\n'
+        "  runs = sweep_studies(studies, plan, folder, Engine(workers=2))\n"
+        "  print(write_reports(studies, plan, runs, folder))\n",
+    ),
     "doctor": (
         "  minibert doctor\n  minibert doctor --json\n",
         "  from minibert.doctor import diagnose\n  print(diagnose())\n",

@@ -178,6 +178,31 @@ def _info(parser: Parser) -> None:
     add("--size", type=int, metavar="M", help="bottleneck size m of the adapters (default: 64)")
 
 
+def _reproduce(parser: Parser) -> None:
+    add = parser.add_argument
+    add("studies", nargs="*", default=["all"], metavar="STUDY",
+        help="table1, tradeoff, squad, ablation, init-scale, extensions, many-tasks, epochs or all "
+        "(default: all)")
+    add("--budget", default="quick", metavar="NAME",
+        help="quick: small subsets, once (default); full: the real training sets, in hours; paper: "
+        "the paper's whole grid, in days")
+    add("--base", default="minilm", metavar="MODEL",
+        help="the frozen BERT: a model name or a folder (default: minilm)")
+    add("--seeds", type=int, metavar="N", help="seeds of a run (default: by budget)")
+    add("--sample", action="store_true",
+        help="minibert's own small samples instead of GLUE (and no SQuAD)")
+    add("--workers", type=int, metavar="N",
+        help="runs at once, each in a process of its own (default: one for each core)")
+    add("--cluster", metavar="tcp://HOST:PORT",
+        help="compute the runs on the workers of this Dask cluster, which need minibert, the "
+        "weights and the data")
+    _add_threads(add)
+    add("--out", type=Path, metavar="DIR",
+        help="folder for the runs, tables, figures and the ledger of claims; a sweep that was "
+        "stopped goes on there (default: results/BASE-BUDGET)")
+    add("--report-only", action="store_true", help="run nothing; report what has run by now")
+
+
 def _doctor(parser: Parser) -> None:
     parser.add_argument("--json", action="store_true",
         help="print one JSON object, with the GFLOP/s of every round")
@@ -195,6 +220,7 @@ COMMANDS: dict[str, tuple[str, Callable[[Parser], None]]] = {
     "evaluate": ("score a trained task on labelled examples", _evaluate),
     "predict": ("label texts with a trained task", _predict),
     "info": ("describe a model or a trained task", _info),
+    "reproduce": ("run the paper's tables, figures and claims", _reproduce),
     "doctor": ("describe this machine, measure its matrix products, say what to set", _doctor),
     "demo": ("train and use an adapter in a few minutes", _demo),
 }

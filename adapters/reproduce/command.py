@@ -1,6 +1,6 @@
 """`minibert reproduce`: what is wanted is run, and what came out is shown."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +17,15 @@ from adapters.reproduce import (
     table1,
     tradeoff,
 )
+from adapters.reproduce.claims import ledger
 from adapters.reproduce.cost import tokens
 from adapters.reproduce.plans import TASKS, Budget, Plan
-from adapters.reproduce.runs import base_of, execute
+from adapters.reproduce.runs import base_of, execute, parts_of, questions
 from adapters.reproduce.store import Config, Runs, read_runs, run_key
 from adapters.reproduce.sweep import Engine, run_sweep
 from minibert.datasets import SAMPLE_TASKS
 from minibert.errors import InputError
+from minibert.files import atomic_write
 
 STUDIES: dict[str, ModuleType] = {
     study.NAME: study
@@ -99,4 +101,33 @@ def sweep_studies(studies: Sequence[ModuleType], plan: Plan, folder: Path, engin
             run_sweep(missing, execute, folder, engine, progress)
 
 
-Report = Callable[[Plan, Runs, Path], str]
+def write_reports(studies: Sequence[ModuleType], plan: Plan, runs: Runs, folder: Path) -> Path:
+    """The studies' tables and pictures and the ledger of claims: results.md, claims.md, figures/.
+    They can be made at any time, of what has run by then. Returns the path of results.md."""
+    command = _command(plan)
+    parts = [study.report(plan, runs, folder) for study in studies]
+    page = (
+        f"# The paper on {plan.base}, budget {plan.budget.name}\n\n"
+        f"{plan.budget.what[0].upper()}{plan.budget.what[1:]}: `{command.format(study='all')}`.\n\n"
+    )
+    atomic_write(folder / "results.md", page + "\n".join(parts))
+    atomic_write(folder / "claims.md", ledger(plan, runs, command))
+    return folder / "results.md"
+
+
+def _command(plan: Plan) -> str:
+    """The command line of a plan, with {study} in it."""
+    words = [f"minibert reproduce {{study}} --budget {plan.budget.name} --base {plan.base}"]
+    if plan.seeds != plan.budget.seeds:
+        words.append(f"--seeds {plan.seeds}")
+    if plan.sample:
+        words.append("--sample")
+    return " ".join(words)
+
+
+def check_data(plan: Plan, studies: Sequence[ModuleType]) -> None:
+    """Raises InputError for data that are not here, before anything runs."""
+    for task in plan.tasks:
+        parts_of(plan.classify(task, table1.HEAD, 1e-3, 1))
+    if squad in studies and not plan.sample:
+        questions(*plan.budget.squad_examples)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from adapters.reproduce.plans import ADAPTERS, Plan, dev
+from adapters.reproduce.statistics import standard_error
 from adapters.reproduce.store import Config, Runs
 from adapters.reproduce.table1 import FULL, chosen
 
@@ -25,6 +26,8 @@ class Estimate:
         error = "" if self.error is None else f" ± {self.error:.1f}"
         return f"{self.value:+.1f}{error}"
 
+
+MARGIN = 1.0  # points: "without loss" allows as much; the paper's own difference is up to 0.8
 
 HOLDS, FAILS, OPEN = "holds", "does not hold", "not decided by these runs"
 
@@ -82,3 +85,15 @@ def difference(
         else:
             square += deviation**2 * (1 / len(a) + 1 / len(b))
     return Estimate(total / len(pairs), math.sqrt(square) / len(pairs) if known else None)
+
+
+def all_of(verdicts: Sequence[str]) -> str:
+    """Of a claim about every task: fails if one fails, holds if all hold."""
+    if FAILS in verdicts:
+        return FAILS
+    return OPEN if OPEN in verdicts else HOLDS
+
+
+def over_seeds(values: Sequence[float]) -> Estimate:
+    """The mean of one value a seed."""
+    return Estimate(sum(values) / len(values), standard_error(values))

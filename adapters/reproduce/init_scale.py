@@ -1,6 +1,9 @@
 """Figure 6, right: the standard deviation of the adapters' initial weights, from 1e-7 to 1."""
 
+from pathlib import Path
+
 from adapters.reproduce.plans import ADAPTERS, Plan
+from adapters.reproduce.statistics import Scores, scores_of
 from adapters.reproduce.store import Config, Runs
 from adapters.reproduce.table1 import chosen
 
@@ -32,3 +35,44 @@ def wanted(plan: Plan, runs: Runs) -> list[Config]:
         for _, config in of_stds(plan, runs, task):
             configs += plan.with_seeds(config)
     return configs
+
+
+def report(plan: Plan, runs: Runs, folder: Path) -> str:
+    """Scores by initial std as Markdown, and a picture."""
+    from adapters.reproduce.pictures import STYLES, image, legend, line, new_figure, save, tidy
+    from adapters.show import table
+
+    head = (
+        "## The scale of the initial weights (figure 6, right)\n\n"
+        "Adapters of size 64 whose projections start with this standard deviation (truncated at "
+        f"two), at the rate and epochs that were chosen with {DEFAULT_STD:g}; dev scores, mean ± "
+        f"standard error of {plan.seeds} seeds.\n\n"
+    )
+    found: dict[str, dict[float, Scores]] = {
+        task: {
+            std: scores_of(runs, plan.with_seeds(config))
+            for std, config in of_stds(plan, runs, task)
+        }
+        for task in tasks(plan)
+    }
+    if not any(scores.values for by_std in found.values() for scores in by_std.values()):
+        return head + "No runs yet.\n"
+    rows = [
+        (f"{std:g}", *(str(found[task].get(std, Scores())) for task in found))
+        for std in plan.budget.stds
+    ]
+    figure = new_figure(6.0, 3.4)
+    axes = figure.subplots()
+    for (task, by_std), style in zip(found.items(), STYLES, strict=False):
+        known = {std: scores for std, scores in by_std.items() if scores.mean is not None}
+        means = [100 * (scores.mean or 0.0) for scores in known.values()]
+        errors = [100 * (scores.error or 0.0) for scores in known.values()]
+        line(axes, list(known), means, style, yerr=errors, label=task)
+    axes.set_xscale("log")
+    axes.set_xlabel("standard deviation of the initial weights (log)")
+    axes.set_ylabel("dev score (hundredths)")
+    tidy(axes)
+    legend(figure)
+    save(figure, folder, NAME)
+    picture = image(NAME, "Dev score against the initial standard deviation, a line a task")
+    return f"{head}{table(rows, ('initial std', *found), 'github')}\n\n{picture}\n"

@@ -1,10 +1,12 @@
 """Tasks that arrive one after the other (section 1): adapters keep every earlier task to the bit,
 fine-tuning one network for one task after the other forgets."""
 
+from pathlib import Path
 from typing import Any
 
-from adapters.reproduce.plans import ADAPTERS, Plan
-from adapters.reproduce.store import Config, Runs
+from adapters.reproduce.plans import ADAPTERS, Plan, main_score
+from adapters.reproduce.statistics import hundredths
+from adapters.reproduce.store import Config, Runs, run_key
 from adapters.reproduce.table1 import FULL, chosen
 
 NAME = "many-tasks"
@@ -32,3 +34,67 @@ def wanted(plan: Plan, runs: Runs) -> list[Config]:
         if config := sequence(plan, runs, method):
             configs.append(config)
     return configs
+
+
+def finished(plan: Plan, runs: Runs, method: dict[str, Any]) -> dict[str, Any] | None:
+    """The result of a method's sequence; None while it has not run."""
+    config = sequence(plan, runs, method)
+    run = runs.get(run_key(config)) if config else None
+    return run["result"] if run and "scores" in run["result"] else None
+
+
+def report(plan: Plan, runs: Runs, folder: Path) -> str:
+    """Every task's score after each task was learned, as Markdown, and the forgetting curve."""
+    from adapters.show import table
+
+    head = (
+        "## Many tasks, one after the other (section 1)\n\n"
+        "Each task is learned at its own best rate and epochs. With adapters the base stays frozen "
+        "and every task keeps its own few parameters; with full fine-tuning one network goes from "
+        "task to task, and every task keeps its head. After each task, all tasks so far are scored "
+        "on their dev sets, in one process over one base.\n\n"
+    )
+    found = {name: finished(plan, runs, method)
+             for name, method in (("adapters", ADAPTERS), ("full fine-tuning", FULL))}  # fmt: skip
+    made = {name: result for name, result in found.items() if result}
+    if not made:
+        return head + "No runs yet.\n"
+    rows = []
+    for name, result in made.items():
+        for after, learned in enumerate(plan.tasks):
+            cells = [
+                hundredths(main_score(task, result["scores"][after][j])) if j <= after else ""
+                for j, task in enumerate(plan.tasks)
+            ]
+            changed = sum(result["changed"][after])
+            rows.append((f"{name}, after {learned}", *cells, f"{changed:,}"))
+    headers = ("learned by", *plan.tasks, "earlier texts with other logits")
+    totals = ", ".join(f"{name} {result['parameters']:,}" for name, result in made.items())
+    _draw(plan, made, folder)
+    from adapters.reproduce.pictures import image
+
+    picture = image(NAME, "Each task's score after every further task, by both methods")
+    return (
+        f"{head}{table(rows, headers, 'github')}\n\nAll parameters after {len(plan.tasks)} tasks: "
+        f"{totals}. Kept apart, {len(plan.tasks)} networks fine-tuned in full are "
+        f"{len(plan.tasks)} times the base.\n\n{picture}\n"
+    )
+
+
+def _draw(plan: Plan, made: dict[str, dict[str, Any]], folder: Path) -> None:
+    from adapters.reproduce.pictures import STYLES, legend, line, new_figure, save, tidy
+
+    figure = new_figure(8.0, 3.4)
+    panels = figure.subplots(1, len(made), sharey=True, squeeze=False)[0]
+    for axes, (name, result) in zip(panels, made.items(), strict=True):
+        for j, (task, style) in enumerate(zip(plan.tasks, STYLES, strict=False)):
+            after = range(j, len(plan.tasks))
+            scores = [100 * main_score(task, result["scores"][i][j]) for i in after]
+            line(axes, list(after), scores, style, label=task)
+        axes.set_title(name)
+        axes.set_xticks(range(len(plan.tasks)), plan.tasks)
+        axes.set_xlabel("task just learned")
+        tidy(axes)
+    panels[0].set_ylabel("dev score (hundredths)")
+    legend(figure)
+    save(figure, folder, NAME)

@@ -6,6 +6,7 @@ works on MiniLM.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from adapters.reproduce.store import Config, Runs, run_key
@@ -144,6 +145,11 @@ class Plan:
     seeds: int
     tasks: tuple[str, ...] = TASKS
     sample: bool = False
+
+    @property
+    def base_name(self) -> str:
+        """The base without a folder's path."""
+        return Path(self.base).name
 
     def classify(
         self, task: str, method: dict[str, Any], rate: float, epochs: int, seed: int = 0

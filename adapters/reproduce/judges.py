@@ -1,0 +1,257 @@
+"""How the ledger judges: from the runs to (what they have, the verdict), a function a claim."""
+
+from collections.abc import Callable
+from statistics import mean
+from typing import Any
+
+from adapters.reproduce import extensions, init_scale, many_tasks, squad, tradeoff
+from adapters.reproduce.epochs import TASK as SST2
+from adapters.reproduce.epochs import longer
+from adapters.reproduce.estimates import (
+    FAILS,
+    HOLDS,
+    MARGIN,
+    OPEN,
+    Estimate,
+    all_of,
+    at_least,
+    at_most,
+    difference,
+    spread,
+)
+from adapters.reproduce.plans import ADAPTERS, Plan, best, main_score, validation
+from adapters.reproduce.store import Config, Runs, run_key
+from adapters.reproduce.table1 import FULL, HEAD, best_size, chosen, of_sizes
+
+Found = tuple[str, str]  # what these runs have, and the verdict
+NOTHING: Found = ("-", OPEN)
+
+
+def _found(estimate: Estimate | None, verdict: str) -> Found:
+    return (str(estimate), verdict) if estimate else NOTHING
+
+
+def _against_full(
+    plan: Plan, runs: Runs, choose: Callable[[Plan, Runs, str], Config | None]
+) -> Estimate | None:
+    return difference(
+        plan, runs, [(t, choose(plan, runs, t), chosen(plan, runs, t, FULL)) for t in plan.tasks]
+    )
+
+
+def best_size_is_enough(plan: Plan, runs: Runs) -> Found:
+    """Table 1, the best size of each task."""
+    found = _against_full(plan, runs, best_size)
+    return _found(found, at_least(found, -MARGIN))
+
+
+def size_64_is_enough(plan: Plan, runs: Runs) -> Found:
+    """Table 1, one size for all tasks."""
+    found = _against_full(plan, runs, lambda p, r, t: chosen(p, r, t, ADAPTERS))
+    return _found(found, at_least(found, -MARGIN))
+
+
+def better_than_features(plan: Plan, runs: Runs) -> Found:
+    """Table 1, the feature-based baseline."""
+    found = difference(
+        plan, runs,
+        [(t, chosen(plan, runs, t, ADAPTERS), chosen(plan, runs, t, HEAD)) for t in plan.tasks],
+    )  # fmt: skip
+    return _found(found, at_least(found, 0.0))
+
+
+def few_parameters(plan: Plan, runs: Runs) -> Found:
+    """The paper's own base and size: arithmetic, the same for any run."""
+    from adapters.bottleneck import parameter_count
+
+    d, f, layers = 1024, 4096, 24
+    layer = 4 * (d * d + d) + 2 * d * f + d + f + 4 * d
+    share = 2 * parameter_count(d, 64) / layer
+    right = f"{100 * share:.1f}" == "2.1" and f"{1 + 9 * share:.1f}" == "1.2"
+    return f"{100 * share:.2f} %, {1 + 9 * share:.2f}x ({layers} layers)", HOLDS if right else FAILS
+
+
+def _parameters(runs: Runs, config: Config | None) -> int | None:
+    run = runs.get(run_key(config)) if config else None
+    return run["result"]["parameters"]["task"] if run and "parameters" in run["result"] else None
+
+
+def orders_of_magnitude(plan: Plan, runs: Runs) -> Found:
+    """The smallest size, if any, that is within the margin on average."""
+    for i, size in enumerate(plan.budget.sizes):
+        pairs = [(t, of_sizes(plan, runs, t, plan.budget.sizes), chosen(plan, runs, t, FULL))
+                 for t in plan.tasks]  # fmt: skip
+        if not all(configs for _, configs, _ in pairs):
+            return NOTHING
+        found = difference(plan, runs, [(t, configs[i], full) for t, configs, full in pairs])
+        few, many = (_parameters(runs, config) for config in (pairs[0][1][i], pairs[0][2]))
+        if found is None or few is None or many is None:
+            return NOTHING
+        verdict = at_least(found, -MARGIN)
+        if verdict == HOLDS or i == len(plan.budget.sizes) - 1:
+            text = f"m = {size}: {found} points with 1/{many / few:.0f} of the parameters"
+            if verdict == HOLDS and many < 100 * few:
+                return text, FAILS
+            return text, verdict
+    return NOTHING
+
+
+def fewer_top_layers_lose(plan: Plan, runs: Runs) -> Found:
+    """Figure 4, the fewest top layers that the budget trains."""
+    pairs = []
+    for task in plan.tasks:
+        configs = tradeoff.of_top_layers(plan, runs, task)
+        if not configs:
+            return NOTHING
+        pairs.append((task, configs[0], chosen(plan, runs, task, FULL)))
+    found = difference(plan, runs, pairs)
+    least = tradeoff.top_layers(plan)[0]
+    text, verdict = _found(found, at_most(found, 0.0))
+    return (f"top {least}: {text}" if found else text), verdict
+
+
+def norms_are_not_enough(plan: Plan, runs: Runs) -> Found:
+    """Figure 4, LayerNorms and head alone."""
+    found = _against_full(plan, runs, lambda p, r, t: chosen(p, r, t, tradeoff.NORMS))
+    return _found(found, at_most(found, 0.0))
+
+
+def sizes_are_alike(plan: Plan, runs: Runs) -> Found:
+    """Mean validation scores over the tasks, as in the paper: seed 0."""
+    means = []
+    for i, _ in enumerate(plan.budget.best_of):
+        values = []
+        for task in plan.tasks:
+            configs = of_sizes(plan, runs, task, plan.budget.best_of)
+            run = runs.get(run_key(configs[i])) if configs else None
+            value = validation(run) if run else None
+            if value is None:
+                return NOTHING
+            values.append(100 * value)
+        means.append(mean(values))
+    deviations = [spread(plan, runs, task) for task in plan.tasks]
+    known = [d for d in deviations if d is not None]
+    error = None
+    if len(known) == len(plan.tasks):  # of the difference of two such means
+        error = (2 * sum(d * d for d in known)) ** 0.5 / len(known)
+    text = " / ".join(f"{value:.1f}" for value in means)
+    return text, at_most(Estimate(max(means) - min(means), error), MARGIN)
+
+
+def _squad(plan: Plan, runs: Runs, method: dict[str, Any]) -> float | None:
+    """F1 in hundredths, the best of the grid, mean over seeds."""
+    values = []
+    for seed in range(plan.budget.curve_seeds):
+        found = [runs.get(run_key(config)) for config in squad.grid(plan, method, seed)]
+        scores = [r["result"]["dev"]["f1"] for r in found if r and "dev" in r["result"]]
+        if len(scores) < len(found):
+            return None
+        values.append(100 * max(scores))
+    return mean(values) if values else None
+
+
+# One SQuAD run's F1 scatters with its seed and with the questions asked. With a single seed the
+# rule takes 1 point for both, about the standard error of F1 on 1,500 questions.
+SQUAD_ERROR = 1.0
+
+
+def squad_by_size(size: int) -> Callable[[Plan, Runs], Found]:
+    """The judge of adapters of the budget's size nearest to that."""
+
+    def judge(plan: Plan, runs: Runs) -> Found:
+        if plan.sample:
+            return NOTHING
+        nearest = min(plan.budget.squad_sizes, key=lambda other: abs(other - size))
+        ours = _squad(plan, runs, {**ADAPTERS, "size": nearest})
+        full = _squad(plan, runs, FULL)
+        if ours is None or full is None:
+            return NOTHING
+        found = Estimate(ours - full, SQUAD_ERROR)
+        return f"m = {nearest}: {ours:.1f} against {full:.1f}", at_least(found, -MARGIN)
+
+    return judge
+
+
+def _std_difference(plan: Plan, runs: Runs, std: float) -> Estimate | None:
+    """The scores at an initial std less those at the usual one, over the tasks."""
+    pairs = []
+    for task in init_scale.tasks(plan):
+        by_std = dict(init_scale.of_stds(plan, runs, task))
+        if std not in by_std:
+            return None
+        pairs.append((task, by_std[std], by_std[init_scale.DEFAULT_STD]))
+    return difference(plan, runs, pairs)
+
+
+def small_stds_are_alike(plan: Plan, runs: Runs) -> Found:
+    """Figure 6, each std below the usual one."""
+    stds = [std for std in plan.budget.stds if std < init_scale.DEFAULT_STD]
+    found = {std: _std_difference(plan, runs, std) for std in stds}
+    if None in found.values():
+        return NOTHING
+    verdicts = [at_least(estimate, -MARGIN) for estimate in found.values()]
+    return ", ".join(f"{std:g}: {estimate}" for std, estimate in found.items()), all_of(verdicts)
+
+
+def large_stds_are_worse(plan: Plan, runs: Runs) -> Found:
+    """Figure 6, the largest std."""
+    found = _std_difference(plan, runs, max(plan.budget.stds))
+    return _found(found, at_most(found, 0.0))
+
+
+def extensions_gain_nothing(plan: Plan, runs: Runs) -> Found:
+    """Every extension against the adapter itself, over the tasks."""
+    found: dict[str, Estimate] = {}
+    for name, method in extensions.methods().items():
+        pairs = []
+        for task in extensions.tasks(plan):
+            like = chosen(plan, runs, task, ADAPTERS)
+            pairs.append((task, {**like, "method": method} if like else None, like))
+        estimate = difference(plan, runs, pairs)
+        if name != "serial":
+            if estimate is None:
+                return NOTHING
+            found[name] = estimate
+    verdicts = [at_most(estimate, MARGIN) for estimate in found.values()]
+    return ", ".join(f"{name} {estimate}" for name, estimate in found.items()), all_of(verdicts)
+
+
+def memory_is_perfect(plan: Plan, runs: Runs) -> Found:
+    """Exact: logits are compared bit by bit."""
+    config = many_tasks.sequence(plan, runs, ADAPTERS)
+    run = runs.get(run_key(config)) if config else None
+    if run is None or "changed" not in run["result"]:
+        return NOTHING
+    changed = sum(sum(row) for row in run["result"]["changed"])
+    texts = sum(step["dev_examples"] or 0 for step in run["config"]["steps"])
+    where = f" of {texts:,}" if texts else ""
+    return f"{changed} changed logits{where}", HOLDS if changed == 0 else FAILS
+
+
+def sequential_tuning_forgets(plan: Plan, runs: Runs) -> Found:
+    """The mean loss of the earlier tasks at the end, beside their scores when just learned."""
+    config = many_tasks.sequence(plan, runs, FULL)
+    run = runs.get(run_key(config)) if config else None
+    if run is None or "scores" not in run["result"]:
+        return NOTHING
+    scores = run["result"]["scores"]
+    lost, square = [], 0.0
+    for j, task in enumerate(plan.tasks[:-1]):
+        lost.append(100 * (main_score(task, scores[-1][j]) - main_score(task, scores[j][j])))
+        square += 2 * (spread(plan, runs, task) or 0.0) ** 2
+    known = all(spread(plan, runs, task) is not None for task in plan.tasks[:-1])
+    found = Estimate(mean(lost), square**0.5 / len(lost) if known else None)
+    return _found(found, at_most(found, 0.0))
+
+
+def more_epochs_close_the_gap(plan: Plan, runs: Runs) -> Found:
+    """SST-2: adapters 64, rate and epochs chosen on validation among all that were tried, against
+    full fine-tuning."""
+    if SST2 not in plan.tasks:
+        return NOTHING
+    tried = plan.grid(SST2, ADAPTERS) + longer(plan)
+    like, full = best(runs, tried), chosen(plan, runs, SST2, FULL)
+    found = difference(plan, runs, [(SST2, like, full)])
+    if found is None or like is None:
+        return NOTHING
+    return f"{like['rate']:g}, {like['epochs']} epochs: {found}", at_least(found, -MARGIN)
