@@ -66,16 +66,19 @@ def log2_axis(axes: Any, sizes: Sequence[int]) -> None:
 
 def legend(figure: Any, columns: int = 4, *panels: Any) -> None:
     """One legend of the panels (all of the figure's when none is given) below them, never over the
-    data; each name once."""
+    data; each name once, the lines to compare with behind the curves."""
+    from matplotlib.lines import Line2D
+
     named: dict[str, Any] = {}
     for axes in panels or figure.axes:
         for handle, name in zip(*axes.get_legend_handles_labels(), strict=True):
             named.setdefault(name, handle)
-    if named:
+    pairs = sorted(named.items(), key=lambda pair: isinstance(pair[1], Line2D))
+    if pairs:
+        names, handles = zip(*pairs, strict=True)
         figure.legend(
-            named.values(), named.keys(), loc="outside lower center", ncols=columns,
-            frameon=False, fontsize=9,
-        )  # fmt: skip
+            handles, names, loc="outside lower center", ncols=columns, frameon=False, fontsize=9
+        )
 
 
 def save(figure: Any, folder: Path, name: str) -> None:
