@@ -46,7 +46,7 @@ def train_command(options: argparse.Namespace) -> None:
         metrics_text,
         trained_table,
     )
-    from adapters.tuning import init_task, method_named, top_layers
+    from adapters.tuning import init_task, layer_span, method_named, top_layers
     from minibert.checkpoint import load_base
     from minibert.datasets import glue_examples
     from minibert.threads import thread_count
@@ -76,8 +76,13 @@ def train_command(options: argparse.Namespace) -> None:
         data = subset(data, options.train_examples, options.seed)
     base = load_base(locate_model(options.base))
     check_length(base, options.max_length)
+    if options.top_layers is not None and options.layers is not None:
+        raise InputError("give either --top-layers or --layers")
     if options.top_layers is not None:
         method = top_layers(method, options.top_layers, base.config)
+    if options.layers is not None:
+        first, last = options.layers
+        method = layer_span(method, first, last, base.config)
     tree = init_task(base, method, recipe, data.task.outputs, options.seed)
     out = options.out or Path("runs") / f"{data.task.name}-{method.name}"
     print(facts([
@@ -167,7 +172,7 @@ def predict_command(options: argparse.Namespace) -> None:
 def info_command(options: argparse.Namespace) -> None:
     """Python: `minibert.load_base`, `adapters.store.load_task`."""
     from adapters.recipes import recipe_named
-    from adapters.show import describe_base, describe_task, trained_table
+    from adapters.show import describe_base, describe_task, methods_table, trained_table
     from adapters.store import load_task
     from adapters.tuning import init_task, method_named
     from minibert.checkpoint import load_base
@@ -184,6 +189,8 @@ def info_command(options: argparse.Namespace) -> None:
     print(describe_base(base))
     print(f"\nWith method {method}, for a task of two classes:\n")
     print(trained_table(init_task(base, method, recipe_named("paper"), 2, 0), method))
+    print("\nThe methods, each with a head for two classes:\n")
+    print(methods_table(base, method.size or 64))
 
 
 def reproduce_command(options: argparse.Namespace) -> None:

@@ -115,6 +115,8 @@ def _train(parser: Parser) -> None:
     add("--top-layers", type=int, metavar="K",
         help="train in the top K layers only; what the layers below compute is kept in memory, so "
         "that every epoch runs the top ones alone (default: all layers)")
+    add("--layers", type=int, nargs=2, metavar=("FIRST", "LAST"),
+        help="train in these layers only, counted from 0, both included (default: all layers)")
     add = parser.add_argument_group("how it is trained").add_argument
     add("--recipe", default="paper", metavar="NAME",
         help="initialisation and optimiser as in the paper's text (paper, the default) or in its "

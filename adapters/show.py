@@ -13,7 +13,7 @@ import numpy as np
 
 from adapters.finetune import Trained
 from adapters.store import TaskFile
-from adapters.tuning import Method, parameter_table
+from adapters.tuning import Method, method_rows, parameter_table
 from minibert.checkpoint import Base
 from minibert.doctor import Diagnosis
 from minibert.files import atomic_write
@@ -52,6 +52,16 @@ def trained_table(tree: Tree, method: Method, style: str = "simple") -> str:
             share if trained else "-",
         ))  # fmt: skip
     return table(body, ("parameters", "trained", "frozen", "trained share"), style)
+
+
+def methods_table(base: Base, size: int = 64) -> str:
+    """Every kind of tuning method on a base: what it trains, and how much that is."""
+    total = count(base.params) + 2 * base.config.hidden_size + 2  # with the head
+    rows = [
+        (str(method), what, f"{trained:,}", f"{100 * trained / total:.3f} %")
+        for method, what, trained in method_rows(base, size)
+    ]
+    return table(rows, ("method", "trains, beside the head", "trained parameters", "share"))
 
 
 def metrics_text(metrics: Mapping[str, float]) -> str:

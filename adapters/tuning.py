@@ -13,7 +13,7 @@ from types import ModuleType
 import numpy as np
 
 from adapters.bottleneck import check_activation, truncated_normal
-from adapters.recipes import Recipe
+from adapters.recipes import RECIPES, Recipe
 from adapters.variants import (
     STATISTICS,
     attach_variant,
@@ -133,6 +133,21 @@ def top_layers(method: Method, top: int, config: BertConfig) -> Method:
     return replace(method, first_layer=config.num_hidden_layers - top)
 
 
+def layer_span(method: Method, first: int, last: int, config: BertConfig) -> Method:
+    """The method in the layers from `first` to `last` only, both counted from 0 and included; with
+    adapters, the other layers have none. Raises InputError for layers that the model has not, or a
+    method that trains no layer."""
+    if method.name == "head":
+        raise InputError("method 'head' trains no layer, so it takes no span of layers")
+    layers = config.num_hidden_layers
+    if not 0 <= first <= last < layers:
+        raise InputError(
+            f"a span of layers is two numbers from 0 to {layers - 1}, the lower one first, not "
+            f"{first} {last}"
+        )
+    return replace(method, first_layer=first, last_layer=None if last == layers - 1 else last)
+
+
 def init_task(base: Base, method: Method, recipe: Recipe, outputs: int, seed: int) -> Tree:
     """The combined tree before training: the base's own arrays, fresh adapters and head.
 
@@ -241,6 +256,28 @@ GROUPS = [
     ("adapters", r"adapters"),
     ("task head", r"head"),
 ]
+
+
+def method_rows(base: Base, size: int = 64) -> list[tuple[Method, str, int]]:
+    """Every kind of method on a base: (the method, what it trains beside the head, how many
+    parameters that is with the head of a task of two classes)."""
+    config, adapters, full = base.config, method_named("adapters", size), METHODS["full"]
+    half = max(1, config.num_hidden_layers // 2)
+    top = top_layers(full, 1, config)
+    kinds = [
+        (adapters, "adapters, every LayerNorm"),
+        (top_layers(adapters, half, config), "those of the top half"),
+        (layer_span(adapters, 0, half - 1, config), "those of the lower half"),
+        (full, "everything"),
+        (top, "the top layer, the pooler"),
+        (METHODS["norms"], "every LayerNorm"),
+        (METHODS["head"], "nothing (frozen features)"),
+    ]  # fmt: skip
+    rows = []
+    for method, what in kinds:
+        tree = init_task(base, method, RECIPES["paper"], 2, 0)
+        rows.append((method, what, sum(row[1] for row in parameter_table(tree, method))))
+    return rows
 
 
 def parameter_table(tree: Tree, method: Method) -> list[tuple[str, int, int]]:
