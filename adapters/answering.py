@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from adapters.finetune import _own_folder, described
+from adapters.finetune import own_folder, described
 from adapters.fixed import fixed_layers
 from adapters.predict import check_length
 from adapters.recipes import recipe_named
@@ -232,7 +232,7 @@ def train_squad(
         "data_sha256": hashlib.sha256(data.encode("utf-8", "backslashreplace")).hexdigest()[:12],
     }
     folder = Path(out) if out is not None else None
-    with _own_folder(folder, resume):
+    with own_folder(folder, resume):
         state = fit(
             dict(leaves(trained)),
             squad_loss(tree, base, method, windows),

@@ -89,7 +89,7 @@ def task_loss(
 
 
 @contextmanager
-def _own_folder(folder: Path | None, resume: bool) -> Iterator[None]:
+def own_folder(folder: Path | None, resume: bool) -> Iterator[None]:
     """Hold an output folder for one run. Refuses one that is in use, and without `resume` one
     that already holds a run."""
     if folder is None:
@@ -189,7 +189,7 @@ def train_task(
         if path:
             save_task(path, as_file(state, {**state.epochs[-1], "epoch": len(state.epochs)}))
 
-    with _own_folder(folder, resume):
+    with own_folder(folder, resume):
         state = fit(
             dict(leaves(trained)),
             task_loss(tree, base, method, encoded, labels, task.regression, states),

@@ -28,6 +28,7 @@ from minibert.errors import InputError
 from minibert.heads import classify
 from minibert.model import Adapt, embed, encoder_layers, identity, pool
 from minibert.ops import Array
+from minibert.threads import one_blas_thread
 from minibert.tokenizer import Batch
 from minibert.train import INIT, generator
 from minibert.tree import Tree, leaves, partition
@@ -195,7 +196,8 @@ def settle(
         )
 
     variant = variant_named(method.variant)
-    settled = population_statistics(tree["adapters"], variant, method.activation, run, ops)
+    with one_blas_thread:  # the same bits for any number of threads
+        settled = population_statistics(tree["adapters"], variant, method.activation, run, ops)
     return {**tree, "adapters": settled}
 
 

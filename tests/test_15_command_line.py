@@ -37,7 +37,11 @@ OPTIONS = {
         "--task", "--sample", "--train", "--dev", "--text", "--label", "--regression",
         "--train-examples", "--base", "--method", "--size", "--activation", "--recipe", "--lr",
         "--epochs", "--batch-size", "--max-length", "--seed", "--out", "--resume", "--threads",
-        "--top-layers",
+        "--top-layers", "--layers", "--variant", "--std",
+    },
+    "reproduce": {
+        "STUDY", "--budget", "--base", "--seeds", "--sample", "--workers", "--cluster",
+        "--threads", "--out", "--report-only",
     },
     "evaluate": {"FILE", "--base", "--data", "--split", "--sample", "--json", "--threads"},
     "predict": {"FILE", "TEXT", "--pair", "--input", "--output", "--base", "--json", "--threads"},
