@@ -34,13 +34,18 @@ def grid(plan: Plan, method: dict[str, object], seed: int = 0) -> list[Config]:
     return [plan.squad(method, rate, epochs, seed) for rate, epochs in grid]
 
 
+def seeds(plan: Plan) -> range:
+    """The seeds of every configuration."""
+    return range(min(plan.budget.curve_seeds, plan.seeds))
+
+
 def wanted(plan: Plan, runs: Runs) -> list[Config]:
     """All configurations: SQuAD's grid does not depend on results."""
     if plan.sample:  # there is no sample of questions
         return []
     return [
         config
-        for seed in range(plan.budget.curve_seeds)
+        for seed in seeds(plan)
         for method in methods(plan)
         for config in grid(plan, method, seed)
     ]
@@ -48,8 +53,8 @@ def wanted(plan: Plan, runs: Runs) -> list[Config]:
 
 def tried(plan: Plan, method: dict[str, object]) -> list[list[Config]]:
     """For each rate and epochs of a method's grid, its configurations with all seeds."""
-    seeds = range(min(plan.budget.curve_seeds, plan.seeds))
-    return [list(column) for column in zip(*(grid(plan, method, s) for s in seeds), strict=True)]
+    columns = zip(*(grid(plan, method, seed) for seed in seeds(plan)), strict=True)
+    return [list(column) for column in columns]
 
 
 def best_of_grid(plan: Plan, runs: Runs, method: dict[str, object]) -> list[Config]:
@@ -133,7 +138,7 @@ def _draw(found: list[Found], folder: Path) -> bool:
 def report(plan: Plan, runs: Runs, folder: Path) -> str:
     """The study as Markdown; its picture goes to folder/figures. Shows what there is by now."""
     heading = "Figure 5: SQuAD v1.1"
-    seeds = min(plan.budget.curve_seeds, plan.seeds)
+    number = len(seeds(plan))
     most, dev = plan.budget.squad_examples
     questions = f"{most:,} questions of the training set" if most else "the whole training set"
     what = (
@@ -147,7 +152,7 @@ def report(plan: Plan, runs: Runs, folder: Path) -> str:
             "the dev set itself, full fine-tuning's like the adapters'."
         )
     common = (
-        f"Base `{plan.base}`, budget `{plan.budget.name}`, {seeds} seed{'s'[: seeds > 1]}; scores "
+        f"Base `{plan.base}`, budget `{plan.budget.name}`, {number} seed{'s'[: number > 1]}; scores "
         "in hundredths, mean ± standard error over the seeds."
     )
     if not any_finished(runs, wanted(plan, runs)):

@@ -87,7 +87,11 @@ class Point(NamedTuple):
     configs: dict[str, Config | None]
 
 
-ADAPTER_GROUP, TOP_GROUP, NORM_GROUP = "adapters", "fine-tuning of the top layers", "LayerNorms"
+ADAPTER_GROUP, TOP_GROUP, NORM_GROUP = (
+    "adapters",
+    "fine-tuning of the top layers",
+    "LayerNorms only",
+)
 
 
 def points(plan: Plan, runs: Runs) -> list[Point]:
@@ -100,7 +104,7 @@ def points(plan: Plan, runs: Runs) -> list[Point]:
         for n, size in enumerate(sizes)
     ]
     norms = {task: chosen(plan, runs, task, NORMS) for task in plan.tasks}
-    found.append(Point(NORM_GROUP, "LayerNorms only", norms))
+    found.append(Point(NORM_GROUP, NORM_GROUP, norms))
     return found + [
         Point(TOP_GROUP, f"top {k} of {plan.layers} layers", _nth(by_top, n))
         for n, k in enumerate(top)
