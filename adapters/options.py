@@ -222,7 +222,7 @@ COMMANDS: dict[str, tuple[str, Callable[[Parser], None]]] = {
     "evaluate": ("score a trained task on labelled examples", _evaluate),
     "predict": ("label texts with a trained task", _predict),
     "info": ("describe a model or a trained task", _info),
-    "reproduce": ("run the paper's tables, figures and claims", _reproduce),
+    "reproduce": ("run the tables, figures and claims of the paper", _reproduce),
     "doctor": ("describe this machine, measure its matrix products, say what to set", _doctor),
     "demo": ("train and use an adapter in a few minutes", _demo),
 }

@@ -71,7 +71,7 @@ class TestHelp:
     def test_without_a_command_the_commands_are_named(self):
         result = works("--help")
         for command in OPTIONS:
-            assert re.search(rf"^    {command} +\w+ \w+ \w+", result.out, re.M), command
+            assert re.search(rf"^    {command}\s+\w+ \w+ \w+", result.out, re.M), command
 
     @pytest.mark.parametrize("command", OPTIONS)
     def test_every_option_is_explained_in_words(self, command):
