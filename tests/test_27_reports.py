@@ -8,6 +8,7 @@ studies.
 import hashlib
 import json
 import math
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -566,7 +567,7 @@ def test_matplotlib_is_imported_late_and_never_pyplot():
         "assert 'matplotlib.figure' in sys.modules and 'matplotlib.pyplot' not in sys.modules\n"
     )
     here = Path(__file__).parent
-    environment = {"PYTHONPATH": f"{here}:{here.parent}", "HOME": str(here)}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (here, here.parent)))}
     done = subprocess.run(
         [sys.executable, "-c", script], env=environment, capture_output=True, text=True
     )
