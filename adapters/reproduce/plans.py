@@ -78,7 +78,7 @@ BUDGETS = {
             dev_examples=None,
             validation=0.1,
             grids={
-                "adapters": ((3e-4, 3), (1e-3, 3), (3e-3, 3)),
+                "adapters": ((6e-4, 3), (2e-3, 3)),
                 "full": ((5e-5, 3), (1e-4, 3)),
                 "norms": ((1e-3, 3), (1e-2, 3)),
                 "head": ((1e-2, 10), (1e-1, 10)),
@@ -86,7 +86,7 @@ BUDGETS = {
             best_of=(8, 64, 256),
             sizes=(1, 8, 64, 256),
             top=(2, 6),
-            stds=(1e-7, 1e-4, 1e-2, 1e-1, 1.0),
+            stds=(1e-7, 1e-2, 1e-1, 1.0),
             std_tasks=("cola", "sst-2"),
             variant_tasks=("cola", "sst-2"),
             more_epochs=((1e-3, 20), (3e-3, 20)),
