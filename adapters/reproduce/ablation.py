@@ -5,7 +5,7 @@ from pathlib import Path
 
 from adapters.reproduce.plans import ADAPTERS, Plan
 from adapters.reproduce.statistics import hundredths
-from adapters.reproduce.store import Config, Runs
+from adapters.reproduce.store import Config, Runs, run_key
 from adapters.reproduce.table1 import chosen
 
 NAME = "ablation"
@@ -23,7 +23,10 @@ def wanted(plan: Plan, runs: Runs) -> list[Config]:
         configs += plan.grid(task, ADAPTERS)
         if like := chosen(plan, runs, task, ADAPTERS):
             for config in plan.with_seeds(like):
-                configs += [config, of(config)]
+                configs.append(config)
+                run = runs.get(run_key(config))  # two workers shall not train the same task
+                if run and "diverged" not in run["result"]:
+                    configs.append(of(config))
     return configs
 
 

@@ -78,8 +78,9 @@ class Progress:
         """More runs have become known."""
         self.done = sum(key in runs for key in wanted)
         self.bar.total = sum(tokens(config) for config in wanted.values())
-        self.bar.n = sum(tokens(config) for key, config in wanted.items() if key in runs)
-        self.bar.initial = self.bar.initial or self.bar.n
+        there = sum(tokens(config) for key, config in wanted.items() if key in runs)
+        self.bar.initial += there - self.bar.n  # not computed here: says nothing about our speed
+        self.bar.n = there
         self.bar.refresh()
 
 
@@ -89,7 +90,7 @@ def sweep_studies(studies: Sequence[ModuleType], plan: Plan, folder: Path, engin
     from tqdm import tqdm
 
     layout = "{percentage:3.0f}% |{bar}| {elapsed}, ETA {remaining}: {postfix}"
-    with closing(tqdm(total=1.0, bar_format=layout, dynamic_ncols=True)) as bar:
+    with closing(tqdm(total=1.0, bar_format=layout, dynamic_ncols=True, smoothing=0)) as bar:
         progress = Progress(bar)
         while True:
             runs = read_runs(folder)
@@ -110,8 +111,9 @@ def write_reports(studies: Sequence[ModuleType], plan: Plan, runs: Runs, folder:
         f"# The paper on {plan.base}, budget {plan.budget.name}\n\n"
         f"{plan.budget.what[0].upper()}{plan.budget.what[1:]}: `{command.format(study='all')}`.\n\n"
     )
-    atomic_write(folder / "results.md", page + "\n".join(parts))
-    atomic_write(folder / "claims.md", ledger(plan, runs, command))
+    pages = {"results.md": page + "\n".join(parts), "claims.md": ledger(plan, runs, command)}
+    for name, text in pages.items():
+        atomic_write(folder / name, text.replace(plan.base, plan.base_shown))
     return folder / "results.md"
 
 
@@ -127,7 +129,8 @@ def _command(plan: Plan) -> str:
 
 def check_data(plan: Plan, studies: Sequence[ModuleType]) -> None:
     """Raises InputError for data that are not here, before anything runs."""
-    for task in plan.tasks:
-        parts_of(plan.classify(task, table1.HEAD, 1e-3, 1))
-    if squad in studies and not plan.sample:
-        questions(*plan.budget.squad_examples)
+    for config in all_wanted(studies, plan, {}).values():
+        if config["kind"] == "squad":
+            questions(config["examples"], config["dev_examples"])
+        else:
+            parts_of(config)

@@ -28,7 +28,6 @@ def tokens(config: Config) -> float:
 def _epoch(config: Config) -> float:
     if config["kind"] == "squad":
         (examples, length), most = SQUAD, config["examples"]
-        examples = 5696 if most is None else examples
     elif config["sample"]:
         (examples, length), most = SAMPLE, None
     else:

@@ -27,15 +27,18 @@ class Estimate:
         return f"{self.value:+.1f}{error}"
 
 
+ROUNDING = 1e-9  # points: of float64, where a bound is met exactly
 MARGIN = 1.0  # points: "without loss" allows as much; the paper's own difference is up to 0.8
 
 HOLDS, FAILS, OPEN = "holds", "does not hold", "not decided by these runs"
+OPPOSITE = {HOLDS: FAILS, FAILS: HOLDS, OPEN: OPEN}
 
 
 def at_least(found: Estimate | None, bound: float) -> str:
     """The verdict on "value >= bound": decided when the bound is 2 standard errors away."""
     if found is None or found.error is None:
         return OPEN
+    bound -= ROUNDING
     if found.value - 2 * found.error >= bound:
         return HOLDS
     return FAILS if found.value + 2 * found.error < bound else OPEN
@@ -45,6 +48,16 @@ def at_most(found: Estimate | None, bound: float) -> str:
     """The verdict on "value <= bound", likewise."""
     turned = None if found is None else Estimate(-found.value, found.error)
     return at_least(turned, -bound)
+
+
+def above(found: Estimate | None, bound: float) -> str:
+    """The verdict on "value > bound": the opposite of "at most". No difference at all is none."""
+    return OPPOSITE[at_most(found, bound)]
+
+
+def below(found: Estimate | None, bound: float) -> str:
+    """The verdict on "value < bound", likewise."""
+    return OPPOSITE[at_least(found, bound)]
 
 
 def scores(plan: Plan, runs: Runs, config: Config | None) -> list[float]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from adapters.reproduce import ablation
-from adapters.reproduce.estimates import all_of, at_least, at_most, over_seeds
+from adapters.reproduce.estimates import above, all_of, at_most, over_seeds
 from adapters.reproduce.judges import NOTHING, Found
 from adapters.reproduce.plans import ADAPTERS, Plan, main_score
 from adapters.reproduce.store import Runs, run_key
@@ -73,11 +73,11 @@ def higher_layers_matter_more(plan: Plan, runs: Runs) -> Found:
     texts, verdicts = [], []
     found = ablations_of(plan, runs)
     for task, results in found.items():
-        lost_by, half = losses(results, task), plan.layers // 2
+        lost_by, half = losses(results, task), max(1, plan.layers // 2)
         upper, lower = lost_by[plan.layers - half, plan.layers - 1], lost_by[0, half - 1]
         estimate = over_seeds([u - low for u, low in zip(upper, lower, strict=True)])
         texts.append(f"{task} {estimate}")
-        verdicts.append(at_least(estimate, 0.0))
+        verdicts.append(above(estimate, 0.0))
     if len(found) < len(plan.tasks):
         return NOTHING
     return ", ".join(texts), all_of(verdicts)

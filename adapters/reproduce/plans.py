@@ -151,6 +151,11 @@ class Plan:
         """The base without a folder's path."""
         return Path(self.base).name
 
+    @property
+    def base_shown(self) -> str:
+        """The base as pages name it. Where on a machine a folder lies is nothing for a page."""
+        return self.base_name if Path(self.base).is_absolute() else self.base
+
     def classify(
         self, task: str, method: dict[str, Any], rate: float, epochs: int, seed: int = 0
     ) -> Config:

@@ -16,7 +16,7 @@ import numpy as np
 from adapters.finetune import subset, train_task
 from adapters.predict import encode_examples, evaluate_task, predict_logits
 from adapters.reproduce.store import Config, run_key
-from adapters.store import TaskFile, load_task, on_base
+from adapters.store import TaskFile, load_task, on_base, save_task
 from adapters.tuning import Method, method_named, parameter_table
 from minibert.checkpoint import Base, load_base
 from minibert.datasets import Data, glue_data
@@ -53,6 +53,17 @@ def _under_way(config: Config, folder: Path) -> Path:
 def base_of(name: str) -> Base:
     """The frozen BERT, loaded once in a process."""
     return load_base(locate_model(name))
+
+
+def base_for(config: Config) -> Base:
+    """A configuration's base. Raises InputError when a worker's is not the one that is meant."""
+    base = base_of(config["base"])
+    if base.sha256 != config["base_sha256"]:
+        raise InputError(
+            f"{base.folder}: has weights with sha256 {base.sha256[:12]}..., but the run is of "
+            f"{config['base_sha256'][:12]}..."
+        )
+    return base
 
 
 def method_of(config: Config) -> Method:
@@ -105,7 +116,7 @@ def parameter_counts(base: Base, method: Method, tree: Any) -> dict[str, int]:
     rows.pop("masked-token head", None)
     embedding_norm = 2 * base.config.hidden_size
     layers = sum(sum(rows[group]) for group in ("attention", "feed-forward", "LayerNorms"))
-    adapters = sum(rows.pop("adapters", (0, 0)))
+    adapters, _ = rows.pop("adapters", (0, 0))  # statistics of batch normalisation are not trained
     return {
         "task": sum(trained for trained, _ in rows.values()) + adapters,
         "adapters": adapters,
@@ -123,19 +134,18 @@ def classify(config: Config, folder: Path, threads: int) -> dict[str, Any]:
 
     Adapters' task files are kept for the runs that start from one (`trained`).
     """
-    base, method, (data, dev) = base_of(config["base"]), method_of(config), parts_of(config)
+    base, method, (data, dev) = base_for(config), method_of(config), parts_of(config)
     out = _under_way(config, folder)
     done = train_task(
         base, data, method, settings_of(config), max_length=config["max_length"],
         recipe=config["recipe"], out=out, resume=True, threads=threads,
     )  # fmt: skip
     if method.size is not None:
-        _keep(out / "task.safetensors", _task_path(config, folder))
-    best = done.task.results["epoch"]
+        save_task(_task_path(config, folder), done.task)
     return {
         "dev": evaluate_task(done.task, base, dev, threads),
         "validation": done.epochs,
-        "best_epoch": best,
+        "best_epoch": done.task.results["epoch"],
         "loss": float(np.mean(done.losses[-len(done.losses) // len(done.epochs) :])),
         "constant": constant_score(data.task, data.train, dev),
         "parameters": parameter_counts(base, method, on_base(done.task, base)),
@@ -147,17 +157,13 @@ def _task_path(config: Config, folder: Path) -> Path:
     return folder / "tasks" / f"{run_key(config)}.safetensors"
 
 
-def _keep(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    source.replace(target)
-
-
 def trained(config: Config, folder: Path, threads: int) -> TaskFile:
-    """The task file of a "classify" configuration with adapters, trained if it is not there."""
+    """The task file of a "classify" configuration with adapters, trained if it is not there. Raises
+    InputError when that diverges."""
     path = _task_path(config, folder)
     with lock(folder / "under-way" / f"{run_key(config)}.task.lock"):
-        if not path.exists():
-            execute(config, folder, threads)
+        if not path.exists() and "diverged" in (result := execute(config, folder, threads)):
+            raise InputError(result["diverged"])
     return load_task(path)
 
 
@@ -171,7 +177,7 @@ def ablation(config: Config, folder: Path, threads: int) -> dict[str, Any]:
 
     source = config["of"]
     task = trained(source, folder, threads)
-    base, (_, dev) = base_of(source["base"]), parts_of(source)
+    base, (_, dev) = base_for(source), parts_of(source)
     tree, gold = on_base(task, base), [example.label for example in dev]
     encoded = encode_examples(base, dev, task.max_length)
     layers = base.config.num_hidden_layers
@@ -199,7 +205,7 @@ def sequence(config: Config, folder: Path, threads: int) -> dict[str, Any]:
     have other logits, by at least one bit, than right after it was learned.
     """
     steps = config["steps"]
-    first = base = base_of(steps[0]["base"])
+    first = base = base_for(steps[0])
     files: list[TaskFile] = []
     logits_then: list[np.ndarray] = []
     scores: list[list[dict[str, float]]] = []
@@ -261,7 +267,7 @@ def squad(config: Config, folder: Path, threads: int) -> dict[str, Any]:
     (figure 5). Nothing is chosen by them: the result is the last epoch's."""
     from adapters.answering import train_squad
 
-    base, method = base_of(config["base"]), method_of(config)
+    base, method = base_for(config), method_of(config)
     train, dev = questions(config["examples"], config["dev_examples"])
     done = train_squad(
         base, train, dev, method, settings_of(config), max_length=config["max_length"],
