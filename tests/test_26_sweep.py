@@ -230,6 +230,15 @@ def test_finished_runs_are_not_run_again_and_only_the_wanted_are_returned(tmp_pa
     assert [run["result"]["twice"] for run in runs.values()] == ["kept from before", "bb"]
 
 
+def test_a_run_that_another_sweep_finishes_meanwhile_is_not_begun(tmp_path: Path):
+    def on_progress(config: dict[str, Any] | None, running: int, left: int) -> None:
+        append_run(tmp_path, work("b"), {"twice": "the other's"})  # while "a" is under way
+
+    runs = run_sweep([work("a"), work("b")], execute, tmp_path, Engine(), on_progress)
+    assert names(tmp_path, "begin") == ["a"]
+    assert [run["result"]["twice"] for run in runs.values()] == ["aa", "the other's"]
+
+
 def test_two_workers_compute_at_the_same_time(tmp_path: Path):
     configs = [work("a", ("begin", "b")), work("b", ("begin", "a"))]
     run_sweep(configs, execute, tmp_path, Engine(2))
