@@ -1,0 +1,10 @@
+# says: is the return missing?
+import math
+
+import numpy as np
+
+
+def attention(q, k, v):
+    scores = q @ k.T / math.sqrt(q.shape[1])
+    weights = np.exp(scores - scores.max(axis=1, keepdims=True))
+    weights / weights.sum(axis=1, keepdims=True) @ v
