@@ -56,8 +56,8 @@ def sha256_file(path: Path | str) -> str:
 def lock(path: Path, busy: str | None = None, waiting: str = "") -> Iterator[None]:
     """Hold a lock file. A killed process holds none.
 
-    While another process holds it: raises InputError(busy), or without `busy` says `waiting` and
-    waits. Raises InputError, too, when the file cannot be made.
+    While another process holds it: raises InputError(busy), or without `busy` says `waiting`, if
+    anything, and waits. Raises InputError, too, when the file cannot be made.
     """
     from filelock import FileLock, Timeout
 
@@ -69,7 +69,8 @@ def lock(path: Path, busy: str | None = None, waiting: str = "") -> Iterator[Non
         except Timeout:
             if busy:
                 raise InputError(busy) from None
-            print(waiting, file=sys.stderr)
+            if waiting:
+                print(waiting, file=sys.stderr)
             guard.acquire()
     except OSError as error:
         raise InputError(f"{path.parent}: cannot be used: {error.strerror or error}") from None

@@ -55,7 +55,7 @@ def append_run(folder: Path, config: Config, result: dict[str, Any]) -> bool:
     """
     path, key = folder / FILE, run_key(config)
     line = json.dumps({"key": key, "config": config, "result": result}) + "\n"
-    with lock(folder / ".runs.lock", waiting=f"{folder}: waiting for another sweep to write"):
+    with lock(folder / ".runs.lock"):  # held for a moment only
         if key in read_runs(folder):
             return False
         try:
