@@ -71,9 +71,9 @@ def pictures(printed: str, folder: Path) -> list[str]:
     return [picture.name for picture in named]
 
 
-def test_there_are_tutorials_and_the_readme_names_each():
+def test_the_readme_names_each_tutorial_and_no_other():
     readme = (ROOT / "tutorials" / "README.md").read_text("utf-8")
-    assert [path.name for path in FILES] == ["07_the_adapter.py", "08_train_on_glue.py"]
+    assert "08_train_a_task.py" in {path.name for path in FILES}
     assert set(re.findall(r"\d\d_\w+\.py", readme)) == {path.name for path in FILES}
 
 
@@ -128,27 +128,33 @@ class TestTheText:
 class TestRunning:
     """`python tutorials/NN_name.py`, on the default weights."""
 
-    def test_the_adapter_draws_into_the_default_folder(self, minilm, tmp_path):
+    @each_tutorial
+    def test_keeps_its_claims_and_draws_without_real_data(self, minilm, path, tmp_path):
+        """The project's own sample is enough for each."""
+        folder, nothing = tmp_path / "pictures", str(tmp_path / "no data here")
+        printed = run(path, tmp_path, MINIBERT_TUTORIAL_OUT=str(folder), MINIBERT_GLUE=nothing)
+        drawn = pictures(printed, folder)
+        assert drawn
+        assert all(name.startswith(path.name[:3]) for name in drawn)
+        assert not (tmp_path / "runs").exists()
+        for source in re.findall(r"^data: (.*);", printed, re.MULTILINE):
+            assert source.startswith("minibert's own sample")
+
+    def test_draws_into_the_default_folder_without_being_told_another(self, minilm, tmp_path):
         """Section 2.1: where an adapter sits, 2md + d + m parameters, near the identity."""
-        printed = run(FILES[0], tmp_path)
+        printed = run(ROOT / "tutorials" / "07_the_adapter.py", tmp_path)
         drawn = pictures(printed, tmp_path / "runs" / "tutorials")
         assert drawn == ["07_where_it_sits.png", "07_near_identity.png"]
         assert "595,200" in printed
 
-    @pytest.mark.parametrize("real", [False, True], ids=["sample", "real"])
-    def test_training_works_on_the_sample_and_on_real_data_and_says_which(
-        self, minilm, tmp_path, real
-    ):
-        """Section 3.1: adapters against the head alone."""
-        environment = {"MINIBERT_TUTORIAL_OUT": str(tmp_path / "pictures")}
-        if real:
-            real_glue("sst-2")
-        else:
-            environment["MINIBERT_GLUE"] = str(tmp_path / "no data here")
-        printed = run(FILES[1], tmp_path, **environment)
-        assert pictures(printed, tmp_path / "pictures") == ["08_train_on_glue.png"]
-        assert (tmp_path / "pictures" / "08_sst-2.safetensors").exists()
+    def test_training_works_on_real_data_and_says_so(self, minilm, tmp_path):
+        """Section 3.1: adapters against full fine-tuning and against the head alone."""
+        real_glue("sst-2")
+        folder = tmp_path / "pictures"
+        path = ROOT / "tutorials" / "08_train_a_task.py"
+        printed = run(path, tmp_path, MINIBERT_TUTORIAL_OUT=str(folder))
+        assert pictures(printed, folder) == ["08_train_a_task.png"]
+        assert (folder / "08_sst-2.safetensors").exists()
         said = re.search(r"^data: (.*);", printed, re.MULTILINE).group(1)
-        assert said.startswith("GLUE SST-2" if real else "minibert's own sample")
+        assert said.startswith("GLUE SST-2")
         assert len(re.findall(r"^(negative|positive) +[01]\.\d\d  \w", printed, re.MULTILINE)) == 3
-        assert not (tmp_path / "runs").exists()

@@ -200,4 +200,4 @@ print(f"Last states moved by {at[1e-2]:.4f} at std 0.01, {at[1.0]:.1f} at 1, not
 # - Put "relu" for "gelu_tanh" in both places. Which of the two rules still holds, and why?
 # - Take float32 (leave out dtype and cast). From which std on is there any distance at all?
 #
-# The adapters are still untrained. That is the next tutorial: ``08_train_on_glue.py``.
+# The adapters are still untrained. That is the next tutorial: ``08_train_a_task.py``.

@@ -119,8 +119,8 @@ right.grid(alpha=0.3)
 handles = right.get_legend_handles_labels()
 figure.legend(*handles, loc="outside lower center", ncols=3, frameon=False)
 figure.suptitle(f"{data.source}, on MiniLM")
-figure.savefig(out / "08_train_on_glue.png", dpi=120)
-print(f"picture: {out / '08_train_on_glue.png'}")
+figure.savefig(out / "08_train_a_task.png", dpi=120)
+print(f"picture: {out / '08_train_a_task.png'}")
 
 # %%
 best = {name: run.task.results["accuracy"] for name, run in runs.items()}
