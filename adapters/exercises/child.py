@@ -1,0 +1,185 @@
+"""The student's process: it runs the student's file, and nothing of the judge is in it.
+
+It is sent the name of a function and arguments, and sends back what came out: a result, or the
+exception in words. What is right it is never told. The judge's side is `student`.
+"""
+
+import linecache
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any, BinaryIO
+
+from adapters.exercises.messages import Garbled, Name, pack, read_message, unpack
+
+
+class Conversation:
+    """This side of the pipe: values out and in, functions of both sides by number."""
+
+    def __init__(self, incoming: BinaryIO, outgoing: BinaryIO) -> None:
+        self.incoming, self.outgoing = incoming, outgoing
+        self.functions: list[Callable[..., Any]] = []
+
+    def send(self, value: Any) -> None:
+        """One message to the judge."""
+        self.outgoing.write(pack(value, self.name_of))
+        self.outgoing.flush()
+
+    def receive(self) -> Any:
+        """The judge's next message. Ends the process when there is none any more."""
+        body = read_message(self.incoming)
+        if body is None:
+            os._exit(0)
+        return unpack(body, self.named)
+
+    def name_of(self, function: Callable[..., Any]) -> Name:
+        """A function of the student's gets a number, by which the judge can call it."""
+        self.functions.append(function)
+        return {"function": len(self.functions) - 1}
+
+    def named(self, name: Name) -> Callable[..., Any]:
+        """A function by what the judge calls it: one of `minibert.ops`, or one of its own."""
+        if "op" in name:
+            from minibert import ops
+
+            return getattr(ops, name["op"])
+        if "own" in name:
+            return self.functions[name["own"]]
+
+        def ask_the_judge(*args: Any, **kwargs: Any) -> Any:
+            self.send({"callback": name["function"], "args": args, "kwargs": kwargs})
+            answer = self.receive()
+            if "error" in answer:
+                raise RuntimeError(answer["error"])
+            return answer["result"]
+
+        return ask_the_judge
+
+    def answer(self, module: ModuleType, request: dict[str, Any]) -> dict[str, Any]:
+        """What the judge gets for a request: a result, with the arguments as they are afterwards
+        where the call changed them, or an error."""
+        if "get" in request:
+            if not hasattr(module, request["get"]):
+                return {"missing": True}
+            return {"result": getattr(module, request["get"])}
+        given = [request["args"], request["kwargs"]]  # a list and a dict
+        before = pack(given, _no_name)
+        answer = {"result": self.functions[request["call"]](*given[0], **given[1])}
+        if pack(given, _no_name) != before:
+            answer["changed"] = given
+        return answer
+
+
+def _no_name(function: Callable[..., Any]) -> Name:
+    """Functions do not matter for whether the arguments have changed."""
+    return {"other": "function"}
+
+
+def describe_error(error: BaseException, path: str) -> dict[str, Any]:
+    """An exception in words: what was raised, and where in the student's file.
+
+    -> {"error": message, "kinds": names of its class and their bases, "text": what it said}
+    """
+    text = str(error)[:2000]
+    line = _line(error, path)
+    message = f"{path}, line {line}" if line else path
+    message += f": {type(error).__name__}{': ' if text else ''}{text}"
+    if line:
+        message += f"\n    {linecache.getline(path, line).strip()[:200]}"
+    return {
+        "error": message,
+        "kinds": [kind.__name__ for kind in type(error).__mro__],
+        "text": text,
+    }
+
+
+def _line(error: BaseException, path: str) -> int:
+    """The last line of the student's file on the way to the error; 0 if there is none."""
+    if isinstance(error, SyntaxError) and error.filename == path:
+        return error.lineno or 0
+    frames = traceback.walk_tb(error.__traceback__)
+    lines = [line for frame, line in frames if frame.f_code.co_filename == path]
+    return lines[-1] if lines else 0
+
+
+def load(source: bytes, path: str) -> ModuleType:
+    """The student's file as the module `student`; `path` is what messages call it. Raises whatever
+    the file raises."""
+    module = ModuleType("student")
+    module.__file__ = path
+    sys.modules["student"] = module
+    lines = source.decode("utf-8", "replace").splitlines(keepends=True)
+    linecache.cache[path] = (len(source), None, lines, path)
+    exec(compile(source, path, "exec"), module.__dict__)
+    return module
+
+
+def limit_resources(seconds: float, megabytes: int) -> None:
+    """Less of everything, where the system knows such limits: no endless memory, no endless files.
+    The time is watched by the judge, too, whose clock does not stop while this process sleeps."""
+    try:
+        import resource
+    except ImportError:  # not on this operating system
+        return
+    limits = {
+        "RLIMIT_AS": megabytes << 20,
+        "RLIMIT_DATA": megabytes << 20,
+        "RLIMIT_FSIZE": 64 << 20,
+        "RLIMIT_CORE": 0,
+        "RLIMIT_CPU": int(seconds) + 2,
+    }
+    for name, most in limits.items():
+        if hasattr(resource, name):
+            which = getattr(resource, name)
+            _, hard = resource.getrlimit(which)
+            most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+            try:
+                resource.setrlimit(which, (most, most))
+            except (ValueError, OSError):
+                continue  # a system that has the name but not the limit
+
+
+def serve() -> None:
+    """Load the student's file, which comes as the first message, and answer until the judge ends
+    this process.
+
+    Standard input and output are the pipe; before the student's code runs, both go elsewhere:
+    what it prints is only kept to be shown, and there is nothing for it to read.
+    """
+    talk = Conversation(os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb"))
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(2, 1)
+    first = talk.receive()
+    path = first["path"]
+    limit_resources(first["seconds"], first["megabytes"])
+    try:
+        module = load(first["source"].encode("latin-1"), path)
+        reply: dict[str, Any] = {"ready": True}
+    except BaseException as error:
+        reply = describe_error(error, path)
+    while True:
+        _flush()
+        try:
+            talk.send(reply)
+        except Garbled as error:
+            talk.send({"error": f"{path}: the result cannot be sent: {error}"})
+        request = talk.receive()
+        try:
+            reply = talk.answer(module, request)
+        except BaseException as error:
+            reply = describe_error(error, path)
+
+
+def _flush() -> None:
+    """What the student printed goes out before the answer does."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):
+            continue  # the student's code has closed or replaced it
+
+
+if __name__ == "__main__":
+    serve()

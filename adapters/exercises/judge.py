@@ -1,0 +1,104 @@
+"""The judge: an exercise's specification, check.py, run against one file of a student's.
+
+The checks run here, the student's code in a process of its own (`student`). What is right, and
+whether a check has passed, never leaves this process.
+"""
+
+import runpy
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from adapters.exercises.catalogue import Exercise
+from adapters.exercises.check import StudentError, Wrong
+from adapters.exercises.student import SECONDS, Process, Student
+
+LARGEST_FILE = 1 << 20  # bytes
+LONGEST_MESSAGE = 3000  # characters
+
+Check = Callable[[Any], None]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the judge found in one file. `met` are the sentences of the specification that hold, in
+    order, `failed` is the first that does not, and `error` says why; both are "" after a pass."""
+
+    exercise: Exercise
+    path: Path
+    passed: bool
+    seconds: float
+    met: tuple[str, ...] = ()
+    failed: str = ""
+    error: str = ""
+    printed: str = ""  # by the student's code: the beginning
+    written: bool = True  # False: the stub as it was given
+
+    @property
+    def first_error(self) -> str:
+        """The error's first line."""
+        return self.error.partition("\n")[0]
+
+
+def judge(exercise: Exercise, path: Path, seconds: float = SECONDS) -> Verdict:
+    """Check one file, for at most that many seconds. Never raises for what the file does."""
+    start = time.monotonic()
+    met: list[str] = []
+    failed = error = printed = ""
+    written = True
+    process = None
+    try:
+        source = _read(path)
+        process = Process(source, str(path), seconds)
+        with process:
+            for check in checks(exercise):
+                failed = sentence(check)
+                check(Student(process))
+                met.append(failed)
+        failed = ""
+    except StudentError as caught:
+        written = "NotImplementedError" not in caught.kinds
+        error = str(caught)
+    except Wrong as caught:
+        error = str(caught)
+    except Exception as caught:  # the check could not deal with what came back
+        error = f"what your function returned is not of the kind asked for: {caught}"
+    if process:
+        printed = process.printed
+    return Verdict(
+        exercise, path, not error, time.monotonic() - start, tuple(met), failed,
+        _clean(error), _clean(printed), written,
+    )  # fmt: skip
+
+
+def checks(exercise: Exercise) -> list[Check]:
+    """The specification of an exercise: the functions check_* of its check.py, in order."""
+    names = runpy.run_path(str(exercise.folder / "check.py"))
+    return [function for name, function in names.items() if name.startswith("check_")]
+
+
+def sentence(check: Check) -> str:
+    """What a check specifies, in words."""
+    return " ".join((check.__doc__ or check.__name__).split())
+
+
+def _read(path: Path) -> bytes:
+    """The student's file. Raises Wrong when there is none to speak of."""
+    try:
+        if not path.is_file():  # a pipe would be waited for
+            raise Wrong(f"{path}: there is no such file")
+        with path.open("rb") as file:
+            source = file.read(LARGEST_FILE + 1)
+    except OSError as error:
+        raise Wrong(f"{path}: cannot be read: {error.strerror}") from None
+    if len(source) > LARGEST_FILE:
+        raise Wrong(f"{path}: is larger than {LARGEST_FILE:,} bytes")
+    return source
+
+
+def _clean(text: str) -> str:
+    """Without the characters that would steer a terminal, and not without end."""
+    text = text if len(text) <= LONGEST_MESSAGE else text[:LONGEST_MESSAGE] + " ..."
+    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)

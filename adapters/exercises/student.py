@@ -1,0 +1,238 @@
+"""The student's module as the checks see it: `student.f(...)` runs f in a process of its own.
+
+This is the judge's side of the pipe; `child` is the other. The student's code can end, hang, crash
+or fill its own process; here that is a `Wrong` with a reason. All that ever comes back is data.
+"""
+
+import contextlib
+import os
+import queue
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from adapters.exercises.check import StudentError, Wrong
+from adapters.exercises.messages import Garbled, Name, pack, read_message, unpack
+
+SECONDS = 20.0  # for all the checks of one exercise
+MEGABYTES = 2048  # of memory
+KEPT = 4000  # bytes of what the student's code prints
+
+# All that the student's process gets of our environment: a class's machine may have secrets in it.
+PASSED_ON = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SYSTEMROOT", "MINIBERT_KEEP_KERNELS")
+
+
+class Process:
+    """The process in which one file of a student's runs. A context manager: it ends with it."""
+
+    def __init__(self, source: bytes, path: str, seconds: float = SECONDS) -> None:
+        self.source, self.path, self.seconds = source, path, seconds
+        self.functions: list[Callable[..., Any]] = []  # ours, which the student's code may call
+        self.inbox: queue.Queue[bytes | Exception | None] = queue.Queue()
+        self.outbox: queue.Queue[bytes | None] = queue.Queue()
+        self.output = bytearray()
+
+    def __enter__(self) -> "Process":
+        self.folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        self.deadline = time.monotonic() + self.seconds
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "adapters.exercises.child"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            cwd=self.folder.name, env=_environment(self.folder.name), start_new_session=True,
+        )  # fmt: skip
+        for work in (self._write, self._read, self._keep_output):
+            threading.Thread(target=work, daemon=True).start()
+        try:
+            first = {
+                "source": self.source.decode("latin-1"),  # bytes as text: Python finds the coding
+                "path": self.path,
+                "seconds": self.seconds,
+                "megabytes": MEGABYTES,
+            }
+            self.ask(first)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.outbox.put(None)
+        if hasattr(os, "killpg"):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)  # and what it may have started
+        else:
+            self.process.kill()
+        self.process.wait()
+        self.folder.cleanup()
+
+    def ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Send a request; the answer. Raises Wrong when there is none that makes sense, and
+        StudentError for an exception of the student's code."""
+        self.outbox.put(pack(request, self._name_of))
+        while True:
+            answer = self._receive()
+            if "error" in answer:
+                raise StudentError(
+                    str(answer["error"]), _words(answer.get("kinds")), str(answer.get("text"))
+                )
+            if "callback" not in answer:
+                return answer
+            self.outbox.put(pack(self._called_back(answer), self._name_of))
+
+    def _receive(self) -> dict[str, Any]:
+        """The next message. Raises Wrong when none comes in time."""
+        try:
+            body = self.inbox.get(timeout=max(0.0, self.deadline - time.monotonic()))
+        except queue.Empty:
+            raise Wrong(f"nothing came back within {self.seconds:g} s: an endless loop?") from None
+        if body is None:
+            raise Wrong(f"your code ended the process{_reason(self.process)} before it returned")
+        try:
+            answer = unpack(body, self._named) if isinstance(body, bytes) else body
+        except Garbled as error:
+            answer = error
+        if not isinstance(answer, dict):
+            raise Wrong("what came back from your code's process is not what a function returns")
+        return answer
+
+    def _called_back(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Run one of our functions for the student's code. -> what the child is to be told"""
+        try:
+            function = self.functions[request["callback"]]
+            return {"result": function(*request["args"], **request["kwargs"])}
+        except Exception as error:
+            return {"error": f"{type(error).__name__}: {error}"}
+
+    def _name_of(self, function: Callable[..., Any]) -> Name:
+        if function.__class__.__name__ == "primitive" or function.__module__ == "minibert.ops":
+            return {"op": function.__name__}
+        if isinstance(function, Function):
+            return {"own": function.number}
+        self.functions.append(function)
+        return {"function": len(self.functions) - 1}
+
+    def _named(self, name: Name) -> Callable[..., Any]:
+        return Function(self, int(name["function"]), "the function that yours returned")
+
+    def _write(self) -> None:
+        assert self.process.stdin
+        with contextlib.suppress(OSError):  # it has ended: the reader says so
+            while (body := self.outbox.get()) is not None:
+                self.process.stdin.write(body)
+                self.process.stdin.flush()
+
+    def _read(self) -> None:
+        assert self.process.stdout
+        body: bytes | Exception | None = b""
+        while isinstance(body, bytes):
+            try:
+                body = read_message(self.process.stdout)
+            except (Garbled, OSError) as error:
+                body = error
+            self.inbox.put(body)
+
+    def _keep_output(self) -> None:
+        assert self.process.stderr
+        while data := os.read(self.process.stderr.fileno(), 65536):  # read on, or print would block
+            self.output += data[: max(0, KEPT - len(self.output))]
+
+    @property
+    def printed(self) -> str:
+        """The beginning of what the student's code has printed."""
+        return bytes(self.output).decode("utf-8", "replace")
+
+
+class Function:
+    """A function of the student's: called like any other."""
+
+    def __init__(self, process: Process, number: int, name: str) -> None:
+        self.process, self.number, self.name = process, number, name
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """The result. Arguments that the student's code changed are changed afterwards."""
+        given = [list(args), kwargs]
+        answer = self.process.ask({"call": self.number, "args": given[0], "kwargs": kwargs})
+        if "changed" in answer:
+            _write_back(given, answer["changed"])
+        return answer.get("result")
+
+
+class Student:
+    """The module itself: its functions and constants by name."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+
+    def __getattr__(self, name: str) -> Any:
+        answer = self._process.ask({"get": name})
+        if "missing" in answer:
+            raise Wrong(f"{name} is not defined in your file")
+        value = answer.get("result")
+        if isinstance(value, Function):
+            value.name = name
+        return value
+
+
+def _write_back(ours: Any, theirs: Any) -> None:
+    """Change a nested value in place into what the student's code made of it."""
+    if isinstance(ours, np.ndarray) and isinstance(theirs, np.ndarray):
+        if ours.shape == theirs.shape and ours.dtype == theirs.dtype and ours.flags.writeable:
+            ours[...] = theirs
+    elif isinstance(ours, dict) and isinstance(theirs, dict):
+        for key in [key for key in ours if key not in theirs]:
+            del ours[key]
+        for key, value in theirs.items():
+            _put(ours, key, value)
+    elif isinstance(ours, list | tuple) and isinstance(theirs, list | tuple):
+        if isinstance(ours, list):
+            del ours[len(theirs) :]
+            ours += theirs[len(ours) :]
+        for i in range(min(len(ours), len(theirs))):
+            _put(ours, i, theirs[i])
+
+
+def _put(ours: Any, key: Any, value: Any) -> None:
+    """Change one entry: an array or dict in place, where it still is one; else the entry."""
+    old = ours[key] if isinstance(ours, list | tuple) or key in ours else None
+    if isinstance(old, np.ndarray) and isinstance(value, np.ndarray):
+        inside = (old.shape, old.dtype) == (value.shape, value.dtype)
+    else:
+        inside = type(old) is type(value) and isinstance(old, dict | list | tuple)
+    if inside:
+        _write_back(old, value)
+    elif not isinstance(ours, tuple) and not callable(old):
+        ours[key] = value
+
+
+def _words(value: Any) -> list[str]:
+    """A list of strings that the other side should have sent."""
+    return [str(word) for word in value] if isinstance(value, list) else []
+
+
+def _environment(home: str) -> dict[str, str]:
+    """A small environment: the same packages, one thread, none of our variables."""
+    path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
+    known = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    threads = {f"{blas}_NUM_THREADS": "1" for blas in ("OPENBLAS", "OMP", "MKL")}
+    python = {"PYTHONPATH": path, "PYTHONSAFEPATH": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    return {**known, **threads, **python, "HOME": home, "TMPDIR": home, "PYTHONUTF8": "1"}
+
+
+def _reason(process: subprocess.Popen[bytes]) -> str:
+    """How a process ended, in words."""
+    try:
+        code = process.wait(timeout=5)
+    except subprocess.TimeoutExpired:
+        return ""
+    if code >= 0:
+        return f" (exit code {code}: sys.exit or os._exit?)"
+    names = {s.value: s.name for s in signal.Signals}
+    return f" (killed by {names.get(-code, -code)}: a crash, or too much memory or time?)"
