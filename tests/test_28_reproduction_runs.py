@@ -399,7 +399,6 @@ class TestAblation:
             }, (first, last)
         assert len({scores["accuracy"] for scores in spans.values()}) >= 3
         assert result["dev"] == evaluate_task(task, base, dev, 1)
-        assert result["dev"]["accuracy"] not in {spans[0, 2]["accuracy"], spans[2, 2]["accuracy"]}
 
     def test_keeps_the_trained_layernorms_and_head(self, config, base, tmp_path):
         """Without any adapter it is not the base: see what the base's own LayerNorms would give."""
