@@ -15,7 +15,7 @@ from minibert.errors import InputError
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line, without the program's name. Returns the exit code: 0 when all went
-    well, 2 for an error of the input, 130 after Ctrl-C."""
+    well, 1 for exercises that do not pass yet, 2 for an error of the input, 130 after Ctrl-C."""
     from minibert.train import Interrupted
 
     try:
@@ -23,9 +23,9 @@ def run(arguments: Sequence[str]) -> int:
     except SystemExit as done:  # after --help, --version or a wrong option
         return int(done.code or 0)
     try:
-        options.command(options)
+        code = options.command(options)
         sys.stdout.flush()
-        return 0
+        return code or 0
     except InputError as error:
         return _fail(str(error))
     except ModuleNotFoundError as error:

@@ -229,6 +229,13 @@ def reproduce_command(options: argparse.Namespace) -> None:
     print(f"tables and figures  {page}\nclaims              {folder / 'claims.md'}")
 
 
+def exercises_command(options: argparse.Namespace) -> int:
+    """Python: `adapters.exercises.workbook.start`, `adapters.exercises.grade.grade`."""
+    from adapters.exercises.command import run
+
+    return run(options)
+
+
 def doctor_command(options: argparse.Namespace) -> None:
     """Python: `minibert.doctor.diagnose`."""
     from dataclasses import asdict
@@ -260,6 +267,7 @@ COMMANDS = {
     "predict": predict_command,
     "info": info_command,
     "reproduce": reproduce_command,
+    "exercises": exercises_command,
     "doctor": doctor_command,
     "demo": demo_command,
 }

@@ -78,6 +78,16 @@ EXAMPLES: dict[str, tuple[str, str]] = {
         "  runs = sweep_studies(studies, plan, folder, Engine(workers=2))\n"
         "  print(write_reports(studies, plan, runs, folder))\n",
     ),
+    "exercises": (
+        "  minibert exercises start my-exercises\n"
+        "  minibert exercises my-exercises\n"
+        "  minibert exercises hint 3 --in my-exercises\n"
+        "  minibert exercises grade my-exercises --json\n",
+        "  from adapters.exercises.grade import grade\n"
+        "  from adapters.exercises.workbook import start\n"
+        '  start("my-exercises")\n'
+        '  print(grade("my-exercises"))\n',
+    ),
     "doctor": (
         "  minibert doctor\n  minibert doctor --json\n",
         "  from minibert.doctor import diagnose\n  print(diagnose())\n",

@@ -205,6 +205,21 @@ def _reproduce(parser: Parser) -> None:
     add("--report-only", action="store_true", help="run nothing; report what has run by now")
 
 
+def _exercises(parser: Parser) -> None:
+    add = parser.add_argument
+    add("words", nargs="*", default=[], metavar="WORD",
+        help="start DIR: copy the exercises into a folder of your own. DIR, or nothing for this "
+        "folder: check a file whenever it is saved. list; hint [NN]; check [NN]; reset NN: the "
+        "stub again; solution NN. grade DIR...: for teachers, every exercise of a folder")
+    add("--in", dest="folder", metavar="DIR",
+        help="the folder that list, hint, check, reset and solution mean (default: this one)")
+    add("--once", action="store_true",
+        help="check all exercises once, up to the first that fails; exit code 1 if one does")
+    add("--seconds", type=float, default=20.0, metavar="S",
+        help="the time limit of each exercise, in seconds (default: 20)")
+    add("--json", action="store_true", help="with grade: one JSON object a folder, each on a line")
+
+
 def _doctor(parser: Parser) -> None:
     parser.add_argument("--json", action="store_true",
         help="print one JSON object, with the GFLOP/s of every round")
@@ -223,6 +238,7 @@ COMMANDS: dict[str, tuple[str, Callable[[Parser], None]]] = {
     "predict": ("label texts with a trained task", _predict),
     "info": ("describe a model or a trained task", _info),
     "reproduce": ("run the tables, figures and claims of the paper", _reproduce),
+    "exercises": ("write BERT and its adapters yourself, checked as you save", _exercises),
     "doctor": ("describe this machine, measure its matrix products, say what to set", _doctor),
     "demo": ("train and use an adapter in a few minutes", _demo),
 }

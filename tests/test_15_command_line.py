@@ -46,6 +46,7 @@ OPTIONS = {
     "evaluate": {"FILE", "--base", "--data", "--split", "--sample", "--json", "--threads"},
     "predict": {"FILE", "TEXT", "--pair", "--input", "--output", "--base", "--json", "--threads"},
     "info": {"MODEL|FILE", "--method", "--size"},
+    "exercises": {"WORD", "--in", "--once", "--seconds", "--json"},
     "doctor": {"--json"},
     "demo": {"--out"},
 }  # fmt: skip

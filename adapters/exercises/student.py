@@ -48,8 +48,10 @@ class Process:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             cwd=self.folder.name, env=_environment(self.folder.name), start_new_session=True,
         )  # fmt: skip
-        for work in (self._write, self._read, self._keep_output):
-            threading.Thread(target=work, daemon=True).start()
+        works = (self._write, self._read, self._keep_output)
+        self.threads = [threading.Thread(target=work, daemon=True) for work in works]
+        for thread in self.threads:
+            thread.start()
         try:
             first = {
                 "source": self.source.decode("latin-1"),  # bytes as text: Python finds the coding
@@ -71,6 +73,12 @@ class Process:
         else:
             self.process.kill()
         self.process.wait()
+        pipes = (self.process.stdin, self.process.stdout, self.process.stderr)
+        for thread, pipe in zip(self.threads, pipes, strict=True):
+            thread.join(timeout=1)
+            if pipe and not thread.is_alive():  # a process that got away may hold the other end
+                with contextlib.suppress(OSError):
+                    pipe.close()
         self.folder.cleanup()
 
     def ask(self, request: dict[str, Any]) -> dict[str, Any]:

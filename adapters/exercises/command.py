@@ -1,0 +1,155 @@
+"""`minibert exercises WORDS...`: what the words mean. Returns the exit code."""
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from adapters.exercises.catalogue import Exercise, exercise_named, exercises
+from adapters.exercises.grade import grade, grade_table
+from adapters.exercises.screen import explain, finished, heading, hint, listing
+from adapters.exercises.watch import check_all, check_file, watch
+from adapters.exercises.workbook import (
+    next_hint,
+    read_state,
+    reset,
+    solution,
+    start,
+    to_do,
+)
+from minibert.errors import InputError
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do what the words say: an action and what it acts on, or a folder to watch, or nothing:
+    this folder. Raises InputError for words that mean nothing."""
+    words = list(options.words)
+    action = words.pop(0) if words and words[0] in ACTIONS else "watch"
+    if options.seconds <= 0:
+        raise InputError(f"--seconds must be more than 0, not {options.seconds:g}")
+    if options.once and action != "watch":
+        raise InputError(f"--once does not go with {action}")
+    if options.json and action != "grade":
+        raise InputError("--json goes with grade")
+    return ACTIONS[action](options, words)
+
+
+def _watch(options: argparse.Namespace, words: list[str]) -> int:
+    if options.folder and words:
+        raise InputError(f"give the folder once, not {options.folder} and {words[0]}")
+    folder = Path(_one(words, "the folder") or options.folder or ".")
+    read_state(folder)
+    if options.once:
+        verdict = check_all(folder, options.seconds)
+        print(f"{heading(verdict.exercise)}\n{explain(verdict)}" if verdict else finished())
+        return 1 if verdict else 0
+    try:
+        watch(folder, options.seconds)
+    except KeyboardInterrupt:
+        print("\nUntil next time; what has passed is remembered.")
+    return 0
+
+
+def _start(options: argparse.Namespace, words: list[str]) -> int:
+    folder = Path(_one(words, "the folder") or options.folder or "")
+    if not (words or options.folder):
+        raise InputError("start needs a folder: minibert exercises start DIR")
+    copied, kept = start(folder)
+    if kept:
+        print(f"kept as they were: {', '.join(path.name for path in kept)}")
+    print(f"{len(copied)} files copied to {folder}\nnow: minibert exercises {folder}")
+    return 0
+
+
+def _list(options: argparse.Namespace, words: list[str]) -> int:
+    if words:
+        raise InputError(f"list takes no {words[0]!r}; the folder is given with --in")
+    folder = _folder(options)
+    print(listing(folder, read_state(folder)))
+    return 0
+
+
+def _hint(options: argparse.Namespace, words: list[str]) -> int:
+    folder = _folder(options)
+    exercise = _exercise(words) or _next(folder)
+    print(hint(exercise, *next_hint(folder, exercise)))
+    return 0
+
+
+def _check(options: argparse.Namespace, words: list[str]) -> int:
+    folder = _folder(options)
+    exercise = _exercise(words) or _next(folder)
+    verdict = check_file(folder, exercise, options.seconds)
+    print(f"{heading(exercise)}\n{explain(verdict)}")
+    return 0 if verdict.passed else 1
+
+
+def _reset(options: argparse.Namespace, words: list[str]) -> int:
+    folder, exercise = _folder(options), _exercise(words)
+    if exercise is None:
+        raise InputError("reset needs the exercise's number: minibert exercises reset NN")
+    kept = reset(folder, exercise)
+    print(f"{folder / exercise.file} is the stub again" + (f"; yours is {kept}" if kept else ""))
+    return 0
+
+
+def _solution(options: argparse.Namespace, words: list[str]) -> int:
+    folder, exercise = _folder(options), _exercise(words)
+    if exercise is None:
+        raise InputError("solution needs the exercise's number: minibert exercises solution NN")
+    text = solution(folder, exercise)
+    if text is None:
+        print(f"Exercise {exercise.number} has not passed yet. Ask again to see its solution all "
+              f"the same; or take a hint: minibert exercises hint {exercise.number}")  # fmt: skip
+        return 1
+    print(text, end="")
+    return 0
+
+
+def _grade(options: argparse.Namespace, words: list[str]) -> int:
+    folders = words or ([options.folder] if options.folder else [])
+    if not folders:
+        raise InputError("grade needs a folder: minibert exercises grade DIR")
+    for folder in folders:
+        if not Path(folder).is_dir():  # all of them, before the first takes its time
+            raise InputError(f"{folder}: there is no such folder")
+    for folder in folders:
+        graded = grade(folder, options.seconds)
+        print(json.dumps(graded) if options.json else grade_table(graded) + "\n", flush=True)
+    return 0
+
+
+def _one(words: list[str], what: str) -> str | None:
+    """The only word, or None without any."""
+    if len(words) > 1:
+        raise InputError(f"give {what} and no more: {words[1]!r} is too much")
+    return words[0] if words else None
+
+
+def _exercise(words: list[str]) -> Exercise | None:
+    word = _one(words, "the exercise's number")
+    return exercise_named(word) if word else None
+
+
+def _next(folder: Path) -> Exercise:
+    """The first that has not passed; the last when all have."""
+    left = to_do(folder, read_state(folder))
+    return left[0] if left else exercises()[-1]
+
+
+def _folder(options: argparse.Namespace) -> Path:
+    folder = Path(options.folder or ".")
+    read_state(folder)
+    return folder
+
+
+ACTIONS: dict[str, Callable[[argparse.Namespace, list[str]], int]] = {
+    "watch": _watch,
+    "start": _start,
+    "list": _list,
+    "hint": _hint,
+    "check": _check,
+    "reset": _reset,
+    "solution": _solution,
+    "grade": _grade,
+}

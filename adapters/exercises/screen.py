@@ -1,0 +1,88 @@
+"""What `minibert exercises` shows: verdicts, the list, the progress bar. Text in, text out."""
+
+import textwrap
+from pathlib import Path
+
+from adapters.exercises.catalogue import Exercise, exercises
+from adapters.exercises.judge import Verdict
+from adapters.exercises.workbook import State, has_passed, to_do
+
+WIDTH = 88
+PRINTED_LINES = 20
+
+
+def progress(done: int, total: int) -> str:
+    """ "[######------]  6 of 12" """
+    return f"[{'#' * (2 * done)}{'-' * (2 * (total - done))}]  {done} of {total}"
+
+
+def heading(exercise: Exercise) -> str:
+    """What an exercise is about, in two lines or three."""
+    facts = f"{exercise.minutes} minutes, difficulty {exercise.difficulty} of 3"
+    goal = textwrap.fill(exercise.goal, WIDTH)
+    return f"Exercise {exercise.number}: {exercise.title} ({facts})\n{goal}\n"
+
+
+def explain(verdict: Verdict) -> str:
+    """A verdict: the file, what holds, the first thing that does not and why, what to do next."""
+    lines = [f"graded  {verdict.path}", ""]
+    if not verdict.written:
+        tutorial = verdict.exercise.tutorial
+        lines += [
+            f"Not written yet. Read the file (and, before it, the tutorial {tutorial}), write what is",
+            "asked for in place of `raise NotImplementedError`, save.",
+        ]
+        return "\n".join(lines)
+    lines += [f"  ok   {met}" for met in verdict.met]
+    if verdict.failed:
+        lines += [f"  NO   {verdict.failed}"]
+    if verdict.error:
+        lines += ["", *(wrap(line) for line in verdict.error.splitlines())]
+    if verdict.printed:
+        printed = verdict.printed.splitlines()
+        lines += ["", "Your code printed:", *(f"  | {line}" for line in printed[:PRINTED_LINES])]
+        lines += ["  | ..."] * (len(printed) > PRINTED_LINES)
+    if verdict.error:
+        number = verdict.exercise.number
+        lines += ["", f"Mend it and save. A hint: minibert exercises hint {number}"]
+    return "\n".join(lines)
+
+
+def wrap(line: str) -> str:
+    """One line of a message, indented; lines of code stay as they are."""
+    if line.startswith("    "):
+        return "  " + line
+    indent = "  "
+    return textwrap.fill(
+        line, WIDTH, initial_indent=indent, subsequent_indent=indent, break_long_words=False,
+        break_on_hyphens=False,
+    )  # fmt: skip
+
+
+def listing(folder: Path, state: State) -> str:
+    """All exercises: what is done, minutes, difficulty, the tutorial to read before."""
+    from tabulate import tabulate
+
+    left = to_do(folder, state)
+    rows = []
+    for exercise in exercises():
+        mark = "done" if has_passed(folder, exercise, state) else ""
+        mark = "next" if left and exercise is left[0] else mark
+        stars = "*" * exercise.difficulty
+        rows.append((exercise.number, exercise.title, mark, exercise.minutes, stars,
+                     exercise.tutorial))  # fmt: skip
+    names = ("", "exercise", "", "minutes", "difficulty", "tutorial")
+    done = len(exercises()) - len(left)
+    return f"{tabulate(rows, names)}\n\n{progress(done, len(exercises()))}"
+
+
+def hint(exercise: Exercise, level: int, text: str) -> str:
+    """One of the hints."""
+    told = textwrap.fill(f"Hint {level} of {len(exercise.hints)}: {text}", WIDTH,
+                         break_long_words=False, break_on_hyphens=False)  # fmt: skip
+    return f"{heading(exercise)}\n{told}"
+
+
+def finished() -> str:
+    """After the last exercise."""
+    return "All exercises are done. Compare with ours: minibert exercises solution NN"

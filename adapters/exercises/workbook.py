@@ -1,0 +1,163 @@
+"""A student's folder: one file for each exercise, and what has been done, in one text file."""
+
+import hashlib
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from adapters.exercises.catalogue import Exercise, exercises
+from minibert.errors import InputError
+from minibert.files import atomic_write
+
+STATE = ".minibert-exercises"
+HEADER = """\
+# What `minibert exercises` remembers of this folder: which version of a file has passed (the first
+# digits of its sha256), how many hints were shown, which solutions were asked for. Lines may be
+# deleted.
+"""
+README = """\
+# Exercises
+
+{count} functions of BERT and its adapters, in order. Each file says what is to be written.
+
+    minibert exercises           checks the next file whenever you save it; Ctrl-C ends it
+    minibert exercises list      where you are
+    minibert exercises hint      the next hint for the exercise you are at (there are three)
+    minibert exercises reset 3   a fresh start; your version is kept as a .old file
+    minibert exercises solution 3
+
+To be run in this folder.
+"""
+
+
+@dataclass
+class State:
+    """What the state file says, by NN_name: digests of passed versions, hints shown, solutions
+    asked for."""
+
+    passed: dict[str, str] = field(default_factory=dict)
+    hints: dict[str, int] = field(default_factory=dict)
+    asked: dict[str, int] = field(default_factory=dict)
+
+
+def start(folder: Path | str) -> tuple[list[Path], list[Path]]:
+    """Copy the stubs, a README and an empty state into a folder, made if need be. Files that are
+    there stay as they are. -> (copied, kept). Raises InputError when it cannot be written."""
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: is a file; the exercises need a folder")
+    wanted = {exercise.file: (exercise.folder / "stub.py").read_text("utf-8")
+              for exercise in exercises()}  # fmt: skip
+    wanted |= {"README.md": README.format(count=len(exercises())), STATE: HEADER}
+    copied, kept = [], []
+    for name, text in wanted.items():
+        path = folder / name
+        if path.exists() or path.is_symlink():
+            kept.append(path)
+        else:
+            atomic_write(path, text)
+            copied.append(path)
+    return copied, kept
+
+
+def read_state(folder: Path) -> State:
+    """The state of a folder. Raises InputError where there is none, or a line says nothing."""
+    path = folder / STATE
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except FileNotFoundError:
+        raise InputError(
+            f"{folder}: no exercises were started here; minibert exercises start DIR does"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from None
+    state = State()
+    for number, line in enumerate(lines, start=1):
+        if found := re.fullmatch(r"passed (\w+) ([0-9a-f]+)", line.strip()):
+            state.passed[found[1]] = found[2]
+        elif found := re.fullmatch(r"hints (\w+) ([0-3])", line.strip()):
+            state.hints[found[1]] = int(found[2])
+        elif found := re.fullmatch(r"solution (\w+) asked (\d+)", line.strip()):
+            state.asked[found[1]] = int(found[2])
+        elif line.strip() and not line.startswith("#"):
+            raise InputError(f"{path}, line {number}: not understood: {line[:50]!r}; delete it")
+    return state
+
+
+def write_state(folder: Path, state: State) -> None:
+    """Put a state into its file, in the order of the exercises' names."""
+    lines = [f"passed {label} {digest}" for label, digest in sorted(state.passed.items())]
+    lines += [f"hints {label} {shown}" for label, shown in sorted(state.hints.items())]
+    lines += [f"solution {label} asked {times}" for label, times in sorted(state.asked.items())]
+    atomic_write(folder / STATE, HEADER + "".join(f"{line}\n" for line in lines))
+
+
+def digest(source: bytes) -> str:
+    """What tells one version of a file from another."""
+    return hashlib.sha256(source).hexdigest()[:12]
+
+
+def digest_file(path: Path) -> str:
+    """The same of a file as it is now; "" without one."""
+    try:
+        return digest(path.read_bytes())
+    except OSError:
+        return ""
+
+
+def has_passed(folder: Path, exercise: Exercise, state: State) -> bool:
+    """Whether the file as it is now has passed."""
+    now = digest_file(folder / exercise.file)
+    return bool(now) and state.passed.get(exercise.label) == now
+
+
+def to_do(folder: Path, state: State) -> list[Exercise]:
+    """The exercises whose files have not passed as they are now, in order."""
+    return [exercise for exercise in exercises() if not has_passed(folder, exercise, state)]
+
+
+def remember_verdict(folder: Path, exercise: Exercise, version: str) -> None:
+    """Note which version of a file has passed; "": the file as it is now does not."""
+    state = read_state(folder)
+    before = dict(state.passed)
+    if version:
+        state.passed[exercise.label] = version
+    else:
+        state.passed.pop(exercise.label, None)
+    if state.passed != before:
+        write_state(folder, state)
+
+
+def next_hint(folder: Path, exercise: Exercise) -> tuple[int, str]:
+    """The next of the three hints, and after the third that again. -> (1 to 3, its text)"""
+    state = read_state(folder)
+    level = min(state.hints.get(exercise.label, 0) + 1, len(exercise.hints))
+    if state.hints.get(exercise.label) != level:
+        state.hints[exercise.label] = level
+        write_state(folder, state)
+    return level, exercise.hints[level - 1]
+
+
+def solution(folder: Path, exercise: Exercise) -> str | None:
+    """The solution: after the exercise has passed, or when asked for the second time; else None."""
+    state = read_state(folder)
+    times = state.asked.get(exercise.label, 0)
+    if not has_passed(folder, exercise, state) and not times:
+        state.asked[exercise.label] = times + 1
+        write_state(folder, state)
+        return None
+    return (exercise.folder / "solution.py").read_text("utf-8")
+
+
+def reset(folder: Path, exercise: Exercise) -> Path | None:
+    """Put the stub in place of a file. -> where the student's version is kept, NN_name.py.old1 or
+    the next number that is free; None where there was no file."""
+    read_state(folder)  # is it such a folder at all
+    path, kept = folder / exercise.file, None
+    if path.exists():
+        numbers = (int(p.suffix[4:]) for p in folder.glob(f"{path.name}.old*")
+                   if p.suffix[4:].isdecimal())  # fmt: skip
+        kept = path.with_name(f"{path.name}.old{max(numbers, default=0) + 1}")
+        path.rename(kept)
+    atomic_write(path, (exercise.folder / "stub.py").read_text("utf-8"))
+    return kept
