@@ -217,7 +217,8 @@ def reproduce_command(options: argparse.Namespace) -> None:
     share = 1 if options.cluster else max(1, cores // workers)
     threads = share if options.threads is None else thread_count(options.threads)
     plan = make_plan(budget, options.base, options.seeds, options.sample)
-    check_data(plan, studies)
+    if not options.report_only:
+        check_data(plan, studies)
     name = f"{plan.base_name}-{budget.name}{'-sample' if plan.sample else ''}"
     folder = options.out or Path("results") / name
     print(f"{budget.name}: {budget.what}; runs in {folder / 'runs.jsonl'}", flush=True)
