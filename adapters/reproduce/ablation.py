@@ -3,6 +3,7 @@ without training again."""
 
 from pathlib import Path
 
+from adapters.reproduce.pages import NO_RUNS, markdown_table, section, setting, title
 from adapters.reproduce.plans import ADAPTERS, Plan
 from adapters.reproduce.statistics import hundredths
 from adapters.reproduce.store import Config, Runs, run_key
@@ -36,17 +37,16 @@ def report(plan: Plan, runs: Runs, folder: Path) -> str:
 
     from adapters.reproduce.judges_ablation import ablations_of, losses
     from adapters.reproduce.plans import main_score
-    from adapters.show import table
 
-    head = (
-        "## Adapters removed without training again (figure 6, left)\n\n"
-        "Adapters of size 64, trained once; then those of every contiguous span of layers are left "
-        "out, and nothing is trained again. The task's LayerNorms and head stay. Points lost on "
-        f"the dev set, mean of up to {plan.seeds} seeds.\n\n"
+    heading = "Figure 6, left: adapters removed without training again"
+    text = (
+        "Adapters of size 64 are trained once; then those of every contiguous span of layers are "
+        "left out, and nothing is trained again. The task's LayerNorms and head stay. The table "
+        "and the heat maps have the points lost on the dev set, layers counted from 0."
     )
     found = ablations_of(plan, runs)
     if not found:
-        return head + "No runs yet.\n"
+        return section(heading, text, NO_RUNS)
     lost = {
         task: {span: mean(values) for span, values in losses(results, task).items()}
         for task, results in found.items()
@@ -60,7 +60,7 @@ def report(plan: Plan, runs: Runs, folder: Path) -> str:
         last = plan.layers - 1
         half = plan.layers // 2
         rows.append((
-            task, str(len(results)), hundredths(mean(whole)),
+            title(task), str(len(results)), hundredths(mean(whole)),
             f"{single[worst]:+.1f} (layer {worst[0]})",
             f"{lost[task][0, half - 1]:+.1f}", f"{lost[task][plan.layers - half, last]:+.1f}",
             hundredths(mean(whole) - lost[task][0, last] / 100), hundredths(mean(constant)),
@@ -71,7 +71,7 @@ def report(plan: Plan, runs: Runs, folder: Path) -> str:
     from adapters.reproduce.pictures import image
 
     picture = image(NAME, "Points lost by first and last removed layer, one heat map a task")
-    return f"{head}{table(rows, headers, 'github')}\n\n{picture}\n"
+    return section(heading, text, setting(plan), markdown_table(rows, headers), picture)
 
 
 def _draw(plan: Plan, lost: dict[str, dict[tuple[int, int], float]], folder: Path) -> None:
@@ -80,7 +80,7 @@ def _draw(plan: Plan, lost: dict[str, dict[tuple[int, int], float]], folder: Pat
 
     from adapters.reproduce.pictures import new_figure, save
 
-    figure = new_figure(9.0, 2.9)
+    figure = new_figure(9.0, 3.2)
     panels = figure.subplots(1, len(lost), squeeze=False)[0]
     most = max(max(points.values()) for points in lost.values())
     for axes, (task, points) in zip(panels, lost.items(), strict=True):
@@ -93,7 +93,7 @@ def _draw(plan: Plan, lost: dict[str, dict[tuple[int, int], float]], folder: Pat
                 color = "white" if value > 0.55 * most else "black"
                 axes.text(last, first, f"{value:.0f}", ha="center", va="center",
                           fontsize=8, color=color)  # fmt: skip
-        axes.set_title(task, fontsize=9)
+        axes.set_title(title(task), fontsize=9)
         axes.set_xticks(range(plan.layers))
         axes.set_yticks(range(plan.layers))
         axes.tick_params(labelsize=8)

@@ -4,6 +4,7 @@ itself: normalisation inside, another layer, other activations, attention only, 
 from pathlib import Path
 from typing import Any
 
+from adapters.reproduce.pages import NO_RUNS, markdown_table, section, setting, title, unit
 from adapters.reproduce.plans import ADAPTERS, Plan
 from adapters.reproduce.statistics import Scores, parameters_of, scores_of
 from adapters.reproduce.store import Config, Runs
@@ -50,14 +51,13 @@ def wanted(plan: Plan, runs: Runs) -> list[Config]:
 def report(plan: Plan, runs: Runs, folder: Path) -> str:
     """Each extension's scores as Markdown, and a picture."""
     from adapters.reproduce.pictures import STYLES, image, legend, line, new_figure, save, tidy
-    from adapters.show import table
 
-    head = (
-        "## The extensions (section 3.6)\n\n"
+    heading = "Section 3.6: the extensions"
+    text = (
         "What the paper tried without gain, each as `minibert train --variant NAME` or "
         "`--activation NAME`, at size 64 and the rate and epochs that were chosen for the adapter "
         f"itself (`serial`, GELU). The normalised ones start with std {NORMALISED_STD:g}, as near "
-        "to the identity as the others; dev scores.\n\n"
+        f"to the identity as the others. Seeds of an extension: {plan.budget.curve_seeds}."
     )
     names = methods()
     found: dict[str, dict[str, Scores]] = {}
@@ -72,7 +72,7 @@ def report(plan: Plan, runs: Runs, folder: Path) -> str:
             if made and (parameters := parameters_of(runs, made)):
                 counts[name] = f"{parameters['adapters']:,}"
     if not any(scores.values for by_task in found.values() for scores in by_task.values()):
-        return head + "No runs yet.\n"
+        return section(heading, text, NO_RUNS)
     rows = [
         (name, counts.get(name, "-"), *(str(scores) for scores in by_task.values()))
         for name, by_task in found.items()
@@ -88,14 +88,23 @@ def report(plan: Plan, runs: Runs, folder: Path) -> str:
         shift = 0.16 * (number - (len(tasks(plan)) - 1) / 2)
         means = [100 * (scores.mean or 0.0) for scores in known.values()]
         errors = [100 * (scores.error or 0.0) for scores in known.values()]
-        line(axes, [i + shift for i in known], means, style, yerr=errors, ls="none", label=task)
+        line(
+            axes,
+            [i + shift for i in known],
+            means,
+            style,
+            yerr=errors,
+            ls="none",
+            label=title(task),
+        )
         if 0 in known:
             axes.axhline(100 * (known[0].mean or 0.0), color=style.color, lw=0.8, ls=":")
     axes.set_xticks(range(len(found)), list(found), rotation=25, ha="right")
-    axes.set_ylabel("dev score (hundredths)")
+    axes.set_ylabel("dev score, hundredths")
     tidy(axes, "y")
     legend(figure)
     save(figure, folder, NAME)
     picture = image(NAME, "Dev score of each extension; dotted, the adapter itself")
-    headers = ("extension", "adapters' parameters", *tasks(plan))
-    return f"{head}{table(rows, headers, 'github')}\n\n{picture}\n"
+    scored = (f"{title(task)} ({unit(task)})" for task in tasks(plan))
+    headers = ("extension", "adapters' parameters", *scored)
+    return section(heading, text, setting(plan), markdown_table(rows, headers), picture)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from adapters.reproduce.pages import NO_RUNS, markdown_table, section, setting, title, unit
 from adapters.reproduce.plans import ADAPTERS, Plan
 from adapters.reproduce.statistics import Scores, scores_of
 from adapters.reproduce.store import Config, Runs
@@ -40,13 +41,11 @@ def wanted(plan: Plan, runs: Runs) -> list[Config]:
 def report(plan: Plan, runs: Runs, folder: Path) -> str:
     """Scores by initial std as Markdown, and a picture."""
     from adapters.reproduce.pictures import STYLES, image, legend, line, new_figure, save, tidy
-    from adapters.show import table
 
-    head = (
-        "## The scale of the initial weights (figure 6, right)\n\n"
+    heading = "Figure 6, right: the scale of the initial weights"
+    text = (
         "Adapters of size 64 whose projections start with this standard deviation (truncated at "
-        f"two), at the rate and epochs that were chosen with {DEFAULT_STD:g}; dev scores, mean ± "
-        f"standard error of {plan.seeds} seeds.\n\n"
+        f"two of them), at the rate and epochs that were chosen with {DEFAULT_STD:g}."
     )
     found: dict[str, dict[float, Scores]] = {
         task: {
@@ -56,7 +55,7 @@ def report(plan: Plan, runs: Runs, folder: Path) -> str:
         for task in tasks(plan)
     }
     if not any(scores.values for by_std in found.values() for scores in by_std.values()):
-        return head + "No runs yet.\n"
+        return section(heading, text, NO_RUNS)
     rows = [
         (f"{std:g}", *(str(found[task].get(std, Scores())) for task in found))
         for std in plan.budget.stds
@@ -67,12 +66,13 @@ def report(plan: Plan, runs: Runs, folder: Path) -> str:
         known = {std: scores for std, scores in by_std.items() if scores.mean is not None}
         means = [100 * (scores.mean or 0.0) for scores in known.values()]
         errors = [100 * (scores.error or 0.0) for scores in known.values()]
-        line(axes, list(known), means, style, yerr=errors, label=task)
+        line(axes, list(known), means, style, yerr=errors, label=title(task))
     axes.set_xscale("log")
     axes.set_xlabel("standard deviation of the initial weights (log)")
-    axes.set_ylabel("dev score (hundredths)")
+    axes.set_ylabel("dev score, hundredths")
     tidy(axes)
     legend(figure)
     save(figure, folder, NAME)
     picture = image(NAME, "Dev score against the initial standard deviation, a line a task")
-    return f"{head}{table(rows, ('initial std', *found), 'github')}\n\n{picture}\n"
+    headers = ("initial std", *(f"{title(task)} ({unit(task)})" for task in found))
+    return section(heading, text, setting(plan), markdown_table(rows, headers), picture)

@@ -4,6 +4,7 @@ fine-tuning one network for one task after the other forgets."""
 from pathlib import Path
 from typing import Any
 
+from adapters.reproduce.pages import NO_RUNS, markdown_table, section, setting, title, unit
 from adapters.reproduce.plans import ADAPTERS, Plan, main_score
 from adapters.reproduce.statistics import hundredths
 from adapters.reproduce.store import Config, Runs, run_key
@@ -45,20 +46,18 @@ def finished(plan: Plan, runs: Runs, method: dict[str, Any]) -> dict[str, Any] |
 
 def report(plan: Plan, runs: Runs, folder: Path) -> str:
     """Every task's score after each task was learned, as Markdown, and the forgetting curve."""
-    from adapters.show import table
-
-    head = (
-        "## Many tasks, one after the other (section 1)\n\n"
+    heading = "Section 1: many tasks, one after the other"
+    text = (
         "Each task is learned at its own best rate and epochs. With adapters the base stays frozen "
         "and every task keeps its own few parameters; with full fine-tuning one network goes from "
         "task to task, and every task keeps its head. After each task, all tasks so far are scored "
-        "on their dev sets, in one process over one base.\n\n"
+        "on their dev sets, in one process over one base."
     )
     found = {name: finished(plan, runs, method)
              for name, method in (("adapters", ADAPTERS), ("full fine-tuning", FULL))}  # fmt: skip
     made = {name: result for name, result in found.items() if result}
     if not made:
-        return head + "No runs yet.\n"
+        return section(heading, text, NO_RUNS)
     rows = []
     for name, result in made.items():
         for after, learned in enumerate(plan.tasks):
@@ -67,18 +66,20 @@ def report(plan: Plan, runs: Runs, folder: Path) -> str:
                 for j, task in enumerate(plan.tasks)
             ]
             changed = sum(result["changed"][after])
-            rows.append((f"{name}, after {learned}", *cells, f"{changed:,}"))
-    headers = ("learned by", *plan.tasks, "earlier texts with other logits")
+            rows.append((f"{name}, after {title(learned)}", *cells, f"{changed:,}"))
+    scored = (f"{title(task)} ({unit(task)})" for task in plan.tasks)
+    headers = ("learned by", *scored, "texts with other logits than when learned")
     totals = ", ".join(f"{name} {result['parameters']:,}" for name, result in made.items())
+    number = len(plan.tasks)
+    sizes = (
+        f"All parameters after {number} tasks: {totals}. {number} networks fine-tuned in full and "
+        f"kept apart are {number} times the base."
+    )
     _draw(plan, made, folder)
     from adapters.reproduce.pictures import image
 
     picture = image(NAME, "Each task's score after every further task, by both methods")
-    return (
-        f"{head}{table(rows, headers, 'github')}\n\nAll parameters after {len(plan.tasks)} tasks: "
-        f"{totals}. Kept apart, {len(plan.tasks)} networks fine-tuned in full are "
-        f"{len(plan.tasks)} times the base.\n\n{picture}\n"
-    )
+    return section(heading, text, setting(plan, 1), markdown_table(rows, headers), sizes, picture)
 
 
 def _draw(plan: Plan, made: dict[str, dict[str, Any]], folder: Path) -> None:
@@ -90,11 +91,11 @@ def _draw(plan: Plan, made: dict[str, dict[str, Any]], folder: Path) -> None:
         for j, (task, style) in enumerate(zip(plan.tasks, STYLES, strict=False)):
             after = range(j, len(plan.tasks))
             scores = [100 * main_score(task, result["scores"][i][j]) for i in after]
-            line(axes, list(after), scores, style, label=task)
+            line(axes, list(after), scores, style, label=title(task))
         axes.set_title(name)
-        axes.set_xticks(range(len(plan.tasks)), plan.tasks)
+        axes.set_xticks(range(len(plan.tasks)), [title(task) for task in plan.tasks])
         axes.set_xlabel("task just learned")
         tidy(axes)
-    panels[0].set_ylabel("dev score (hundredths)")
+    panels[0].set_ylabel("dev score, hundredths")
     legend(figure)
     save(figure, folder, NAME)
