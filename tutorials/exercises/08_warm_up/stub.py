@@ -1,0 +1,33 @@
+"""Exercise 8: warm-up, then linear decay.
+
+The first steps of a training are the wildest: the head is random, Adam's means have seen little. So
+BERT's fine-tuning, and the paper's (section 3.1), begins with a learning rate of 0, lets it rise in
+a straight line to its full value, and then fall in a straight line back to 0:
+
+    factor
+      1 |      /\
+        |     /  \__
+        |    /      \__
+      0 +---/----------\__--
+        0  warm_up      total     step
+
+The learning rate at a step is this factor times the peak rate. The steps are 0, 1, ..., total - 1;
+the factor is 0 at step 0, 1 at step `warm_up`, and would be 0 at step `total`. With warm_up = 0
+there is no rise: the factor is 1 at step 0 and falls from there.
+
+(The paper's released code has another decay, one that runs from step 0 on. The factor then drops at
+the end of the warm-up. Here the paper's text counts.)
+"""
+
+
+def warm_up_then_decay(step: int, total: int, warm_up: int) -> float:
+    """The factor on the learning rate at a step. Three whole numbers, 0 <= warm_up < total and
+    0 <= step < total -> float."""
+    raise NotImplementedError
+
+
+def learning_rates(peak: float, total: int, share: float) -> list[float]:
+    """The learning rate of every step of a training, a list of `total` floats. `share` is the part
+    of the steps that is warm-up (0.1 in the paper); share * total is rounded down to a whole
+    number of steps."""
+    raise NotImplementedError

@@ -1,0 +1,10 @@
+# says: at step 0 it is 0
+def warm_up_then_decay(step: int, total: int, warm_up: int) -> float:
+    if step < warm_up:
+        return (step + 1) / warm_up
+    return (total - step) / (total - warm_up)
+
+
+def learning_rates(peak: float, total: int, share: float) -> list[float]:
+    warm_up = int(share * total)
+    return [peak * warm_up_then_decay(step, total, warm_up) for step in range(total)]

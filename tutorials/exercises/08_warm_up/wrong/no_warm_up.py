@@ -1,0 +1,10 @@
+# says: during the warm-up the factor goes from 0 to 1
+def warm_up_then_decay(step: int, total: int, warm_up: int) -> float:
+    if step < warm_up:
+        return 1.0
+    return (total - step) / (total - warm_up)
+
+
+def learning_rates(peak: float, total: int, share: float) -> list[float]:
+    warm_up = int(share * total)
+    return [peak * warm_up_then_decay(step, total, warm_up) for step in range(total)]

@@ -1,0 +1,10 @@
+# says: the factor would be 0 at step `total`
+def warm_up_then_decay(step: int, total: int, warm_up: int) -> float:
+    if step < warm_up:
+        return step / warm_up
+    return (total - 1 - step) / (total - 1 - warm_up)
+
+
+def learning_rates(peak: float, total: int, share: float) -> list[float]:
+    warm_up = int(share * total)
+    return [peak * warm_up_then_decay(step, total, warm_up) for step in range(total)]

@@ -1,0 +1,43 @@
+"""Exercise 10: what adapters cost.
+
+An adapter is two linear maps: down from d numbers to m, and up from m to d. A linear map to n
+numbers has a weight for each pair of a number that goes in and one that comes out, and n biases.
+That makes for the whole adapter (section 2.1)
+
+    2md + d + m.
+
+Each of a BERT's layers has two adapters, one for each sublayer. What a task trains and has to
+itself is
+
+    all adapters of all layers;
+    every LayerNorm, d gains and d biases each: two in each layer, and one after the embeddings;
+    the head, a linear map from d numbers to the task's C classes.
+
+For many tasks the paper counts one frozen base and each task's own parameters, and gives the total
+in units of the base (the column "total num params" of its tables):
+
+    total = (base + tasks * own) / base
+
+Full fine-tuning has a whole model for each task and no shared one: its total is the number of
+tasks. All arguments are whole numbers.
+"""
+
+
+def projection_parameters(d: int, m: int) -> dict[str, int]:
+    """The parameters of an adapter's two linear maps: {"down": number, "up": number}."""
+    raise NotImplementedError
+
+
+def adapter_parameters(d: int, m: int, layers: int) -> int:
+    """The parameters of all adapters of a BERT with so many layers. -> int."""
+    raise NotImplementedError
+
+
+def own_parameters(d: int, m: int, layers: int, classes: int) -> int:
+    """What one task trains: adapters, LayerNorms and head. -> int."""
+    raise NotImplementedError
+
+
+def total(base: int, own: int, tasks: int) -> float:
+    """All parameters for so many tasks with adapters, in units of the base. -> float."""
+    raise NotImplementedError

@@ -1,0 +1,146 @@
+"""What a fresh adapter of exercise 11 must be. The oracle is the truncated normal distribution in
+closed form: which share of its numbers lies where."""
+
+import math
+from itertools import pairwise
+
+import numpy as np
+
+from adapters.bottleneck import bottleneck
+from adapters.exercises.check import Wrong, exactly, same
+
+D, M, STD = 200, 150, 0.01  # 30,000 numbers in a weight: shares are known to 0.3 % of them all
+CALL = f"init_adapter(0, {D}, {M}, {STD})"
+
+
+def phi(x):
+    """The share of a standard normal distribution below x."""
+    return 0.5 * math.erfc(-x / math.sqrt(2))
+
+
+def zeroed(got):
+    """The same dicts, with zeros for the arrays: to look at the shapes and dtypes alone."""
+    if isinstance(got, dict):
+        return {key: zeroed(value) for key, value in got.items()}
+    return np.zeros_like(got) if isinstance(got, np.ndarray) else got
+
+
+def weights(student, seed=0, std=STD):
+    """[(name, weight in units of std, float64)] of a fresh adapter."""
+    adapter = student.init_adapter(seed, D, M, std)
+    names = "down", "up"
+    return [(f"{CALL}[{n!r}]['weight']", adapter[n]["weight"].astype(float) / std) for n in names]
+
+
+def check_an_adapter_has_its_four_arrays_and_zero_biases(student):
+    """The four arrays have their shapes and dtype, and the biases are 0."""
+    got = student.init_adapter(0, D, M, STD)
+    empty = {
+        "down": {"weight": np.zeros((D, M)), "bias": np.zeros(M)},
+        "up": {"weight": np.zeros((M, D)), "bias": np.zeros(D)},
+    }
+    same(zeroed(got), empty, CALL)
+    for name in ("down", "up"):
+        what = f"{CALL}[{name!r}]['bias']"
+        same(got[name]["bias"], empty[name]["bias"], what, 0.0)
+
+
+def check_nothing_lies_beyond_two_std(student):
+    """No weight is further from 0 than two std, and none was moved there."""
+    for what, weight in weights(student):
+        size = np.abs(weight)
+        largest, beyond = size.max(), int(np.sum(size > 2.0001))
+        if not largest <= 2.0001:  # not <=: nan too
+            raise Wrong(
+                f"{what} has {beyond:,} of {size.size:,} numbers beyond two std, the largest at "
+                f"{largest:.2f} std. An untruncated normal distribution has 4.6 % of them there: "
+                "draw those again, and again, until none is left"
+            )
+        edge = int(np.sum(size > 1.9999))
+        if edge > 30:  # 0.001 % of them are to be expected: none
+            raise Wrong(
+                f"{what} has {edge:,} of {size.size:,} numbers just at two std: that is clipping. "
+                "Truncating draws what lies beyond again"
+            )
+
+
+def check_the_rest_is_normal(student):
+    """The weights have the spread and the bell shape that truncation leaves."""
+    edges = np.linspace(-2, 2, 9)
+    inside = phi(2) - phi(-2)
+    shares = [(phi(b) - phi(a)) / inside for a, b in pairwise(edges)]
+    for what, weight in weights(student):
+        std = float(np.std(weight))
+        if abs(std - 0.8796) > 0.02:  # known to 0.004
+            why = ""
+            if abs(std - 2 / math.sqrt(3)) < 0.02:
+                why = ". That is what a uniform distribution has"
+            elif abs(std - 0.8796 * STD) < 1e-3 or abs(std - 0.8796 / math.sqrt(STD)) < 0.1:
+                why = ". std is the standard deviation, not the variance"
+            raise Wrong(
+                f"{what} has the standard deviation {std:.3g} std; a normal distribution "
+                f"truncated at two std has 0.88 std{why}"
+            )
+        found = np.histogram(weight, edges)[0] / weight.size
+        worst = int(np.argmax(np.abs(found - shares)))
+        if abs(found[worst] - shares[worst]) > 0.015:
+            raise Wrong(
+                f"{what} has {100 * found[worst]:.1f} % of its numbers from {edges[worst]:g} to "
+                f"{edges[worst + 1]:g} std, but a truncated normal distribution has "
+                f"{100 * shares[worst]:.1f} % there"
+            )
+
+
+def check_the_two_weights_are_drawn_apart(student):
+    """The two weights are different numbers, from one generator."""
+    (_, down), (_, up) = weights(student)
+    if np.array_equal(down.ravel(), up.ravel()) or np.array_equal(down, up.T):
+        raise Wrong(
+            f"{CALL}: both weights hold the same numbers. Make one generator, and let both draw "
+            "from it, one after the other"
+        )
+
+
+def check_the_seed_decides(student):
+    """The same seed gives the same numbers, another seed others."""
+    (_, first), (_, again), (_, other) = (weights(student, seed)[0] for seed in (0, 0, 1))
+    if not np.array_equal(first, again):
+        raise Wrong(
+            f"{CALL} gives other numbers the second time: draw all of them from "
+            "np.random.default_rng(seed)"
+        )
+    if np.array_equal(first, other):
+        raise Wrong("init_adapter gives the same numbers for the seeds 0 and 1")
+
+
+def check_the_bound_is_that_of_two_projections(student):
+    """The bound is (2 std)^2 m d |z|."""
+    for z_norm, d, m, std in ((3.0, 8, 2, 0.5), (10.0, 5, 4, 0.25)):
+        meanings = [
+            (
+                2 * std * math.sqrt(m * d) * z_norm,
+                "That is the bound after one of the two weights; z goes through both",
+            ),
+            (std**2 * m * d * z_norm, "The largest weight is 2 std, not std"),
+            (2 * std**2 * m * d * z_norm, "(2 std)^2 is 4 std^2"),
+            (2 * std * m * d * z_norm, "2 std is squared: there are two weights"),
+            ((2 * std) ** 2 * math.sqrt(m * d) * z_norm, "Each weight has its sqrt(m d)"),
+            ((2 * std) ** 2 * m * d, "The bound grows with z: the factor z_norm is missing"),
+        ]
+        got = student.distance_bound(z_norm, d, m, std)
+        what = f"distance_bound({z_norm}, {d}, {m}, {std})"
+        same(got, (2 * std) ** 2 * m * d * z_norm, what, 1e-9, meanings)
+
+
+def check_a_fresh_adapter_keeps_to_the_bound(student):
+    """|A(z) - z| is within the bound, and is not 0."""
+    rng = np.random.default_rng(1)
+    z = rng.normal(size=(20, 32)).astype(np.float32)
+    for std in (0.01, 0.1):
+        adapter = student.init_adapter(2, 32, 8, std)
+        moved = np.linalg.norm(bottleneck(adapter, z, "gelu_tanh") - z, axis=1)  # [20]
+        norms = np.linalg.norm(z, axis=1)
+        bounds = [student.distance_bound(float(norm), 32, 8, std) for norm in norms]
+        exactly(bool((moved <= bounds).all()), True, f"|A(z) - z| <= distance_bound, std {std},")
+        if not moved.any():
+            raise Wrong("A(z) is z: both weights need numbers other than 0, or nothing can train")

@@ -1,0 +1,21 @@
+# says: is a flat dict of paths
+import re
+
+
+def split(tree: dict, patterns: list[str], prefix: str = "") -> tuple[dict, dict]:
+    trained, frozen = {}, {}
+    for key, value in tree.items():
+        path = f"{prefix}{key}"
+        if isinstance(value, dict):
+            picked, others = split(value, patterns, path + ".")
+            trained |= picked
+            frozen |= others
+        elif any(re.match(pattern, path) for pattern in patterns):
+            trained[path] = value
+        else:
+            frozen[path] = value
+    return trained, frozen
+
+
+def paper_patterns() -> list[str]:
+    return [r"adapters\.", r"base\..*\bnorm\.", r"head\."]

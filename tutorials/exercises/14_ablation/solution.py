@@ -1,0 +1,19 @@
+"""Exercise 14: which layers' adapters matter?"""
+
+
+def spans(layers: int) -> list[list[int]]:
+    """All [first, last]."""
+    return [[first, last] for first in range(layers) for last in range(first, layers)]
+
+
+def without_span(adapters: dict, first: int, last: int) -> dict:
+    """The adapters outside the span."""
+    return {layer: pair for layer, pair in adapters.items() if not first <= layer <= last}
+
+
+def lost(accuracies: list[float], full: float, layers: int) -> list[list[float]]:
+    """Row first, column last: what removing the span costs."""
+    rows = [[0.0] * layers for _ in range(layers)]
+    for (first, last), accuracy in zip(spans(layers), accuracies, strict=True):
+        rows[first][last] = full - accuracy
+    return rows

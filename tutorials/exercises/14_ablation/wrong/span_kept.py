@@ -1,0 +1,14 @@
+# says: That is the span itself; it is to be removed
+def spans(layers: int) -> list[list[int]]:
+    return [[first, last] for first in range(layers) for last in range(first, layers)]
+
+
+def without_span(adapters: dict, first: int, last: int) -> dict:
+    return {layer: pair for layer, pair in adapters.items() if first <= layer <= last}
+
+
+def lost(accuracies: list[float], full: float, layers: int) -> list[list[float]]:
+    rows = [[0.0] * layers for _ in range(layers)]
+    for (first, last), accuracy in zip(spans(layers), accuracies, strict=True):
+        rows[first][last] = full - accuracy
+    return rows
