@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from adapters.finetune import own_folder, described
+from adapters.finetune import described, own_folder
 from adapters.fixed import fixed_layers
 from adapters.predict import check_length
 from adapters.recipes import recipe_named
@@ -52,7 +52,7 @@ def span_forward(
 ) -> Array:
     """Tokens to start and end scores through the whole model: [N tokens] -> [N, 2]. `rng` switches
     dropout on; with `fixed`, not in the embeddings and that many layers."""
-    base, adapt, lengths = tree["base"], adapt_of(tree, method, ops), batch.lengths
+    base, adapt, lengths = tree["base"], adapt_of(tree, method, ops, config), batch.lengths
     layers = partial(encoder_layers, base, adapt=adapt, ops=ops)
     below = range(fixed or 0)
     states = embed(base, batch, config, rng if fixed is None else None, ops)

@@ -56,12 +56,10 @@ def train_command(options: argparse.Namespace) -> None:
     method = method_named(
         options.method,
         options.size,
-        options.activation or "gelu_tanh",
+        options.activation,
         options.variant,
         options.std,
     )
-    if options.activation and method.size is None:
-        raise InputError(f"method {method.name!r} has no adapters, so it takes no activation")
     recipe = recipe_named(options.recipe)
     data = load_data(options)
     rate, epochs = default_rate_epochs(method.name, data.task.name)
@@ -190,7 +188,7 @@ def info_command(options: argparse.Namespace) -> None:
     print(f"\nWith method {method}, for a task of two classes:\n")
     print(trained_table(init_task(base, method, recipe_named("paper"), 2, 0), method))
     print("\nThe methods, each with a head for two classes:\n")
-    print(methods_table(base, method.size or 64))
+    print(methods_table(base, method.size if method.name == "adapters" else None))
 
 
 def reproduce_command(options: argparse.Namespace) -> None:

@@ -102,11 +102,14 @@ def _train(parser: Parser) -> None:
         help="the frozen BERT: a model name or a folder (default: minilm)")
     add("--method", default="adapters", metavar="NAME",
         help="adapters with LayerNorms and head (default), full (everything), norms (LayerNorms "
-        "and head) or head")
+        "and head) or head; beyond the paper: lora, pfeiffer (an adapter after each feed-forward "
+        "sublayer only) or biases (BitFit)")
     add("--size", type=int, metavar="M",
-        help="bottleneck size m of the adapters; each has 2md + d + m parameters (default: 64)")
+        help="bottleneck size m of the adapters; each has 2md + d + m parameters (default: 64; 48 "
+        "with pfeiffer); with lora the rank (default: 8)")
     add("--activation", metavar="NAME",
-        help="inside the adapter: gelu_tanh (default), gelu, relu, tanh or swish")
+        help="inside the adapter: gelu_tanh (default), gelu, relu (default of pfeiffer), tanh or "
+        "swish")
     add("--variant", default="serial", metavar="NAME",
         help="the adapter's form: serial (the paper's, default), or one of the extensions that it "
         "tried: layer-norm, batch-norm, deep, attention-only, parallel or multiplicative")
@@ -176,8 +179,10 @@ def _info(parser: Parser) -> None:
     add = parser.add_argument
     add("name", metavar="MODEL|FILE", help=f"a model name or folder, or {TASK_FILE}")
     add("--method", metavar="NAME",
-        help="count what this method trains: adapters (default), full, norms or head")
-    add("--size", type=int, metavar="M", help="bottleneck size m of the adapters (default: 64)")
+        help="count what this method trains: adapters (default), full, norms, head, lora, pfeiffer "
+        "or biases")
+    add("--size", type=int, metavar="M",
+        help="bottleneck size m of the adapters, or lora's rank (default: the method's)")
 
 
 def _reproduce(parser: Parser) -> None:

@@ -58,7 +58,15 @@ def recipe_named(name: str) -> Recipe:
 # Peak learning rate and epochs where the user gives none: (rate, epochs) by tuning method, and for
 # some tasks. Tried on MiniLM with RTE, MRPC, CoLA and 4,000 sentences of SST-2 (the README has the
 # numbers); the other large tasks have SST-2's number of epochs.
-DEFAULTS = {"adapters": (1e-3, 5), "full": (5e-5, 3), "norms": (1e-3, 5), "head": (1e-1, 10)}
+DEFAULTS = {
+    "adapters": (1e-3, 5),
+    "full": (5e-5, 3),
+    "norms": (1e-3, 5),
+    "head": (1e-1, 10),
+    "lora": (1e-3, 5),
+    "pfeiffer": (1e-3, 5),
+    "biases": (1e-3, 5),
+}
 TASK_DEFAULTS = {
     ("adapters", "cola"): (3e-4, 5),  # at 1e-3 it can collapse to the majority class
     **{("adapters", task): (1e-3, 3) for task in ("sst-2", "qqp", "mnli", "qnli")},

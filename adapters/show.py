@@ -13,7 +13,7 @@ import numpy as np
 
 from adapters.finetune import Trained
 from adapters.store import TaskFile
-from adapters.tuning import Method, method_rows, parameter_table
+from adapters.tuning import CHOICES, Method, method_rows, parameter_table
 from minibert.checkpoint import Base
 from minibert.doctor import Diagnosis
 from minibert.files import atomic_write
@@ -54,8 +54,9 @@ def trained_table(tree: Tree, method: Method, style: str = "simple") -> str:
     return table(body, ("parameters", "trained", "frozen", "trained share"), style)
 
 
-def methods_table(base: Base, size: int = 64) -> str:
-    """Every kind of tuning method on a base: what it trains, and how much that is."""
+def methods_table(base: Base, size: int | None = None) -> str:
+    """Every kind of tuning method on a base: what it trains, and how much that is. `size`: of
+    "adapters", default as it has."""
     total = count(base.params) + 2 * base.config.hidden_size + 2  # with the head
     rows = [
         (str(method), what, f"{trained:,}", f"{100 * trained / total:.3f} %")
@@ -106,6 +107,8 @@ def describe_base(base: Base) -> str:
 def describe_task(task: TaskFile, path: Path) -> str:
     """What a task file holds, and what it needs."""
     results = {name: value for name, value in task.results.items() if name != "epoch"}
+    has_activation = "activation" in CHOICES.get(task.method.name, ())
+    activation = f", activation {task.method.activation}" if has_activation else ""
     return facts([
         ("task file", path),
         ("task", task.task.name),
@@ -113,7 +116,7 @@ def describe_task(task: TaskFile, path: Path) -> str:
         ("longest text", f"{task.max_length} tokens"),
         ("gives", "a number" if task.task.regression else f"a label: {', '.join(task.task.names)}"),
         ("base", f"{task.base_name}, weights sha256 {task.base_sha256}"),
-        ("method", f"{task.method}, activation {task.method.activation}; recipe {task.recipe}"),
+        ("method", f"{task.method}{activation}; recipe {task.recipe}"),
         ("parameters", f"{count(task.trained):,} in {len(list(leaves(task.trained)))} tensors"),
         ("dev results", f"{metrics_text(results)} (epoch {task.results.get('epoch', '?')})"),
     ])  # fmt: skip

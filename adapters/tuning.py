@@ -9,10 +9,13 @@ to the optimiser, and only that part is ever differentiated.
 import re
 from dataclasses import dataclass, replace
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
 from adapters.bottleneck import check_activation, truncated_normal
+from adapters.lora import attach_lora, init_lora
+from adapters.pfeiffer import attach_pfeiffer, init_pfeiffer
 from adapters.recipes import RECIPES, Recipe
 from adapters.variants import (
     STATISTICS,
@@ -38,7 +41,7 @@ NORMS = r"base\.(embeddings|layers)\.(.*\.)?norm\."  # not the masked-token head
 
 @dataclass(frozen=True)
 class Method:
-    """Patterns of the trained paths; `size` is the adapters' m, None for a method without.
+    """Patterns of the trained paths; `size` is the adapters' m or LoRA's r, None for no adapters.
 
     Of the layers, those from `first_layer` up to `last_layer` (None: the top) are trained; with a
     `first_layer` above 0, the embeddings are not. `variant`: see `variants`; `std`: of the
@@ -59,7 +62,7 @@ class Method:
         if self.variant != "serial":
             words.append(self.variant)
         if self.size is not None:
-            words.append(f"m = {self.size}")
+            words.append(f"{'r' if self.name == 'lora' else 'm'} = {self.size}")
         if self.std is not None:
             words.append(f"initial std {self.std:g}")
         if self.first_layer:
@@ -86,6 +89,10 @@ class Method:
 
 # The paper's method (section 2.1): adapters, every LayerNorm (the embedding's too) and the head.
 # The pooler is used and stays frozen, as in the released code.
+#
+# Beyond the paper: LoRA and Pfeiffer's adapters train nothing of the base, as where they come from.
+# "biases" is BitFit (Ben Zaken et al. 2021, arXiv 2106.10199): every bias, the LayerNorms' too and,
+# as in its released code, the pooler's.
 METHODS = {
     method.name: method
     for method in (
@@ -93,35 +100,46 @@ METHODS = {
         Method("full", (r"base\.(embeddings|layers|pooler)\.", r"head\.")),
         Method("norms", (NORMS, r"head\.")),
         Method("head", (r"head\.",)),
+        Method("lora", (r"adapters\.", r"head\."), size=8),
+        Method("pfeiffer", (r"adapters\.", r"head\."), size=48, activation="relu"),
+        Method("biases", (r"base\.(embeddings|layers|pooler)\.(.*\.)?bias$", r"head\.")),
     )
+}
+
+# What may be chosen of a method's adapters; the other methods have none.
+CHOICES = {
+    "adapters": ("size", "activation", "variant", "std"),
+    "pfeiffer": ("size", "activation", "std"),
+    "lora": ("size",),
 }
 
 
 def method_named(
     name: str,
     size: int | None = None,
-    activation: str = "gelu_tanh",
+    activation: str | None = None,
     variant: str = "serial",
     std: float | None = None,
 ) -> Method:
-    """A method of the table, its adapters `size` wide and of a variant. Raises InputError for
-    another name, an unknown activation or variant, an std that is not positive, or any of these
-    given to a method that has no adapters."""
+    """A method of the table, with adapters of this size (m, or LoRA's rank r), activation, variant
+    and initial std instead of its own. Raises InputError for another name, an unknown activation or
+    variant, an std that is not positive, or any of these for a method that has no such thing."""
     if name not in METHODS:
         raise InputError(f"unknown method {name!r}; known: {', '.join(METHODS)}")
-    check_activation(activation)
+    if activation is not None:
+        check_activation(activation)
     variant_named(variant)
     if std is not None and not 0 < std < float("inf"):
         raise InputError(f"the adapters' initial std must be positive, not {std}")
     method = METHODS[name]
-    if method.size is None:
-        given = {"size": size, "std": std, "variant": None if variant == "serial" else variant}
-        for what, value in given.items():
-            if value is not None:
-                raise InputError(f"method {name!r} has no adapters, so it takes no {what}")
-        return method
-    size = method.size if size is None else size
-    return replace(method, size=size, activation=activation, variant=variant, std=std)
+    form = None if variant == "serial" else variant
+    asked = {"size": size, "activation": activation, "variant": form, "std": std}
+    chosen: dict[str, Any] = {what: value for what, value in asked.items() if value is not None}
+    for what in chosen:
+        if what not in CHOICES.get(name, ()):
+            why = "has no adapters, so it " if method.size is None else ""
+            raise InputError(f"method {name!r} {why}takes no {what}")
+    return replace(method, **chosen)
 
 
 def top_layers(method: Method, top: int, config: BertConfig) -> Method:
@@ -149,6 +167,20 @@ def layer_span(method: Method, first: int, last: int, config: BertConfig) -> Met
     return replace(method, first_layer=first, last_layer=None if last == layers - 1 else last)
 
 
+def init_adapters(
+    rng: np.random.Generator, config: BertConfig, method: Method, usual_std: float
+) -> Tree:
+    """The method's fresh adapters in every layer: {layer: {place: adapter}}. LoRA's start has no
+    std to choose. Raises InputError for a size below 1."""
+    size = method.size or 0
+    std = usual_std if method.std is None else method.std
+    if method.name == "lora":
+        return init_lora(rng, config, size)
+    if method.name == "pfeiffer":
+        return init_pfeiffer(rng, config, size, std)
+    return init_variants(rng, config, size, std, variant_named(method.variant))
+
+
 def init_task(base: Base, method: Method, recipe: Recipe, outputs: int, seed: int) -> Tree:
     """The combined tree before training: the base's own arrays, fresh adapters and head.
 
@@ -158,9 +190,8 @@ def init_task(base: Base, method: Method, recipe: Recipe, outputs: int, seed: in
     config = base.config
     tree: Tree = {"base": base.params}
     if method.size is not None:
-        std = recipe.adapter_std if method.std is None else method.std
-        every = init_variants(rng, config, method.size, std, variant_named(method.variant))
-        tree["adapters"] = {n: pair for n, pair in every.items() if method.has_layer(n)}
+        every = init_adapters(rng, config, method, recipe.adapter_std)
+        tree["adapters"] = {n: each for n, each in every.items() if method.has_layer(n)}
     tree["head"] = {
         "weight": truncated_normal(rng, (outputs, config.hidden_size), recipe.head_std).T,
         "bias": np.zeros(outputs, np.float32),
@@ -173,11 +204,22 @@ def split(tree: Tree, method: Method) -> tuple[Tree, Tree]:
     return partition(tree, method.trains)
 
 
-def adapt_of(tree: Tree, method: Method, ops: ModuleType = fused) -> Adapt:
-    """The hook through which the encoder calls the tree's adapters; `identity` without any."""
+def adapt_of(
+    tree: Tree, method: Method, ops: ModuleType = fused, config: BertConfig | None = None
+) -> Adapt:
+    """The hook through which the encoder calls the tree's adapters; `identity` without any. The
+    base's config is needed for "pfeiffer", whose adapters read through the base's LayerNorms."""
     if "adapters" not in tree:
         return identity
-    return attach_variant(tree["adapters"], method.activation, variant_named(method.variant), ops)
+    adapters, activation = tree["adapters"], method.activation
+    if method.name == "lora":
+        return attach_lora(adapters)
+    if method.name == "pfeiffer":
+        if config is None:
+            raise ValueError("Pfeiffer's adapters need the base's config")
+        layers, eps = tree["base"]["layers"], config.layer_norm_eps
+        return attach_pfeiffer(adapters, layers, eps, activation, ops)
+    return attach_variant(adapters, activation, variant_named(method.variant), ops)
 
 
 def settle(
@@ -211,7 +253,7 @@ def fixed_states(
 ) -> Array:
     """What leaves the embeddings and the `fixed` layers at the bottom, without dropout.
     -> [N, D], or the [CLS] rows [B, D] when that is every layer"""
-    base, adapt = tree["base"], adapt_of(tree, method, ops)
+    base, adapt = tree["base"], adapt_of(tree, method, ops, config)
     x = embed(base, batch, config, None, ops)
     return encoder_layers(
         base, range(fixed), x, batch.lengths, config, adapt=adapt, ops=ops, first_only=True
@@ -234,7 +276,7 @@ def forward(
     With `fixed`, the embeddings and that many layers have no dropout; `states` are then their
     `fixed_states`, where known.
     """
-    base, adapt = tree["base"], adapt_of(tree, method, ops)
+    base, adapt = tree["base"], adapt_of(tree, method, ops, config)
     if fixed is None:
         states = embed(base, batch, config, rng, ops)
     elif states is None:
@@ -260,9 +302,9 @@ GROUPS = [
 ]
 
 
-def method_rows(base: Base, size: int = 64) -> list[tuple[Method, str, int]]:
+def method_rows(base: Base, size: int | None = None) -> list[tuple[Method, str, int]]:
     """Every kind of method on a base: (the method, what it trains beside the head, how many
-    parameters that is with the head of a task of two classes)."""
+    parameters that is with the head of a task of two classes). `size`: of "adapters"."""
     config, adapters, full = base.config, method_named("adapters", size), METHODS["full"]
     half = max(1, config.num_hidden_layers // 2)
     top = top_layers(full, 1, config)
@@ -274,6 +316,9 @@ def method_rows(base: Base, size: int = 64) -> list[tuple[Method, str, int]]:
         (top, "the top layer, the pooler"),
         (METHODS["norms"], "every LayerNorm"),
         (METHODS["head"], "nothing (frozen features)"),
+        (METHODS["lora"], "A and B beside query, value"),
+        (METHODS["pfeiffer"], "one adapter a layer"),
+        (METHODS["biases"], "every bias (BitFit)"),
     ]  # fmt: skip
     rows = []
     for method, what in kinds:

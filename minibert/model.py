@@ -10,6 +10,8 @@ LayerNorm:
 `adapt(layer, place, z, x)` is where adapters come in without the encoder knowing them: it gets
 each sublayer's output z, projected back to D and after dropout, just before the skip
 connection (Houlsby et al. 2019, figure 2), with x, the sublayer's input. The default returns z.
+A hook marked by `at_projections` is called inside attention too, with the query, the key and the
+value, in this order, and the rows that each is projected from.
 
 Every function takes `ops`: the plain specification `minibert.ops`, or its fast twin
 `minibert.fused`.
@@ -30,6 +32,7 @@ from minibert.tree import Tree
 Adapt = Callable[[int, str, Array, Array], Array]
 
 ATTENTION, FEED_FORWARD = PLACES = ("attention", "feed_forward")
+QUERY, KEY, VALUE = PROJECTIONS = ("query", "key", "value")
 
 # The names that config.json uses for the feed-forward activation, and ours.
 ACTIVATION_NAMES = {"gelu": "gelu", "gelu_new": "gelu_tanh", "relu": "relu"}
@@ -38,6 +41,13 @@ ACTIVATION_NAMES = {"gelu": "gelu", "gelu_new": "gelu_tanh", "relu": "relu"}
 def identity(layer: int, place: str, z: Array, x: Array) -> Array:
     """The `adapt` of a BERT without adapters."""
     return z
+
+
+def at_projections(adapt: Adapt) -> Adapt:
+    """The hook, marked to be called at PROJECTIONS too, before PLACES. (A hook around it is not
+    marked by itself; `functools.wraps` hands the mark on.)"""
+    adapt.at_projections = True  # type: ignore[attr-defined]
+    return adapt
 
 
 def drop(x: Array, rate: float, rng: np.random.Generator | None, ops: ModuleType) -> Array:
@@ -74,14 +84,17 @@ def self_attention(
     config: BertConfig,
     rng: np.random.Generator | None = None,
     ops: ModuleType = fused,
+    adapt: Adapt = identity,
+    number: int = 0,
 ) -> Array:
     """Multi-head self-attention, projected back to D. [M, D], [N, D] -> [M, D]
 
     The rows of `asking` attend to those of x: all N rows of x, or each text's first one (M = B).
+    `adapt(number, name, z, rows)` gets each of the three projections z, with the layer's number.
     """
     query, key, value = (
-        ops.linear(rows, params[name]["weight"], params[name]["bias"])
-        for name, rows in (("query", asking), ("key", x), ("value", x))
+        adapt(number, name, ops.linear(rows, params[name]["weight"], params[name]["bias"]), rows)
+        for name, rows in zip(PROJECTIONS, (asking, x, x), strict=True)
     )  # [M, D], [N, D], [N, D]
     heads, rate = config.num_attention_heads, config.attention_probs_dropout_prob
     keep = None
@@ -120,7 +133,8 @@ def encoder_layer(
             context = x
             if first_only:
                 x = ops.lookup(x, np.cumsum(lengths) - lengths)  # [B, D]
-            z = self_attention(sublayer, x, context, lengths, config, rng, ops)
+            inside = adapt if getattr(adapt, "at_projections", False) else identity
+            z = self_attention(sublayer, x, context, lengths, config, rng, ops, inside, number)
         else:
             z = feed_forward(sublayer, x, config, ops)
         z = drop(z, config.hidden_dropout_prob, rng, ops)

@@ -182,9 +182,10 @@ class TestTheTable:
 
 class TestMethods:
     def test_are_named_and_an_unknown_one_is_refused_with_the_names(self):
-        assert list(METHODS) == ["adapters", "full", "norms", "head"]
-        with pytest.raises(InputError, match=r"^unknown method 'lora'; known: adapters, full, nor"):
-            method_named("lora")
+        paper, beyond = ["adapters", "full", "norms", "head"], ["lora", "pfeiffer", "biases"]
+        assert list(METHODS) == paper + beyond
+        with pytest.raises(InputError, match=r"^unknown method 'magic'; known: adapters, full, no"):
+            method_named("magic")
 
     def test_with_adapters_take_a_size_and_say_it(self):
         assert method_named("adapters").size == 64

@@ -388,8 +388,11 @@ class TestManyTasks:
             shared, own = frozen_shared(bank.trees[name], tiny.params, run.task.trained)
             if name == "full":
                 assert (shared, own) == (0, everything + 2)
-            elif name == "head":
-                assert (shared, own) == (everything, 2)
+            elif name in ("head", "lora", "pfeiffer"):  # all that is the task's own is added
+                assert shared == everything
+                assert name != "head" or own == 2
+            elif name == "biases":  # 8 a layer, the embedding's LayerNorm's and the pooler's
+                assert (shared, own) == (everything - 18, 18 + 2)
             else:
                 assert shared == everything - 10  # five LayerNorms are the task's own
 
@@ -407,7 +410,7 @@ class TestManyTasks:
             for name, run in runs.items():
                 bank.open(path_of(run), f"{name} {number}")
         bank.logits("full 7", TEXTS)
-        assert len(bank.tasks) == 301
+        assert len(bank.tasks) == 50 * len(runs) + 1
         assert bank.logits("first", TEXTS).tobytes() == before.tobytes()
         assert bank.logits("adapters 49", TEXTS).tobytes() == before.tobytes()
 
@@ -418,6 +421,8 @@ class TestManyTasks:
         base = count(tiny.params)
         own = (adapters + norms + head) + (base + head) + (norms + head) + head
         own += (adapters + norms + head) + (adapters + norms + d + 1)  # a regression has one output
+        lora, pfeiffer, biases = 4 * (2 * 2 * d), adapters // 2, 2 * (7 * d + 64) + 2 * d
+        own += (lora + head) + (pfeiffer + head) + (biases + head)
         assert bank.parameters() == base + own
         assert Bank(tiny).parameters() == base
 

@@ -15,7 +15,13 @@ from minibert.train import Settings
 WORDS = ["ba", "bi", "bo", "da", "di", "do", "fa", "fi", "fo", "ga", "gi", "go"]
 TASK = Task("toy", "", ("text",), "label", ("0", "1"), ("morulan", "tikora"))
 SCORE_TASK = Task("toy-score", "", ("text",), "score", metrics=("pearson", "spearman"))
-METHOD_LIST = [method_named("adapters", 4), *(METHODS[name] for name in ("full", "norms", "head"))]
+METHOD_LIST = [
+    method_named("adapters", 4),
+    *(METHODS[name] for name in ("full", "norms", "head")),
+    method_named("lora", 2),
+    method_named("pfeiffer", 4),
+    METHODS["biases"],
+]
 ADAPTERS = METHOD_LIST[0]
 SETTINGS = Settings(rate=1e-2, epochs=3, batch_size=16)  # of 44 examples: 9 steps, the last short
 MAX_LENGTH = 16

@@ -16,7 +16,7 @@ from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # everything is read from local files
 
-PARTS = ("tiny", "minilm", "shapes", "optim", "metrics", "activations")
+PARTS = ("tiny", "beyond", "minilm", "shapes", "optim", "metrics", "activations")
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 
@@ -59,6 +59,10 @@ def main() -> None:
             from tiny_goldens import make_tiny
 
             make_tiny(args.out)
+        elif part == "beyond":
+            from beyond_goldens import make_beyond
+
+            make_beyond(args.out)
         elif part == "minilm":
             from minilm_goldens import make_minilm
 

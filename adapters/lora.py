@@ -1,0 +1,93 @@
+"""Low-rank adaptation, LoRA: Hu et al. 2021, arXiv 2106.09685. Beyond the paper of this project.
+
+    z = x W + b + (alpha / r) (x A) B                     section 4.1
+
+W [d, d] and b are the base's, frozen; A [d, r] and B [r, d] are trained, for the query and the
+value of every layer (section 5.1). The rows x, the projection z, its size d; r is the rank. (The
+paper multiplies columns and so writes B A x.) Nothing is put in the signal's way: once trained,
+A B can be added to W, and the model is an ordinary BERT again.
+"""
+
+import math
+
+import numpy as np
+
+from minibert.config import BertConfig
+from minibert.errors import InputError
+from minibert.model import QUERY, VALUE, Adapt, at_projections
+from minibert.ops import Array
+from minibert.tree import Tree, from_leaves, merge
+
+ADAPTED = (QUERY, VALUE)
+
+# Not a parameter to tune: the paper leaves alpha at the first rank that it tries, so that another
+# rank needs no other learning rate (section 4.1). 8, with rank 8, is public libraries' default.
+ALPHA = 8
+
+
+def parameter_count(d: int, r: int) -> int:
+    """2rd for each adapted projection: two matrices without biases."""
+    return 2 * r * d
+
+
+def init_projection(rng: np.random.Generator, d: int, r: int) -> Tree:
+    """A ("down") and B ("up") of one projection. As B is 0, training starts at exactly the base.
+
+    A is uniform within 1 / sqrt(d): Kaiming's with slope sqrt(5), as in the released code. (The
+    paper says Gaussian, without a variance.) Drawn as [out, in] and seen as [in, out].
+    """
+    bound = 1 / math.sqrt(d)
+    return {
+        "down": {"weight": rng.uniform(-bound, bound, (r, d)).astype(np.float32).T},
+        "up": {"weight": np.zeros((d, r), np.float32).T},
+    }
+
+
+def init_lora(rng: np.random.Generator, config: BertConfig, r: int) -> Tree:
+    """{layer: {"query": {"down", "up"}, "value": {"down", "up"}}}.
+
+    Raises InputError for a rank below 1.
+    """
+    if r < 1:
+        raise InputError(f"the rank must be at least 1, not {r}")
+    return {
+        layer: {name: init_projection(rng, config.hidden_size, r) for name in ADAPTED}
+        for layer in range(config.num_hidden_layers)
+    }
+
+
+def low_rank(part: Tree, z: Array, x: Array) -> Array:
+    """z + (alpha / r) (x A) B. [N, d], [N, d] -> [N, d], by way of [N, r].
+
+    The gradient of A B, as large as W's, is never formed: those of A and B take r columns each.
+    """
+    down, up = part["down"]["weight"], part["up"]["weight"]
+    return z + (x @ down * (ALPHA / down.shape[1])) @ up
+
+
+def attach_lora(adapters: Tree) -> Adapt:
+    """The `adapt` that `minibert.model.encode` calls: adapters[layer][projection], where there is
+    one; all else is left as it is."""
+
+    def adapt(layer: int, place: str, z: Array, x: Array) -> Array:
+        part = adapters.get(layer, {}).get(place)
+        return z if part is None else low_rank(part, z, x)
+
+    return at_projections(adapt)
+
+
+def merge_lora(tree: Tree) -> Tree:
+    """A task's tree without "adapters": W + (alpha / r) A B stands for each adapted W (section 4.1,
+    "no additional inference latency"). Equal up to rounding; the other arrays are the same ones.
+    """
+    merged = {}
+    for layer, parts in tree["adapters"].items():
+        for name, part in parts.items():
+            path = ("base", "layers", layer, "attention", name, "weight")
+            weight = tree["base"]["layers"][layer]["attention"][name]["weight"]
+            down, up = part["down"]["weight"], part["up"]["weight"]
+            # the sum is made as [out, in], the way every weight lies in memory
+            change = (up.T @ down.T) * (ALPHA / down.shape[1])  # [d, r] @ [r, d]
+            merged[".".join(map(str, path))] = (weight.T + change).T
+    rest = {name: part for name, part in tree.items() if name != "adapters"}
+    return merge(rest, from_leaves(merged))
