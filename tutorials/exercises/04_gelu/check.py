@@ -43,7 +43,7 @@ OTHER = "That is the other kind, {}: the two differ by up to 4.7e-4, and a model
 
 
 def check_gelu_is_x_times_the_normal_distribution(student):
-    """gelu(x) is x Phi(x)."""
+    """The function gelu is x Phi(x)."""
     meanings = [
         (each(approximate), OTHER.format("the tanh approximation")),
         (each(phi), "That is Phi(x): the factor x is missing"),
@@ -57,7 +57,7 @@ def check_gelu_is_x_times_the_normal_distribution(student):
 
 
 def check_its_slope_is_its_own_derivative(student):
-    """gelu_slope(x) is the derivative of gelu(x)."""
+    """The slope of gelu is its own derivative."""
 
     def bell(x):
         return math.exp(-x * x / 2) / math.sqrt(2 * math.pi)
@@ -76,7 +76,7 @@ def check_its_slope_is_its_own_derivative(student):
 
 
 def check_gelu_tanh_is_the_approximation(student):
-    """gelu_tanh(x) is the formula with tanh."""
+    """The function gelu_tanh is the formula with tanh."""
     meanings = [
         (each(exact), OTHER.format("the exact one")),
         (
@@ -92,7 +92,7 @@ def check_gelu_tanh_is_the_approximation(student):
 
 
 def check_its_slope_is_its_own_derivative_too(student):
-    """gelu_tanh_slope(x) is the derivative of gelu_tanh(x)."""
+    """The slope of gelu_tanh is its own derivative, not that of gelu."""
     meanings = [
         (each(slope(exact)), OTHER.format("the derivative of the exact one")),
         (
@@ -127,7 +127,7 @@ def check_far_out_it_is_x_or_0(student):
 
 
 def check_x_stays_as_it_is(student):
-    """x is not changed in place."""
+    """Your functions leave x as it is."""
     x = X.copy()
     with untouched(x=x):
         for name in ("gelu", "gelu_slope", "gelu_tanh", "gelu_tanh_slope"):

@@ -1,33 +1,44 @@
-"""What the reader of exercise 5 must do. The files are made by the safetensors library, and one by
-hand, with the header that its equation says."""
+"""What the reader of exercise 5 must do. The files are put together here, byte by byte."""
 
 import json
+import math
 
 import numpy as np
-from safetensors.numpy import save
 
 from adapters.exercises.check import exactly, same
 
+NAMES = {"float32": "F32", "float16": "F16", "int64": "I64"}
 RNG = np.random.default_rng(5)
 TENSORS = {
-    "ids": RNG.integers(-9, 9, size=5),
-    "pooler.dense.bias": RNG.normal(size=4).astype(np.float32),
-    "pooler.dense.weight": RNG.normal(size=(4, 6)).astype(np.float32),  # [out, in]
-    "half": RNG.normal(size=(3, 2)).astype(np.float16),
-    "scalar": np.array(0.5, np.float32),
+    "ids": RNG.integers(-9, 9, size=5).astype("<i8"),
+    "pooler.dense.bias": RNG.normal(size=4).astype("<f4"),
+    "pooler.dense.weight": RNG.normal(size=(4, 6)).astype("<f4"),  # [out, in]
+    "half": RNG.normal(size=(3, 2)).astype("<f2"),
+    "scalar": np.array(0.5, "<f4"),
 }
-DATA = save(TENSORS, {"format": "pt"})
-LENGTH = int.from_bytes(DATA[:8], "little")
-HEADER = json.loads(DATA[8 : 8 + LENGTH])
 
 
-def by_hand():
-    """A file without metadata, whose numbers do not begin at a multiple of 4 bytes."""
-    numbers = np.arange(6, dtype="<f4")
-    header = {"w": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}}
-    text = json.dumps(header).encode()
-    text += b" " * (1 - len(text) % 4 + 4)  # JSON may end in spaces
-    return len(text).to_bytes(8, "little") + text + numbers.tobytes(), header, len(text)
+def file_of(tensors, metadata=None, spaces=0):
+    """-> (the file's bytes, its header, the header's length). JSON may end in spaces."""
+    header, numbers = {"__metadata__": metadata} if metadata else {}, b""
+    for name, tensor in tensors.items():
+        size = math.prod(tensor.shape) * tensor.dtype.itemsize
+        offsets = [len(numbers), len(numbers) + size]
+        dtype = NAMES[tensor.dtype.name]
+        header[name] = {"dtype": dtype, "shape": list(tensor.shape), "data_offsets": offsets}
+        numbers += tensor.tobytes()
+    text = json.dumps(header).encode() + b" " * spaces
+    return len(text).to_bytes(8, "little") + text + numbers, header, len(text)
+
+
+DATA, HEADER, LENGTH = file_of(TENSORS, {"format": "pt"})
+
+
+def smaller():
+    """A smaller file, without metadata, its numbers not at a multiple of 4 bytes."""
+    tensors = {"w": np.arange(6, dtype="<f4").reshape(2, 3)}
+    length = file_of(tensors)[2]
+    return file_of(tensors, spaces=1 - length % 4 + 4)
 
 
 def misread(name, begin):
@@ -39,7 +50,7 @@ def misread(name, begin):
 
 
 def check_the_header_s_length_is_in_the_first_8_bytes(student):
-    """header_length is the number in the first 8 bytes, lowest byte first."""
+    """The header's length is the number in the first 8 bytes, lowest byte first."""
     meanings = [
         (
             int.from_bytes(DATA[:8], "big"),
@@ -51,22 +62,22 @@ def check_the_header_s_length_is_in_the_first_8_bytes(student):
         (len(DATA), "That is the length of the whole file"),
     ]
     exactly(student.header_length(DATA), LENGTH, "header_length(data)", meanings)
-    data, _, length = by_hand()
+    data, _, length = smaller()
     exactly(student.header_length(data), length, "header_length(data)")
 
 
 def check_the_header_lists_every_tensor_and_nothing_else(student):
-    """read_header has an entry for each tensor, and no "__metadata__"."""
+    """The header has an entry for each tensor, and "__metadata__" is left out."""
     expected = {name: entry for name, entry in HEADER.items() if name != "__metadata__"}
     meanings = [(HEADER, 'The entry "__metadata__" is no tensor and should not be there')]
     exactly(student.read_header(DATA), expected, "read_header(data)", meanings)
-    data, header, _ = by_hand()
+    data, header, _ = smaller()
     what = "read_header(data) of a file without metadata"
     exactly(student.read_header(data), header, what)
 
 
 def check_each_tensor_has_its_numbers_shape_and_dtype(student):
-    """read_tensor gives each tensor as it was written."""
+    """Each tensor comes with its numbers, shape and dtype."""
     for name, tensor in TENSORS.items():
         meanings = [
             (misread(name, 0), "The offsets count from the third part's beginning, not the file's"),
@@ -77,13 +88,13 @@ def check_each_tensor_has_its_numbers_shape_and_dtype(student):
         ]
         what = f"read_tensor(data, {name!r})"
         same(student.read_tensor(DATA, name), tensor, what, 0.0, meanings, tensor.dtype)
-    data = by_hand()[0]
+    data = smaller()[0]
     expected = np.arange(6.0).reshape(2, 3)
     same(student.read_tensor(data, "w"), expected, "read_tensor(data, 'w')")
 
 
 def check_a_weight_comes_as_in_by_out(student):
-    """read_weight gives [in, out] from the file's [out, in]."""
+    """A linear map's weight comes as [in, out], though the file has [out, in]."""
     stored = TENSORS["pooler.dense.weight"]
     meanings = [
         (stored, "That is [out, in], as the file has it; x W + b wants [in, out]: transpose it"),

@@ -99,7 +99,7 @@ def check_large_logits_do_not_overflow(student):
 
 
 def check_the_arguments_stay_as_they_are(student):
-    """logits and labels are not changed in place."""
+    """Your functions leave logits and labels as they are."""
     logits, labels = draw()
     with untouched(logits=logits, labels=labels):
         student.cross_entropy(logits, labels)

@@ -93,7 +93,7 @@ def check_the_first_step_is_as_long_as_the_rate(student):
 
 
 def check_eps_is_outside_the_root(student):
-    """eps is added to the root, not under it: tiny gradients show the difference."""
+    """Tiny gradients show that eps is added to the root, not under it."""
     state = zeros(3), np.array([1e-8, 1e-6, 1e-4], np.float32), zeros(3), zeros(3)
     expected = by_floats(*state, 1, RATE)
     meanings = [
@@ -112,18 +112,19 @@ def check_without_a_gradient_nothing_moves(student):
 
 
 def check_many_steps_reach_the_valley(student):
-    """Thirty steps on (p - 3)^2, each from the results of the one before, go the right way."""
+    """Ten steps on (p - 3)^2, each from the results of the one before, go the right way."""
+    adam_step = student.adam_step
     got, expected = ([zeros(1) for _ in range(3)] for _ in range(2))
-    for step in range(1, 31):
+    for step in range(1, 11):
         p, m, v = expected
         expected = by_floats(p, 2 * (p - 3), m, v, step, 0.1)
         p, m, v = got
-        got = student.adam_step(p, 2 * (p - 3), m, v, step, 0.1)
-    same(got[0], expected[0], "p after 30 steps on (p - 3)^2", 1e-4)
+        got = adam_step(p, 2 * (p - 3), m, v, step, 0.1)
+    same(got[0], expected[0], "p after 10 steps on (p - 3)^2", 1e-4)
 
 
 def check_the_arguments_stay_as_they_are(student):
-    """p, g, m and v are not changed in place."""
+    """Your function leaves p, g, m and v as they are."""
     p, g, m, v = draw()
     with untouched(p=p, g=g, m=m, v=v):
         student.adam_step(p, g, m, v, 3, RATE)

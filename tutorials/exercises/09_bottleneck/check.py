@@ -129,7 +129,7 @@ def check_the_sublayer_ends_with_adapter_skip_and_norm(student):
 
 
 def check_the_arguments_stay_as_they_are(student):
-    """adapter, x, z and norm are not changed in place."""
+    """Your functions leave the adapter, x, z and norm as they are."""
     adapter, x, z, norm = draw()
     with untouched(adapter=adapter, x=x, z=z, norm=norm):
         student.bottleneck(adapter, z)

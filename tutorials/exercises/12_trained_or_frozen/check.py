@@ -99,7 +99,7 @@ def by_the_paper(path):
 
 
 def check_each_leaf_is_in_the_tree_where_it_belongs(student):
-    """split puts each leaf whose path a pattern matches into trained, all others into frozen."""
+    """A leaf whose path a pattern matches is trained, every other is frozen."""
     paths = numbered(model())
     for patterns, trains in (
         ([r"head\."], lambda path: path.startswith("head.")),

@@ -22,7 +22,7 @@ def adapters_of(numbers):
 
 
 def check_spans_are_contiguous_and_sorted(student):
-    """spans lists every [first, last], both included, in order."""
+    """The spans are all pairs [first, last], both included, in order."""
     for layers, expected in SPANS.items():
         meanings = [
             ([[i, i] for i in range(layers)], "Those are the single layers; spans can be longer"),
@@ -47,7 +47,7 @@ def check_spans_are_contiguous_and_sorted(student):
 
 
 def check_the_span_s_adapters_are_gone_and_the_others_there(student):
-    """without_span has the other layers' adapters, as they were, under their own numbers."""
+    """The span's adapters are gone; the others are as they were, under their own numbers."""
     layers = range(6)
     for first, last in ((1, 3), (0, 0), (4, 5), (0, 5)):
         adapters = adapters_of(layers)
@@ -75,20 +75,20 @@ def check_the_span_s_adapters_are_gone_and_the_others_there(student):
 
 
 def check_the_trained_adapters_stay_for_the_next_span(student):
-    """without_span leaves the adapters that it was given as they are."""
+    """The trained adapters stay as they are, for the next span."""
     adapters = adapters_of(range(4))
     with untouched(adapters=adapters):
         student.without_span(adapters, 1, 2)
 
 
 def check_adapters_may_be_missing_already(student):
-    """without_span works for a model with adapters in some layers only."""
+    """A model may have adapters in some layers only."""
     got = student.without_span(adapters_of([1, 4, 5]), 2, 4)
     same(got, adapters_of([1, 5]), "without_span(adapters of layers 1, 4 and 5, 2, 4)", 0.0)
 
 
 def check_the_heat_map_has_each_loss_in_its_place(student):
-    """lost has full - accuracy in row first, column last, and 0.0 elsewhere."""
+    """The heat map has each loss in row first, column last, and 0.0 elsewhere."""
     accuracies = [0.75, 0.5, 0.375, 0.625, 0.25, 0.125]  # exact in binary
     expected = [[0.25, 0.5, 0.625], [0.0, 0.375, 0.75], [0.0, 0.0, 0.875]]
     meanings = [

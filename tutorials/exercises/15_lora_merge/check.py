@@ -38,7 +38,7 @@ def mistakes(start, change, r, sign=1):
 
 
 def check_the_change_is_added_to_the_linear_map(student):
-    """lora_linear is x W + (alpha / r) (x A) B + b."""
+    """The linear map with its change is x W + (alpha / r) (x A) B + b."""
     x, weight, bias, a, b = draw()
     r = 2
     plain, change = product(x, weight) + bias, product(product(x, a), b)
@@ -52,7 +52,7 @@ def check_the_change_is_added_to_the_linear_map(student):
 
 
 def check_merging_adds_the_change_to_the_weight(student):
-    """merge is W + (alpha / r) A B, also for a square weight."""
+    """The merged weight is W + (alpha / r) A B, whatever its shape."""
     for size_in, size_out, r in ((5, 4, 2), (4, 4, 3), (3, 5, 1)):
         _, weight, _, a, b = draw(2, size_in, size_out, r)
         change = product(a, b)
@@ -66,7 +66,7 @@ def check_merging_adds_the_change_to_the_weight(student):
 
 
 def check_merged_or_apart_the_output_is_the_same(student):
-    """x W' + b is what lora_linear gives."""
+    """Merged or apart, the output is the same."""
     x, weight, bias, a, b = draw(4, 6, 3, 2)
     merged = student.merge(weight.copy(), a.copy(), b.copy(), ALPHA)
     apart = student.lora_linear(x, weight, bias, a, b, ALPHA)
@@ -75,7 +75,7 @@ def check_merged_or_apart_the_output_is_the_same(student):
 
 
 def check_unmerging_gives_the_weight_back(student):
-    """unmerge is the inverse of merge."""
+    """Unmerging gives the weight back."""
     _, weight, _, a, b = draw()
     merged = (weight + ALPHA / 2 * product(a, b)).astype(np.float32)
     meanings = mistakes(merged.astype(np.float64), product(a, b), 2, sign=-1)

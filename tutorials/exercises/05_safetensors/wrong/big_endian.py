@@ -1,4 +1,4 @@
-# says: little-endian
+# says: highest byte first (big-endian)
 import json
 
 import numpy as np
