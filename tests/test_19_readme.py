@@ -47,7 +47,9 @@ def test_the_readmes_commands_run_in_their_order(minilm: Base, tmp_path):
     paths = {"MINIBERT_HOME": str(minilm.folder.parent), "PYTHONPATH": str(ROOT)}
     shell = {**os.environ, **paths}
     lines = [line for line in commands() if line.startswith("minibert ")]
-    assert {line.split()[1] for line in lines} == {"fetch", "info", "train", "evaluate", "predict"}
+    assert {line.split()[1] for line in lines} == {
+        "fetch", "info", "train", "evaluate", "predict", "exercises",
+    }  # fmt: skip
     for line in lines:
         module = f"'{sys.executable}' -m minibert"
         done = subprocess.run(

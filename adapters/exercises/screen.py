@@ -29,8 +29,8 @@ def explain(verdict: Verdict) -> str:
     if not verdict.written:
         tutorial = verdict.exercise.tutorial
         lines += [
-            f"Not written yet. Read the file (and, before it, the tutorial {tutorial}), write what is",
-            "asked for in place of `raise NotImplementedError`, save.",
+            f"Not written yet. Read the file (and, before it, the tutorial {tutorial}), write",
+            "what is asked for in place of `raise NotImplementedError`, save.",
         ]
         return "\n".join(lines)
     lines += [f"  ok   {met}" for met in verdict.met]

@@ -23,6 +23,7 @@ from adapters.exercises.check import StudentError, Wrong
 from adapters.exercises.messages import Garbled, Name, pack, read_message, unpack
 
 SECONDS = 20.0  # for all the checks of one exercise
+START_SECONDS = 120.0  # for Python to start and import NumPy, on however busy a machine
 MEGABYTES = 2048  # of memory
 KEPT = 4000  # bytes of what the student's code prints
 
@@ -42,7 +43,7 @@ class Process:
 
     def __enter__(self) -> "Process":
         self.folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
-        self.deadline = time.monotonic() + self.seconds
+        self.deadline = time.monotonic() + START_SECONDS
         self.process = subprocess.Popen(
             [sys.executable, "-m", "adapters.exercises.child"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -53,6 +54,8 @@ class Process:
         for thread in self.threads:
             thread.start()
         try:
+            self._receive()  # it has started; none of the student's code has run
+            self.deadline = time.monotonic() + self.seconds
             first = {
                 "source": self.source.decode("latin-1"),  # bytes as text: Python finds the coding
                 "path": self.path,

@@ -1,0 +1,423 @@
+"""The exercises are provable: every stub fails, every solution passes, every named wrong solution
+fails with a message that points the right way. And what `minibert exercises` does for a student."""
+
+import difflib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import tomllib
+from pathlib import Path
+
+import pytest
+from command_line import ROOT, environment, files, minibert, works
+
+from adapters.exercises.catalogue import Exercise, exercise_named, exercises, material
+from adapters.exercises.judge import checks, judge, sentence
+from minibert.errors import InputError
+
+ALL = exercises()
+PLANNED_TUTORIALS = {
+    "01_tokens", "02_attention", "03_layer", "04_loading", "05_backward", "06_adam",
+    "07_the_adapter", "08_train_a_task", "09_size", "10_layers", "11_initial_scale",
+    "12_many_tasks", "13_extensions", "14_questions", "15_fast", "16_beyond",
+}  # fmt: skip
+SECONDS = 300  # a net, for a machine with other work to do
+WRONG = [(e, path) for e in ALL for path in sorted((e.folder / "wrong").glob("*.py"))]
+
+
+def each(name: str):
+    """One test for every exercise."""
+    return pytest.mark.parametrize(name, ALL, ids=lambda exercise: exercise.label)
+
+
+def words(text: str) -> str:
+    """Without differences in white space."""
+    return " ".join(text.split())
+
+
+class TestProof:
+    @each("exercise")
+    def test_the_stub_is_not_written_yet(self, exercise):
+        verdict = judge(exercise, exercise.folder / "stub.py", SECONDS)
+        assert (verdict.passed, verdict.written) == (False, False)
+        assert "NotImplementedError" in verdict.error
+
+    @each("exercise")
+    def test_the_solution_meets_every_sentence_of_the_specification(self, exercise):
+        verdict = judge(exercise, exercise.folder / "solution.py", SECONDS)
+        assert verdict.passed, verdict.error
+        assert verdict.met == tuple(sentence(check) for check in checks(exercise))
+        assert (verdict.failed, verdict.error, verdict.printed) == ("", "", "")
+
+    @pytest.mark.parametrize(
+        "exercise, path", WRONG, ids=[f"{e.label}-{path.stem}" for e, path in WRONG]
+    )
+    def test_a_named_wrong_solution_is_told_what_is_wrong(self, exercise, path):
+        first = path.read_text("utf-8").partition("\n")[0]
+        assert first.startswith("# says: ")
+        fragment = words(first.removeprefix("# says: "))
+        assert len(fragment) >= 5
+        verdict = judge(exercise, path, SECONDS)
+        assert not verdict.passed
+        assert verdict.written
+        assert fragment in words(verdict.error)
+
+    @each("exercise")
+    def test_there_are_at_least_three_wrong_solutions_and_they_differ(self, exercise):
+        sources = [path.read_text("utf-8").partition("\n")[2] for e, path in WRONG if e is exercise]
+        assert len(set(sources)) == len(sources) >= 3
+
+
+class TestCatalogue:
+    def test_the_numbers_count_up_from_1_and_every_folder_is_listed(self):
+        assert [exercise.number for exercise in ALL] == list(range(1, len(ALL) + 1))
+        tables = tomllib.loads((material() / "info.toml").read_text("utf-8"))["exercise"]
+        assert [table["number"] for table in tables] == list(range(1, len(ALL) + 1))
+        folders = {path.name for path in material().iterdir() if path.is_dir()}
+        assert folders - {"__pycache__"} == {exercise.label for exercise in ALL}
+        assert len({exercise.name for exercise in ALL}) == len(ALL)
+
+    @each("exercise")
+    def test_the_facts_make_sense(self, exercise):
+        assert (ROOT / f"tutorials/{exercise.tutorial}.py").exists() or (
+            exercise.tutorial in PLANNED_TUTORIALS
+        )
+        assert 5 <= exercise.minutes <= 90
+        assert exercise.difficulty in (1, 2, 3)
+        assert len(exercise.hints) == len(set(exercise.hints)) == 3
+        for text in (exercise.goal, *exercise.hints):
+            assert len(text.split()) >= 5
+        assert re.fullmatch(r"[^.]+\.", exercise.goal)  # one sentence
+
+    @each("exercise")
+    def test_a_student_writes_at_most_40_lines(self, exercise):
+        stub, solution = (
+            (exercise.folder / name).read_text("utf-8").splitlines()
+            for name in ("stub.py", "solution.py")
+        )
+        new = [line[2:] for line in difflib.ndiff(stub, solution) if line.startswith("+ ")]
+        code = [line for line in new if line.strip() and not line.strip().startswith("#")]
+        assert 1 <= len(code) <= 40
+
+    @each("exercise")
+    def test_the_specification_is_sentences(self, exercise):
+        """And it does not compute what is right with the solution's code, or with ours."""
+        found = checks(exercise)
+        assert found
+        for check in found:
+            assert re.fullmatch(r"\S.{10,}\.", check.__doc__.strip()), check.__name__
+        source = (exercise.folder / "check.py").read_text("utf-8")
+        imported = re.findall(r"^\s*(?:from|import) ([\w.]+)", source, re.M)
+        allowed = {"numpy", "minibert", "adapters", *sys.stdlib_module_names}
+        assert {module.split(".")[0] for module in imported} <= allowed
+        assert "solution" not in " ".join(imported)
+
+    @pytest.mark.parametrize(
+        "word", ["2", "02", "layer_norm", "02_layer_norm", "02_layer_norm.py", "a/02_layer_norm.py"]
+    )
+    def test_an_exercise_goes_by_its_number_name_or_file(self, word):
+        assert exercise_named(word) is ALL[1]
+
+    def test_another_word_is_refused(self):
+        with pytest.raises(InputError, match=rf"99: no such exercise; there are 1 to {len(ALL)}"):
+            exercise_named("99")
+
+    def test_an_installed_package_carries_them(self, tmp_path):
+        """The wheel has them as adapters/exercises/material: see pyproject.toml."""
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+        carried = project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
+        for package in ("minibert", "adapters"):
+            skip = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(ROOT / package, tmp_path / package, ignore=skip)
+        shutil.copytree(material(), tmp_path / carried["tutorials/exercises"])
+        lines = (
+            "from adapters.exercises.catalogue import exercises, material\n"
+            "from adapters.exercises.judge import judge\n"
+            "e = exercises()[0]\n"
+            "print(material())\n"
+            "print(len(exercises()), judge(e, e.folder / 'solution.py').passed)"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", lines], cwd=tmp_path, capture_output=True, text=True,
+            env={**os.environ, "PYTHONPATH": str(tmp_path)}, timeout=120,
+        )  # fmt: skip
+        assert done.stdout.splitlines() == [
+            str(tmp_path / "adapters/exercises/material"), f"{len(ALL)} True",
+        ], done.stderr  # fmt: skip
+
+    def test_the_teachers_page_has_their_table(self):
+        page = (ROOT / "docs/teaching.md").read_text("utf-8")
+        rows = re.findall(r"^\| (\d+ \| .*) \|$", page, re.M)
+        assert rows == [
+            f"{e.number} | {e.title} | `{e.tutorial}` | {e.minutes} | {e.difficulty} | "
+            f"{e.goal[0].lower()}{e.goal[1:]}"
+            for e in ALL
+        ]
+        assert f"Together {sum(e.minutes for e in ALL)} minutes" in page
+
+
+@pytest.fixture
+def mine(tmp_path) -> Path:
+    """A student's folder, just started."""
+    folder = tmp_path / "mine"
+    works("exercises", "start", folder)
+    return folder
+
+
+def solve(folder: Path, *solved: Exercise) -> None:
+    """Put our solutions into a student's folder."""
+    for exercise in solved:
+        shutil.copy(exercise.folder / "solution.py", folder / exercise.file)
+
+
+class TestStart:
+    def test_it_copies_every_stub_a_readme_and_a_readable_state(self, mine):
+        stubs = {e.file: (e.folder / "stub.py").read_bytes() for e in ALL}
+        found = files(mine)
+        assert found.keys() == {*stubs, "README.md", ".minibert-exercises"}
+        assert stubs.items() <= found.items()
+        state = found[".minibert-exercises"].decode()
+        assert all(line.startswith("# ") for line in state.splitlines())
+
+    def test_it_never_overwrites(self, mine):
+        (mine / ALL[0].file).write_text("mine", "utf-8")
+        (mine / "README.md").write_text("mine, too", "utf-8")
+        (mine / ALL[1].file).unlink()
+        before = files(mine)
+        result = works("exercises", "start", mine)
+        assert "1 files copied" in result.out
+        assert ALL[0].file in result.out
+        assert files(mine) == {**before, ALL[1].file: (ALL[1].folder / "stub.py").read_bytes()}
+
+    def test_a_file_in_the_way_is_named(self, tmp_path):
+        (tmp_path / "file").write_text("", "utf-8")
+        result = minibert("exercises", "start", tmp_path / "file")
+        assert (result.code, "is a file" in result.err) == (2, True)
+        assert minibert("exercises", "start").code == 2
+
+
+class TestCheck:
+    def test_a_wrong_file_is_explained(self, mine):
+        """The file that was graded, the sentence that fails, why, and what to do next."""
+        shutil.copy(ALL[0].folder / "wrong" / "unscaled.py", mine / ALL[0].file)
+        result = minibert("exercises", "check", 1, "--in", mine)
+        assert result.code == 1
+        order = ["Exercise 1", str(mine / ALL[0].file), "NO   The values", "[0, 0]", "sqrt(d)",
+                 "hint 1"]  # fmt: skip
+        places = [result.out.find(text) for text in order]
+        assert -1 not in places
+        assert places == sorted(places)
+
+    def test_what_the_code_prints_is_shown(self, mine):
+        source = (ALL[0].folder / "solution.py").read_text("utf-8") + "\nprint('q', 1)\n" * 30
+        (mine / ALL[0].file).write_text(source, "utf-8")
+        result = works("exercises", "check", "--in", mine)
+        assert result.out.count("  | q 1\n") == 20
+        assert "  | ...\n" in result.out
+
+    def test_a_pass_is_remembered_for_this_version_of_the_file(self, mine):
+        solve(mine, ALL[0])
+        works("exercises", "check", 1, "--in", mine)
+        listed = works("exercises", "list", "--in", mine).out
+        assert re.search(rf"^ 1  {ALL[0].title} +done ", listed, re.M)
+        assert re.search(rf"^ 2  {ALL[1].title} +next ", listed, re.M)
+        assert f"1 of {len(ALL)}" in listed
+        path = mine / ALL[0].file
+        path.write_text(path.read_text("utf-8") + "# changed\n", "utf-8")
+        assert f"0 of {len(ALL)}" in works("exercises", "list", "--in", mine).out
+
+    def test_once_stops_at_the_first_that_fails_and_its_exit_code_says_so(self, mine, monkeypatch):
+        monkeypatch.setattr("adapters.exercises.watch.exercises", lambda: ALL[:3])
+        solve(mine, ALL[0])
+        result = minibert("exercises", mine, "--once")
+        assert result.code == 1
+        assert "Exercise 2" in result.out
+        assert str(mine / ALL[1].file) in result.out
+        solve(mine, *ALL[:3])
+        monkeypatch.chdir(mine)
+        result = works("exercises", "--once")
+        assert "All exercises are done" in result.out
+
+    def test_once_does_not_trust_what_is_remembered(self, mine, monkeypatch):
+        from adapters.exercises.workbook import digest_file
+
+        versions = "".join(f"passed {e.label} {digest_file(mine / e.file)}\n" for e in ALL)
+        (mine / ".minibert-exercises").write_text(versions, "utf-8")
+        assert f"{len(ALL)} of {len(ALL)}" in works("exercises", "list", "--in", mine).out
+        assert minibert("exercises", "--once", mine).code == 1
+
+    def test_a_file_that_is_gone_is_named(self, mine):
+        (mine / ALL[0].file).unlink()
+        result = minibert("exercises", "check", 1, "--in", mine)
+        assert result.code == 1
+        assert "there is no such file" in result.out
+
+
+class TestHelpOnTheWay:
+    def test_hints_come_one_after_the_other(self, mine):
+        for level in (1, 2, 3, 3):
+            told = words(works("exercises", "hint", 2, "--in", mine).out)
+            assert told.endswith(f"Hint {level} of 3: {words(ALL[1].hints[level - 1])}")
+        without = words(works("exercises", "hint", "--in", mine).out)
+        assert words(ALL[0].hints[0]) in without  # the exercise that one is at
+        state = (mine / ".minibert-exercises").read_text("utf-8")
+        assert f"hints {ALL[1].label} 3\n" in state
+
+    def test_the_solution_is_shown_when_asked_twice(self, mine):
+        text = (ALL[2].folder / "solution.py").read_text("utf-8")
+        first = minibert("exercises", "solution", 3, "--in", mine)
+        assert first.code == 1
+        assert "has not passed yet" in first.out
+        assert works("exercises", "solution", 3, "--in", mine).out == text
+        assert minibert("exercises", "solution", 2, "--in", mine).code == 1
+
+    def test_the_solution_is_shown_after_passing(self, mine):
+        solve(mine, ALL[0])
+        works("exercises", "check", 1, "--in", mine)
+        text = (ALL[0].folder / "solution.py").read_text("utf-8")
+        assert works("exercises", "solution", 1, "--in", mine).out == text
+
+    def test_reset_keeps_every_version_of_the_students(self, mine):
+        path, stub = mine / ALL[0].file, (ALL[0].folder / "stub.py").read_bytes()
+        for number in (1, 2, 3):
+            path.write_text(f"version {number}", "utf-8")
+            result = works("exercises", "reset", 1, "--in", mine)
+            assert f"{path}.old{number}" in result.out
+            assert path.read_bytes() == stub
+        versions = [Path(f"{path}.old{n}").read_text("utf-8") for n in (1, 2, 3)]
+        assert versions == ["version 1", "version 2", "version 3"]
+
+
+class TestWords:
+    @pytest.mark.parametrize("words, says", [
+        (("list", "--in", "nowhere"), "no exercises were started here"),
+        (("nowhere",), "no exercises were started here"),
+        (("hint", "99"), "no such exercise"),
+        (("hint", "1", "2"), "too much"),
+        (("a", "b"), "too much"),
+        (("reset",), "needs the exercise's number"),
+        (("solution",), "needs the exercise's number"),
+        (("grade",), "needs a folder"),
+        (("grade", "nowhere"), "there is no such folder"),
+        (("list", "--json"), "--json goes with grade"),
+        (("list", "--once"), "--once does not go with list"),
+        (("--once", "--seconds", "0"), "--seconds must be more than 0"),
+    ])  # fmt: skip
+    def test_what_means_nothing_is_refused_in_one_line(self, mine, monkeypatch, words, says):
+        monkeypatch.chdir(mine)
+        before = files(mine)
+        result = minibert("exercises", *words)
+        assert result.code == 2
+        assert says in result.err
+        assert result.err.count("\n") == 1
+        assert files(mine) == before
+
+    def test_a_state_that_cannot_be_understood_is_named_with_its_line(self, mine):
+        path = mine / ".minibert-exercises"
+        path.write_text("# fine\n\nhints 02_layer_norm many\n", "utf-8")
+        result = minibert("exercises", "list", "--in", mine)
+        assert result.code == 2
+        assert f"{path}, line 3: not understood" in result.err
+
+    def test_other_commands_do_not_wait_for_it(self):
+        lines = (
+            "import sys\nfrom adapters.cli import run\nrun(['exercises', '--help'])\n"
+            "late = ('adapters.exercises', 'watchfiles')\n"
+            "late = [module for module in sys.modules if module.startswith(late)]\n"
+            "sys.exit(' '.join(late))"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", lines], env=environment(), capture_output=True, text=True,
+            timeout=120,
+        )  # fmt: skip
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+class Watching:
+    """`minibert exercises DIR` in a process of its own, and the lines that it writes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "minibert", "exercises", folder],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment(),
+        )  # fmt: skip
+        self.lines: list[str] = []
+        self.net = threading.Timer(300, self.process.kill)  # a net, not a measurement
+        self.net.start()
+
+    def until(self, text: str) -> str:
+        """What is written from now on up to the line with this text."""
+        seen = []
+        for line in self.process.stdout:
+            seen.append(line)
+            if text in line:
+                return "".join(seen)
+        raise AssertionError(f"ended without {text!r}:\n{''.join(seen)}")
+
+    def interrupt(self) -> tuple[int, str]:
+        """Ctrl-C. -> (exit code, what it still writes)"""
+        self.process.send_signal(signal.SIGINT)
+        rest = self.process.communicate()[0]
+        self.net.cancel()
+        return self.process.returncode, rest
+
+
+class TestWatch:
+    def test_it_checks_on_save_moves_on_after_a_pass_and_ends_with_ctrl_c(self, mine):
+        watching = Watching(mine)
+        first = watching.until("save.")
+        assert f"0 of {len(ALL)}" in first
+        assert str(mine / ALL[0].file) in first
+        shutil.copy(ALL[0].folder / "wrong" / "unscaled.py", mine / ALL[0].file)
+        assert "sqrt(d)" in watching.until("A hint: minibert exercises hint 1")
+        other = mine / "other"  # as editors save: a new file takes the name
+        shutil.copy(ALL[0].folder / "solution.py", other)
+        other.replace(mine / ALL[0].file)
+        after = watching.until("save.")
+        assert f"1 of {len(ALL)}" in after
+        assert "Passed: Attention" in after
+        assert str(mine / ALL[1].file) in after
+        code, rest = watching.interrupt()
+        assert code == 0
+        assert "Traceback" not in rest
+
+    def test_a_done_exercise_that_is_broken_again_is_told_of(self, mine):
+        solve(mine, ALL[0])
+        watching = Watching(mine)
+        assert f"1 of {len(ALL)}" in watching.until("save.")
+        shutil.copy(ALL[0].folder / "wrong" / "unscaled.py", mine / ALL[0].file)
+        told = watching.until("A hint: minibert exercises hint 1")
+        assert f"0 of {len(ALL)}" in told
+        assert watching.interrupt()[0] == 0
+
+    def test_it_ends_when_all_is_done(self, mine):
+        from adapters.exercises.workbook import digest_file
+
+        solve(mine, *ALL)
+        versions = "".join(f"passed {e.label} {digest_file(mine / e.file)}\n" for e in ALL[:-1])
+        (mine / ".minibert-exercises").write_text(versions, "utf-8")
+        watching = Watching(mine)
+        assert f"{len(ALL)} of {len(ALL)}" in watching.until("All exercises are done")
+        watching.process.communicate()
+        watching.net.cancel()
+        assert watching.process.returncode == 0
+
+
+def test_the_grade_command_prints_one_object_a_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr("adapters.exercises.grade.exercises", lambda: ALL[:2])
+    for name in ("ann", "bob"):
+        (tmp_path / name).mkdir()
+    solve(tmp_path / "ann", ALL[0])
+    result = works("exercises", "grade", tmp_path / "ann", tmp_path / "bob", "--json")
+    ann, bob = map(json.loads, result.out.splitlines())
+    assert (ann["folder"], ann["passed"], ann["of"]) == (str(tmp_path / "ann"), 1, 2)
+    assert (bob["folder"], bob["passed"], bob["of"]) == (str(tmp_path / "bob"), 0, 2)
+    table = works("exercises", "grade", tmp_path / "ann").out
+    assert re.search(rf"^{ALL[0].label} +passed ", table, re.M)
+    assert re.search(rf"^{ALL[1].label} +no .* there is no such file$", table, re.M)
+    assert files(tmp_path).keys() == {f"ann/{ALL[0].file}"}  # grading leaves nothing behind
