@@ -29,7 +29,7 @@ import numpy as np
 
 
 def erf(x: np.ndarray) -> np.ndarray:
-    """The error function of each element. Any shape, Given: nothing to do."""
+    """The error function of each element. Any shape. Given: nothing to do."""
     return np.vectorize(math.erf, otypes=[x.dtype])(x)
 
 

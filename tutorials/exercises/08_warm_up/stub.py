@@ -1,15 +1,16 @@
-"""Exercise 8: warm-up, then linear decay.
+r"""Exercise 8: warm-up, then linear decay.
 
 The first steps of a training are the wildest: the head is random, Adam's means have seen little. So
 BERT's fine-tuning, and the paper's (section 3.1), begins with a learning rate of 0, lets it rise in
 a straight line to its full value, and then fall in a straight line back to 0:
 
     factor
-      1 |      /\
-        |     /  \__
-        |    /      \__
-      0 +---/----------\__--
-        0  warm_up      total     step
+    1 |     /\
+      |    /   \
+      |   /      \
+    0 +--/---------\--------> step
+         0   |      total
+             warm_up
 
 The learning rate at a step is this factor times the peak rate. The steps are 0, 1, ..., total - 1;
 the factor is 0 at step 0, 1 at step `warm_up`, and would be 0 at step `total`. With warm_up = 0

@@ -1,4 +1,4 @@
-"""Exercise 12: what is trained, and what stays frozen.
+r"""Exercise 12: what is trained, and what stays frozen.
 
 All parameters of a task's model form one tree, a dict of dicts with arrays at its leaves (layer
 numbers are int keys):
@@ -16,6 +16,9 @@ A leaf's *path* is its keys with dots between them: `base.layers.0.attention.nor
 is then a question of data: a tuning method is a list of patterns, regular expressions. A leaf whose
 path one of them matches, from the path's beginning (`re.match`), is trained. Every other leaf is
 frozen, that is to say, it never gets near the optimiser.
+
+In a pattern `.` stands for any character, `.*` for any number of them, and `\.` for a dot. So
+r"head\." matches every path that begins with "head.", and r"base\..*bias" each bias of the base.
 
 The paper's method (section 2.1) trains the adapters, every LayerNorm (all of those named `norm`,
 the embeddings' too) and the head. Everything else is frozen, the pooler too.
