@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint bench compare clean
+.PHONY: help demo test lint bench compare docs docs-test linkcheck clean
 
 help:
 	@echo "make demo    install, fetch real BERT weights, train an adapter, use it (a few minutes)"
@@ -12,6 +12,9 @@ help:
 	@echo "make bench   measure this project on this machine (20 minutes; ARGS=... for a part)"
 	@echo "make compare measure it against torch, AdapterHub and ONNX Runtime, which it installs"
 	@echo "             apart (an hour and more; ARGS=--quick: some minutes)"
+	@echo "make docs    the site, tutorials run, in docs/_build/html (some minutes the first time;"
+	@echo "             MINIBERT_DOCS_RUN=0: without running them, a minute)"
+	@echo "make docs-test look at the site in a browser; make linkcheck asks for every address in it"
 	@echo "make clean   remove the virtual environments, caches and results"
 
 # One virtual environment; a stamp for each set of dependencies that has been installed into it.
@@ -59,5 +62,23 @@ compare: $(VENV)/installed-cli $(PEERS)/installed
 	$(BIN)/minibert fetch minilm
 	$(BIN)/python benchmarks/compare.py --peer $(PEERS)/bin/python $(ARGS)
 
+# Pages are gathered first (docs/stage.py), then built; what has not changed is not run again. A
+# warning is an error, and so is a reference that leads nowhere.
+SPHINX := $(BIN)/python -m sphinx -c docs -d docs/_build/doctrees -n -W --keep-going
+
+docs: $(VENV)/installed-docs
+	-$(BIN)/minibert fetch minilm
+	$(BIN)/python docs/stage.py
+	$(SPHINX) docs/_build/source docs/_build/html
+
+# Needs Chromium or Chrome: Debian's `chromium`, or `$(BIN)/playwright install chromium`.
+docs-test: $(VENV)/installed-browser docs
+	MINIBERT_REQUIRE_BROWSER=1 $(BIN)/python -m pytest tests/test_32_site.py \
+		tests/test_32_site_in_a_browser.py $(ARGS)
+
+linkcheck: $(VENV)/installed-docs
+	$(BIN)/python docs/stage.py
+	MINIBERT_DOCS_RUN=0 $(SPHINX) -b linkcheck docs/_build/source docs/_build/linkcheck
+
 clean:
-	rm -rf $(VENV) $(PEERS) runs .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(PEERS) runs docs/_build .pytest_cache .hypothesis .mypy_cache .ruff_cache

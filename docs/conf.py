@@ -1,0 +1,77 @@
+"""Sphinx's settings for the site: `make docs`. The pages are laid out before by stage.py.
+
+MINIBERT_DOCS_RUN=0 shows the tutorials without running them: a quick build without pictures.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "docs" / "extensions")]
+
+import minibert  # noqa: E402  before anything imports NumPy, as everywhere
+
+project = "minibert"
+author = "the minibert authors"
+copyright = "Apache-2.0"  # what stands at the foot of each page
+version = release = minibert.__version__
+language = "en_GB"
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.viewcode",
+    "myst_parser",
+    "sphinx_gallery.gen_gallery",
+    "mathml",  # docs/extensions
+    "plain_docstrings",
+]
+exclude_patterns = ["scripts", "extra", "tutorials/*.py", "tutorials/*.ipynb", "**/searchindex*"]
+root_doc = "index"
+
+# Nothing is loaded from elsewhere: the site works from a folder, without a server or a network.
+html_theme = "furo"
+html_title = "minibert"
+html_static_path = [str(ROOT / "docs" / "static")]
+html_css_files = ["site.css"]
+html_extra_path = ["extra"]
+html_math_renderer = "mathml"
+html_copy_source = False
+html_show_sphinx = False
+
+myst_heading_anchors = 3
+myst_enable_extensions = ["deflist"]
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True
+python_maximum_signature_line_length = 88
+# With -n every name in a signature must lead somewhere. Those of other libraries have no pages
+# here, nor have aliases of types, which are shown as what they stand for.
+nitpick_ignore_regex = [("py:.*", r"(?!(minibert|adapters)\.).*")]
+
+pictures = ROOT / "docs" / "_build" / "pictures"
+os.environ["MINIBERT_TUTORIAL_OUT"] = str(pictures)  # what the tutorials themselves write
+sphinx_gallery_conf = {
+    "examples_dirs": "scripts",
+    "gallery_dirs": "tutorials",
+    "filename_pattern": r"[\\/]\d\d_\w+\.py$",  # all are run, unless:
+    "plot_gallery": os.environ.get("MINIBERT_DOCS_RUN", "1") != "0",
+    "within_subsection_order": "FileNameSortKey",
+    "nested_sections": False,
+    "download_all_examples": False,
+    "remove_config_comments": True,
+    "reset_modules": ("matplotlib",),
+    "min_reported_time": 1,
+    "show_memory": False,
+    "show_signature": False,
+    "copyfile_regex": r".*\.json",
+}
+
+linkcheck_timeout = 15
+linkcheck_retries = 2
+linkcheck_workers = 4
+linkcheck_anchors = True
+linkcheck_report_timeouts_as_broken = False  # a slow server is a warning of its own
+linkcheck_ignore = [r"http://127\.0\.0\.1.*", r"\.\./.*"]
