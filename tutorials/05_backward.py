@@ -193,7 +193,7 @@ assert 0.25 < saved < 0.33, f"adapters save {saved:.3f} of full fine-tuning's pr
 figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
 for name, (_, _, look) in GRADIENTS.items():
     left.loglog(t, errors[name], look, mfc="w", label=name)
-left.set(xlabel="t", ylabel="difference of the slopes", ylim=(1e-13, 1e4))
+left.set(xlabel="length t of the step", ylabel="difference of the slopes", ylim=(1e-13, 1e4))
 left.set_title("VJPs by hand against finite differences, float64")
 start = np.zeros(4)
 for k, (label, shade) in enumerate((("y = x W", "0.85"), ("dx", "#7fa6c9"), ("dW", "#1f4e79"))):
