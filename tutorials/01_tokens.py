@@ -121,18 +121,15 @@ for row, (start, length) in enumerate(zip(batch.starts, batch.lengths, strict=Tr
         axes.bar(place, 0.8, 0.94, row, color=fill, ec="k", ls=line, lw=0.8, label=label)
         if at is not None:
             piece = tokenizer.id_to_token(int(batch.ids[at]))
-            axes.text(
-                place, row + 0.4, f"{piece}\n\n{batch.ids[at]}", size=8, ha="center", va="center"
-            )
+            text = f"{piece}\n\n{batch.ids[at]}"
+            axes.text(place, row + 0.4, text, size=8, ha="center", va="center")
 handles = dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))  # one of each label
 figure.legend(handles.values(), handles, loc="outside lower center", ncols=3, frameon=False)
 axes.set(xlabel="position in the text", xticks=range(width), xlim=(-0.55, width - 0.45))
 axes.set_yticks([0.4, 1.4, 2.4], ["text 0", "text 1", "text 2"])
 axes.invert_yaxis()
 axes.spines[:].set_visible(False)
-axes.set_title(
-    f"Pieces and their numbers: {n} tokens; {len(TEXTS) * width - n} of padding are spared"
-)
+axes.set_title(f"Pieces and their numbers; {len(TEXTS) * width - n} tokens of padding are spared")
 figure.savefig(out / "01_pieces.png", dpi=120)
 print(f"picture: {out / '01_pieces.png'}")
 
@@ -144,26 +141,18 @@ print(f"picture: {out / '01_pieces.png'}")
 # LayerNorm):
 #
 # :math:`x_n = \mathrm{LayerNorm}(W_{id(n)} + P_{position(n)} + S_{segment(n)})`.
-#
-# Taking row i of W is the product of W with a vector that has a 1 at place i and else 0, which is
-# how one would write it in a formula; nobody computes it that way.
 
 # %%
 rows = [(name, *tables[name].shape, f"{tables[name].size:,}")
         for name in ("word", "position", "segment")]  # fmt: skip
 print(table(rows, ("table", "rows", "numbers a row", "parameters")))
-one_hot = np.zeros((4, base.config.vocab_size), np.float32)  # [4, V]
-one_hot[range(4), batch.ids[:4]] = 1
-assert np.array_equal(one_hot @ tables["word"], tables["word"][batch.ids[:4]]), "a row, exactly"
-
 total = (tables["word"][batch.ids] + tables["position"][batch.positions]
          + tables["segment"][batch.segments])  # [N, D]  # fmt: skip
 norm = tables["norm"]
 x = layer_norm(total, norm["weight"], norm["bias"], base.config.layer_norm_eps)
 difference = np.abs(x - embed(base.params, batch, base.config)).max()
 assert difference < 1e-5, f"by hand and minibert.model.embed differ by {difference}"  # rounding
-its = batch.ids == vocabulary["it"]  # "it" is in two texts, at two positions
-one, other = x[its]
+one, other = x[batch.ids == vocabulary["it"]]  # "it" is in two texts, at two positions
 assert not np.allclose(one, other, atol=0.01), "position must tell two equal words apart"
 print(f"x: {x.shape} {x.dtype}; by hand and by minibert.model.embed equal to {difference:.0e}")
 
@@ -198,11 +187,9 @@ print(f"picture: {out / '01_nearest_words.png'}")
 # %% [markdown]
 # What next
 # ---------
-# - Which words are nearest to "violet", to "bank", to your first name? Why can a table never know
-#   which bank a sentence means?
+# - Which words are nearest to "bank"? Why can a table never know which bank a sentence means?
 # - Sort the texts by length before they are put into batches. How much padding is left?
-# - Encode "Der Regen hat aufgehört." Why does a language cost more tokens that the vocabulary was
-#   not made for?
+# - Encode "Der Regen hat aufgehört." Why does it take so many pieces?
 #
-# So far each vector knows its own piece only. In ``02_attention.py`` they begin to talk. Exercises
-# begin after it, with ``minibert exercises check 01``.
+# So far each vector knows its own piece only. In ``02_attention.py`` they begin to talk, and after
+# it comes the first exercise, ``minibert exercises check 01``.

@@ -55,7 +55,7 @@ print(f"{len(SENTENCES)} sentences, N = {N} tokens of D = {D} numbers, {len(laye
 
 
 # %%
-def normalise(x, norm):
+def norm_by_hand(x, norm):
     centred = x - x.mean(axis=-1, keepdims=True)  # [N, D] - [N, 1]
     variance = (centred**2).mean(axis=-1, keepdims=True)  # [N, 1]
     return centred / np.sqrt(variance + config.layer_norm_eps) * norm["weight"] + norm["bias"]
@@ -64,8 +64,8 @@ def normalise(x, norm):
 norm = layers[0]["attention"]["norm"]
 x = np.random.default_rng(0).normal(3, 5, (4, D))
 library = ops.layer_norm(x, norm["weight"], norm["bias"], config.layer_norm_eps)
-assert np.abs(normalise(x, norm) - library).max() < 1e-10, "LayerNorm by hand is another function"
-assert np.abs(normalise(5 * x + 3, norm) - library).max() < 1e-10, "5 x + 3 should change nothing"
+assert np.abs(norm_by_hand(x, norm) - library).max() < 1e-10, "LayerNorm by hand should agree"
+assert np.abs(norm_by_hand(5 * x + 3, norm) - library).max() < 1e-10, "5 x + 3 changes nothing"
 
 # %% [markdown]
 # Two functions called GELU
@@ -91,7 +91,6 @@ assert config.hidden_act == "gelu", "MiniLM's config.json asks for the exact for
 others = encode(base.params, batch, replace(config, hidden_act="gelu_new"))  # the hub's gelu_tanh
 moved = [np.linalg.norm(o - s) / np.linalg.norm(s) for o, s in zip(others, states, strict=True)]
 print(f"MiniLM with the other one: last states move by {100 * moved[-1]:.2f} % of their length")
-assert moved[0] == 0, "the embeddings come before any GELU"
 assert 3e-4 < moved[-1] < 5e-3, f"the wrong GELU should show, but not destroy: {moved[-1]}"
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
@@ -127,10 +126,10 @@ attention, forward = layer["attention"], layer["feed_forward"]
 query, key, value = (affine(x, attention[name]) for name in ("query", "key", "value"))  # [N, D]
 mixed = ops.attention(query, key, value, batch.lengths, config.num_attention_heads)  # [N, D]
 z = affine(mixed, attention["output"])  # [N, D]; here is the place of the first adapter
-y = normalise(x + z, attention["norm"])  # [N, D]
+y = norm_by_hand(x + z, attention["norm"])  # [N, D]
 inner = ops.gelu(affine(y, forward["inner"]))  # [N, F]
 z = affine(inner, forward["output"])  # [N, D]; here is the place of the second
-by_hand = normalise(y + z, forward["norm"])  # [N, D]
+by_hand = norm_by_hand(y + z, forward["norm"])  # [N, D]
 
 library = encoder_layer(layer, 0, x, batch.lengths, config)
 for name, result in (("encoder_layer", library), ("encode", states[1])):
@@ -162,16 +161,6 @@ def likeness(x):
     return np.mean(means)
 
 
-shares = {}
-
-
-def collect(number, place, z, x):
-    shares[number, place] = np.mean(np.linalg.norm(z, axis=1) / np.linalg.norm(x, axis=1))
-    return z
-
-
-watched = encode(base.params, batch, config, adapt=collect)
-assert np.array_equal(watched[-1], states[-1]), "to look must not change anything"
 without = encode(base.params, batch, config, adapt=lambda number, place, z, x: z - x)
 alike = {"with skip connections": [likeness(x) for x in states],
          "without": [likeness(x) for x in without]}  # fmt: skip
@@ -179,42 +168,32 @@ rows = [(name, *(f"{a:.3f}" for a in row)) for name, row in alike.items()]
 print(table(rows, ("likeness after layers", *range(len(layers) + 1))))
 assert alike["without"][-1] > 0.99, "without skip connections all tokens should become the same"
 assert alike["with skip connections"][-1] < 0.6, "with them tokens should stay different"
-added = [shares[number, "attention"] for number in layers]
-assert max(added) < 0.7, f"attention should add less than there is: |z| / |x| = {added}"
 for number, x in enumerate(states[1:]):
     norm = layers[number]["feed_forward"]["norm"]
     plain = (x - norm["bias"]) / norm["weight"]
     assert np.abs(plain.mean(axis=1)).max() < 1e-10, "post-LayerNorm: a layer's result has mean 0"
     assert np.abs(plain.var(axis=1) - 1).max() < 1e-8, "and variance 1, before gain and bias"
 
-figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
-left.plot(alike["without"], "s--", color="#c55a11", label="without skip connections")
-left.plot(alike["with skip connections"], "o-", color="#1f4e79", label="with them")
-left.set(xlabel="layers passed", ylabel="mean cosine of two tokens' states", ylim=(0, 1.03))
-left.legend(frameon=False, loc="center right")
-for shift, (place, colour) in enumerate((("attention", "#1f4e79"), ("feed_forward", "#eda766"))):
-    heights = [shares[number, place] for number in range(len(layers))]
-    right.bar(np.arange(len(layers)) + 0.4 * shift - 0.2, heights, 0.38, color=colour, label=place)
-right.axhline(1, color="k", lw=0.8, ls=":")
-right.set(xlabel="layer", ylabel="mean |z| / |x|", xticks=range(len(layers)))
-right.legend(frameon=False, loc="upper left")
-left.set_title("How alike a text's tokens are", fontsize=11)
-right.set_title("What a sublayer adds, z, to what it got, x", fontsize=11)
+figure, axes = plt.subplots(figsize=(7.5, 4.2), layout="constrained")
+axes.plot(alike["without"], "s--", color="#c55a11", label="without skip connections")
+axes.plot(alike["with skip connections"], "o-", color="#1f4e79", label="with them")
+axes.set(xlabel="layers passed", ylabel="mean cosine of two tokens' states", ylim=(0, 1.03))
+axes.grid(alpha=0.3)
+axes.legend(frameon=False, loc="center right")
+axes.set_title("How alike a text's tokens are")
 figure.savefig(out / "03_skip_connections.png", dpi=120)
 print(f"picture: {out / '03_skip_connections.png'}")
 
 # %% [markdown]
 # Averaging is what attention does, and averages of averages are all alike: without skip connections
 # only one direction a text is left after four layers (Dong et al. 2021, arXiv 2103.03404, prove it
-# for attention alone). With them each token keeps what it was, and attention adds a vector of a
-# third to a half of its length. An adapter has a skip connection of its own, for the same reason.
+# for attention alone). With them each token keeps a part of what it was.
 #
 # What next
 # ---------
+# - Write it yourself: ``minibert exercises check 02`` (LayerNorm) and 04 (GELU).
 # - Cut only the skip connections around attention (``place == "attention"``), or only the others.
 #   Which of the two were needed more?
 # - Put relu for gelu in the configuration. By how much do the last states move now?
-# - Leave out the LayerNorms' bias. Which test above tells you?
 #
-# Now write it yourself: ``minibert exercises check 02`` is LayerNorm, ``check 04`` GELU. Then
-# ``04_loading.py`` asks where all these numbers come from.
+# Where do all these numbers come from? ``04_loading.py``.

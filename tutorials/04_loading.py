@@ -112,7 +112,8 @@ print(f"inner.weight: {inner.shape} here, {inner.T.shape} in the file, strides {
 # ---------------
 # The sha256 of a file is 256 bits that depend on all of it; nobody knows how to make two files with
 # the same one. ``weights/manifest.toml`` has that of the weights, and a trained task remembers on
-# which it was trained. One wrong bit in 91 MB hardly changes what MiniLM says; the sha256 sees it.
+# which it was trained. One wrong bit in 91 MB may do nothing that one would notice; the sha256 sees
+# it.
 
 # %%
 digest = hashlib.sha256(content).hexdigest()
