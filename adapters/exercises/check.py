@@ -188,7 +188,8 @@ def _close(got: np.ndarray, right: np.ndarray, tolerance: float) -> np.ndarray:
             return np.asarray(got == right)
         got, right = got.astype(np.float64), right.astype(np.float64)
         equal = (got == right) | (np.isnan(got) & np.isnan(right))
-        return np.asarray(equal | (np.abs(got - right) <= tolerance * (1 + np.abs(right))))
+        near = np.abs(got - right) <= tolerance * (1 + np.abs(right))
+        return np.asarray(equal | (near & np.isfinite(right)))
 
 
 def _meaning(got: np.ndarray, meanings: Meanings, tolerance: float) -> str:
