@@ -8,7 +8,7 @@ import numpy as np
 from adapters.exercises.check import same, untouched
 
 ROOT = math.sqrt(2 / math.pi)
-X = np.linspace(-6, 6, 48, dtype=np.float32).reshape(6, 8)
+X = np.linspace(3, -5, 48, dtype=np.float32).reshape(6, 8)
 
 
 def each(function, x=X):

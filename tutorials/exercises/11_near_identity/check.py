@@ -72,7 +72,7 @@ def check_the_rest_is_normal(student):
     for what, weight in weights(student):
         std = float(np.std(weight))
         if abs(std - 0.8796) > 0.02:  # known to 0.004
-            why = ""
+            why = ". The paper draws both weights" if std == 0 else ""
             if abs(std - 2 / math.sqrt(3)) < 0.02:
                 why = ". That is what a uniform distribution has"
             elif abs(std - 0.8796 * STD) < 1e-3 or abs(std - 0.8796 / math.sqrt(STD)) < 0.1:
@@ -133,7 +133,7 @@ def check_the_bound_is_that_of_two_projections(student):
 
 
 def check_a_fresh_adapter_keeps_to_the_bound(student):
-    """|A(z) - z| is within the bound, and is not 0."""
+    """A fresh adapter moves nothing further than the bound says."""
     rng = np.random.default_rng(1)
     z = rng.normal(size=(20, 32)).astype(np.float32)
     for std in (0.01, 0.1):
@@ -142,5 +142,3 @@ def check_a_fresh_adapter_keeps_to_the_bound(student):
         norms = np.linalg.norm(z, axis=1)
         bounds = [student.distance_bound(float(norm), 32, 8, std) for norm in norms]
         exactly(bool((moved <= bounds).all()), True, f"|A(z) - z| <= distance_bound, std {std},")
-        if not moved.any():
-            raise Wrong("A(z) is z: both weights need numbers other than 0, or nothing can train")

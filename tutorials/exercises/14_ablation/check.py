@@ -98,6 +98,11 @@ def check_the_heat_map_has_each_loss_in_its_place(student):
             [[0.75, 0.5, 0.375], [0.0, 0.625, 0.25], [0.0, 0.0, 0.125]],
             "Those are the accuracies, not what was lost",
         ),
+        (
+            [[0.25, 0.375, 0.875]] * 3,
+            "All rows are one and the same list: [[0.0] * n] * n repeats it, and a list "
+            "comprehension makes new ones",
+        ),
     ]
     got = student.lost(accuracies, 1.0, 3)
     got = got.tolist() if isinstance(got, np.ndarray) else got

@@ -1,4 +1,4 @@
-# says: standard deviation 0 std
+# says: The paper draws both weights
 import numpy as np
 
 
