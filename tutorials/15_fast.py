@@ -143,11 +143,11 @@ trained, frozen = split(init_task(base, method, recipe_named("paper"), 2, 0), me
 
 
 def adapter_step(level):
-    def batch_loss(flat):
+    def step_loss(flat):
         tree = merge(frozen, from_leaves(flat))
         return loss(forward(tree, batch, base.config, method, ops=level), labels, False, level)
 
-    value, grads = value_and_grads(batch_loss, dict(leaves(trained)))
+    value, grads = value_and_grads(step_loss, dict(leaves(trained)))
     return [np.array([value], np.float32), *(grads[path] for path in sorted(grads))]
 
 
