@@ -1,4 +1,4 @@
-# says: changed its argument tree in place
+# says: changed its argument tree
 import re
 
 
