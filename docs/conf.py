@@ -34,7 +34,7 @@ html_theme = "furo"
 html_title = "minibert"
 html_static_path = [str(ROOT / "docs" / "static")]
 html_css_files = ["site.css"]
-html_extra_path = ["extra"]
+html_extra_path = [str(ROOT / "docs" / "_build" / "source" / "extra")]
 html_math_renderer = "mathml"
 html_copy_source = False
 html_show_sphinx = False
@@ -61,6 +61,7 @@ sphinx_gallery_conf = {
     "within_subsection_order": "FileNameSortKey",
     "nested_sections": False,
     "download_all_examples": False,
+    "write_computation_times": False,  # its page would load scripts from elsewhere
     "remove_config_comments": True,
     "reset_modules": ("matplotlib",),
     "min_reported_time": 1,
@@ -73,5 +74,3 @@ linkcheck_timeout = 15
 linkcheck_retries = 2
 linkcheck_workers = 4
 linkcheck_anchors = True
-linkcheck_report_timeouts_as_broken = False  # a slow server is a warning of its own
-linkcheck_ignore = [r"http://127\.0\.0\.1.*", r"\.\./.*"]

@@ -5,10 +5,16 @@ Skips without a built site (in docs/_build/html, or where MINIBERT_SITE says), p
 """
 
 import functools
+import json
 import os
+import runpy
 import shutil
+import subprocess
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -162,6 +168,48 @@ def test_every_link_inside_the_site_leads_to_a_page_and_a_place(site):
                 dead.append((page.relative_to(site), link))
     assert followed > 100
     assert dead == []
+
+
+def test_linkcheck_tells_a_living_anchor_from_a_dead_one(tmp_path):
+    """`make linkcheck` with the site's settings, on a server of this test. Needs no browser."""
+    pytest.importorskip("sphinx")
+    (tmp_path / "page.html").write_text('<h1 id="here">Here</h1>', "utf-8")
+    handler = functools.partial(QuietHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/page.html"
+        source = tmp_path / "source"
+        source.mkdir()
+        (source / "index.rst").write_text(f"T\n=\n\n{address}#here {address}#gone\n", "utf-8")
+        settings = runpy.run_path(str(ROOT / "docs" / "conf.py"))
+        ours = {name: value for name, value in settings.items() if name.startswith("linkcheck_")}
+        assert ours["linkcheck_anchors"] is True
+        (source / "conf.py").write_text(f"globals().update({ours!r})", "utf-8")
+        built = [
+            sys.executable,
+            "-m",
+            "sphinx",
+            "-q",
+            "-b",
+            "linkcheck",
+            str(source),
+            str(tmp_path / "o"),
+        ]
+        done = subprocess.run(built, capture_output=True, text=True, timeout=300)
+        server.shutdown()
+    lines = (tmp_path / "o" / "output.json").read_text("utf-8").split("\n")
+    found = {
+        row["uri"].partition("#")[2]: row["status"] for row in map(json.loads, filter(None, lines))
+    }
+    assert found == {"here": "working", "gone": "broken"}
+    assert done.returncode != 0
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    """Serves a folder and does not tell."""
+
+    def log_message(self, *said):
+        pass
 
 
 def tree(d: int, L: int) -> dict[str, int]:
