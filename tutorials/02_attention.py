@@ -112,8 +112,8 @@ for size in SIZES:
         p = ops.softmax(s)
         measured[name].append((s.var(), p.max(axis=1).mean(), (p * (1 - p)).sum(axis=1).mean()))
 raw, divided = (np.array(rows) for rows in measured.values())  # [sizes, 3]
-variances = np.stack([SIZES, raw[:, 0], divided[:, 0]], axis=1).round(2)
-print(table(variances, ("d", "variance of the scores", "divided by √d")))
+rows = [(n, f"{a[0]:.2f}", f"{b[0]:.2f}") for n, a, b in zip(SIZES, raw, divided, strict=True)]
+print(table(rows, ("d", "variance of the scores", "divided by √d")))
 # 1,000 trials of 16 keys: a variance is known to some per cent, hence 15 %
 assert np.allclose(raw[:, 0] / SIZES, 1, atol=0.15), f"variance should be d: {raw[:, 0]}"
 assert np.allclose(divided[:, 0], 1, atol=0.15), f"variance should be 1: {divided[:, 0]}"
