@@ -14,7 +14,7 @@ import minibert  # noqa: E402  before anything imports NumPy, as everywhere
 
 project = "minibert"
 author = "the minibert authors"
-copyright = "Apache-2.0"  # what stands at the foot of each page
+copyright = "the minibert authors, Apache-2.0"
 version = release = minibert.__version__
 language = "en_GB"
 
@@ -26,6 +26,7 @@ extensions = [
     "mathml",  # docs/extensions
     "plain_docstrings",
 ]
+highlight_language = "text"  # equations in docstrings; code says what it is
 exclude_patterns = ["scripts", "extra", "tutorials/*.py", "tutorials/*.ipynb", "**/searchindex*"]
 root_doc = "index"
 
@@ -47,6 +48,7 @@ autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 python_maximum_signature_line_length = 88
+python_trailing_comma_in_multi_line_signatures = False
 # With -n every name in a signature must lead somewhere. Those of other libraries have no pages
 # here, nor have aliases of types, which are shown as what they stand for.
 nitpick_ignore_regex = [("py:.*", r"(?!(minibert|adapters)\.).*")]

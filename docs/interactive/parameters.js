@@ -29,7 +29,7 @@ const BASE = { d: 768, L: 12 };
 const POINTS = [
   { letter: "a", words: "adapters, m = 64", N: 9, share: 2.1, times: 1.2, m: [64, 64], base: LARGE },
   { letter: "b", words: "adapters, m = 8, 64 or 256", N: 9, share: 3.6, times: 1.3, m: [8, 256], base: LARGE },
-  { letter: "c", words: "full fine-tuning", N: 9, share: 100, times: 9.0, base: LARGE },
+  { letter: "c", words: "full fine-tuning", N: 9, share: 100, times: 9.0, printed: "9.0x", base: LARGE },
   { letter: "d", words: "adapters, m = 2 to 64", N: 17, share: 1.14, times: 1.19, m: [2, 64], base: BASE },
   { letter: "e", words: "variable fine-tuning (top k)", N: 17, share: 52.9, times: 9.9, base: BASE },
   { letter: "f", words: "full fine-tuning", N: 17, share: 100, times: 17, base: BASE },
@@ -117,7 +117,7 @@ function drawTotals(svg, at) {
   const end = count({ ...at, N: 30 }).times;
   name(svg, "full", x(29), y(30) - 9, "everything");
   name(svg, "adapters", x(29), y(end.adapters) + (end.adapters < 3 ? -8 : 20), "adapters");
-  if (end.top < 22 && end.top > 1.5 * end.adapters) name(svg, "top", x(29), y(end.top) + 20, `top ${at.k}`);
+  if (end.top < 22 && end.top > 1.5 * end.adapters) name(svg, "top", x(30), y(end.top) + 24, `top ${at.k}`);
   for (const point of POINTS) mark(svg, point, x(point.N), x(point.N), y(point.times), "ae".includes(point.letter));
 }
 
@@ -138,11 +138,12 @@ function drawShares(svg, at) {
   element(svg, "circle", { class: "dot", cx: x(at.m), cy: y(100 * now.share.adapters), r: 5 });
   name(svg, "full", x(1.15), y(100) - 7, "everything", "start");
   name(svg, "top", x(1.15), top + 17, `top ${at.k} of ${at.L} layers`, "start");
-  name(svg, "adapters", x(1.15), y(100 * count({ ...at, m: 1 }).share.adapters) - 14, "adapters", "start");
+  const under = y(100 * count({ ...at, m: 6 }).share.adapters) + 18;
+  name(svg, "adapters", x(6), Math.min(under, BOX.bottom - 6), "adapters", "start");
   const edge = { c: 440, f: 600, e: 520 }; // fine-tuning has no m: its points stand at the right
   for (const point of POINTS) {
     const [low, high] = point.m ?? [edge[point.letter], edge[point.letter]];
-    mark(svg, point, x(low), x(high), y(point.share), "ed".includes(point.letter));
+    mark(svg, point, x(low), x(high), y(point.share), "aed".includes(point.letter));
   }
 }
 
@@ -179,8 +180,8 @@ function show() {
   at("top-layers").textContent = set.k === 1 ? "layer" : `${set.k} layers`;
   const own = { adapters: now.adapters, top: now.top, full: now.model };
   for (const kind of ["adapters", "top", "full"]) {
-    const values = [own[kind], now.share[kind], now.total[kind], now.times[kind]];
-    const words = [whole(values[0]), percent(values[1]), whole(values[2]), multiple(values[3])];
+    const values = [own[kind], now.share[kind], now.times[kind], now.total[kind]];
+    const words = [whole(values[0]), percent(values[1]), multiple(values[2]), whole(values[3])];
     document.querySelectorAll(`#row-${kind} td`).forEach((cell, i) => {
       cell.textContent = words[i];
       cell.dataset.value = values[i];
@@ -195,7 +196,7 @@ function listPoints() {
   at("points").tBodies[0].innerHTML = POINTS.map((point) => {
     const { times, size, layers } = behind(point);
     const that = size === null ? `${layers.toFixed(1).replace(".0", "")} of ${point.base.L} layers` : `mean m about ${whole(size)}`;
-    const cells = [point.N, `${point.share} %`, `${point.times}x`, `${times.toFixed(2)}x`, that];
+    const cells = [point.N, `${point.share} %`, point.printed ?? `${point.times}x`, `${times.toFixed(2)}x`, that];
     return `<tr><th scope="row">${point.letter}</th><td class="words">${point.words}</td>` +
       cells.map((cell) => `<td>${cell}</td>`).join("") + "</tr>";
   }).join("");
