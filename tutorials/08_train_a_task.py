@@ -129,6 +129,8 @@ print(table(rows, headers))
 #   76.3), head 63.6 to 65.0; the adapters led the head of their seed by 12.2 points or more;
 # - the sample: adapters 68.1 to 71.2, head 59.4 to 65.0, majority class 50.0.
 #
+# With what is done here on real SST-2, seed 0 gave 83.0 by full fine-tuning, 77.1 by adapters, 66.5
+# by the head.
 # Other seeds and machines differ, and half the dev set has a standard error of 2 points. So less is
 # asked for: on real SST-2 a lead of 18 points over the majority class and of 6 over the head; on
 # the sample 8 over the majority class. Nothing is claimed of full fine-tuning with so few sentences
