@@ -1,0 +1,155 @@
+"""
+How to begin
+============
+
+A fresh adapter is nearly the identity because its weights are drawn small. How small must they be?
+We train with initial weights from 1e-7 to 1 and see what is left of the base at the start, and of
+the accuracy in the end.
+
+**You will learn** why "near the identity" is a condition for training and not a nicety, and where
+it ends. **Time:** 15 minutes to read, less than a minute to run. **You need to know** the distance
+of an adapter from the identity (``07_the_adapter.py``). Paper: Houlsby et al. 2019 (arXiv
+1902.00751), section 3.6 and figure 6 (right).
+"""
+
+import math
+import os
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from adapters.bottleneck import expected_distance
+from adapters.finetune import train_task
+from adapters.recipes import recipe_named
+from adapters.show import Progress, table
+from adapters.tuning import adapt_of, init_task, method_named, top_layers
+from minibert import encode, encode_texts, load_base, make_batch
+from minibert.datasets import glue_data
+from minibert.train import Settings
+from minibert.weights import fetch_model
+
+out = Path(os.environ.get("MINIBERT_TUTORIAL_OUT", "runs/tutorials"))
+out.mkdir(parents=True, exist_ok=True)
+
+# %% [markdown]
+# One experiment, five beginnings
+# -------------------------------
+# As in ``09_size.py``: the small sample that comes with this project (SST-2's format, not GLUE's
+# sentences), adapters of size 64 in the top two layers, three epochs, one seed. All that differs is
+# the standard deviation of the initial projections.
+
+# %%
+SEED, SIZE, TOP = 0, 64, 2
+STDS = (1e-7, 1e-3, 1e-2, 1e-1, 1.0)
+data = glue_data("sst-2", sample=True)
+print(f"data: {data.source}; {len(data.train)} to train on, {len(data.dev)} to score on (dev)")
+base = load_base(fetch_model("minilm"))
+methods = {std: top_layers(method_named("adapters", SIZE, std=std), TOP, base.config)
+           for std in STDS}  # fmt: skip
+
+# %% [markdown]
+# Before training
+# ---------------
+# How far do the fresh adapters move the [CLS] states h that the head reads? For small std one
+# adapter moves its input by
+#
+# :math:`|A(z) - z| \approx \tfrac{1}{2} \sqrt{md} \, (0.88 \, \mathrm{std})^2 \, |z|`,
+#
+# a hundredth for a tenth of the std. Where the sum is larger than z itself, that says no more than
+# that the sublayer is drowned by noise.
+
+# %%
+batch = make_batch(encode_texts(base.tokenizer, [example.text for example in data.dev[:32]], 128))
+plain = encode(base.params, batch, base.config, first_only=True)[-1]  # [B, d]
+distance = {}
+for std, method in methods.items():
+    fresh = init_task(base, method, recipe_named("paper"), data.task.outputs, SEED)
+    adapt = adapt_of(fresh, method)
+    moved = encode(base.params, batch, base.config, adapt=adapt, first_only=True)[-1]
+    distance[std] = float(np.linalg.norm(moved - plain) / np.linalg.norm(plain))
+
+# %% [markdown]
+# Training
+# --------
+# The same rate for all, and the same random numbers times another std.
+
+# %%
+accuracy, losses = {}, {}
+for std, method in methods.items():
+    settings = Settings(rate=3e-3, epochs=3, batch_size=16, seed=SEED)
+    run = train_task(base, data, method, settings, on_report=Progress(f"std {std:g}"))
+    accuracy[std] = run.epochs[-1]["accuracy"]
+    losses[std] = float(np.mean(run.losses[-20:]))  # of the last epoch
+majority = run.constant["accuracy"]
+error = math.sqrt(0.25 / len(data.dev))
+rows = [
+    (f"{std:g}", f"{expected_distance(1.0, base.config.hidden_size, SIZE, std):.1e}",
+     f"{distance[std]:.1e}", f"{losses[std]:.3f}", f"{100 * accuracy[std]:.1f}")
+    for std in STDS
+]  # fmt: skip
+print(table(rows, ("initial std", "one adapter, expected", "[CLS] moved by", "last loss (nats)",
+                   "dev accuracy (%)")))  # fmt: skip
+
+# %% [markdown]
+# The picture
+# -----------
+# Left, how far the base is moved before the first step (at 1e-7 there is no distance to draw);
+# right, what was learned after the last step.
+
+# %%
+figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
+seen = [std for std in STDS if distance[std] > 0]
+left.loglog(seen, [distance[std] for std in seen], "o-", color="#1f4e79", label="measured")
+line = np.array([1e-4, 3e-1])
+law = [distance[1e-2] * (std / 1e-2) ** 2 for std in line]
+left.loglog(line, law, "--", color="0.5", label="proportional to std²")
+left.set(xlabel="std of the initial projections", ylabel="relative distance of [CLS] states")
+left.set_title("Before training")
+percent = [100 * accuracy[std] for std in STDS]
+right.errorbar(STDS, percent, 100 * error, marker="s", color="#c55a11", capsize=4,
+               label="dev accuracy, one standard error")  # fmt: skip
+right.axhline(100 * majority, color="0.4", ls=":", label="majority class")
+right.set(xscale="log", xlabel="std of the initial projections", ylabel="dev accuracy (%)")
+right.set_title("After three epochs (sample, one seed)")
+right.set_ylim(100 * majority - 12, None)  # room for the legend
+for axes in (left, right):
+    axes.axvline(1e-2, color="0.7", lw=1, ls="-.", zorder=0, label="the paper's std")
+    axes.set_xlim(3e-8, 3)
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False, fontsize=9)
+figure.savefig(out / "11_initial_scale.png", dpi=120)
+print(f"picture: {out / '11_initial_scale.png'}")
+
+# %% [markdown]
+# The claims, checked
+# -------------------
+# At 1e-7 float32 cannot tell the adapters from the identity; from 1e-3 to 1e-2 the distance grows
+# a hundredfold (within a fifth: there are several adapters in a row); at 1 little is left of the
+# base. After training, what begins at 1 has learned less than what begins at the paper's 1e-2: its
+# training loss is higher. Dev accuracy says the same, but only coarsely (one standard error is
+# almost 4 points), so it is asked only that 1e-2 beats the majority class by two of them, and that
+# 1 is below 1e-2.
+
+# %%
+assert distance[1e-7] < 1e-6, f"std 1e-7 moves [CLS] by {distance[1e-7]}"
+growth = distance[1e-2] / distance[1e-3]
+assert 80 < growth < 120, f"ten times the std should move 100 times as far, not {growth:.1f}"
+assert 1e-3 < distance[1e-2] < 3e-2, f"the paper's std moves [CLS] by {distance[1e-2]}"
+assert distance[1.0] > 0.7, f"std 1 should leave little of the base: {distance[1.0]}"
+assert losses[1.0] > losses[1e-2], f"training loss {losses[1.0]} at std 1, {losses[1e-2]} at 1e-2"
+gain = accuracy[1e-2] - majority
+assert gain > 2 * error, f"the paper's std is only {100 * gain:.1f} points above the majority class"
+assert accuracy[1.0] < accuracy[1e-2], f"std 1 gives {accuracy[1.0]}, 1e-2 {accuracy[1e-2]}"
+print(f"[CLS] moved by {distance[1e-2]:.4f} at std 0.01, by {distance[1.0]:.2f} at 1.")
+
+# %% [markdown]
+# What next
+# ---------
+# - Where is the edge? Try 0.03 and 0.3, with three seeds each.
+# - Draw W_down with std 1 and set W_up to 0: exactly the identity. Does it train as well? (LoRA
+#   begins like that.)
+# - And both 0? Look at the gradients of W_down and W_up before you try.
+# - Write the initialisation yourself: ``minibert exercises check 11``.
+#
+# Next: many tasks on one base, ``12_many_tasks.py``.
