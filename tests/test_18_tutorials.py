@@ -132,7 +132,10 @@ class TestRunning:
     def test_keeps_its_claims_and_draws_without_real_data(self, minilm, path, tmp_path):
         """The project's own sample is enough for each."""
         folder, nothing = tmp_path / "pictures", str(tmp_path / "no data here")
-        printed = run(path, tmp_path, MINIBERT_TUTORIAL_OUT=str(folder), MINIBERT_GLUE=nothing)
+        printed = run(
+            path, tmp_path, MINIBERT_TUTORIAL_OUT=str(folder), MINIBERT_GLUE=nothing,
+            MINIBERT_SQUAD=nothing,
+        )  # fmt: skip
         drawn = pictures(printed, folder)
         assert drawn
         assert all(name.startswith(path.name[:3]) for name in drawn)

@@ -249,7 +249,7 @@ class TestARun:
             ({"task": "nope"}, "unknown task 'nope'"),
             ({"max_length": 65}, "max length must be from 4 to 64"),
             ({"recipe": "mine"}, "unknown recipe 'mine'"),
-            ({"method": {"name": "lora"}}, "unknown method 'lora'"),
+            ({"method": {"name": "prompt"}}, "unknown method 'prompt'"),
             ({"base": "/nowhere/at-all"}, "/nowhere/at-all"),
             ({"base_sha256": "f" * 64}, "has weights with sha256"),
         ],
@@ -682,6 +682,7 @@ class TestSpansOfLayers:
 def test_the_rows_of_every_method_count_what_it_trains_with_a_head_of_two(base):
     m, head = 5, 2 * (D + 1)
     pair = 2 * adapter(D, m)
+    biases = D + LAYERS * (4 * D + F + D + 2 * D) + D  # LayerNorms', linear maps', the pooler's
     found = {str(method): number for method, _, number in method_rows(base, m)}
     assert found == {
         "adapters, m = 5": LAYERS * pair + NORMS + head,
@@ -691,6 +692,9 @@ def test_the_rows_of_every_method_count_what_it_trains_with_a_head_of_two(base):
         "full, from layer 2": LAYER + POOLER + head,
         "norms": NORMS + head,
         "head": head,
+        "lora, r = 8": LAYERS * 2 * (2 * D * 8) + head,  # of query and value, each d x 8 and 8 x d
+        "pfeiffer, m = 48": LAYERS * adapter(D, 48) + head,
+        "biases": biases + head,
     }
 
 
