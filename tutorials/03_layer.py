@@ -191,7 +191,7 @@ print(f"picture: {out / '03_skip_connections.png'}")
 #
 # What next
 # ---------
-# - Write it yourself: ``minibert exercises check 02`` (LayerNorm) and 04 (GELU).
+# - Write it yourself: ``minibert exercises check 02`` (LayerNorm) and 03 (GELU).
 # - Cut only the skip connections around attention (``place == "attention"``), or only the others.
 #   Which of the two were needed more?
 # - Put relu for gelu in the configuration. By how much do the last states move now?

@@ -223,7 +223,7 @@ else:
 # %% [markdown]
 # What next
 # ---------
-# - Write it yourself: ``minibert exercises check 05`` reads such a file.
+# - Write it yourself: ``minibert exercises check 04`` reads such a file.
 # - Sentences 4 and 7 share a word with two meanings. What is their cosine when the "banks" of
 #   sentence 7 become "dykes"?
 # - Take the vector of [CLS] instead of the mean. How much of the correlation is left?

@@ -212,7 +212,7 @@ print(f"picture: {out / '05_backward.png'}")
 # %% [markdown]
 # What next
 # ---------
-# - Write it yourself: ``minibert exercises check 03`` is LayerNorm's VJP, 06 the loss's gradient.
+# - Write it yourself: ``minibert exercises check 05`` is LayerNorm's VJP, 06 the loss's gradient.
 # - Which products would be left if the LayerNorms were frozen as well? Count before you try.
 #
 # With gradients one can take a step: ``06_adam.py``.

@@ -213,6 +213,6 @@ print(f"picture: {out / '15_fast.png'}")
 # What next
 # ---------
 # - ``docs/performance.md`` has the whole machine's figures, and what was tried without gain.
-# - Derive one yourself: ``minibert exercises check 03`` is LayerNorm's VJP, 04 GELU.
+# - Derive one yourself: ``minibert exercises check 05`` is LayerNorm's VJP, 03 GELU.
 # - Sort the sentences by length before they are cut into batches. How much padding is left?
 # - Set BLOCK in ``minibert/fused_activations.py`` to 1 << 30. What becomes of GELU, and why?

@@ -58,7 +58,7 @@ def exercises() -> tuple[Exercise, ...]:
 
 
 def exercise_named(word: str) -> Exercise:
-    """The exercise of a number ("3", "03"), a name, or a file ("03_layer_norm_vjp.py"). Raises
+    """The exercise of a number ("5", "05"), a name, or a file ("05_layer_norm_vjp.py"). Raises
     InputError for another."""
     plain = Path(word).name.removesuffix(".py")
     for exercise in exercises():

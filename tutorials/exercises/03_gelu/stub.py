@@ -1,4 +1,4 @@
-"""Exercise 4: GELU, twice, and its derivative.
+"""Exercise 3: GELU, twice, and its derivative.
 
 The activation inside BERT multiplies x by the probability that a normally distributed number is
 smaller than x (Hendrycks & Gimpel, arXiv 1606.08415):

@@ -1,4 +1,4 @@
-"""What `layer_norm_vjp(g, x, weight, eps)` of exercise 3 must do. The oracle knows no derivative:
+"""What `layer_norm_vjp(g, x, weight, eps)` of exercise 5 must do. The oracle knows no derivative:
 it moves one number after the other by a little, in float64 (central differences)."""
 
 import math

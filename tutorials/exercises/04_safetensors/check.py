@@ -1,4 +1,4 @@
-"""What the reader of exercise 5 must do. The files are put together here, byte by byte."""
+"""What the reader of exercise 4 must do. The files are put together here, byte by byte."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Exercise 3: LayerNorm backwards, by hand.
+"""Exercise 5: LayerNorm backwards, by hand.
 
 With s = sqrt(variance + eps) of each row, and the loss a function of y:
 

@@ -1,4 +1,4 @@
-"""Exercise 5: read a checkpoint's bytes.
+"""Exercise 4: read a checkpoint's bytes.
 
 Public BERT weights come as safetensors files. Such a file is three things, one after the other:
 

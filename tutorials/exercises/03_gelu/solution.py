@@ -1,4 +1,4 @@
-"""Exercise 4: GELU, twice, and its derivative."""
+"""Exercise 3: GELU, twice, and its derivative."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Exercise 3: LayerNorm backwards, by hand."""
+"""Exercise 5: LayerNorm backwards, by hand."""
 
 import numpy as np
 

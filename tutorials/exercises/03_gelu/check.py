@@ -1,4 +1,4 @@
-"""What the GELUs of exercise 4 must do. The oracle is Python's math module, element by element,
+"""What the GELUs of exercise 3 must do. The oracle is Python's math module, element by element,
 and its derivatives are central differences."""
 
 import math
