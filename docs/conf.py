@@ -51,7 +51,10 @@ python_maximum_signature_line_length = 88
 python_trailing_comma_in_multi_line_signatures = False
 # With -n every name in a signature must lead somewhere. Those of other libraries have no pages
 # here, nor have aliases of types, which are shown as what they stand for.
-nitpick_ignore_regex = [("py:.*", r"(?!(minibert|adapters)\.).*")]
+nitpick_ignore_regex = [
+    ("py:.*", r"(?!(minibert|adapters)\.).*"),
+    ("py:class", r".*\.(T|Item|Result)"),  # type variables
+]
 
 pictures = ROOT / "docs" / "_build" / "pictures"
 os.environ["MINIBERT_TUTORIAL_OUT"] = str(pictures)  # what the tutorials themselves write

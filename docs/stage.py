@@ -128,6 +128,7 @@ def api_pages(root: Path = ROOT) -> dict[str, str]:
     for name in modules(root):
         pages[f"api/{name}.rst"] = (
             f"{name}\n{'=' * len(name)}\n\n.. automodule:: {name}\n   :members:\n"
+            "   :ignore-module-all:\n"
         )
     index = [
         "# API",

@@ -4,18 +4,23 @@ The LaTeX is translated while the site is built, by docutils' own converter (pub
 it does not know is a warning, and warnings fail the build.
 """
 
+import re
+
 from docutils import nodes
 from docutils.utils.math import MathError
 from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.util import logging
 
 logger = logging.getLogger(__name__)
+SIZED = re.compile(
+    r"\\([bB]igg?)(?![A-Za-z])"
+)  # \Big, which docutils knows as \Bigl and \Bigr only
 
 
 def translated(node: nodes.Element, block: bool) -> str:
     """The MathML of a math node; its LaTeX, with a warning, where it cannot be translated."""
     try:
-        return tex2mathml(node.astext(), as_block=block)
+        return tex2mathml(SIZED.sub(r"\\\1l", node.astext()), as_block=block)
     except MathError as error:
         logger.warning("an equation that MathML cannot show: %s", error, location=node)
         return f"<code>{node.astext()}</code>"
