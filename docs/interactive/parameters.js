@@ -90,13 +90,14 @@ function name(svg, kind, x, y, text, anchor = "end") {
   element(svg, "text", { class: `name ${kind}`, x, y, "text-anchor": anchor }, text);
 }
 
-/** A point of the paper: a circle, or a bar over several sizes; its letter above or below. */
-function mark(svg, point, x1, x2, y, below) {
+/** A point of the paper: a circle, or a bar over several sizes; its letter above, below or at the right. */
+function mark(svg, point, x1, x2, y, where) {
   const group = element(svg, "g", { class: "paper", "data-letter": point.letter });
   const middle = (x1 + x2) / 2;
   if (x2 > x1) element(group, "path", { d: `M${x1} ${y - 3}H${x2}v6H${x1}z` });
   else element(group, "circle", { cx: x1, cy: y, r: 4.5 });
-  element(group, "text", { x: middle, y: y + (below ? 18 : -8), "text-anchor": "middle" }, point.letter);
+  const [dx, dy] = { above: [0, -8], below: [0, 18], right: [13, 5] }[where];
+  element(group, "text", { x: middle + dx, y: y + dy, "text-anchor": "middle" }, point.letter);
   element(group, "title", {}, `${point.words}, ${point.N} tasks: ${point.share} %, ${point.times}x`);
 }
 
@@ -118,7 +119,10 @@ function drawTotals(svg, at) {
   name(svg, "full", x(29), y(30) - 9, "everything");
   name(svg, "adapters", x(29), y(end.adapters) + (end.adapters < 3 ? -8 : 20), "adapters");
   if (end.top < 22 && end.top > 1.5 * end.adapters) name(svg, "top", x(30), y(end.top) + 24, `top ${at.k}`);
-  for (const point of POINTS) mark(svg, point, x(point.N), x(point.N), y(point.times), "ae".includes(point.letter));
+  for (const point of POINTS) {
+    const where = "ae".includes(point.letter) ? "below" : "above";
+    mark(svg, point, x(point.N), x(point.N), y(point.times), where);
+  }
 }
 
 function drawShares(svg, at) {
@@ -143,7 +147,8 @@ function drawShares(svg, at) {
   const edge = { c: 440, f: 600, e: 520 }; // fine-tuning has no m: its points stand at the right
   for (const point of POINTS) {
     const [low, high] = point.m ?? [edge[point.letter], edge[point.letter]];
-    mark(svg, point, x(low), x(high), y(point.share), "aed".includes(point.letter));
+    const where = { a: "right", d: "below", e: "below" }[point.letter] ?? "above";
+    mark(svg, point, x(low), x(high), y(point.share), where);
   }
 }
 
