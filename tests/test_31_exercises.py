@@ -1,6 +1,7 @@
 """The exercises are provable: every stub fails, every solution passes, every named wrong solution
 fails with a message that points the right way. And what `minibert exercises` does for a student."""
 
+import ast
 import difflib
 import json
 import os
@@ -35,6 +36,16 @@ def each(name: str):
     return pytest.mark.parametrize(name, ALL, ids=lambda exercise: exercise.label)
 
 
+def asked_for(exercise: Exercise) -> list[str]:
+    """The names of the functions that a student writes, in the file's order."""
+    stub = ast.parse((exercise.folder / "stub.py").read_text("utf-8"))
+    functions = [node for node in stub.body if isinstance(node, ast.FunctionDef)]
+    return [node.name for node in functions if isinstance(node.body[-1], ast.Raise)]
+
+
+STEPS = [(e, ready) for e in ALL for ready in range(1, len(asked_for(e)))]
+
+
 def words(text: str) -> str:
     """Without differences in white space."""
     return " ".join(text.split())
@@ -44,7 +55,8 @@ class TestProof:
     @each("exercise")
     def test_the_stub_is_not_written_yet(self, exercise):
         verdict = judge(exercise, exercise.folder / "stub.py", SECONDS)
-        assert (verdict.passed, verdict.written) == (False, False)
+        assert (verdict.passed, verdict.written, verdict.met) == (False, False, ())
+        assert verdict.unwritten in asked_for(exercise)
         assert "NotImplementedError" in verdict.error
 
     @each("exercise")
@@ -66,6 +78,25 @@ class TestProof:
         assert not verdict.passed
         assert verdict.written
         assert fragment in words(verdict.error)
+
+    @pytest.mark.parametrize(
+        "exercise, ready", STEPS, ids=lambda step: getattr(step, "label", step)
+    )
+    def test_one_function_after_the_other_shows_what_holds_and_names_the_next(
+        self, exercise, ready, tmp_path
+    ):
+        source = (exercise.folder / "solution.py").read_text("utf-8")
+        later = asked_for(exercise)[ready:]
+        for name in later:
+            source += f"\n\ndef {name}(*args, **kwargs):\n    raise NotImplementedError\n"
+        (tmp_path / exercise.file).write_text(source, "utf-8")
+        verdict = judge(exercise, tmp_path / exercise.file, SECONDS)
+        assert (verdict.passed, verdict.written, verdict.unwritten) == (False, False, later[0])
+        if (exercise.name, ready) != (
+            "near_identity",
+            1,
+        ):  # checked through the next, says the stub
+            assert verdict.met
 
     @each("exercise")
     def test_there_are_at_least_three_wrong_solutions_and_they_differ(self, exercise):
@@ -237,6 +268,36 @@ class TestCheck:
                      "sqrt(d)", "hint 1"):  # fmt: skip
             _, found, rest = rest.partition(text)  # each after the one before
             assert found == text, result.out
+
+    def test_a_file_not_begun_is_told_what_to_write(self, mine):
+        out = minibert("exercises", "check", 3, "--in", mine).out
+        assert (
+            "Not written yet: `gelu`. Read the file (and, before it, the tutorial 03_layer)" in out
+        )
+        assert "  next" not in out
+        assert "NO" not in re.findall(r"^  (\w+)", out, re.M)
+
+    def test_a_file_half_written_shows_what_holds_and_what_comes_next(self, mine):
+        """As the student sees it: no error, and the output of the part that is there."""
+        path = mine / ALL[2].file
+        mine_now = (
+            "\ndef gelu(x):\n    print('in gelu')\n"
+            "    return (0.5 * x * (1 + erf(x / math.sqrt(2)))).astype(x.dtype)\n"
+        )
+        path.write_text(path.read_text("utf-8") + mine_now, "utf-8")
+        result = minibert("exercises", "check", 3, "--in", mine)
+        assert result.code == 1
+        assert result.out.partition(f"{path}\n")[2] == (
+            "\n"
+            "  ok   The function gelu is x Phi(x).\n"
+            "  next The slope of gelu is its own derivative.\n"
+            "\n"
+            "Your code printed:\n"
+            "  | in gelu\n"
+            "\n"
+            "So far, so good. Next comes `gelu_slope`:\n"
+            "write it in place of `raise NotImplementedError`, save.\n"
+        )
 
     def test_what_the_code_prints_is_shown(self, mine):
         source = (ALL[0].folder / "solution.py").read_text("utf-8") + "\nprint('q', 1)\n" * 30

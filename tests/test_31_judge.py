@@ -62,6 +62,10 @@ class TestSame:
         assert told(same, got.astype(F32), RIGHT, "f(x)") == (
             "f(x) at [0, 1] is 2.5, but should be 2, the first of 2 wrong values among 4"
         )
+        got[1, 1] = 4.0
+        assert told(same, got.astype(F32), RIGHT, "f(x)") == (
+            "f(x) at [0, 1] is 2.5, but should be 2, the only wrong value among 4"
+        )
 
     def test_the_tolerance_is_relative_to_1_plus_the_value(self):
         for value in (0.0, 1.0, -1000.0):
@@ -135,23 +139,38 @@ class TestOtherWords:
         )
         assert "should raise a ValueError, but is 5" in told(raises, lambda: 5, ValueError, "f")
 
-    def test_untouched_names_what_was_changed(self):
+    def test_untouched_lets_pass_what_only_reads(self):
         x, tree = np.ones(3), {"a": {"b": np.ones(2)}, "c": [1, "two", None]}
         with untouched(x=x, tree=tree):
-            pass
+            tree["a"] = {"b": x[:2] * 1}  # another dict, with the same in it
+            tree["c"] = list(tree["c"])
 
-        def change():
+    @pytest.mark.parametrize("change, says", [
+        (lambda x, tree: x.__imul__(2), "x in place: x += y changes x itself"),
+        (lambda x, tree: tree["a"]["b"].sort(), "tree['a']['b'] in place: x += y"),
+        (lambda x, tree: tree.pop("a"), "tree: tree['a'] is gone. Build a new dict"),
+        (lambda x, tree: tree["a"].clear(), "tree['a']: tree['a']['b'] is gone. Build"),
+        (lambda x, tree: tree.update(d=1), "tree: tree['d'] is new. Build a new dict"),
+        (lambda x, tree: tree.update(a=tree.pop("a")), "tree: its keys are in another order"),
+        (lambda x, tree: tree["c"].append(4), "tree['c']: it has 4 items now, and had 3"),
+        (lambda x, tree: tree["c"].pop(), "tree['c']: it has 2 items now, and had 3"),
+        (lambda x, tree: tree["c"].__setitem__(1, 2), "tree['c'][1]: something else is there"),
+        (lambda x, tree: tree["c"].__setitem__(0, True), "tree['c'][0]: something else"),
+        (lambda x, tree: tree.update(a=None), "tree['a']: something else is there now"),
+        (lambda x, tree: tree["a"].update(b=x), "tree['a']['b']: something else is there now"),
+        (lambda x, tree: tree["a"].update(b=np.ones(2, F32)), "tree['a']['b']: something else"),
+    ])  # fmt: skip
+    def test_untouched_names_what_was_changed_and_how(self, change, says):
+        x, tree = np.ones(3), {"a": {"b": np.array([2.0, 1.0])}, "c": [1, "two", None]}
+
+        def changing():
             with untouched(x=x, tree=tree):
-                tree["a"]["b"][1] = 2
+                change(x, tree)
 
-        assert "its argument tree['a']['b'] in place" in told(change)
-        for act in (lambda: tree.pop("a"), lambda: x.__imul__(2), lambda: tree["c"].append(4)):
-
-            def change(act=act):
-                with untouched(x=x, tree=tree):
-                    act()
-
-            assert "in place" in told(change)
+        message = told(changing)
+        assert message.startswith(f"your function changed its argument {says}")
+        assert message.count("argument") == message.count("your") == 1
+        assert ("x += y" in message) == (" in place" in message)  # that advice for nothing else
 
 
 def no_function(function):
@@ -250,6 +269,8 @@ def maker(x):
     return x, vjp
 def bad(x):
     return [1][x]
+def outer(x):
+    return bad(x)
 print("hello from the module")
 """
 
@@ -303,6 +324,18 @@ class TestStudent:
         )
         assert "LookupError" in caught.value.kinds
         assert student.double(2) == 4  # and it goes on
+
+    def test_an_error_names_the_function_it_comes_from(self, student):
+        with pytest.raises(StudentError) as caught:
+            student.outer(5)
+        assert caught.value.function == "bad"  # the innermost of theirs
+        with pytest.raises(StudentError) as caught:
+            student.double("x", times="y")
+        assert caught.value.function == "double"
+        top = Process(b"raise NotImplementedError", "theirs.py", NET)
+        with pytest.raises(StudentError) as caught, top:
+            pass
+        assert caught.value.function == ""  # of no function, though Python calls it <module>
 
     def test_an_error_of_our_function_is_theirs(self, student):
         with pytest.raises(StudentError, match="ZeroDivisionError"):

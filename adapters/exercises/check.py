@@ -22,11 +22,13 @@ class Wrong(Exception):
 
 class StudentError(Wrong):
     """The student's code raised. `kinds` has the names of the exception's class and its bases,
-    `text` what it said."""
+    `text` what it said, `function` the name of the student's function that it came from."""
 
-    def __init__(self, message: str, kinds: Sequence[str] = (), text: str = "") -> None:
+    def __init__(
+        self, message: str, kinds: Sequence[str] = (), text: str = "", function: str = ""
+    ) -> None:
         super().__init__(message)
-        self.kinds, self.text = tuple(kinds), text
+        self.kinds, self.text, self.function = tuple(kinds), text, function
 
 
 def same(
@@ -74,7 +76,8 @@ def same(
     close = _close(got, right, tolerance)
     if not close.all():
         where, count = _first(~close), int(np.sum(~close))
-        which = f", the first of {count} wrong values among {close.size}" if close.size > 1 else ""
+        first = f"the first of {count} wrong values" if count > 1 else "the only wrong value"
+        which = f", {first} among {close.size}" if close.size > 1 else ""
         raise Wrong(
             f"{what}{_index(where)} is {_show(got[where])}, but should be {_show(right[where])}"
             f"{which}{_meaning(got, meanings, tolerance)}"
@@ -124,27 +127,40 @@ def untouched(**arguments: Any) -> Iterator[None]:
     yield
     changed = _changed(arguments, before, "")
     if changed:
-        raise Wrong(
-            f"your function changed its argument {changed} in place: x += y changes x itself, "
-            "x = x + y makes a new array"
-        )
+        raise Wrong(f"your function changed its argument {changed}")
 
 
 def _changed(now: Any, before: Any, name: str) -> str:
-    """The name of the first part of a nested value that is not what it was, or ""."""
-    if isinstance(before, Mapping) and isinstance(now, Mapping) and [*now] == [*before]:
+    """The first part of a nested value that is not what it was, and how; or ""."""
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        if [*now] != [*before]:
+            return f"{name}: {_keys_now(now, before, name)}. Build a new dict: it is the caller's"
         parts = ((now[k], before[k], f"{name}[{k!r}]" if name else k) for k in before)
         return next(filter(None, (_changed(*part) for part in parts)), "")
     if isinstance(before, list | tuple) and isinstance(now, list | tuple):
-        if len(now) == len(before):
-            parts = ((now[i], before[i], f"{name}[{i}]") for i in range(len(now)))
-            return next(filter(None, (_changed(*part) for part in parts)), "")
-    elif isinstance(before, np.ndarray) and isinstance(now, np.ndarray):
-        alike = now.dtype == before.dtype and now.shape == before.shape
-        return "" if alike and now.tobytes() == before.tobytes() else name
+        if len(now) != len(before):
+            items = f"it has {len(now)} items now, and had {len(before)}"
+            return f"{name}: {items}. Build a new list: it is the caller's"
+        parts = ((now[i], before[i], f"{name}[{i}]") for i in range(len(now)))
+        return next(filter(None, (_changed(*part) for part in parts)), "")
+    if isinstance(before, np.ndarray) and isinstance(now, np.ndarray):
+        if now.dtype == before.dtype and now.shape == before.shape:
+            how = "in place: x += y changes x itself, x = x + y makes a new array"
+            return "" if now.tobytes() == before.tobytes() else f"{name} {how}"
     elif type(now) is type(before) and now == before:
         return ""
-    return name
+    return f"{name}: something else is there now. It is the caller's; make a new one"
+
+
+def _keys_now(now: Mapping[Any, Any], before: Mapping[Any, Any], name: str) -> str:
+    """How the keys of a dict have changed, in words."""
+    for gone in before:
+        if gone not in now:
+            return f"{name}[{gone!r}] is gone"
+    for new in now:
+        if new not in before:
+            return f"{name}[{new!r}] is new"
+    return "its keys are in another order"
 
 
 def _is_number(got: Any, what: str) -> None:

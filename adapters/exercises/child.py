@@ -80,10 +80,11 @@ def _no_name(function: Callable[..., Any]) -> Name:
 def describe_error(error: BaseException, path: str) -> dict[str, Any]:
     """An exception in words: what was raised, and where in the student's file.
 
-    -> {"error": message, "kinds": names of its class and their bases, "text": what it said}
+    -> {"error": message, "kinds": names of its class and their bases, "text": what it said,
+    "function": the name of the student's function that it comes from, "" where there is none}
     """
     text = str(error)[:2000]
-    line = _line(error, path)
+    line, function = _place(error, path)
     message = f"{path}, line {line}" if line else path
     message += f": {type(error).__name__}{': ' if text else ''}{text}"
     if line:
@@ -92,16 +93,19 @@ def describe_error(error: BaseException, path: str) -> dict[str, Any]:
         "error": message,
         "kinds": [kind.__name__ for kind in type(error).__mro__],
         "text": text,
+        "function": function,
     }
 
 
-def _line(error: BaseException, path: str) -> int:
-    """The last line of the student's file on the way to the error; 0 if there is none."""
+def _place(error: BaseException, path: str) -> tuple[int, str]:
+    """The last line of the student's file on the way to the error, and the function that it is in;
+    (0, "") if there is none."""
     if isinstance(error, SyntaxError) and error.filename == path:
-        return error.lineno or 0
+        return error.lineno or 0, ""
     frames = traceback.walk_tb(error.__traceback__)
-    lines = [line for frame, line in frames if frame.f_code.co_filename == path]
-    return lines[-1] if lines else 0
+    places = [(line, frame.f_code) for frame, line in frames if frame.f_code.co_filename == path]
+    line, code = places[-1] if places else (0, None)
+    return line, code.co_name if code and code.co_name.isidentifier() else ""  # not "<module>"
 
 
 def load(source: bytes, path: str) -> ModuleType:

@@ -34,7 +34,8 @@ class Verdict:
     failed: str = ""
     error: str = ""
     printed: str = ""  # by the student's code: the beginning
-    written: bool = True  # False: the stub as it was given
+    written: bool = True  # False: it went well as far as the functions have been written
+    unwritten: str = ""  # the name of the function that comes next
 
     @property
     def first_error(self) -> str:
@@ -49,7 +50,7 @@ def judge(
     raises for what the file does."""
     start = time.monotonic()
     met: list[str] = []
-    failed = error = printed = ""
+    failed = error = printed = unwritten = ""
     written = True
     process = None
     try:
@@ -63,6 +64,7 @@ def judge(
         failed = ""
     except StudentError as caught:
         written = "NotImplementedError" not in caught.kinds
+        unwritten = "" if written else _clean(caught.function[:100])
         error = str(caught)
     except Wrong as caught:
         error = str(caught)
@@ -72,7 +74,7 @@ def judge(
         printed = process.printed
     return Verdict(
         exercise, path, not error, time.monotonic() - start, tuple(met), failed,
-        _clean(error), _clean(printed), written,
+        _clean(error), _clean(printed), written, unwritten,
     )  # fmt: skip
 
 

@@ -25,27 +25,31 @@ def heading(exercise: Exercise) -> str:
 
 def explain(verdict: Verdict) -> str:
     """A verdict: the file, what holds, the first thing that does not and why, what to do next."""
-    lines = [f"graded  {verdict.path}", ""]
-    if not verdict.written:
-        tutorial = verdict.exercise.tutorial
-        lines += [
-            f"Not written yet. Read the file (and, before it, the tutorial {tutorial}), write",
-            "what is asked for in place of `raise NotImplementedError`, save.",
-        ]
-        return "\n".join(lines)
-    lines += [f"  ok   {met}" for met in verdict.met]
-    if verdict.failed:
-        lines += [f"  NO   {verdict.failed}"]
-    if verdict.error:
+    lines = [f"graded  {verdict.path}", "", *(f"  ok   {met}" for met in verdict.met)]
+    if verdict.failed and (verdict.written or verdict.met):
+        lines += [f"  {'NO  ' if verdict.written else 'next'} {verdict.failed}"]
+    if verdict.error and verdict.written:
         lines += ["", *(wrap(line) for line in verdict.error.splitlines())]
     if verdict.printed:
         printed = verdict.printed.splitlines()
         lines += ["", "Your code printed:", *(f"  | {line}" for line in printed[:PRINTED_LINES])]
         lines += ["  | ..."] * (len(printed) > PRINTED_LINES)
     if verdict.error:
-        number = verdict.exercise.number
-        lines += ["", f"Mend it and save. A hint: minibert exercises hint {number}"]
+        lines += [""] * bool(lines[-1]) + [_what_next(verdict)]
     return "\n".join(lines)
+
+
+def _what_next(verdict: Verdict) -> str:
+    """What to do about a verdict that is no pass."""
+    exercise = verdict.exercise
+    if verdict.written:
+        return f"Mend it and save. A hint: minibert exercises hint {exercise.number}"
+    name = f"`{verdict.unwritten}`" if verdict.unwritten else "something"
+    write = "write it in place of `raise NotImplementedError`, save."
+    if verdict.met:
+        return f"So far, so good. Next comes {name}:\n{write}"
+    read = f"Read the file (and, before it, the tutorial {exercise.tutorial}),"
+    return f"Not written yet: {name}. {read}\n{write}"
 
 
 def wrap(line: str) -> str:

@@ -92,8 +92,9 @@ class Process:
             answer = self._receive()
             if "error" in answer:
                 raise StudentError(
-                    str(answer["error"]), _words(answer.get("kinds")), str(answer.get("text"))
-                )
+                    str(answer["error"]), _words(answer.get("kinds")), str(answer.get("text")),
+                    str(answer.get("function", "")),
+                )  # fmt: skip
             if "callback" not in answer:
                 return answer
             self.outbox.put(pack(self._called_back(answer), self._name_of))

@@ -1,4 +1,4 @@
-# says: changed its argument tree
+# says: changed its argument tree['head']: tree['head']['weight'] is gone. Build a new dict
 import re
 
 

@@ -1,4 +1,4 @@
-# says: changed its argument adapters in place
+# says: changed its argument adapters: adapters[1] is gone. Build a new dict
 def spans(layers: int) -> list[list[int]]:
     return [[first, last] for first in range(layers) for last in range(first, layers)]
 
