@@ -191,8 +191,10 @@ def stage(root: Path = ROOT, staged: Path = STAGED) -> list[str]:
     files["scripts/GALLERY_HEADER.rst"] = (root / "docs" / "gallery.rst").read_bytes()
     for path in tutorials(root):
         files[f"scripts/{path.name}"] = path.read_bytes()
-    for path in (root / "tutorials").glob("*/*.json"):  # data that a tutorial reads beside itself
-        files[f"scripts/{path.relative_to(root / 'tutorials')}"] = path.read_bytes()
+    # What they read beside themselves. They are run in scripts/, which stands for the repository's
+    # top there: sphinx-gallery does not tell a script its own file.
+    for path in (root / "tutorials").glob("*/*.json"):
+        files[f"scripts/{path.relative_to(root)}"] = path.read_bytes()
     files["extra/interactive/parameters.js"] = (
         root / "docs/interactive/parameters.js"
     ).read_bytes()

@@ -126,6 +126,12 @@ class TestPages:
                 ROOT / "tutorials" / name
             ).read_bytes()
 
+    def test_what_a_tutorial_reads_is_where_it_is_run(self, staged):
+        data = sorted((ROOT / "tutorials").glob("*/*.json"))
+        assert data
+        for path in data:
+            assert (staged / "scripts" / path.relative_to(ROOT)).read_bytes() == path.read_bytes()
+
     def test_every_page_can_be_reached_from_the_first(self, staged):
         trees = (p.read_text("utf-8") for p in staged.glob("*.md"))
         listed = set(re.findall(r"^[\w/*-]+$", "\n".join(
