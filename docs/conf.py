@@ -56,7 +56,7 @@ nitpick_ignore_regex = [
     ("py:class", r".*\.(T|Item|Result)"),  # type variables
 ]
 
-# The tutorials write into runs/tutorials of the folder that they are run in, and say so on the page.
+# The tutorials write into runs/tutorials of the folder they are run in, and say so on the page.
 os.environ.pop("MINIBERT_TUTORIAL_OUT", None)
 sphinx_gallery_conf = {
     "examples_dirs": "scripts",
