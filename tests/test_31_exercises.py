@@ -6,6 +6,7 @@ import difflib
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -246,9 +247,12 @@ class TestStart:
         (mine / ALL[1].file).unlink()
         before = files(mine)
         result = works("exercises", "start", mine)
-        assert "1 files copied" in result.out
+        assert f"1 file copied to {mine}\n" in result.out
         assert ALL[0].file in result.out
-        assert files(mine) == {**before, ALL[1].file: (ALL[1].folder / "stub.py").read_bytes()}
+        after = {**before, ALL[1].file: (ALL[1].folder / "stub.py").read_bytes()}
+        assert files(mine) == after
+        assert "has them already; nothing was changed" in works("exercises", "start", mine).out
+        assert files(mine) == after
 
     def test_a_file_in_the_way_is_named(self, tmp_path):
         (tmp_path / "file").write_text("", "utf-8")
@@ -297,6 +301,7 @@ class TestCheck:
             "\n"
             "So far, so good. Next comes `gelu_slope`:\n"
             "write it in place of `raise NotImplementedError`, save.\n"
+            f"Stuck? minibert exercises hint 3 --in {mine}\n"
         )
 
     def test_what_the_code_prints_is_shown(self, mine):
@@ -308,7 +313,9 @@ class TestCheck:
 
     def test_a_pass_is_remembered_for_this_version_of_the_file(self, mine):
         solve(mine, ALL[0])
-        works("exercises", "check", 1, "--in", mine)
+        told = works("exercises", "check", 1, "--in", mine).out
+        assert "\nPassed.\n" in told
+        assert told.endswith(f"Next: exercise 2, {mine / ALL[1].file}\n")
         listed = works("exercises", "list", "--in", mine).out
         assert re.search(rf"^ 1  {ALL[0].title} +done ", listed, re.M)
         assert re.search(rf"^ 2  {ALL[1].title} +next ", listed, re.M)
@@ -322,12 +329,16 @@ class TestCheck:
         solve(mine, ALL[0])
         result = minibert("exercises", mine, "--once")
         assert result.code == 1
+        assert "[##----]  1 of 3" in result.out
+        assert f"Passed: {ALL[0].title}  ({mine / ALL[0].file})\n" in result.out
         assert "Exercise 2" in result.out
         assert str(mine / ALL[1].file) in result.out
         solve(mine, *ALL[:3])
         monkeypatch.chdir(mine)
         result = works("exercises", "--once")
+        assert "[######]  3 of 3" in result.out
         assert "All exercises are done" in result.out
+        assert "\x1b" not in result.out
 
     def test_once_does_not_trust_what_is_remembered(self, mine, monkeypatch):
         from adapters.exercises.workbook import digest_file
@@ -345,6 +356,20 @@ class TestCheck:
 
 
 class TestHelpOnTheWay:
+    def test_what_it_says_to_type_works_from_where_one_is(self, mine, monkeypatch):
+        """Copied as it is: with --in where that is needed, and quotes where those are."""
+        odd = mine.rename(mine.with_name("my exercises"))
+        for here, folder in ((odd.parent, "my exercises"), (odd, "."), (ROOT, str(odd))):
+            monkeypatch.chdir(here)
+            out = minibert("exercises", "check", 2, "--in", folder).out
+            typed = shlex.split(out.splitlines()[-1].removeprefix("Stuck? "))
+            assert ("--in" in typed) == (here != odd)
+            assert typed[0] == "minibert"
+            assert "Hint " in works(*typed[1:]).out
+        first = minibert("exercises", "solution", 4, "--in", odd).out
+        typed = shlex.split(first.partition("take a hint: ")[2])
+        assert ALL[3].title in works(*typed[1:]).out
+
     def test_hints_come_one_after_the_other(self, mine):
         for level in (1, 2, 3, 3):
             told = words(works("exercises", "hint", 2, "--in", mine).out)
@@ -375,6 +400,14 @@ class TestHelpOnTheWay:
             result = works("exercises", "reset", 1, "--in", mine)
             assert f"{path}.old{number}" in result.out
             assert path.read_bytes() == stub
+        again = works(
+            "exercises", "reset", 1, "--in", mine
+        )  # a stub needs no keeping
+        assert again.out == f"{path} is the stub\n"
+        assert not Path(f"{path}.old4").exists()
+        path.unlink()
+        works("exercises", "reset", 1, "--in", mine)
+        assert path.read_bytes() == stub
         versions = [Path(f"{path}.old{n}").read_text("utf-8") for n in (1, 2, 3)]
         assert versions == ["version 1", "version 2", "version 3"]
 
@@ -382,10 +415,15 @@ class TestHelpOnTheWay:
 class TestWords:
     @pytest.mark.parametrize("words, says", [
         (("list", "--in", "nowhere"), "no exercises were started here"),
-        (("nowhere",), "no exercises were started here"),
+        ((".", "--in", "."), "give the folder once"),
+        (("nowhere",), "nowhere: no such folder, and none of watch, start, list, hint"),
+        (("..",), "no exercises were started here"),
+        (("3",), "3: no such folder, and none of"),
+        (("hint", "1", "."), "for the folder: --in ."),
+        ((".", "hint"), "hint comes first: minibert exercises hint --in ."),
         (("hint", "99"), "no such exercise"),
         (("hint", "1", "2"), "too much"),
-        (("a", "b"), "too much"),
+        ((".", "b"), "too much"),
         (("reset",), "needs the exercise's number"),
         (("solution",), "needs the exercise's number"),
         (("grade",), "needs a folder"),

@@ -2,12 +2,13 @@
 
 import argparse
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
 from adapters.exercises.catalogue import Exercise, exercise_named, exercises
 from adapters.exercises.grade import grade, grade_table
-from adapters.exercises.screen import explain, finished, heading, hint, listing
+from adapters.exercises.screen import command, explain, finished, heading, hint, listing
 from adapters.exercises.watch import check_all, check_file, watch
 from adapters.exercises.workbook import (
     next_hint,
@@ -37,12 +38,12 @@ def run(options: argparse.Namespace) -> int:
 def _watch(options: argparse.Namespace, words: list[str]) -> int:
     if options.folder and words:
         raise InputError(f"give the folder once, not {options.folder} and {words[0]}")
+    if words and not Path(words[0]).is_dir():
+        raise InputError(f"{words[0]}: no such folder, and none of {', '.join(ACTIONS)}")
     folder = Path(_one(words, "the folder") or options.folder or ".")
     read_state(folder)
     if options.once:
-        verdict = check_all(folder, options.seconds)
-        print(f"{heading(verdict.exercise)}\n{explain(verdict)}" if verdict else finished())
-        return 1 if verdict else 0
+        return 0 if check_all(folder, options.seconds) else 1
     try:
         watch(folder, options.seconds)
     except KeyboardInterrupt:
@@ -55,9 +56,11 @@ def _start(options: argparse.Namespace, words: list[str]) -> int:
     if not (words or options.folder):
         raise InputError("start needs a folder: minibert exercises start DIR")
     copied, kept = start(folder)
-    if kept:
+    if copied and kept:
         print(f"kept as they were: {', '.join(path.name for path in kept)}")
-    print(f"{len(copied)} files copied to {folder}\nnow: minibert exercises {folder}")
+    many = f"{len(copied)} file{'s' * (len(copied) != 1)} copied to {folder}"
+    print(many if copied else f"{folder} has them already; nothing was changed")
+    print(f"now: minibert exercises {shlex.quote(str(folder))}")
     return 0
 
 
@@ -70,37 +73,41 @@ def _list(options: argparse.Namespace, words: list[str]) -> int:
 
 
 def _hint(options: argparse.Namespace, words: list[str]) -> int:
-    folder = _folder(options)
-    exercise = _exercise(words) or _next(folder)
+    named, folder = _exercise(words), _folder(options)
+    exercise = named or _next(folder)
     print(hint(exercise, *next_hint(folder, exercise)))
     return 0
 
 
 def _check(options: argparse.Namespace, words: list[str]) -> int:
-    folder = _folder(options)
-    exercise = _exercise(words) or _next(folder)
+    named, folder = _exercise(words), _folder(options)
+    exercise = named or _next(folder)
     verdict = check_file(folder, exercise, options.seconds)
     print(f"{heading(exercise)}\n{explain(verdict)}")
-    return 0 if verdict.passed else 1
+    if not verdict.passed:
+        return 1
+    left = to_do(folder, read_state(folder))
+    print(f"Next: exercise {left[0].number}, {folder / left[0].file}" if left else finished(folder))
+    return 0
 
 
 def _reset(options: argparse.Namespace, words: list[str]) -> int:
-    folder, exercise = _folder(options), _exercise(words)
+    exercise, folder = _exercise(words), _folder(options)
     if exercise is None:
         raise InputError("reset needs the exercise's number: minibert exercises reset NN")
     kept = reset(folder, exercise)
-    print(f"{folder / exercise.file} is the stub again" + (f"; yours is {kept}" if kept else ""))
+    print(f"{folder / exercise.file} is the stub" + (f" again; yours is {kept}" if kept else ""))
     return 0
 
 
 def _solution(options: argparse.Namespace, words: list[str]) -> int:
-    folder, exercise = _folder(options), _exercise(words)
+    exercise, folder = _exercise(words), _folder(options)
     if exercise is None:
         raise InputError("solution needs the exercise's number: minibert exercises solution NN")
     text = solution(folder, exercise)
     if text is None:
-        print(f"Exercise {exercise.number} has not passed yet. Ask again to see its solution all "
-              f"the same; or take a hint: minibert exercises hint {exercise.number}")  # fmt: skip
+        print(f"Exercise {exercise.number} has not passed yet. Ask again to see its solution all")
+        print(f"the same, or take a hint: {command(f'hint {exercise.number}', folder)}")
         return 1
     print(text, end="")
     return 0
@@ -121,6 +128,10 @@ def _grade(options: argparse.Namespace, words: list[str]) -> int:
 
 def _one(words: list[str], what: str) -> str | None:
     """The only word, or None without any."""
+    if len(words) > 1 and words[1] in ACTIONS:
+        raise InputError(f"{words[1]} comes first: minibert exercises {words[1]} --in {words[0]}")
+    if len(words) > 1 and Path(words[1]).is_dir():
+        raise InputError(f"give {what} and no more; for the folder: --in {words[1]}")
     if len(words) > 1:
         raise InputError(f"give {what} and no more: {words[1]!r} is too much")
     return words[0] if words else None

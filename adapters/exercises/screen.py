@@ -1,5 +1,6 @@
 """What `minibert exercises` shows: verdicts, the list, the progress bar. Text in, text out."""
 
+import shlex
 import textwrap
 from pathlib import Path
 
@@ -14,6 +15,15 @@ PRINTED_LINES = 20
 def progress(done: int, total: int) -> str:
     """ "[######------]  6 of 12" """
     return f"[{'#' * (2 * done)}{'-' * (2 * (total - done))}]  {done} of {total}"
+
+
+def command(words: str, folder: Path) -> str:
+    """What to type, to be copied as it is: with --in, unless that folder is the current one."""
+    folder, here = folder.resolve(), Path.cwd()
+    if folder == here:
+        return f"minibert exercises {words}"
+    shown = folder.relative_to(here) if folder.is_relative_to(here) else folder
+    return f"minibert exercises {words} --in {shlex.quote(str(shown))}"
 
 
 def heading(exercise: Exercise) -> str:
@@ -34,18 +44,19 @@ def explain(verdict: Verdict) -> str:
         printed = verdict.printed.splitlines()
         lines += ["", "Your code printed:", *(f"  | {line}" for line in printed[:PRINTED_LINES])]
         lines += ["  | ..."] * (len(printed) > PRINTED_LINES)
-    if verdict.error:
-        lines += [""] * bool(lines[-1]) + [_what_next(verdict)]
-    return "\n".join(lines)
+    return "\n".join([*lines, *[""] * bool(lines[-1]), _what_next(verdict)])
 
 
 def _what_next(verdict: Verdict) -> str:
-    """What to do about a verdict that is no pass."""
+    """What to do about a verdict."""
     exercise = verdict.exercise
+    if verdict.passed:
+        return "Passed."
+    hint = command(f"hint {exercise.number}", verdict.path.parent)
     if verdict.written:
-        return f"Mend it and save. A hint: minibert exercises hint {exercise.number}"
+        return f"Mend it and save. A hint: {hint}"
     name = f"`{verdict.unwritten}`" if verdict.unwritten else "something"
-    write = "write it in place of `raise NotImplementedError`, save."
+    write = f"write it in place of `raise NotImplementedError`, save.\nStuck? {hint}"
     if verdict.met:
         return f"So far, so good. Next comes {name}:\n{write}"
     read = f"Read the file (and, before it, the tutorial {exercise.tutorial}),"
@@ -87,6 +98,6 @@ def hint(exercise: Exercise, level: int, text: str) -> str:
     return f"{heading(exercise)}\n{told}"
 
 
-def finished() -> str:
+def finished(folder: Path) -> str:
     """After the last exercise."""
-    return "All exercises are done. Compare with ours: minibert exercises solution NN"
+    return f"All exercises are done. Compare with ours: {command('solution NN', folder)}"

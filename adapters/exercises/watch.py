@@ -1,6 +1,7 @@
 """The student's loop: a file is saved, it is checked, and after a pass comes the next."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from adapters.exercises.catalogue import Exercise, exercises
@@ -8,7 +9,14 @@ from adapters.exercises.check import Wrong
 from adapters.exercises.judge import Verdict, judge, read_source
 from adapters.exercises.screen import explain, finished, heading, progress
 from adapters.exercises.student import SECONDS
-from adapters.exercises.workbook import digest, digest_file, read_state, remember_verdict, to_do
+from adapters.exercises.workbook import (
+    digest,
+    digest_file,
+    has_passed,
+    read_state,
+    remember_verdict,
+    to_do,
+)
 
 CLEAR = "\x1b[2J\x1b[3J\x1b[H"
 MILLISECONDS = 1000  # between two looks at the files where the system tells of no change
@@ -26,14 +34,18 @@ def check_file(folder: Path, exercise: Exercise, seconds: float = SECONDS) -> Ve
     return verdict
 
 
-def check_all(folder: Path, seconds: float = SECONDS) -> Verdict | None:
-    """Check every file in order, whatever is remembered. -> the first verdict that is no pass, or
-    None"""
+def check_all(folder: Path, seconds: float = SECONDS) -> bool:
+    """Check every file in order, whatever is remembered, up to the first that does not pass, and
+    show what was found. -> whether all have passed"""
+    passed: list[Verdict] = []
     for exercise in exercises():
         verdict = check_file(folder, exercise, seconds)
         if not verdict.passed:
-            return verdict
-    return None
+            show(folder, verdict, passed)
+            return False
+        passed.append(verdict)
+    show(folder, None, passed)
+    return True
 
 
 def watch(folder: Path, seconds: float = SECONDS) -> None:
@@ -52,7 +64,7 @@ def watch(folder: Path, seconds: float = SECONDS) -> None:
         before = now
         for other in saved:
             if other is not exercise:  # one that was done, or one ahead
-                _show(folder, check_file(folder, other, seconds))
+                show(folder, check_file(folder, other, seconds), clear=True)
         if exercise in saved and (exercise := _advance(folder, seconds)) is None:
             return
 
@@ -64,23 +76,26 @@ def _advance(folder: Path, seconds: float) -> Exercise | None:
     while left := to_do(folder, read_state(folder)):
         verdict = check_file(folder, left[0], seconds)
         if not verdict.passed:
-            _show(folder, verdict, passed)
+            show(folder, verdict, passed, clear=True)
             return left[0]
         passed.append(verdict)
-    _print_page(folder, [*(f"Passed: {v.exercise.title}." for v in passed), finished()])
+    show(folder, None, passed, clear=True)
     return None
 
 
-def _show(folder: Path, verdict: Verdict, passed: list[Verdict] | None = None) -> None:
-    lines = [f"Passed: {v.exercise.title}  ({v.path})" for v in passed or []]
-    _print_page(folder, [*lines, *[""] * bool(lines), heading(verdict.exercise), explain(verdict)])
-
-
-def _print_page(folder: Path, lines: list[str]) -> None:
-    """A fresh screen with the progress bar, or on no terminal just more lines."""
-    done = len(exercises()) - len(to_do(folder, read_state(folder)))
-    page = "\n".join([f"minibert exercises  {progress(done, len(exercises()))}", "", *lines, ""])
-    print(f"{CLEAR if sys.stdout.isatty() else ''}{page}", flush=True)
+def show(
+    folder: Path, verdict: Verdict | None, passed: Sequence[Verdict] = (), clear: bool = False
+) -> None:
+    """Print a page, on a terminal with `clear` a fresh screen: the progress bar, what has just
+    passed, and a verdict; None: all is done."""
+    state = read_state(folder)
+    done = sum(has_passed(folder, exercise, state) for exercise in exercises())
+    lines = [f"minibert exercises  {progress(done, len(exercises()))}", ""]
+    if passed:
+        lines += [*(f"Passed: {v.exercise.title}  ({v.path})" for v in passed), ""]
+    lines += [heading(verdict.exercise), explain(verdict)] if verdict else [finished(folder)]
+    print(CLEAR if clear and sys.stdout.isatty() else "", end="")
+    print("\n".join([*lines, ""]), flush=True)
 
 
 def _versions(folder: Path) -> dict[str, str]:

@@ -151,13 +151,16 @@ def solution(folder: Path, exercise: Exercise) -> str | None:
 
 def reset(folder: Path, exercise: Exercise) -> Path | None:
     """Put the stub in place of a file. -> where the student's version is kept, NN_name.py.old1 or
-    the next number that is free; None where there was no file."""
+    the next number that is free; None where there was no file, or it was still the stub."""
     read_state(folder)  # is it such a folder at all
     path, kept = folder / exercise.file, None
+    stub = (exercise.folder / "stub.py").read_bytes()
+    if digest_file(path) == digest(stub):
+        return None
     if path.exists():
         numbers = (int(p.suffix[4:]) for p in folder.glob(f"{path.name}.old*")
                    if p.suffix[4:].isdecimal())  # fmt: skip
         kept = path.with_name(f"{path.name}.old{max(numbers, default=0) + 1}")
         path.rename(kept)
-    atomic_write(path, (exercise.folder / "stub.py").read_text("utf-8"))
+    atomic_write(path, stub)
     return kept
