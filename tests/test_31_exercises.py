@@ -400,9 +400,7 @@ class TestHelpOnTheWay:
             result = works("exercises", "reset", 1, "--in", mine)
             assert f"{path}.old{number}" in result.out
             assert path.read_bytes() == stub
-        again = works(
-            "exercises", "reset", 1, "--in", mine
-        )  # a stub needs no keeping
+        again = works("exercises", "reset", 1, "--in", mine)  # a stub needs no keeping
         assert again.out == f"{path} is the stub\n"
         assert not Path(f"{path}.old4").exists()
         path.unlink()

@@ -18,7 +18,7 @@ HEADER = """\
 README = """\
 # Exercises
 
-{count} functions of BERT and its adapters, in order. Each file says what is to be written.
+{count} exercises: parts of BERT and its adapters, in order. Each file says what is to be written.
 
     minibert exercises           checks the next file whenever you save it; Ctrl-C ends it
     minibert exercises list      where you are
