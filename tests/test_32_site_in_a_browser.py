@@ -15,6 +15,7 @@ import threading
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -49,19 +50,19 @@ def missing(what: str) -> None:
 
 @pytest.fixture(scope="module")
 def site() -> Path:
-    """The built site."""
+    """The built site. `make test`, without playwright, does not look at one left from earlier."""
+    if find_spec("playwright") is None:
+        missing("playwright: pip install 'minibert[browser]'")
     if not (SITE / "index.html").exists():
         missing(f"{SITE}: `make docs` builds it")
     return SITE
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator:
+def browser(site) -> Iterator:
     """A headless Chromium: the machine's own, else the one that playwright installs."""
-    try:
-        from playwright.sync_api import Error, sync_playwright
-    except ImportError:
-        missing("playwright: pip install 'minibert[browser]'")
+    from playwright.sync_api import Error, sync_playwright
+
     with sync_playwright() as playwright:
         own = next(filter(None, map(shutil.which, BROWSERS)), None)
         try:
