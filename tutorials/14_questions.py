@@ -184,7 +184,7 @@ axes.bar(place + 0.2, chance[:, 1], 0.4, color="#f4b183", ec="#c55a11", hatch="/
          label="ends the answer")  # fmt: skip
 axes.set_xticks(place, tokens, rotation=90, fontsize=8)
 axes.set(xlabel="tokens of the paragraph", ylabel="probability", xlim=(-1, len(tokens)))
-axes.set_title(f"{question.question}  (answer: {question.answers[0].text})")
+axes.set_title(f"{question.question}\n(answer: {question.answers[0].text})")
 figure.legend(loc="outside lower center", ncols=3, frameon=False)
 axes.grid(axis="y", alpha=0.3)
 figure.savefig(out / "14_questions.png", dpi=120)
