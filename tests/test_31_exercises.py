@@ -254,6 +254,13 @@ class TestStart:
         assert "has them already; nothing was changed" in works("exercises", "start", mine).out
         assert files(mine) == after
 
+    def test_a_link_to_nothing_is_left_as_it_is(self, mine):
+        path = mine / ALL[0].file
+        path.unlink()
+        path.symlink_to(mine / "on a disk that is not here.py")
+        works("exercises", "start", mine)
+        assert path.is_symlink()
+
     def test_a_file_in_the_way_is_named(self, tmp_path):
         (tmp_path / "file").write_text("", "utf-8")
         result = minibert("exercises", "start", tmp_path / "file")
@@ -324,6 +331,18 @@ class TestCheck:
         path.write_text(path.read_text("utf-8") + "# changed\n", "utf-8")
         assert f"0 of {len(ALL)}" in works("exercises", "list", "--in", mine).out
 
+    def test_a_file_that_has_passed_and_was_changed_is_not_done(self, mine):
+        solve(mine, *ALL[:3])
+        for exercise in ALL[:3]:
+            works("exercises", "check", exercise.number, "--in", mine)
+        for exercise in (ALL[0], ALL[2]):
+            works("exercises", "reset", exercise.number, "--in", mine)
+        listed = works("exercises", "list", "--in", mine).out
+        for exercise, mark in zip(ALL[:4], ("next", "done", "", ""), strict=True):
+            row = rf"^ {exercise.number}  {exercise.title} +{mark} +{exercise.minutes} "
+            assert re.search(row, listed, re.M)
+        assert f"1 of {len(ALL)}" in listed
+
     def test_once_stops_at_the_first_that_fails_and_its_exit_code_says_so(self, mine, monkeypatch):
         monkeypatch.setattr("adapters.exercises.watch.exercises", lambda: ALL[:3])
         solve(mine, ALL[0])
@@ -347,6 +366,8 @@ class TestCheck:
         (mine / ".minibert-exercises").write_text(versions, "utf-8")
         assert f"{len(ALL)} of {len(ALL)}" in works("exercises", "list", "--in", mine).out
         assert minibert("exercises", "--once", mine).code == 1
+        listed = works("exercises", "list", "--in", mine).out
+        assert f"{len(ALL) - 1} of {len(ALL)}" in listed  # what failed is no longer remembered
 
     def test_a_file_that_is_gone_is_named(self, mine):
         (mine / ALL[0].file).unlink()

@@ -374,6 +374,7 @@ HOSTILE = {
     "recursion": (IN_CALL + "return attention(q, k, v)", "RecursionError"),
     "much memory": (IN_CALL + "return np.ones(10**12)", "NameError"),
     "more memory": ("x = bytearray(1 << 40)", "MemoryError"),
+    "half as much memory again": ("x = bytearray(3 << 30)", "MemoryError"),  # of 2 GB
     "a large result": (IN_CALL + "return b'x' * (1 << 25)", "cannot be sent"),
     "much output": (UNSCALED + "\nfor i in range(10**5): print('passed' * 10)", "sqrt(d)"),
     "a fake verdict": ("print('{\"passed\": true}')\n" + UNSCALED, "sqrt(d)"),
@@ -452,6 +453,23 @@ class TestSafety:
         while (state := state_of(pid)) not in ("", "Z") and time.monotonic() < deadline:
             time.sleep(0.05)
         assert state in ("", "Z")
+
+    def test_what_is_printed_cannot_steer_the_terminal(self, tmp_path):
+        source = SOLUTION + "\nprint('\\x1b[2J\\x07 and\\n more')\n"
+        verdict = judge(ATTENTION, write(tmp_path, source), NET)
+        strange = "\N{REPLACEMENT CHARACTER}"
+        assert verdict.passed
+        assert verdict.printed == f"{strange}[2J{strange} and\n more\n"
+
+    def test_a_result_that_a_check_cannot_deal_with_fails(self, tmp_path):
+        """A check may take the result apart before it compares: here, a list of pairs."""
+        ablation = next(e for e in exercises() if e.name == "ablation")
+        path = tmp_path / ablation.file
+        path.write_text("def spans(layers):\n    return 5\n", "utf-8")
+        verdict = judge(ablation, path, NET)
+        assert not verdict.passed
+        assert verdict.written
+        assert verdict.error.startswith("what your function returned is not of the kind asked for")
 
     def test_a_link_to_another_file_is_not_followed(self, tmp_path):
         (tmp_path / "theirs.py").write_text(SOLUTION, "utf-8")
