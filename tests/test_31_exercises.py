@@ -331,6 +331,15 @@ class TestCheck:
         path.write_text(path.read_text("utf-8") + "# changed\n", "utf-8")
         assert f"0 of {len(ALL)}" in works("exercises", "list", "--in", mine).out
 
+    def test_a_pass_is_of_the_version_that_was_read(self, mine):
+        """Whatever is saved while the check runs has not been checked."""
+        path = mine / ALL[0].file
+        saving = f"\nopen({str(path)!r}, 'a').write('# saved meanwhile')\n"
+        path.write_text((ALL[0].folder / "solution.py").read_text("utf-8") + saving, "utf-8")
+        works("exercises", "check", 1, "--in", mine)
+        assert path.read_text("utf-8").endswith("# saved meanwhile")
+        assert f"0 of {len(ALL)}" in works("exercises", "list", "--in", mine).out
+
     def test_a_file_that_has_passed_and_was_changed_is_not_done(self, mine):
         solve(mine, *ALL[:3])
         for exercise in ALL[:3]:
@@ -517,6 +526,7 @@ class TestWatch:
         first = watching.until("save.")
         assert f"0 of {len(ALL)}" in first
         assert str(mine / ALL[0].file) in first
+        assert "\x1b" not in first  # no terminal to clear
         shutil.copy(ALL[0].folder / "wrong" / "unscaled.py", mine / ALL[0].file)
         assert "sqrt(d)" in watching.until("A hint: minibert exercises hint 1")
         other = mine / "other"  # as editors save: a new file takes the name
@@ -538,6 +548,21 @@ class TestWatch:
         told = watching.until("A hint: minibert exercises hint 1")
         assert f"0 of {len(ALL)}" in told
         assert watching.interrupt()[0] == 0
+
+    def test_of_files_saved_at_once_each_is_told_of(self, mine, monkeypatch, capsys):
+        from adapters.exercises.watch import watch
+
+        def saved_at_once(*args, **kwargs):
+            for exercise in ALL[:2]:
+                shutil.copy(exercise.folder / "wrong" / "float64_leak.py", mine / exercise.file)
+            yield {"changes": "of both"}
+
+        monkeypatch.setattr("watchfiles.watch", saved_at_once)
+        solve(mine, *ALL[:2])
+        watch(mine, SECONDS)
+        told = capsys.readouterr().out.partition("Not written yet")[2]  # after the first page
+        for exercise in ALL[:2]:
+            assert f"graded  {mine / exercise.file}" in told
 
     def test_it_ends_when_all_is_done(self, mine):
         from adapters.exercises.workbook import digest_file

@@ -147,6 +147,7 @@ class TestOtherWords:
 
     @pytest.mark.parametrize("change, says", [
         (lambda x, tree: x.__imul__(2), "x in place: x += y changes x itself"),
+        (lambda x, tree: x.__setitem__(0, np.nextafter(1, 2)), "x in place: x += y"),
         (lambda x, tree: tree["a"]["b"].sort(), "tree['a']['b'] in place: x += y"),
         (lambda x, tree: tree.pop("a"), "tree: tree['a'] is gone. Build a new dict"),
         (lambda x, tree: tree["a"].clear(), "tree['a']: tree['a']['b'] is gone. Build"),
