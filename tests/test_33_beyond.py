@@ -153,6 +153,12 @@ class TestLora:
         assert 0.99 * bound < np.abs(down).max() <= bound * (1 + 1e-6)
         assert np.var(down) == pytest.approx(bound**2 / 3, rel=0.05)  # 12,288 draws: std 0.8 %
 
+    def test_draws_every_a_anew(self, tiny):
+        """Of query and value, in every layer: equal ones would learn alike for no reason."""
+        tree = lora.init_lora(np.random.default_rng(0), tiny.config, 4)
+        drawn = [leaf.tobytes() for path, leaf in leaves(tree) if ".down." in path]
+        assert len(drawn) == len(set(drawn)) == 2 * 2
+
     def test_at_the_start_is_the_base_to_the_bit(self, tiny):
         tree = init_task(tiny, NEW[0], PAPER, 3, seed=0)
         without = {"base": tree["base"], "head": tree["head"]}
@@ -248,6 +254,45 @@ class TestPfeiffer:
         assert np.abs(one - other).max() > 1e-4
         with pytest.raises(ValueError, match="need the base's config"):
             adapt_of(tree, method, level)
+
+
+class TestPfeifferByName:
+    """What `method_named` is asked for reaches the adapters."""
+
+    @pytest.mark.parametrize("asked, std", [(None, 1e-2), (0.05, 0.05), (1e-3, 1e-3)])
+    def test_starts_with_the_std_asked_for_or_the_recipes(self, tiny, asked, std):
+        """Truncated at two std. Of each 512 weights the largest is above 1.8 std, but for a chance
+        of (1 - 0.0276)^512 = 6e-7 that all lie below; biases are 0."""
+        tree = init_task(tiny, method_named("pfeiffer", 16, std=asked), PAPER, 2, seed=0)
+        for path, leaf in leaves(tree["adapters"]):
+            if path.endswith("bias"):
+                assert not leaf.any(), path
+            else:
+                assert leaf.size == 16 * 32, path
+                assert 1.8 * std < np.abs(leaf).max() <= 2 * std * (1 + 1e-6), path
+
+    @pytest.mark.parametrize("activation", ["relu", "tanh"])
+    def test_computes_with_its_activation_and_the_operations_it_is_given(self, tiny, activation):
+        called: list[str] = []
+
+        def watched(name: str) -> Any:
+            def operation(*inputs: Any) -> Any:
+                called.append(name)
+                return getattr(fused, name)(*inputs)
+
+            return operation
+
+        names = ("add_layer_norm", "linear", "relu", "tanh", "gelu_tanh")
+        level: Any = SimpleNamespace(**{name: watched(name) for name in names})
+        method = method_named("pfeiffer", 8, activation)
+        tree = init_task(tiny, method, PAPER, 2, seed=0)
+        z = np.ones((3, 32), np.float32)
+        adapt_of(tree, method, level, tiny.config)(1, "feed_forward", z, z)
+        assert called == ["add_layer_norm", "linear", activation, "linear"]
+
+    def test_knows_no_activation_of_another_name(self):
+        with pytest.raises(InputError, match=r"^unknown activation 'sine'; known: "):
+            pfeiffer.attach_pfeiffer({}, {}, 1e-12, "sine")
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -374,6 +419,10 @@ class TestTrainedSet:
     def test_of_biases_is_every_bias_the_poolers_too_and_the_head(self, tiny):
         tree = init_task(tiny, NEW[2], PAPER, 2, 0)
         assert self.paths(tree, NEW[2]) == base_biases(2) | {"head.weight", "head.bias"}
+
+    def test_of_biases_is_nothing_of_the_masked_token_head_which_no_task_uses(self):
+        for name in ("transform.bias", "norm.bias", "bias"):
+            assert not METHODS["biases"].trains(f"base.masked_tokens.{name}"), name
 
     @EVERY
     def test_is_all_that_is_ever_differentiated(self, tiny, method):
