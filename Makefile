@@ -3,12 +3,14 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint bench compare docs docs-test linkcheck clean
+.PHONY: help demo test lint tutorials reproduce bench compare docs docs-test linkcheck clean
 
 help:
 	@echo "make demo    install, fetch real BERT weights, train an adapter, use it (a few minutes)"
 	@echo "make test    install and run the whole test suite"
 	@echo "make lint    install and run ruff and mypy"
+	@echo "make tutorials  run all tutorials; their pictures go to runs/tutorials (ten minutes)"
+	@echo "make reproduce  the paper's tables, figures and claims (ARGS='--budget full': in hours)"
 	@echo "make bench   measure this project on this machine (20 minutes; ARGS=... for a part)"
 	@echo "make compare measure it against torch, AdapterHub and ONNX Runtime, which it installs"
 	@echo "             apart (an hour and more; ARGS=--quick: some minutes)"
@@ -40,6 +42,14 @@ lint: $(VENV)/installed-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+tutorials: $(VENV)/installed-cli
+	@for tutorial in tutorials/[0-9]*.py; do \
+		echo "== $$tutorial"; $(BIN)/python $$tutorial || exit 1; done
+
+reproduce: $(VENV)/installed-cli
+	$(BIN)/minibert fetch minilm
+	$(BIN)/minibert reproduce $(ARGS)
 
 bench: $(VENV)/installed-cli
 	$(BIN)/python benchmarks/bench.py $(ARGS)
