@@ -498,8 +498,8 @@ class Watching:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "minibert", "exercises", folder],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment(),
-        )  # fmt: skip
-        self.lines: list[str] = []
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # Ctrl-C ends it, even
+        )  # fmt: skip  # where these tests run in a shell's background, which ignores that signal
         self.net = threading.Timer(300, self.process.kill)  # a net, not a measurement
         self.net.start()
 

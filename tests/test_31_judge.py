@@ -259,6 +259,8 @@ def spoil(x, tree):
     tree["new"] = np.ones(2)
     tree["inner"]["w"] += 1
     tree["list"].append(4)
+def shorten(items):
+    del items[1:]
 def use(function, x):
     return function(x) + 1
 def slope(function, x):
@@ -303,6 +305,9 @@ class TestStudent:
         assert inner["w"].tolist() == [1, 1]  # the very same array
         assert tree["new"].tolist() == [1, 1]
         assert tree["list"] == [1, 4]
+        items = [1, 2, 3]
+        student.shorten(items)
+        assert items == [1]
 
     def test_functions_may_be_sent(self, student):
         x = np.array([-1.0, 2.0], F32)
