@@ -141,8 +141,8 @@ for (name, size), own in zip(CHOSEN, sizes, strict=True):
     assert own == cost(name, size or 0, D, F, TOP), f"{name}, {size}: the tree has {own:,}"
     budget = small if own < 2 * small else large
     assert abs(own / budget - 1) < 0.05, f"{name}, {size}: {own:,} is not near {budget:,}"
-published = {("biases", 0): 102_912 - 768, ("lora", 8): 294_912, ("pfeiffer", 48): 894_528}
-for (name, size), own in published.items():  # of BERT-base; its embeddings' LayerNorm left out
+known = {("biases", 0): 102_912 - 768, ("lora", 8): 294_912, ("pfeiffer", 48): 894_528}
+for (name, size), own in known.items():  # in BERT-base, without the embeddings' LayerNorm
     found = cost(name, size, 768, 3072, 12)
     assert found == own, f"{name}, {size}, in all of BERT-base: {found:,}, not {own:,}"
 assert sizes[1] == 2 * TOP * lora.parameter_count(D, 3), "LoRA: two projections a layer"
