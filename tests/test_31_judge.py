@@ -233,6 +233,17 @@ class TestMessages:
         with pytest.raises(Garbled):
             unpack(body, no_function)
 
+    def test_a_header_of_more_than_a_megabyte_is_not_even_read(self):
+        """JSON takes ten times its size in memory. Valid it may be: it is refused all the same."""
+        for letters, fine in ((1000, True), (1 << 20, False)):
+            tree = json.dumps("x" * letters).encode()
+            body = len(tree).to_bytes(8, "big") + tree
+            if fine:
+                assert unpack(body, no_function) == "x" * letters
+            else:
+                with pytest.raises(Garbled):
+                    unpack(body, no_function)
+
     def test_anything_else_arrives_as_the_name_of_its_type(self):
         endless: list = []
         endless.append(endless)
