@@ -27,6 +27,7 @@ class Budget:
     dev_examples: int | None
     validation: float
     grids: dict[str, Grid]
+    longer: dict[str, dict[str, Grid]]  # tried besides, by method and task: where epochs are cheap
     best_of: tuple[int, ...]  # sizes of "adapters, best size of each task"
     sizes: tuple[int, ...]  # of figure 4
     top: tuple[int, ...]  # top-k fine-tuning, as so many of 12 layers
@@ -58,6 +59,7 @@ BUDGETS = {
                 "norms": ((3e-3, 5),),
                 "head": ((1e-1, 10),),
             },
+            longer={},
             best_of=(8, 64, 256),
             sizes=(1, 8, 64, 256),
             top=(2, 6, 10),
@@ -83,12 +85,16 @@ BUDGETS = {
                 "norms": ((1e-3, 3), (1e-2, 3)),
                 "head": ((1e-2, 10), (1e-1, 10)),
             },
+            longer={
+                "adapters": {"cola": ((6e-4, 6),), "sst-2": ((6e-4, 6),)},
+                "full": {"cola": ((5e-5, 6),), "sst-2": ((5e-5, 6),)},
+            },
             best_of=(8, 64, 256),
             sizes=(1, 8, 64, 256),
             top=(2, 6),
             stds=(1e-7, 1e-2, 1e-1, 1.0),
             std_tasks=("cola", "sst-2"),
-            variant_tasks=("cola", "sst-2"),
+            variant_tasks=("sst-2",),
             more_epochs=((1e-3, 20), (3e-3, 20)),
             squad_examples=(None, None),
             squad_sizes=(2, 64),
@@ -108,6 +114,7 @@ BUDGETS = {
                 "norms": tuple((r, e) for r in (3e-5, 3e-4, 3e-3) for e in (3, 20)),
                 "head": tuple((r, e) for r in (3e-4, 3e-3, 3e-2) for e in (3, 20)),
             },
+            longer={},
             best_of=(8, 64, 256),
             sizes=tuple(2**n for n in range(10)),
             top=(1, 2, 3, 5, 7, 9, 11),
@@ -180,7 +187,8 @@ class Plan:
 
     def grid(self, task: str, method: dict[str, Any]) -> list[Config]:
         """The budget's grid for a method, with seed 0."""
-        grid = self.budget.grids[method["name"]]
+        longer = self.budget.longer.get(method["name"], {})
+        grid = self.budget.grids[method["name"]] + longer.get(task, ())
         return [self.classify(task, method, rate, epochs) for rate, epochs in grid]
 
     def squad(self, method: dict[str, Any], rate: float, epochs: int, seed: int = 0) -> Config:
