@@ -1,10 +1,13 @@
 """Figure 6, left: the adapters of each contiguous span of layers removed from trained tasks,
 without training again."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from statistics import mean
+from typing import Any
 
 from adapters.reproduce.pages import NO_RUNS, markdown_table, section, setting, title
-from adapters.reproduce.plans import ADAPTERS, Plan
+from adapters.reproduce.plans import ADAPTERS, Plan, main_score
 from adapters.reproduce.statistics import hundredths
 from adapters.reproduce.store import Config, Runs, run_key
 from adapters.reproduce.table1 import chosen
@@ -31,20 +34,39 @@ def wanted(plan: Plan, runs: Runs) -> list[Config]:
     return configs
 
 
+def finished(plan: Plan, runs: Runs) -> dict[str, list[dict[str, Any]]]:
+    """The finished ablations of each task, one a seed."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for task in plan.tasks:
+        like = chosen(plan, runs, task, ADAPTERS)
+        keys = [run_key(of(c)) for c in plan.with_seeds(like)] if like else []
+        results = [runs[key]["result"] for key in keys if key in runs]
+        results = [result for result in results if "spans" in result]  # one may have diverged
+        if results:
+            found[task] = results
+    return found
+
+
+def losses(results: Sequence[dict[str, Any]], task: str) -> dict[tuple[int, int], list[float]]:
+    """Points lost by removing a span, one a seed: {(first, last): [...]}."""
+    lost_by: dict[tuple[int, int], list[float]] = {}
+    for result in results:
+        whole = main_score(task, result["dev"])
+        for span in result["spans"]:
+            lost = 100 * (whole - main_score(task, span["dev"]))
+            lost_by.setdefault((span["first"], span["last"]), []).append(lost)
+    return lost_by
+
+
 def report(plan: Plan, runs: Runs, folder: Path) -> str:
     """The loss of each span as Markdown, and a heat map for each task, as in the paper."""
-    from statistics import mean
-
-    from adapters.reproduce.judges_ablation import ablations_of, losses
-    from adapters.reproduce.plans import main_score
-
     heading = "Figure 6, left: adapters removed without training again"
     text = (
         "Adapters of size 64 are trained once; then those of every contiguous span of layers are "
         "left out, and nothing is trained again. The task's LayerNorms and head stay. The table "
         "and the heat maps have the points lost on the dev set, layers counted from 0."
     )
-    found = ablations_of(plan, runs)
+    found = finished(plan, runs)
     if not found:
         return section(heading, text, NO_RUNS)
     lost = {

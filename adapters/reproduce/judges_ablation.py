@@ -1,44 +1,16 @@
 """How the ledger judges the claims of figure 6, left: adapters removed without training again."""
 
-from collections.abc import Sequence
-from typing import Any
-
-from adapters.reproduce import ablation
+from adapters.reproduce.ablation import finished, losses
 from adapters.reproduce.estimates import above, all_of, at_most, over_seeds
 from adapters.reproduce.judges import NOTHING, Found
-from adapters.reproduce.plans import ADAPTERS, Plan, main_score
-from adapters.reproduce.store import Runs, run_key
-from adapters.reproduce.table1 import chosen
-
-
-def ablations_of(plan: Plan, runs: Runs) -> dict[str, list[dict[str, Any]]]:
-    """The finished ablations of each task, one a seed."""
-    found: dict[str, list[dict[str, Any]]] = {}
-    for task in plan.tasks:
-        like = chosen(plan, runs, task, ADAPTERS)
-        keys = [run_key(ablation.of(c)) for c in plan.with_seeds(like)] if like else []
-        results = [runs[key]["result"] for key in keys if key in runs]
-        results = [result for result in results if "spans" in result]  # one may have diverged
-        if results:
-            found[task] = results
-    return found
-
-
-def losses(results: Sequence[dict[str, Any]], task: str) -> dict[tuple[int, int], list[float]]:
-    """Points lost by removing a span, one a seed: {(first, last): [...]}."""
-    lost_by: dict[tuple[int, int], list[float]] = {}
-    for result in results:
-        whole = main_score(task, result["dev"])
-        for span in result["spans"]:
-            lost = 100 * (whole - main_score(task, span["dev"]))
-            lost_by.setdefault((span["first"], span["last"]), []).append(lost)
-    return lost_by
+from adapters.reproduce.plans import Plan, main_score
+from adapters.reproduce.store import Runs
 
 
 def one_layer_hardly_matters(plan: Plan, runs: Runs) -> Found:
     """The worst single layer of each task, by its mean over seeds."""
     worst = {}
-    for task, results in ablations_of(plan, runs).items():
+    for task, results in finished(plan, runs).items():
         single = [over_seeds(v) for (a, b), v in losses(results, task).items() if a == b]
         worst[task] = max(single, key=lambda estimate: estimate.value)
     if len(worst) < len(plan.tasks):
@@ -51,7 +23,7 @@ def one_layer_hardly_matters(plan: Plan, runs: Runs) -> Found:
 def none_is_a_constant_guess(plan: Plan, runs: Runs) -> Found:
     """How far the scores without any adapter are above the constant guess."""
     texts, verdicts = [], []
-    found = ablations_of(plan, runs)
+    found = finished(plan, runs)
     for task, results in found.items():
         above = []
         for result in results:
@@ -71,7 +43,7 @@ def higher_layers_matter_more(plan: Plan, runs: Runs) -> Found:
     """Per task and seed: the loss without the upper half's adapters less that without the lower
     half's."""
     texts, verdicts = [], []
-    found = ablations_of(plan, runs)
+    found = finished(plan, runs)
     for task, results in found.items():
         lost_by, half = losses(results, task), max(1, plan.layers // 2)
         upper, lower = lost_by[plan.layers - half, plan.layers - 1], lost_by[0, half - 1]
