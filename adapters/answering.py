@@ -19,18 +19,17 @@ from adapters.finetune import described, own_folder
 from adapters.fixed import fixed_layers
 from adapters.predict import check_length
 from adapters.recipes import recipe_named
-from adapters.tuning import Method, adapt_of, init_task, split
-from adapters.variants import population_statistics, variant_named
+from adapters.tuning import Method, adapt_of, init_task, settle, split
 from minibert import fused
 from minibert.checkpoint import Base
 from minibert.config import BertConfig
 from minibert.errors import InputError
 from minibert.files import atomic_write
 from minibert.heads import best_span, span_log_probabilities, span_logits, span_loss
-from minibert.model import Adapt, embed, encode, encoder_layers
+from minibert.model import embed, encoder_layers
 from minibert.ops import Array
 from minibert.squad import Question, score
-from minibert.threads import each, one_blas_thread, thread_count
+from minibert.threads import each, thread_count
 from minibert.tokenizer import Batch, make_batch
 from minibert.train import Report, Settings, fit
 from minibert.tree import Tree, from_leaves, leaves, merge
@@ -60,23 +59,6 @@ def span_forward(
     above = range(len(below), config.num_hidden_layers)
     states = layers(above, states, lengths, config, rng=rng)[-1]  # [N, D]
     return span_logits(tree["head"], states, ops)
-
-
-def settle_spans(tree: Tree, windows: Sequence[Window], base: Base, method: Method) -> Tree:
-    """The tree ready for use after training: with batch normalisation in the adapters, its
-    statistics are those of all tokens of some training windows. (A classifier's are
-    `tuning.settle`'s, which in the last layer takes [CLS] alone.) Any other tree as it is."""
-    if "adapters" not in tree:
-        return tree
-
-    def run(adapt: Adapt) -> None:
-        batch = make_batch([window.encoded for window in windows[:STATISTICS_WINDOWS]])
-        with one_blas_thread:  # their number would change the rounding
-            encode(tree["base"], batch, base.config, adapt=adapt)
-
-    variant = variant_named(method.variant)
-    settled = population_statistics(tree["adapters"], variant, method.activation, run)
-    return {**tree, "adapters": settled}
 
 
 def answer_windows(
@@ -209,9 +191,11 @@ def train_squad(
     windows = make_windows(base.tokenizer, train_questions, max_length, stride)
     dev = make_windows(base.tokenizer, dev_questions, max_length, stride)
     trained, _ = split(tree, method)
+    sample = make_batch([window.encoded for window in windows[:STATISTICS_WINDOWS]])
 
     def whole(flat: dict[str, Any]) -> Tree:
-        return settle_spans(merge(tree, from_leaves(flat)), windows, base, method)
+        tree_now = merge(tree, from_leaves(flat))
+        return settle(tree_now, sample, base.config, method, first_only=False)
 
     def evaluate(flat: dict[str, Any]) -> dict[str, float]:
         try:

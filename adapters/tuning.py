@@ -29,7 +29,7 @@ from minibert.checkpoint import Base
 from minibert.config import BertConfig
 from minibert.errors import InputError
 from minibert.heads import classify
-from minibert.model import Adapt, embed, encoder_layers, identity, pool
+from minibert.model import Adapt, embed, encode, encoder_layers, identity, pool
 from minibert.ops import Array
 from minibert.threads import one_blas_thread
 from minibert.tokenizer import Batch
@@ -223,19 +223,22 @@ def adapt_of(
 
 
 def settle(
-    tree: Tree, batch: Batch, config: BertConfig, method: Method, ops: ModuleType = fused
+    tree: Tree,
+    batch: Batch,
+    config: BertConfig,
+    method: Method,
+    ops: ModuleType = fused,
+    first_only: bool = True,
 ) -> Tree:
     """The tree ready for use after training: with batch normalisation in the adapters, its
-    statistics are taken from this batch of training texts; any other tree is returned as it is."""
+    statistics are taken from this batch of training texts; any other tree is returned as it is.
+    `first_only`: as in training, the last layer computes [CLS] alone (see `minibert.model.encode`).
+    """
     if "adapters" not in tree:
         return tree
 
     def run(adapt: Adapt) -> None:
-        x = embed(tree["base"], batch, config, None, ops)
-        numbers = range(config.num_hidden_layers)
-        encoder_layers(
-            tree["base"], numbers, x, batch.lengths, config, adapt=adapt, ops=ops, first_only=True
-        )
+        encode(tree["base"], batch, config, adapt=adapt, ops=ops, first_only=first_only)
 
     variant = variant_named(method.variant)
     with one_blas_thread:  # the same bits for any number of threads

@@ -102,7 +102,7 @@ def ledger(plan: Plan, runs: Runs, command: str) -> str:
     seeds = f"{plan.seeds} seed{'s' if plan.seeds > 1 else ''}"
     left_out = "\n".join(f"- {where}, {what}: {why}." for where, what, why in LEFT_OUT)
     return (
-        f"# Claims of the paper on {plan.base}\n\n"
+        f"# Claims of the paper on {plan.base_shown}\n\n"
         f"Budget `{plan.budget.name}`, {seeds}, tasks {', '.join(plan.tasks)}. Numbers are in "
         "hundredths of each task's metric on its dev set; differences are ours less the other's, "
         "± one standard error. A verdict needs two; where they leave doubt, nothing is decided.\n\n"

@@ -108,18 +108,18 @@ def write_reports(studies: Sequence[ModuleType], plan: Plan, runs: Runs, folder:
     command = _command(plan)
     parts = [study.report(plan, runs, folder) for study in studies]
     page = (
-        f"# The paper on {plan.base}, budget {plan.budget.name}\n\n"
+        f"# The paper on {plan.base_shown}, budget {plan.budget.name}\n\n"
         f"{plan.budget.what[0].upper()}{plan.budget.what[1:]}: `{command.format(study='all')}`.\n\n"
     )
     pages = {"results.md": page + "\n".join(parts), "claims.md": ledger(plan, runs, command)}
     for name, text in pages.items():
-        atomic_write(folder / name, text.replace(plan.base, plan.base_shown))
+        atomic_write(folder / name, text)
     return folder / "results.md"
 
 
 def _command(plan: Plan) -> str:
     """The command line of a plan, with {study} in it."""
-    words = [f"minibert reproduce {{study}} --budget {plan.budget.name} --base {plan.base}"]
+    words = [f"minibert reproduce {{study}} --budget {plan.budget.name} --base {plan.base_shown}"]
     if plan.seeds != plan.budget.seeds:
         words.append(f"--seeds {plan.seeds}")
     if plan.sample:

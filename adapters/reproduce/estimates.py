@@ -9,8 +9,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from adapters.reproduce.plans import ADAPTERS, Plan, dev
-from adapters.reproduce.statistics import standard_error
+from adapters.reproduce.plans import ADAPTERS, Plan
+from adapters.reproduce.statistics import scores_of, standard_error
 from adapters.reproduce.store import Config, Runs
 from adapters.reproduce.table1 import FULL, chosen
 
@@ -64,8 +64,7 @@ def scores(plan: Plan, runs: Runs, config: Config | None) -> list[float]:
     """The dev scores, in hundredths, of a configuration with each of the seeds that have run."""
     if config is None:
         return []
-    found = (dev(runs, one) for one in plan.with_seeds(config))
-    return [100 * value for value in found if value is not None]
+    return [100 * value for value in scores_of(runs, plan.with_seeds(config)).values]
 
 
 def spread(plan: Plan, runs: Runs, task: str) -> float | None:

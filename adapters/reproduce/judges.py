@@ -22,7 +22,7 @@ from adapters.reproduce.estimates import (
     spread,
 )
 from adapters.reproduce.plans import ADAPTERS, Plan, best, main_score, validation
-from adapters.reproduce.statistics import dev_metric, scores_of
+from adapters.reproduce.statistics import dev_metric, parameters_of, scores_of
 from adapters.reproduce.store import Config, Runs, run_key
 from adapters.reproduce.table1 import FULL, HEAD, best_size, chosen, of_sizes
 
@@ -74,11 +74,6 @@ def few_parameters(plan: Plan, runs: Runs) -> Found:
     return f"{100 * share:.2f} %, {1 + 9 * share:.2f}x ({layers} layers)", HOLDS if right else FAILS
 
 
-def _parameters(runs: Runs, config: Config | None) -> int | None:
-    run = runs.get(run_key(config)) if config else None
-    return run["result"]["parameters"]["task"] if run and "parameters" in run["result"] else None
-
-
 def orders_of_magnitude(plan: Plan, runs: Runs) -> Found:
     """Of the sizes with at most 1/100 of the parameters the smallest that is within the margin on
     average; if none is, the best of them."""
@@ -90,8 +85,9 @@ def orders_of_magnitude(plan: Plan, runs: Runs) -> Found:
             configs = of_sizes(plan, runs, task, (size,))
             pairs.append((task, configs[0] if configs else None, chosen(plan, runs, task, FULL)))
         found = difference(plan, runs, pairs)
-        few, many = (_parameters(runs, config) for config in pairs[0][1:])
-        if found is None or few is None or many is None:
+        counts = [parameters_of(runs, [config] if config else []) for config in pairs[0][1:]]
+        few, many = (of_run["task"] if of_run else 0 for of_run in counts)
+        if found is None or None in counts:
             verdicts.append(OPEN)
         elif 100 * few <= many:
             verdicts.append(at_least(found, -MARGIN))
@@ -224,21 +220,19 @@ def extensions_gain_nothing(plan: Plan, runs: Runs) -> Found:
 
 def memory_is_perfect(plan: Plan, runs: Runs) -> Found:
     """Exact: logits are compared bit by bit."""
-    config = many_tasks.sequence(plan, runs, ADAPTERS)
-    run = runs.get(run_key(config)) if config else None
-    if run is None or "changed" not in run["result"]:
+    result = many_tasks.finished(plan, runs, ADAPTERS)
+    if result is None:
         return NOTHING
-    changed = sum(sum(row) for row in run["result"]["changed"])
+    changed = sum(sum(row) for row in result["changed"])
     return f"{changed} texts with other logits", HOLDS if changed == 0 else FAILS
 
 
 def sequential_tuning_forgets(plan: Plan, runs: Runs) -> Found:
     """The mean change of the earlier tasks' scores, from just learned to the end."""
-    config = many_tasks.sequence(plan, runs, FULL)
-    run = runs.get(run_key(config)) if config else None
-    if run is None or "scores" not in run["result"] or len(plan.tasks) < 2:
+    result = many_tasks.finished(plan, runs, FULL)
+    if result is None or len(plan.tasks) < 2:
         return NOTHING
-    scores = run["result"]["scores"]
+    scores = result["scores"]
     changes, square = [], 0.0
     for j, task in enumerate(plan.tasks[:-1]):
         changes.append(100 * (main_score(task, scores[-1][j]) - main_score(task, scores[j][j])))

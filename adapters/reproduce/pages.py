@@ -26,7 +26,7 @@ def setting(plan: Plan, seeds: int | None = None) -> str:
     seeds = min(seeds or plan.seeds, plan.seeds)
     data = "the project's own sample sentences" if plan.sample else plan.budget.what
     return (
-        f"Base `{plan.base}`, budget `{plan.budget.name}` ({data}), {seeds} "
+        f"Base `{plan.base_shown}`, budget `{plan.budget.name}` ({data}), {seeds} "
         f"seed{'s'[: seeds > 1]}; scores in hundredths, mean ± standard error over the seeds."
     )
 

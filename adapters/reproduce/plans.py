@@ -242,14 +242,6 @@ def validation(run: dict[str, Any]) -> float | None:
     return max(next(iter(scores.values())) for scores in epochs)
 
 
-def dev(runs: Runs, config: Config | None) -> float | None:
-    """A run's dev score, GLUE's metric of the task; None where it is missing or diverged."""
-    run = runs.get(run_key(config)) if config else None
-    if run is None or "diverged" in run["result"]:
-        return None
-    return main_score(config["task"], run["result"]["dev"]) if config else None
-
-
 def main_score(task: str, scores: dict[str, float]) -> float:
     """The metric that the paper reports: F1 for MRPC and QQP, Spearman for STS-B, else the only."""
     reported = {"mrpc": "f1", "qqp": "f1", "sts-b": "spearman"}

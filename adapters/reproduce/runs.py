@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from adapters.finetune import subset, train_task
+from adapters.finetune import Trained, subset, train_task
+from adapters.fixed import keep_states
 from adapters.predict import encode_examples, evaluate_task, predict_logits
 from adapters.reproduce.store import Config, run_key
 from adapters.store import TaskFile, load_task, on_base, save_task
@@ -24,6 +25,7 @@ from minibert.errors import InputError
 from minibert.files import lock
 from minibert.tasks import Example, constant_score, score
 from minibert.train import Settings, generator
+from minibert.tree import count, merge
 from minibert.weights import locate_model
 
 VALIDATION = 100  # a generator's purpose, beside those of minibert.train
@@ -129,17 +131,22 @@ def parameter_counts(base: Base, method: Method, tree: Any) -> dict[str, int]:
 # --------------------------------------------------------------------------------------- the kinds
 
 
+def _train(base: Base, config: Config, out: Path, threads: int) -> Trained:
+    """Train a "classify" configuration on a base, its own or what that has become."""
+    return train_task(
+        base, parts_of(config)[0], method_of(config), settings_of(config),
+        recipe=config["recipe"], max_length=config["max_length"], out=out, resume=True,
+        threads=threads,
+    )  # fmt: skip
+
+
 def classify(config: Config, folder: Path, threads: int) -> dict[str, Any]:
     """Train one GLUE task; its scores on the dev set at the epoch that is best on validation.
 
     Adapters' task files are kept for the runs that start from one (`trained`).
     """
     base, method, (data, dev) = base_for(config), method_of(config), parts_of(config)
-    out = _under_way(config, folder)
-    done = train_task(
-        base, data, method, settings_of(config), max_length=config["max_length"],
-        recipe=config["recipe"], out=out, resume=True, threads=threads,
-    )  # fmt: skip
+    done = _train(base, config, _under_way(config, folder), threads)
     if method.size is not None:
         save_task(_task_path(config, folder), done.task)
     return {
@@ -173,8 +180,6 @@ def ablation(config: Config, folder: Path, threads: int) -> dict[str, Any]:
 
     Layers below the span compute what they did: their states are kept.
     """
-    from adapters.fixed import keep_states
-
     source = config["of"]
     task = trained(source, folder, threads)
     base, (_, dev) = base_for(source), parts_of(source)
@@ -212,7 +217,8 @@ def sequence(config: Config, folder: Path, threads: int) -> dict[str, Any]:
     changed: list[list[int]] = []
     for number, step in enumerate(steps):
         if config["shared"]:
-            task = _train_on(base, step, _under_way(config, folder) / str(number), threads)
+            out = _under_way(config, folder) / str(number)
+            task = _train(base, step, out, threads).task
             learned = on_base(task, base)["base"]
             base = replace(base, params=learned, sha256=f"after {number + 1} tasks")
         else:
@@ -235,17 +241,8 @@ def sequence(config: Config, folder: Path, threads: int) -> dict[str, Any]:
     return {"scores": scores, "changed": changed, "parameters": _total(first, files, config)}
 
 
-def _train_on(base: Base, step: Config, out: Path, threads: int) -> TaskFile:
-    return train_task(
-        base, parts_of(step)[0], method_of(step), settings_of(step), recipe=step["recipe"],
-        max_length=step["max_length"], out=out, resume=True, threads=threads,
-    ).task  # fmt: skip
-
-
 def _total(base: Base, files: list[TaskFile], config: Config) -> int:
     """All parameters after the last task: the base, and what each task adds to it."""
-    from minibert.tree import count
-
     own = [count(f.trained["head"] if config["shared"] else f.trained) for f in files]
     return count(base.params) + sum(own)
 
@@ -273,7 +270,7 @@ def squad(config: Config, folder: Path, threads: int) -> dict[str, Any]:
         base, train, dev, method, settings_of(config), max_length=config["max_length"],
         stride=config["stride"], out=_under_way(config, folder), resume=True, threads=threads,
     )  # fmt: skip
-    tree = {"base": base.params, **{k: v for k, v in done.trained.items() if k != "base"}}
+    tree = merge({"base": base.params}, done.trained)
     return {
         "dev": done.epochs[-1],
         "epochs": done.epochs,

@@ -152,7 +152,7 @@ def report(plan: Plan, runs: Runs, folder: Path) -> str:
             "the dev set itself, full fine-tuning's like the adapters'."
         )
     common = (
-        f"Base `{plan.base}`, budget `{plan.budget.name}`, {number} seed{'s'[: number > 1]}; "
+        f"Base `{plan.base_shown}`, budget `{plan.budget.name}`, {number} seed{'s'[: number > 1]}; "
         "scores in hundredths, mean ± standard error over the seeds."
     )
     if not any_finished(runs, wanted(plan, runs)):
