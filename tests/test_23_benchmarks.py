@@ -23,7 +23,6 @@ import compare
 import machine
 import processes
 import report
-import results
 from bench import fitted
 from files import hub_name, random_checkpoint
 from jobs import Setting, against, share
@@ -32,6 +31,7 @@ from rows import QUICK, TABLE
 from scaling import AXES, points
 from texts import random_batch, tokens
 
+import results
 from adapters.recipes import recipe_named
 from adapters.tuning import METHODS, forward, init_task, method_named, split
 from minibert import fused
