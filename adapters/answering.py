@@ -19,7 +19,8 @@ from adapters.finetune import described, own_folder
 from adapters.fixed import fixed_layers
 from adapters.predict import check_length
 from adapters.recipes import recipe_named
-from adapters.tuning import Method, adapt_of, init_task, settle, split
+from adapters.task_model import adapt_of, init_task, settle
+from adapters.tuning import Method, split
 from minibert import fused
 from minibert.checkpoint import Base
 from minibert.config import BertConfig

@@ -46,7 +46,8 @@ def train_command(options: argparse.Namespace) -> None:
         metrics_text,
         trained_table,
     )
-    from adapters.tuning import init_task, layer_span, method_named, top_layers
+    from adapters.task_model import init_task
+    from adapters.tuning import layer_span, method_named, top_layers
     from minibert.checkpoint import load_base
     from minibert.datasets import glue_examples
     from minibert.threads import thread_count
@@ -172,7 +173,8 @@ def info_command(options: argparse.Namespace) -> None:
     from adapters.recipes import recipe_named
     from adapters.show import describe_base, describe_task, methods_table, trained_table
     from adapters.store import load_task
-    from adapters.tuning import init_task, method_named
+    from adapters.task_model import init_task
+    from adapters.tuning import method_named
     from minibert.checkpoint import load_base
     from minibert.weights import locate_model
 

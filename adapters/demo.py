@@ -17,7 +17,8 @@ from adapters.show import (
     trained_table,
 )
 from adapters.store import load_task
-from adapters.tuning import init_task, method_named
+from adapters.task_model import init_task
+from adapters.tuning import method_named
 from minibert.checkpoint import load_base
 from minibert.datasets import Data, glue_data
 from minibert.errors import InputError

@@ -14,7 +14,8 @@ from adapters.fixed import LIMIT, fixed_layers, keep_states, states_bytes
 from adapters.predict import check_length, encode_examples, predict_logits
 from adapters.recipes import recipe_named
 from adapters.store import TaskFile, save_task
-from adapters.tuning import Method, forward, init_task, settle, split
+from adapters.task_model import forward, init_task, settle
+from adapters.tuning import Method, split
 from minibert.checkpoint import Base
 from minibert.datasets import Data
 from minibert.errors import InputError

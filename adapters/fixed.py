@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from adapters.tuning import Method, fixed_states
+from adapters.task_model import fixed_states
+from adapters.tuning import Method
 from minibert.checkpoint import Base
 from minibert.threads import each
 from minibert.tokenizer import Encoded, group_by_length, make_batch

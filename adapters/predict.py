@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from adapters.store import TaskFile, on_base
-from adapters.tuning import Method, forward
+from adapters.task_model import forward
+from adapters.tuning import Method
 from minibert.checkpoint import Base
 from minibert.errors import InputError
 from minibert.tasks import Example, score

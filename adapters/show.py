@@ -13,7 +13,8 @@ import numpy as np
 
 from adapters.finetune import Trained
 from adapters.store import TaskFile
-from adapters.tuning import CHOICES, Method, method_rows, parameter_table
+from adapters.task_model import method_rows
+from adapters.tuning import CHOICES, Method, parameter_table
 from minibert.checkpoint import Base
 from minibert.doctor import Diagnosis
 from minibert.files import atomic_write

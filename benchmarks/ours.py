@@ -14,7 +14,8 @@ from adapters.finetune import task_loss
 from adapters.fixed import fixed_layers, keep_states
 from adapters.predict import predict_logits
 from adapters.recipes import recipe_named
-from adapters.tuning import METHODS, Method, init_task, method_named, split, top_layers
+from adapters.task_model import init_task
+from adapters.tuning import METHODS, Method, method_named, split, top_layers
 from minibert.checkpoint import Base, load_base
 from minibert.config import BertConfig
 from minibert.kernels import COLUMNS, INNER, ROWS

@@ -13,7 +13,8 @@ from autograd import value_and_grad
 from conftest import GOLDENS
 
 from adapters.bottleneck import attach
-from adapters.tuning import METHODS, forward, method_named, split
+from adapters.task_model import forward
+from adapters.tuning import METHODS, method_named, split
 from minibert import fused, ops
 from minibert.checkpoint import Base, cast, load_base, our_path
 from minibert.config import BertConfig

@@ -20,7 +20,8 @@ from adapters.recipes import (
     default_rate_epochs,
     recipe_named,
 )
-from adapters.tuning import METHODS, init_task, method_named, parameter_table, split
+from adapters.task_model import init_task
+from adapters.tuning import METHODS, method_named, parameter_table, split
 from minibert.checkpoint import Base, load_base
 from minibert.config import BertConfig
 from minibert.errors import InputError

@@ -34,7 +34,8 @@ from adapters.finetune import subset, task_loss, train_task
 from adapters.predict import check_length, encode_examples, evaluate_task, predict_texts
 from adapters.recipes import RECIPES
 from adapters.store import load_task, on_base
-from adapters.tuning import METHODS, forward, init_task, method_named, split
+from adapters.task_model import forward, init_task
+from adapters.tuning import METHODS, method_named, split
 from minibert import ops, tokenizer
 from minibert.checkpoint import Base, cast, our_path
 from minibert.datasets import Data

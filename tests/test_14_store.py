@@ -25,7 +25,8 @@ from adapters.finetune import Trained
 from adapters.predict import evaluate_task, predict_texts
 from adapters.recipes import RECIPES
 from adapters.store import TaskFile, load_task, on_base, save_task
-from adapters.tuning import METHODS, forward, init_task, method_named
+from adapters.task_model import forward, init_task
+from adapters.tuning import METHODS, method_named
 from minibert.checkpoint import load_base
 from minibert.errors import InputError
 from minibert.tasks import GLUE, Task

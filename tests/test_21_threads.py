@@ -35,7 +35,8 @@ import adapters.predict as predict
 from adapters.finetune import task_loss
 from adapters.predict import encode_examples, evaluate_task, predict_texts
 from adapters.recipes import RECIPES
-from adapters.tuning import METHODS, forward, init_task, split
+from adapters.task_model import forward, init_task
+from adapters.tuning import METHODS, split
 from minibert import ops, optim, shards, tokenizer
 from minibert.checkpoint import Base, cast
 from minibert.differentiate import value_and_grads

@@ -28,17 +28,8 @@ from adapters.fixed import LIMIT, fixed_layers, keep_states, states_bytes
 from adapters.predict import encode_examples, predict_logits, predict_texts
 from adapters.recipes import RECIPES
 from adapters.store import load_task, on_base
-from adapters.tuning import (
-    METHODS,
-    Method,
-    fixed_states,
-    forward,
-    init_task,
-    method_named,
-    parameter_table,
-    split,
-    top_layers,
-)
+from adapters.task_model import fixed_states, forward, init_task
+from adapters.tuning import METHODS, Method, method_named, parameter_table, split, top_layers
 from minibert import fused, ops, tokenizer
 from minibert.checkpoint import Base, cast
 from minibert.errors import InputError

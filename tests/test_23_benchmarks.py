@@ -33,7 +33,8 @@ from texts import random_batch, tokens
 
 import results
 from adapters.recipes import recipe_named
-from adapters.tuning import METHODS, forward, init_task, method_named, split
+from adapters.task_model import forward, init_task
+from adapters.tuning import METHODS, method_named, split
 from minibert import fused
 from minibert.checkpoint import Base, load_base
 from minibert.differentiate import value_and_grads

@@ -34,7 +34,8 @@ from adapters.answering import (
 )
 from adapters.bottleneck import attach
 from adapters.recipes import RECIPES
-from adapters.tuning import METHODS, Method, adapt_of, init_task, method_named
+from adapters.task_model import adapt_of, init_task
+from adapters.tuning import METHODS, Method, method_named
 from minibert import fused, ops, squad
 from minibert.checkpoint import Base
 from minibert.differentiate import value_and_grads

@@ -35,15 +35,8 @@ from adapters.reproduce.runs import (
 )
 from adapters.reproduce.store import Config, run_key
 from adapters.store import TaskFile, load_task, on_base, save_task
-from adapters.tuning import (
-    METHODS,
-    Method,
-    init_task,
-    layer_span,
-    method_named,
-    method_rows,
-    split,
-)
+from adapters.task_model import init_task, method_rows
+from adapters.tuning import METHODS, Method, layer_span, method_named, split
 from minibert import ops
 from minibert.checkpoint import Base
 from minibert.config import BertConfig

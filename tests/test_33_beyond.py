@@ -24,18 +24,8 @@ from adapters.fixed import fixed_layers
 from adapters.predict import predict_texts
 from adapters.recipes import RECIPES
 from adapters.store import load_task
-from adapters.tuning import (
-    METHODS,
-    Method,
-    adapt_of,
-    forward,
-    init_task,
-    layer_span,
-    method_named,
-    method_rows,
-    split,
-    top_layers,
-)
+from adapters.task_model import adapt_of, forward, init_task, method_rows
+from adapters.tuning import METHODS, Method, layer_span, method_named, split, top_layers
 from minibert import fused, ops
 from minibert.checkpoint import Base, cast
 from minibert.config import BertConfig

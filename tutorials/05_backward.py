@@ -27,7 +27,8 @@ from adapters.finetune import task_loss
 from adapters.predict import encode_examples
 from adapters.recipes import recipe_named
 from adapters.show import table
-from adapters.tuning import init_task, method_named, split, top_layers
+from adapters.task_model import init_task
+from adapters.tuning import method_named, split, top_layers
 from minibert import fused, load_base, ops
 from minibert.datasets import glue_data
 from minibert.differentiate import value_and_grads

@@ -26,7 +26,8 @@ from adapters.predict import predict_texts
 from adapters.recipes import recipe_named
 from adapters.show import Progress, table, trained_table
 from adapters.store import load_task, save_task
-from adapters.tuning import init_task, method_named, split
+from adapters.task_model import init_task
+from adapters.tuning import method_named, split
 from minibert import load_base
 from minibert.datasets import glue_data
 from minibert.glue_data import find_task

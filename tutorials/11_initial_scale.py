@@ -23,7 +23,8 @@ from adapters.bottleneck import expected_distance
 from adapters.finetune import train_task
 from adapters.recipes import recipe_named
 from adapters.show import Progress, table
-from adapters.tuning import adapt_of, init_task, method_named, top_layers
+from adapters.task_model import adapt_of, init_task
+from adapters.tuning import method_named, top_layers
 from minibert import encode, encode_texts, load_base, make_batch
 from minibert.datasets import glue_data
 from minibert.train import Settings

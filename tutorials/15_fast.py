@@ -21,7 +21,8 @@ from autograd import make_vjp
 
 from adapters.recipes import recipe_named
 from adapters.show import table
-from adapters.tuning import forward, init_task, method_named, split
+from adapters.task_model import forward, init_task
+from adapters.tuning import method_named, split
 from minibert import encode, encode_texts, fused, load_base, make_batch, ops
 from minibert.datasets import glue_data
 from minibert.differentiate import value_and_grads

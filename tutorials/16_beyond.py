@@ -24,7 +24,8 @@ from adapters.bottleneck import parameter_count
 from adapters.finetune import train_task
 from adapters.recipes import recipe_named
 from adapters.show import Progress, table
-from adapters.tuning import forward, init_task, method_named, split, top_layers
+from adapters.task_model import forward, init_task
+from adapters.tuning import method_named, split, top_layers
 from minibert import encode_texts, load_base, make_batch
 from minibert.checkpoint import cast
 from minibert.datasets import glue_data
