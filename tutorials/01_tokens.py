@@ -2,15 +2,14 @@
 Tokens and their vectors
 ========================
 
-A network computes with numbers, so the first thing that BERT does to a text is to cut it into
-pieces that it knows, and to put a vector of numbers in the place of each.
+BERT cuts a text into pieces that it knows, and puts a vector of numbers in the place of each.
 
 **You will learn** how a word that BERT has never seen becomes pieces that it has, what a pair of
 sentences looks like to it, why a batch here has no padding, and from which three tables the first
 vectors come. **Time:** 20 minutes to read, some seconds to run. **You need to know** Python and
-what a matrix is. The weights of MiniLM (91 MB) are fetched when they are not here yet. This is
-section 3 of BERT's paper (Devlin et al. 2018, arXiv 1810.04805), and the ground on which the
-adapters of Houlsby et al. 2019 (arXiv 1902.00751) stand: they leave all of it as it is.
+what a matrix is. The weights of MiniLM (91 MB) are fetched the first time. This is section 3 of
+Devlin et al. 2018 (arXiv 1810.04805). Of all this, the method of Houlsby et al. 2019 (arXiv
+1902.00751) trains only the LayerNorm at the end: the tables stay frozen.
 """
 
 import os
@@ -19,7 +18,6 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
-from adapters.show import table
 from minibert import encode_texts, load_base, make_batch
 from minibert.datasets import glue_data
 from minibert.glue_data import find_task
@@ -37,10 +35,12 @@ assert len(vocabulary) == base.config.vocab_size == 30_522, f"{len(vocabulary)} 
 # %% [markdown]
 # Words into pieces
 # -----------------
-# The vocabulary has 30,522 pieces: whole words, parts of words and single characters. A piece that
-# goes on with a word begins with ##. WordPiece takes from a word the longest piece that the
-# vocabulary has, then the longest that goes on from there, until nothing is left. Before that the
-# text is put in lower case, loses its accents, and is cut at spaces and punctuation.
+# The vocabulary has 30,522 pieces: whole words, parts of words, single characters. A piece that
+# goes on with a word begins with ##. WordPiece takes from a word the longest piece that there is,
+# then the longest that goes on from there, until nothing is left. Before that the text is put in
+# lower case, loses its accents, and is cut at spaces and punctuation. By hand it takes ten lines,
+# which we compare with the tokenizer on every sentence of the real SST-2's dev set when it is here
+# (``minibert fetch sst-2``), else of the sample that comes with this project.
 
 
 # %%
@@ -48,12 +48,11 @@ def longest_first(word):
     pieces, start = [], 0
     while start < len(word):
         prefix = "##" if start else ""
-        ends = (e for e in range(len(word), start, -1) if prefix + word[start:e] in vocabulary)
-        end = next(ends, None)
-        if end is None:
+        ends = [e for e in range(len(word), start, -1) if prefix + word[start:e] in vocabulary]
+        if not ends:
             return ["[UNK]"]  # one unknown character makes the whole word unknown
-        pieces.append(prefix + word[start:end])
-        start = end
+        pieces.append(prefix + word[start : ends[0]])
+        start = ends[0]
     return pieces
 
 
@@ -65,96 +64,70 @@ def words_of(text):
 for text in ("Bookkeeping", "unaffable", "electroencephalography", "Zürich", "It's", "🦜"):
     print(f"{text:24}", *[" ".join(longest_first(word)) for word in words_of(text)], sep="  ")
 
-# %% [markdown]
-# That is all of WordPiece. It is what the tokenizer does with every sentence of a real data set:
-# SST-2 when it is here (``minibert fetch sst-2``), else the sample that comes with this project.
-
-# %%
 data = glue_data("sst-2", sample=find_task("sst-2") is None)
-texts = [example.text for example in data.dev]
-encoded = encode_texts(tokenizer, texts, max_length=512)
-cut = [[longest_first(word) for word in words_of(text)] for text in texts]
-for text, words, its in zip(texts, cut, encoded, strict=True):
+encoded = encode_texts(tokenizer, [example.text for example in data.dev], max_length=512)
+pieces_of = [[longest_first(word) for word in words_of(example.text)] for example in data.dev]
+for example, words, its in zip(data.dev, pieces_of, encoded, strict=True):
     by_hand = [vocabulary[piece] for pieces in words for piece in pieces]
-    assert by_hand == its.ids[1:-1].tolist(), f"WordPiece by hand differs: {text}"
-whole = np.mean([len(pieces) == 1 for words in cut for pieces in words])
-print(f"data: {data.source}; {len(texts)} sentences, {100 * whole:.1f} % of the words in one piece")
+    assert by_hand == its.ids[1:-1].tolist(), f"WordPiece by hand differs: {example.text}"
+whole = np.mean([len(pieces) == 1 for words in pieces_of for pieces in words])
+print(f"data: {data.source}; {len(encoded)} sentences, {100 * whole:.1f} % of words in one piece")
 assert 0.85 < whole < 0.98, f"most words should be one piece, but rare ones not; {whole:.3f} are"
 
 # %% [markdown]
 # What BERT reads
 # ---------------
-# A text begins with [CLS], whose last vector will stand for the whole of it, and ends with [SEP].
-# A pair of sentences is one text with a [SEP] after each; its segment says to which sentence a
-# token belongs. Texts differ in length. Elsewhere they are made equally long with empty [PAD]
-# tokens, so that they fit into a rectangle; here a batch is simply all texts end to end, N tokens
-# in all, and their lengths.
+# A text begins with [CLS], whose last vector will stand for the whole of it, and ends with [SEP]. A
+# pair of sentences is one text with a [SEP] after each; a token's segment says to which sentence it
+# belongs. Texts differ in length. Elsewhere empty [PAD] tokens make a rectangle of them; here a
+# batch is all texts end to end, N tokens in all, and their lengths (it saves time: ``15_fast.py``).
 
 # %%
-TEXTS = ("The greenhouse leaked, so Ann fixed it.",
-         ("Did it rain?", "The bookkeeper's umbrella was dripping."),
-         "Photosynthesis needs light.")  # fmt: skip
+TEXTS = ("The greenhouse leaked, so Ann fixed it.", "Photosynthesis needs light.",
+         ("Did it rain?", "The bookkeeper's umbrella was dripping."))  # fmt: skip
 batch = make_batch(encode_texts(tokenizer, TEXTS, max_length=64))
-n, width = len(batch.ids), int(batch.lengths.max())
-print(f"N = {n}, lengths {batch.lengths}, starts {batch.starts}")
-assert n == batch.lengths.sum() < len(TEXTS) * width, "texts of unequal length need less room"
+width = int(batch.lengths.max())
+spared = len(TEXTS) * width - len(batch.ids)
+print(f"N = {len(batch.ids)}, lengths {batch.lengths}, starts {batch.starts}")
+assert spared == sum(width - batch.lengths) > 0, "texts of unequal length need less room"
 assert set(batch.ids[batch.starts]) == {vocabulary["[CLS]"]}, "each text starts with [CLS]"
 assert not batch.positions[batch.starts].any(), "positions count from 0 in each text"
-ends = batch.starts + batch.lengths - 1
-assert batch.segments[ends].tolist() == [0, 1, 0], "only a pair has a segment 1"
+assert batch.segments[batch.starts + batch.lengths - 1].tolist() == [0, 0, 1], "one is a pair"
 
-lengths = np.array([len(its.ids) for its in encoded])
-groups = np.split(lengths, range(32, len(lengths), 32))
-padded = sum(len(group) * group.max() for group in groups)
-waste = 1 - lengths.sum() / padded
-print(f"{data.source}, batches of 32: {100 * waste:.0f} % of the padded tokens would be empty")
-assert 0.1 < waste < 0.7, f"padding should waste much of the work, measured {waste:.2f}"
-
-# %%
-LOOKS = {0: ("#eaf2fa", "-", "segment 0"), 1: ("#eda766", "-", "segment 1"),
-         None: ("w", ":", "padding, left out")}  # fmt: skip
-figure, axes = plt.subplots(figsize=(13, 4.4), layout="constrained")
-for row, (start, length) in enumerate(zip(batch.starts, batch.lengths, strict=True)):
-    for place in range(width):
-        at = start + place if place < length else None
-        fill, line, label = LOOKS[None if at is None else int(batch.segments[at])]
-        axes.bar(place, 0.8, 0.94, row, color=fill, ec="k", ls=line, lw=0.8, label=label)
-        if at is not None:
-            piece = tokenizer.id_to_token(int(batch.ids[at]))
-            text = f"{piece}\n\n{batch.ids[at]}"
-            axes.text(place, row + 0.4, text, size=8, ha="center", va="center")
-handles = dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))  # one of each label
-figure.legend(handles.values(), handles, loc="outside lower center", ncols=3, frameon=False)
-axes.set(xlabel="position in the text", xticks=range(width), xlim=(-0.55, width - 0.45))
-axes.set_yticks([0.4, 1.4, 2.4], ["text 0", "text 1", "text 2"])
-axes.invert_yaxis()
-axes.spines[:].set_visible(False)
-axes.set_title(f"Pieces and their numbers; {len(TEXTS) * width - n} tokens of padding are spared")
+text_of = np.repeat(np.arange(len(TEXTS)), batch.lengths)  # [N]
+figure, axes = plt.subplots(figsize=(13, 4.2), layout="constrained")
+for segment, colour in enumerate(("#eaf2fa", "#eda766")):
+    its = batch.segments == segment
+    axes.barh(text_of[its], 0.94, 0.8, batch.positions[its] - 0.47, color=colour, ec="k",
+              label=f"segment {segment}")  # fmt: skip
+axes.barh(range(3), width - batch.lengths, 0.8, batch.lengths - 0.48, color="w", ec="k", ls=":",
+          label=f"padding, left out: {spared} tokens spared")  # fmt: skip
+for number, text, place in zip(batch.ids, text_of, batch.positions, strict=True):
+    piece = f"{tokenizer.id_to_token(int(number))}\n\n{number}"
+    axes.text(place, text, piece, size=8, ha="center", va="center")
+axes.set(title="Three texts as BERT reads them: pieces and their numbers", ylabel="text",
+         yticks=range(3), ylim=(2.6, -0.6), xlabel="position", xticks=range(width))  # fmt: skip
+figure.legend(loc="outside lower center", ncols=3, frameon=False)
 figure.savefig(out / "01_pieces.png", dpi=120)
 print(f"picture: {out / '01_pieces.png'}")
 
 # %% [markdown]
 # From numbers to vectors
 # -----------------------
-# A piece's number is only the number of a row. Three learned tables have a row each for the piece,
-# its position and its segment; BERT adds the three and normalises the sum (``03_layer.py`` is about
-# LayerNorm):
+# A piece's number is that of a row. Three learned tables have one for each of 30,522 pieces, 512
+# positions and 2 segments; BERT adds a token's three rows and normalises the sum (``03_layer.py``):
 #
 # :math:`x_n = \mathrm{LayerNorm}(W_{id(n)} + P_{position(n)} + S_{segment(n)})`.
 
 # %%
-rows = [(name, *tables[name].shape, f"{tables[name].size:,}")
-        for name in ("word", "position", "segment")]  # fmt: skip
-print(table(rows, ("table", "rows", "numbers a row", "parameters")))
-total = (tables["word"][batch.ids] + tables["position"][batch.positions]
-         + tables["segment"][batch.segments])  # [N, D]  # fmt: skip
-norm = tables["norm"]
+W, P, S, norm = (tables[name] for name in ("word", "position", "segment", "norm"))
+assert (W.shape, P.shape, S.shape) == ((30_522, 384), (512, 384), (2, 384)), "other tables"
+total = W[batch.ids] + P[batch.positions] + S[batch.segments]  # [N, D]
 x = layer_norm(total, norm["weight"], norm["bias"], base.config.layer_norm_eps)
-difference = np.abs(x - embed(base.params, batch, base.config)).max()
-assert difference < 1e-5, f"by hand and minibert.model.embed differ by {difference}"  # rounding
-one, other = x[batch.ids == vocabulary["it"]]  # "it" is in two texts, at two positions
+gap = np.abs(x - embed(base.params, batch, base.config)).max()
+assert gap < 1e-5, f"by hand and minibert.model.embed differ by {gap}, more than rounding"
+one, other = x[batch.ids == vocabulary["it"]]  # in two texts, at two positions
 assert not np.allclose(one, other, atol=0.01), "position must tell two equal words apart"
-print(f"x: {x.shape} {x.dtype}; by hand and by minibert.model.embed equal to {difference:.0e}")
 
 # %% [markdown]
 # Words of like meaning have like vectors
@@ -166,21 +139,18 @@ print(f"x: {x.shape} {x.dtype}; by hand and by minibert.model.embed equal to {di
 # %%
 SHOWN = {"piano": {"pianist", "violin"}, "monday": {"tuesday", "sunday"},
          "walked": {"walk", "walking"}, "##ing": {"##ed", "##ings"}}  # fmt: skip
-directions = tables["word"] / np.linalg.norm(tables["word"], axis=1, keepdims=True)  # [V, D]
-figure, panels = plt.subplots(2, 2, figsize=(9, 6), layout="constrained", sharex=True)
-for (word, expected), axes in zip(SHOWN.items(), panels.flat, strict=True):
+directions = W / np.linalg.norm(W, axis=1, keepdims=True)  # [V, D]
+figure, panels = plt.subplots(1, 4, figsize=(13, 3.5), layout="constrained")
+for (word, expected), axes in zip(SHOWN.items(), panels, strict=True):
     cosines = directions @ directions[vocabulary[word]]  # [V]
     nearest = np.argsort(-cosines)[1:9]  # the very nearest is the word itself
     names = [tokenizer.id_to_token(int(i)) for i in nearest]
     assert expected <= set(names), f"{word}: {expected} should be near, found {names}"
     assert abs(np.median(cosines)) < 0.1, f"{word}: most words should not be near at all"
-    axes.barh(names, cosines[nearest], color="#8fb0d0")
-    axes.axvline(1 / np.sqrt(384), color="k", ls="--", label="two random directions")
-    axes.set(title=f"nearest to “{word}”", xlim=(0, 1))
-    axes.invert_yaxis()
-for axes in panels[1]:
-    axes.set_xlabel("cosine with the word's vector")
-figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", frameon=False)
+    axes.barh(names[::-1], cosines[nearest[::-1]], color="#8fb0d0")
+    axes.axvline(1 / np.sqrt(384), color="k", ls="--")
+    axes.set(title=f"nearest to “{word}”", xlim=(0, 1), xlabel="cosine")
+figure.suptitle("Words with like vectors (dashed: two random directions)")
 figure.savefig(out / "01_nearest_words.png", dpi=120)
 print(f"picture: {out / '01_nearest_words.png'}")
 
@@ -188,7 +158,7 @@ print(f"picture: {out / '01_nearest_words.png'}")
 # What next
 # ---------
 # - Which words are nearest to "bank"? Why can a table never know which bank a sentence means?
-# - Sort the texts by length before they are put into batches. How much padding is left?
+# - What share of ``encoded`` would be padding, in batches of 32 as long as their longest text?
 # - Encode "Der Regen hat aufgehört." Why does it take so many pieces?
 #
 # So far each vector knows its own piece only. In ``02_attention.py`` they begin to talk, and after
