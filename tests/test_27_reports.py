@@ -21,8 +21,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.reproduce import epochs, squad, table1, tradeoff
+from adapters.reproduce import ablation, epochs, squad, table1, tradeoff
 from adapters.reproduce.pages import NO_RUNS
+from adapters.reproduce.pictures import new_figure, tidy
 from adapters.reproduce.plans import BUDGETS, Plan
 from adapters.reproduce.statistics import (
     Scores,
@@ -522,6 +523,55 @@ def test_nothing_in_a_picture_overlaps_and_axes_say_what_they_are(name, budget, 
     }
     assert len(set(looks.values())) == len(looks)  # told apart without colours
     assert looks.keys() <= {text.get_text() for text in legend.get_texts()}
+
+
+def test_the_ablations_heat_map_has_the_change_relative_to_all_adapters(tmp_path, monkeypatch):
+    """By hand: accuracies 0.8 and 0.6 of two seeds, one layer removed of two: 0.7 and 0.42 by the
+    lower, so 0.56 / 0.7 of it is left."""
+    dev = [
+        (0.8, {(0, 0): 0.7, (1, 1): 0.8, (0, 1): 0.5}),
+        (0.6, {(0, 0): 0.42, (1, 1): 0.74, (0, 1): 0.2}),
+    ]
+    results = [
+        {
+            "dev": {"accuracy": whole},
+            "constant": {"accuracy": 0.5},
+            "spans": [
+                {"first": first, "last": last, "dev": {"accuracy": value}}
+                for (first, last), value in spans.items()
+            ],
+        }
+        for whole, spans in dev
+    ]
+    changes = ablation.changes(results, "rte")
+    assert changes == pytest.approx({(0, 0): -20.0, (1, 1): 10.0, (0, 1): -50.0})
+    without = [{**result, "dev": {"accuracy": 0.0}} for result in results]
+    assert ablation.changes(without, "rte") == {}  # nothing is relative to 0
+
+    kept: dict[str, Any] = {}
+    monkeypatch.setattr(
+        "adapters.reproduce.pictures.save", lambda figure, folder, name: kept.update(figure=figure)
+    )
+    monkeypatch.setattr(ablation, "finished", lambda plan, runs: {"rte": results, "cola": without})
+    monkeypatch.setattr(ablation, "main_score", lambda task, scores: scores["accuracy"])
+    text = ablation.report(replace(plan_of("full"), layers=2), {}, tmp_path)
+    assert "per cent" in text
+    first, second, bar = kept["figure"].axes
+    shown = {(t.get_position()[1], t.get_position()[0]): t.get_text() for t in first.texts}
+    assert shown == {(0, 0): "-20", (1, 1): "10", (0, 1): "-50"}
+    assert not second.texts
+    assert "%" in bar.get_ylabel()
+
+
+def test_axes_that_nothing_was_drawn_on_say_so():
+    empty, drawn = new_figure(4.0, 2.0).subplots(1, 2)
+    drawn.plot([0.0, 1.0], [0.0, 1.0])
+    for axes in (empty, drawn):
+        tidy(axes)
+    assert [[text.get_text() for text in axes.texts] for axes in (empty, drawn)] == [
+        ["no runs yet"],
+        [],
+    ]
 
 
 def whole_png(data: bytes) -> bool:

@@ -58,13 +58,23 @@ def losses(results: Sequence[dict[str, Any]], task: str) -> dict[tuple[int, int]
     return lost_by
 
 
+def changes(results: Sequence[dict[str, Any]], task: str) -> dict[tuple[int, int], float]:
+    """Relative change of the mean score by removing a span, in per cent: {(first, last): ...}. None
+    at all where the whole model's score is 0, as a Matthews coefficient may be."""
+    whole = 100 * mean(main_score(task, result["dev"]) for result in results)
+    if whole <= 0.0:
+        return {}
+    return {span: -100 * mean(points) / whole for span, points in losses(results, task).items()}
+
+
 def report(plan: Plan, runs: Runs, folder: Path) -> str:
     """The loss of each span as Markdown, and a heat map for each task, as in the paper."""
     heading = "Figure 6, left: adapters removed without training again"
     text = (
         "Adapters of size 64 are trained once; then those of every contiguous span of layers are "
         "left out, and nothing is trained again. The task's LayerNorms and head stay. The table "
-        "and the heat maps have the points lost on the dev set, layers counted from 0."
+        "has the points lost on the dev set, the heat maps the change in per cent of the score "
+        "with all adapters, as in the paper; layers are counted from 0."
     )
     found = finished(plan, runs)
     if not found:
@@ -89,40 +99,41 @@ def report(plan: Plan, runs: Runs, folder: Path) -> str:
         ))  # fmt: skip
     headers = ("task", "seeds", "all adapters", "worst single layer: lost", "lower half: lost",
                "upper half: lost", "score without any", "constant guess")  # fmt: skip
-    _draw(plan, lost, folder)
+    _draw(plan, {task: changes(results, task) for task, results in found.items()}, folder)
     from adapters.reproduce.pictures import image
 
-    picture = image(NAME, "Points lost by first and last removed layer, one heat map a task")
+    picture = image(NAME, "Relative change by first and last removed layer, one heat map a task")
     return section(heading, text, setting(plan), markdown_table(rows, headers), picture)
 
 
-def _draw(plan: Plan, lost: dict[str, dict[tuple[int, int], float]], folder: Path) -> None:
+def _draw(plan: Plan, changed: dict[str, dict[tuple[int, int], float]], folder: Path) -> None:
     """One triangle a task: first removed layer down, last removed layer across."""
     import numpy as np
 
-    from adapters.reproduce.pictures import new_figure, save
+    from adapters.reproduce.pictures import new_figure, save, tidy
 
-    figure = new_figure(9.0, 3.2)
-    panels = figure.subplots(1, len(lost), squeeze=False)[0]
-    most = max(max(points.values()) for points in lost.values())
-    for axes, (task, points) in zip(panels, lost.items(), strict=True):
+    figure = new_figure(9.0, 2.9)
+    panels = figure.subplots(1, len(changed), squeeze=False)[0]
+    worst = min(-1.0, *(change for spans in changed.values() for change in spans.values()))
+    for axes, (task, spans) in zip(panels, changed.items(), strict=True):
         grid = np.full((plan.layers, plan.layers), np.nan)
-        for (first, last), value in points.items():
-            grid[first, last] = value
-        shown = axes.imshow(grid, cmap="Greys", vmin=0.0, vmax=max(most, 1.0))
+        for (first, last), change in spans.items():
+            grid[first, last] = change
+        shown = axes.imshow(grid, cmap="gray", vmin=worst, vmax=0.0)
         if plan.layers <= 6:  # more numbers than that would not be readable
-            for (first, last), value in points.items():
-                color = "white" if value > 0.55 * most else "black"
-                axes.text(last, first, f"{value:.0f}", ha="center", va="center",
+            for (first, last), change in spans.items():
+                color = "white" if change < 0.45 * worst else "black"
+                axes.text(last, first, f"{round(change)}", ha="center", va="center",
                           fontsize=8, color=color)  # fmt: skip
-        axes.set_title(title(task), fontsize=9)
+        axes.set_title(title(task))
         axes.set_xticks(range(plan.layers))
         axes.set_yticks(range(plan.layers))
-        axes.tick_params(labelsize=8)
-        axes.set_xlabel("last removed layer", fontsize=9)
+        axes.set_xlabel("last removed layer")
+        tidy(axes)
+        axes.grid(visible=False)
         axes.spines[:].set_visible(False)
     panels[0].set_ylabel("first removed layer", fontsize=9)
     bar = figure.colorbar(shown, ax=list(panels), shrink=0.8)
-    bar.set_label("points lost", fontsize=9)
-    bar.ax.tick_params(labelsize=8)
+    bar.set_label("relative change, %", fontsize=9)
+    bar.ax.tick_params(labelsize=9)
     save(figure, folder, NAME)

@@ -39,7 +39,12 @@ def new_figure(width: float, height: float) -> Any:
 
 
 def tidy(axes: Any, grid: str = "both") -> None:
-    """Only what helps reading. `grid`: along "x", "y" or "both" axes."""
+    """Only what helps reading. `grid`: along "x", "y" or "both" axes. To be called last: axes that
+    nothing was drawn on say so."""
+    if not axes.has_data():
+        axes.text(0.5, 0.5, "no runs yet", ha="center", va="center", transform=axes.transAxes)
+        axes.set_axis_off()
+        return
     axes.tick_params(labelsize=9)
     axes.xaxis.label.set_size(9)
     axes.yaxis.label.set_size(9)
