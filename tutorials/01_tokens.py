@@ -18,6 +18,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
+from adapters.show import facts
 from minibert import encode_texts, load_base, make_batch
 from minibert.datasets import glue_data
 from minibert.glue_data import find_task
@@ -61,8 +62,8 @@ def words_of(text):
     return [word for word, place in tokenizer.pre_tokenizer.pre_tokenize_str(plain)]
 
 
-for text in ("Bookkeeping", "unaffable", "electroencephalography", "Zürich", "It's", "🦜"):
-    print(f"{text:24}", *[" ".join(longest_first(word)) for word in words_of(text)], sep="  ")
+TRIED = ("Bookkeeping", "unaffable", "electroencephalography", "Zürich", "It's", "🦜")
+print(facts([(t, " ".join(p for word in words_of(t) for p in longest_first(word))) for t in TRIED]))
 
 data = glue_data("sst-2", sample=find_task("sst-2") is None)
 encoded = encode_texts(tokenizer, [example.text for example in data.dev], max_length=512)
