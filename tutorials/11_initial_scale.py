@@ -37,8 +37,8 @@ out.mkdir(parents=True, exist_ok=True)
 # One experiment, five beginnings
 # -------------------------------
 # As in ``09_size.py``: the small sample that comes with this project (SST-2's format, not GLUE's
-# sentences), adapters of size 64 in the top two layers, three epochs, one seed. All that differs is
-# the standard deviation of the initial projections.
+# sentences), adapters of size 64 in the top two layers, three epochs, one seed. Only the standard
+# deviation of the initial projections differs.
 
 # %%
 SEED, SIZE, TOP = 0, 64, 2
@@ -52,13 +52,13 @@ methods = {std: top_layers(method_named("adapters", SIZE, std=std), TOP, base.co
 # %% [markdown]
 # Before training
 # ---------------
-# How far do the fresh adapters move the [CLS] states h that the head reads? For small std one
-# adapter moves its input by
+# How far do the fresh adapters move the [CLS] states that the pooler and the head read? For small
+# std one adapter moves its input by about
 #
-# :math:`|A(z) - z| \approx \tfrac{1}{2} \sqrt{md} \, (0.88 \, \mathrm{std})^2 \, |z|`,
+# :math:`|A(z) - z| \approx \tfrac{1}{2} \sqrt{md} \, (0.88 \, \mathrm{std})^2 \, |z|`.
 #
-# a hundredth for a tenth of the std. Where the sum is larger than z itself, that says no more than
-# that the sublayer is drowned by noise.
+# A tenth of the std gives a hundredth of the distance. (At std 1 this would be 60 times z itself:
+# the sublayer's output is drowned in noise.)
 
 # %%
 batch = make_batch(encode_texts(base.tokenizer, [example.text for example in data.dev[:32]], 128))
@@ -66,14 +66,14 @@ plain = encode(base.params, batch, base.config, first_only=True)[-1]  # [B, d]
 distance = {}
 for std, method in methods.items():
     fresh = init_task(base, method, recipe_named("paper"), data.task.outputs, SEED)
-    adapt = adapt_of(fresh, method)
+    adapt = adapt_of(fresh, method)  # the hook through which the encoder calls them
     moved = encode(base.params, batch, base.config, adapt=adapt, first_only=True)[-1]
     distance[std] = float(np.linalg.norm(moved - plain) / np.linalg.norm(plain))
 
 # %% [markdown]
 # Training
 # --------
-# The same rate for all, and the same random numbers times another std.
+# All have the same rate, and the same random numbers times another std.
 
 # %%
 accuracy, losses = {}, {}
@@ -95,28 +95,26 @@ print(table(rows, ("initial std", "one adapter, expected", "[CLS] moved by", "la
 # %% [markdown]
 # The picture
 # -----------
-# Left, how far the base is moved before the first step (at 1e-7 there is no distance to draw);
-# right, what was learned after the last step.
+# Left: how far the states are moved before the first step (at 1e-7 nothing is left to draw on a
+# logarithmic axis). Right: what was learned by the last step.
 
 # %%
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
 seen = [std for std in STDS if distance[std] > 0]
 left.loglog(seen, [distance[std] for std in seen], "o-", color="#1f4e79", label="measured")
 line = np.array([1e-4, 3e-1])
-law = [distance[1e-2] * (std / 1e-2) ** 2 for std in line]
+law = distance[1e-2] * (line / 1e-2) ** 2
 left.loglog(line, law, "--", color="0.5", label="proportional to std²")
-left.set(xlabel="std of the initial projections", ylabel="relative distance of [CLS] states")
-left.set_title("Before training")
+left.set(ylabel="relative distance of [CLS] states", title="Before training")
 percent = [100 * accuracy[std] for std in STDS]
 right.errorbar(STDS, percent, 100 * error, marker="s", color="#c55a11", capsize=4,
                label="dev accuracy, one standard error")  # fmt: skip
 right.axhline(100 * majority, color="0.4", ls=":", label="majority class")
-right.set(xscale="log", xlabel="std of the initial projections", ylabel="dev accuracy (%)")
-right.set_title("After three epochs (sample, one seed)")
+right.set(xscale="log", ylabel="dev accuracy (%)", title="After three epochs (sample, one seed)")
 right.set_ylim(100 * majority - 12, None)  # room for the legend
 for axes in (left, right):
     axes.axvline(1e-2, color="0.7", lw=1, ls="-.", zorder=0, label="the paper's std")
-    axes.set_xlim(3e-8, 3)
+    axes.set(xlim=(3e-8, 3), xlabel="std of the initial projections")
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, fontsize=9)
 figure.savefig(out / "11_initial_scale.png", dpi=120)
@@ -125,12 +123,11 @@ print(f"picture: {out / '11_initial_scale.png'}")
 # %% [markdown]
 # The claims, checked
 # -------------------
-# At 1e-7 float32 cannot tell the adapters from the identity; from 1e-3 to 1e-2 the distance grows
-# a hundredfold (within a fifth: there are several adapters in a row); at 1 little is left of the
-# base. After training, what begins at 1 has learned less than what begins at the paper's 1e-2: its
-# training loss is higher. Dev accuracy says the same, but only coarsely (one standard error is
-# almost 4 points), so it is asked only that 1e-2 beats the majority class by two of them, and that
-# 1 is below 1e-2.
+# At 1e-7 float32 cannot tell the adapters from the identity. From 1e-3 to 1e-2 the distance grows a
+# hundredfold (within a fifth: four adapters follow one another). At 1 little is left of the base.
+# What began at 1 has then learned less than what began at the paper's 1e-2: its training loss is
+# higher. Dev accuracy is coarse (one standard error is almost 4 points), so we ask only that 1e-2
+# is two of them above the majority class, and 1 below 1e-2.
 
 # %%
 assert distance[1e-7] < 1e-6, f"std 1e-7 moves [CLS] by {distance[1e-7]}"
