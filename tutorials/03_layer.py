@@ -8,10 +8,9 @@ of BERT, and BERT is a stack of such layers.
 **You will learn** what LayerNorm does to a vector, that there are two functions called GELU and how
 far they are apart, a layer in ten lines that equals the library's, and what becomes of BERT without
 its skip connections. **Time:** 20 minutes to read, some seconds to run. **You need to know**
-attention (``02_attention.py``). The weights of MiniLM (91 MB) are fetched when they are not here
-yet. A layer is figure 1 (left) of Vaswani et al. 2017 (arXiv 1706.03762). The adapters of Houlsby
-et al. 2019 (arXiv 1902.00751, section 2.1) go into each, at the two places that are marked below;
-of what a layer has already, their method trains the LayerNorms only.
+attention (``02_attention.py``). A layer is figure 1 (left) of Vaswani et al. 2017 (arXiv
+1706.03762). Its two adapters (Houlsby et al. 2019, arXiv 1902.00751, section 2.1) will go where the
+code says so.
 """
 
 import math
@@ -22,10 +21,8 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
-from adapters.show import table
+from adapters.show import facts
 from minibert import encode, encode_texts, load_base, make_batch, ops
-from minibert.model import encoder_layer
-from minibert.tree import count
 from minibert.weights import fetch_model
 
 out = Path(os.environ.get("MINIBERT_TUTORIAL_OUT", "runs/tutorials"))
@@ -33,25 +30,21 @@ out.mkdir(parents=True, exist_ok=True)
 # float64: where two ways must agree, they then agree to 1e-10, and no mistake is that small
 base = load_base(fetch_model("minilm"), dtype=np.float64)
 config, layers = base.config, base.params["layers"]
-SENTENCES = ("The lighthouse keeper's daughter repaired the old clock.",
-             "Snow fell all night, and in the morning the road had gone.",
-             "He tuned the guitar badly and sang beautifully.")  # fmt: skip
-batch = make_batch(encode_texts(base.tokenizer, SENTENCES, max_length=64))
-states = encode(base.params, batch, config)  # the [N, D] before each layer, and after the last
-N, D = states[0].shape
-print(f"{len(SENTENCES)} sentences, N = {N} tokens of D = {D} numbers, {len(layers)} layers")
+SENTENCE = "Snow fell all night, and in the morning the keeper's daughter cleared the road."
+batch = make_batch(encode_texts(base.tokenizer, [SENTENCE], max_length=64))
+states = encode(base.params, batch, config)  # [N, D] before each layer, and after the last
 
 # %% [markdown]
 # LayerNorm
 # ---------
 # Each token's vector by itself: take off its mean, divide by its standard deviation; then a learned
-# gain and a learned bias for each feature (Ba et al. 2016, arXiv 1607.06450):
+# gain w and a learned bias b for each feature (Ba et al. 2016, arXiv 1607.06450):
 #
 # :math:`\mathrm{LayerNorm}(x) = \frac{x - \mathrm{mean}(x)}{\sqrt{\mathrm{var}(x) + \epsilon}}
 # \odot w + b`.
 #
 # So it does not matter how large x was or what was added to all of it: LayerNorm(5 x + 3) is
-# LayerNorm(x). That is what keeps numbers in bounds through any number of layers.
+# LayerNorm(x), but for :math:`\epsilon` = 1e-12. That keeps numbers in bounds through all layers.
 
 
 # %%
@@ -61,25 +54,24 @@ def norm_by_hand(x, norm):
     return centred / np.sqrt(variance + config.layer_norm_eps) * norm["weight"] + norm["bias"]
 
 
-norm = layers[0]["attention"]["norm"]
-x = np.random.default_rng(0).normal(3, 5, (4, D))
+norm, x = layers[0]["attention"]["norm"], states[0]
 library = ops.layer_norm(x, norm["weight"], norm["bias"], config.layer_norm_eps)
-assert np.abs(norm_by_hand(x, norm) - library).max() < 1e-10, "LayerNorm by hand should agree"
-assert np.abs(norm_by_hand(5 * x + 3, norm) - library).max() < 1e-10, "5 x + 3 changes nothing"
+for name, same in (("x", x), ("5 x + 3", 5 * x + 3)):
+    assert np.abs(norm_by_hand(same, norm) - library).max() < 1e-9, f"LayerNorm by hand of {name}"
 
 # %% [markdown]
 # Two functions called GELU
 # -------------------------
 # Between the two linear maps of the feed-forward network stands GELU, a smooth step: x times the
 # probability that a standard normal number is below x (Hendrycks & Gimpel 2016, arXiv 1606.08415).
-# Google's BERT computed it by an approximation with tanh, and so does the adapters' released code;
-# the checkpoints that everybody uses are run with the exact form. Here they have two names:
+# Google's BERT has an approximation with tanh, and so does the adapters' released code; the
+# checkpoints that everybody uses are run with the exact form. Here they have two names:
 #
 # ``gelu``: :math:`\tfrac{1}{2} x \, (1 + \mathrm{erf}(x / \sqrt{2}))`, and ``gelu_tanh``:
 # :math:`\tfrac{1}{2} x \, (1 + \tanh(\sqrt{2 / \pi} \, (x + 0.044715 x^3)))`.
 
 # %%
-x = np.linspace(-5, 5, 20_001)
+x = np.linspace(-4, 4, 20_001)
 exact = np.array([0.5 * t * (1 + math.erf(t / math.sqrt(2))) for t in x])
 approximate = 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
 assert np.abs(exact - ops.gelu(x)).max() < 1e-12, "gelu is the exact one"
@@ -87,23 +79,19 @@ assert np.abs(approximate - ops.gelu_tanh(x)).max() < 1e-12, "gelu_tanh is the a
 gap = approximate - exact
 print(f"The two differ most at x = ±{abs(x[np.abs(gap).argmax()]):.2f}, by {np.abs(gap).max():.2e}")
 assert 4.7e-4 < np.abs(gap).max() < 4.8e-4, f"the difference is said to be 4.7e-4: {gap.max()}"
-assert config.hidden_act == "gelu", "MiniLM's config.json asks for the exact form"
-others = encode(base.params, batch, replace(config, hidden_act="gelu_new"))  # the hub's gelu_tanh
-moved = [np.linalg.norm(o - s) / np.linalg.norm(s) for o, s in zip(others, states, strict=True)]
-print(f"MiniLM with the other one: last states move by {100 * moved[-1]:.2f} % of their length")
-assert 3e-4 < moved[-1] < 5e-3, f"the wrong GELU should show, but not destroy: {moved[-1]}"
+other = encode(base.params, batch, replace(config, hidden_act="gelu_new"))[-1]  # gelu_tanh
+moved = np.linalg.norm(other - states[-1]) / np.linalg.norm(states[-1])
+print(f"MiniLM with the other one: last states move by {100 * moved:.2f} % of their length")
+assert 3e-4 < moved < 5e-3, f"the wrong GELU should show, but not destroy: {moved}"
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
 left.plot(x, np.maximum(x, 0), "k:", label="ReLU: max(x, 0)")
 left.plot(x, exact, color="0.7", lw=5, label="gelu (exact)")
 left.plot(x, approximate, color="#1f4e79", ls="--", label="gelu_tanh")
-left.set(xlabel="x", ylabel="f(x)", xlim=(-4, 4), ylim=(-0.4, 4))
+left.set(xlabel="x", ylabel="f(x)")
 left.legend(frameon=False)
 right.plot(x, gap * 1e4, color="#c55a11")
-right.axhline(0, color="k", lw=0.8)
 right.set(xlabel="x", ylabel="gelu_tanh(x) - gelu(x), in 0.0001")
-for axes in (left, right):
-    axes.grid(alpha=0.3)
 figure.suptitle("The two kinds of GELU, and their difference")
 figure.savefig(out / "03_gelu.png", dpi=120)
 print(f"picture: {out / '03_gelu.png'}")
@@ -131,63 +119,44 @@ inner = ops.gelu(affine(y, forward["inner"]))  # [N, F]
 z = affine(inner, forward["output"])  # [N, D]; here is the place of the second
 by_hand = norm_by_hand(y + z, forward["norm"])  # [N, D]
 
-library = encoder_layer(layer, 0, x, batch.lengths, config)
-for name, result in (("encoder_layer", library), ("encode", states[1])):
-    distance = np.abs(by_hand - result).max()
-    assert distance < 1e-10, f"the layer by hand and by minibert.model.{name} differ: {distance}"
-print(f"The layer by hand equals minibert.model.encoder_layer to {distance:.0e}.")
-
-F = config.intermediate_size
-parts = {"attention": 4 * (D * D + D), "feed-forward": D * F + F + F * D + D, "LayerNorms": 4 * D}
-print(table([(name, f"{n:,}") for name, n in parts.items()], ("one layer", "parameters")))
-assert sum(parts.values()) == count(layer) == 1_774_464, f"{parts}, {count(layer)}"
+distance = np.abs(by_hand - states[1]).max()
+assert distance < 1e-10, f"the layer by hand and by minibert.encode differ by {distance}"
+print(f"Layer 0 by hand and by minibert.encode are equal to {distance:.0e}.")
 
 # %% [markdown]
 # What the skip connection is for
 # -------------------------------
 # ``encode`` hands every z to a function of ours, with the x that it will be added to: made for
 # adapters, but also good for experiments. With z - x in the place of z the sum is
-# :math:`x + (z - x) = z`, and the skip connections are gone. We measure how alike a text's tokens
-# are: the mean cosine of the angle between the states of two tokens of one text.
+# :math:`x + (z - x) = z`, and the skip connections are gone. We measure how alike the tokens of our
+# text are: the mean cosine of the angle between the states of two of them.
 
 
 # %%
-def likeness(x):
-    means = []
-    for start, length in zip(batch.starts, batch.lengths, strict=True):
-        rows = x[start : start + length]
-        rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
-        means.append((np.sum(rows @ rows.T) - length) / (length * (length - 1)))
-    return np.mean(means)
+def likeness(x):  # [N, D]
+    rows = x / np.linalg.norm(x, axis=1, keepdims=True)
+    return (np.sum(rows @ rows.T) - len(x)) / (len(x) * (len(x) - 1))  # no token with itself
 
 
 without = encode(base.params, batch, config, adapt=lambda number, place, z, x: z - x)
-alike = {"with skip connections": [likeness(x) for x in states],
-         "without": [likeness(x) for x in without]}  # fmt: skip
-rows = [(name, *(f"{a:.3f}" for a in row)) for name, row in alike.items()]
-print(table(rows, ("likeness after layers", *range(len(layers) + 1))))
-assert alike["without"][-1] > 0.99, "without skip connections all tokens should become the same"
-assert alike["with skip connections"][-1] < 0.6, "with them tokens should stay different"
-for number, x in enumerate(states[1:]):
-    norm = layers[number]["feed_forward"]["norm"]
-    plain = (x - norm["bias"]) / norm["weight"]
-    assert np.abs(plain.mean(axis=1)).max() < 1e-10, "post-LayerNorm: a layer's result has mean 0"
-    assert np.abs(plain.var(axis=1) - 1).max() < 1e-8, "and variance 1, before gain and bias"
+alike = {"with": [likeness(x) for x in states], "without": [likeness(x) for x in without]}
+print(facts([(name, np.round(values, 3)) for name, values in alike.items()]))
+assert alike["without"][4] > 0.99, "without skip connections all tokens should become the same"
+assert max(alike["with"]) < 0.6, "with them tokens should stay different"
 
 figure, axes = plt.subplots(figsize=(7.5, 4.2), layout="constrained")
-axes.plot(alike["without"], "s--", color="#c55a11", label="without skip connections")
-axes.plot(alike["with skip connections"], "o-", color="#1f4e79", label="with them")
-axes.set(xlabel="layers passed", ylabel="mean cosine of two tokens' states", ylim=(0, 1.03))
-axes.grid(alpha=0.3)
+for name, look, colour in (("without", "s--", "#c55a11"), ("with", "o-", "#1f4e79")):
+    axes.plot(alike[name], look, color=colour, label=f"{name} skip connections")
+axes.set(title="How alike a text's tokens are", xlabel="layers passed", ylim=(0, 1.03),
+         ylabel="mean cosine of two tokens' states")  # fmt: skip
 axes.legend(frameon=False, loc="center right")
-axes.set_title("How alike a text's tokens are")
 figure.savefig(out / "03_skip_connections.png", dpi=120)
 print(f"picture: {out / '03_skip_connections.png'}")
 
 # %% [markdown]
-# Averaging is what attention does, and averages of averages are all alike: without skip connections
-# only one direction a text is left after four layers (Dong et al. 2021, arXiv 2103.03404, prove it
-# for attention alone). With them each token keeps a part of what it was.
+# Attention averages, and averages of averages are all alike: without skip connections only one
+# direction is left after four layers (Dong et al. 2021, arXiv 2103.03404, prove it for attention
+# alone). With them each token keeps a part of what it was.
 #
 # What next
 # ---------
