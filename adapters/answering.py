@@ -4,10 +4,8 @@ Houlsby et al. 2019, section 3.5 and figure 5. Everything below the head is what
 task has; the head reads every token's state instead of the pooled [CLS].
 """
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -15,17 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from adapters.finetune import described, own_folder
 from adapters.fixed import fixed_layers
 from adapters.predict import check_length
-from adapters.recipes import recipe_named
+from adapters.recipes import optimised, recipe_named
+from adapters.run_folder import data_hash, described, own_folder, write_report
 from adapters.task_model import adapt_of, init_task, settle
 from adapters.tuning import Method, split
 from minibert import fused
 from minibert.checkpoint import Base
 from minibert.config import BertConfig
 from minibert.errors import InputError
-from minibert.files import atomic_write
 from minibert.heads import best_span, span_log_probabilities, span_logits, span_loss
 from minibert.model import embed, encoder_layers
 from minibert.ops import Array
@@ -183,7 +180,7 @@ def train_squad(
     run or is in use, or a diverging loss; Interrupted after Ctrl-C, with the state saved.
     """
     chosen = recipe_named(recipe)
-    settings = replace(settings, adam=chosen.adam, warm_up=chosen.warm_up, rebased=chosen.rebased)
+    settings = optimised(settings, chosen)
     check_length(base, max_length)
     for name, questions in (("train", train_questions), ("dev", dev_questions)):
         if not questions:
@@ -205,7 +202,6 @@ def train_squad(
             raise InputError(f"{error}: learning rate {settings.rate:g} diverges") from None
         return score(dev_questions, answers)
 
-    data = repr((list(train_questions), list(dev_questions)))
     identity = {
         "task": "squad",
         **described(method),
@@ -214,7 +210,7 @@ def train_squad(
         "stride": stride,
         "base": base.sha256,
         "questions": len(train_questions),
-        "data_sha256": hashlib.sha256(data.encode("utf-8", "backslashreplace")).hexdigest()[:12],
+        "data_sha256": data_hash(train_questions, dev_questions),
     }
     folder = Path(out) if out is not None else None
     with own_folder(folder, resume):
@@ -231,15 +227,7 @@ def train_squad(
             threads=threads,
         )
         if folder:
-            report = {
-                **identity,
-                "rate": settings.rate,
-                "epochs": state.epochs,
-                "batch_size": settings.batch_size,
-                "seed": settings.seed,
-                "losses": state.losses,
-            }
-            atomic_write(folder / "report.json", json.dumps(report, indent=1) + "\n")
+            write_report(folder, identity, settings, state)
     best = from_leaves(state.best)
     if "adapters" in best:  # batch normalisation's statistics belong to them
         best["adapters"] = whole(state.best)["adapters"]

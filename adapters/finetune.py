@@ -1,10 +1,7 @@
 """From a task's examples to its trained, saved task file."""
 
-import hashlib
-import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,28 +9,20 @@ import numpy as np
 
 from adapters.fixed import LIMIT, fixed_layers, keep_states, states_bytes
 from adapters.predict import check_length, encode_examples, predict_logits
-from adapters.recipes import recipe_named
+from adapters.recipes import optimised, recipe_named
+from adapters.run_folder import data_hash, described, own_folder, write_report
 from adapters.store import TaskFile, save_task
 from adapters.task_model import forward, init_task, settle
 from adapters.tuning import Method, split
 from minibert.checkpoint import Base
 from minibert.datasets import Data
 from minibert.errors import InputError
-from minibert.files import atomic_write, lock
 from minibert.heads import loss
 from minibert.tasks import constant_score, score
 from minibert.threads import thread_count
 from minibert.tokenizer import Encoded, make_batch
 from minibert.train import SUBSET, Report, Settings, State, fit, generator
 from minibert.tree import Tree, from_leaves, leaves, merge
-
-
-def described(method: Method) -> dict[str, Any]:
-    """What a run's files say of its method."""
-    fields = asdict(method)
-    del fields["trained"]
-    return {"method": fields.pop("name"), **fields}
-
 
 STATISTICS_TEXTS = 256  # training texts, for the statistics of batch normalisation
 
@@ -89,22 +78,6 @@ def task_loss(
     return batch_loss
 
 
-@contextmanager
-def own_folder(folder: Path | None, resume: bool) -> Iterator[None]:
-    """Hold an output folder for one run. Refuses one that is in use, and without `resume` one
-    that already holds a run."""
-    if folder is None:
-        yield
-        return
-    with lock(folder / ".lock", f"{folder}: another run is using this folder"):
-        kept = [n for n in ("checkpoint", "task") if (folder / f"{n}.safetensors").exists()]
-        if kept and not resume:
-            raise InputError(
-                f"{folder}: already holds a run; continue it with --resume, or choose another --out"
-            )
-        yield
-
-
 def train_task(
     base: Base,
     data: Data,
@@ -133,7 +106,7 @@ def train_task(
     is in use, or a diverging loss; Interrupted after Ctrl-C, with the state saved.
     """
     chosen = recipe_named(recipe)
-    settings = replace(settings, adam=chosen.adam, warm_up=chosen.warm_up, rebased=chosen.rebased)
+    settings = optimised(settings, chosen)
     check_length(base, max_length)
     if not (data.train and data.dev):
         raise InputError(f"{data.source}: has no {'dev' if data.train else 'training'} examples")
@@ -182,7 +155,7 @@ def train_task(
         "base": base.sha256,
         "data": data.source,
         "examples": len(data.train),
-        "data_sha256": hashlib.sha256(repr((data.train, data.dev)).encode()).hexdigest()[:12],
+        "data_sha256": data_hash(data.train, data.dev),
         "labels": list(task.names),
     }
 
@@ -208,15 +181,6 @@ def train_task(
         best = max(range(len(state.epochs)), key=lambda i: state.epochs[i][first])
         results = {**state.epochs[best], "epoch": best + 1}
         if folder:
-            report = {
-                **identity,
-                "rate": settings.rate,
-                "epochs": state.epochs,
-                "batch_size": settings.batch_size,
-                "seed": settings.seed,
-                "best": results,
-                "losses": state.losses,
-            }
-            atomic_write(folder / "report.json", json.dumps(report, indent=1) + "\n")
+            write_report(folder, identity, settings, state, best=results)
     constant = constant_score(task, data.train, data.dev)
     return Trained(as_file(state, results), path, state.losses, state.epochs, constant)

@@ -4,10 +4,11 @@ Houlsby et al. 2019, section 3.1 and 3.6, against github.com/google-research/ada
 the text leaves open (head, epsilon, clipping) is as in BERT's fine-tuning without decay.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from minibert.errors import InputError
 from minibert.optim import Adam
+from minibert.train import Settings
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,11 @@ def recipe_named(name: str) -> Recipe:
     if name not in RECIPES:
         raise InputError(f"unknown recipe {name!r}; known: {', '.join(RECIPES)}")
     return RECIPES[name]
+
+
+def optimised(settings: Settings, recipe: Recipe) -> Settings:
+    """The settings with the recipe's constants of the optimiser."""
+    return replace(settings, adam=recipe.adam, warm_up=recipe.warm_up, rebased=recipe.rebased)
 
 
 # Peak learning rate and epochs where the user gives none: (rate, epochs) by tuning method, and for
