@@ -74,7 +74,7 @@ BUDGETS = {
         ),
         Budget(
             "full",
-            "the real training sets (4,000 sentences of SST-2), in hours",
+            "the real training sets (4,000 sentences of SST-2, 6,000 questions), in hours",
             seeds=3,
             examples={"cola": None, "sst-2": 4000, "mrpc": None, "rte": None},
             dev_examples=None,
@@ -82,7 +82,7 @@ BUDGETS = {
             grids={
                 "adapters": ((6e-4, 3), (2e-3, 3)),
                 "full": ((5e-5, 3), (1e-4, 3)),
-                "norms": ((1e-3, 3), (1e-2, 3)),
+                "norms": ((3e-3, 3),),
                 "head": ((1e-2, 10), (1e-1, 10)),
             },
             longer={
@@ -93,10 +93,10 @@ BUDGETS = {
             sizes=(1, 8, 64, 256),
             top=(2, 6),
             stds=(1e-7, 1e-2, 1e-1, 1.0),
-            std_tasks=("cola", "sst-2"),
+            std_tasks=("sst-2", "rte"),
             variant_tasks=("sst-2",),
             more_epochs=((1e-3, 20), (3e-3, 20)),
-            squad_examples=(None, None),
+            squad_examples=(6000, 1600),
             squad_sizes=(2, 64),
             squad_grids={"adapters": ((1e-3, 2),), "full": ((1e-4, 2),)},
             curve_seeds=1,
