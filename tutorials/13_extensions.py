@@ -136,7 +136,8 @@ print(f"picture: {out / '13_extensions.png'}")
 # The claims, checked
 # -------------------
 # With ten times the std the plain forms move z a hundredfold, the deep one a thousandfold, the
-# normalised ones ten- to thirtyfold.
+# normalised ones ten- to thirtyfold. With the paper's std those would begin more than ten times as
+# far from the identity as the serial form.
 #
 # And "no gain"? The difference of two accuracies on 160 sentences has a standard error of up to 5.6
 # points. Of seven differences one may be large by chance, so only 2.7 standard errors, 15 points,
@@ -150,6 +151,8 @@ for name, form in VARIANTS.items():
     low, high = (9, 30) if form.norm else (700, 1300) if form.hidden == 2 else (80, 120)
     assert low < growth < high, f"{name}: ten times the std moves z {growth:.0f} times as far"
     assert distance[name, std_of[name]] < 0.05, f"{name} does not begin near the identity"
+    far = distance[name, 1e-2] > 10 * distance["serial", 1e-2]
+    assert far == bool(form.norm), f"{name}, std 0.01: {distance[name, 1e-2]:.4f}"
 assert accuracy["serial"] > majority + 2 * error, f"serial has not learned: {accuracy['serial']}"
 lead = {name: accuracy[name] - accuracy["serial"] for name in names[1:]}
 best = max(lead, key=lead.get)
