@@ -7,9 +7,8 @@ BERT cuts a text into pieces that it knows, and puts a vector of numbers in the 
 **You will learn** how a word that BERT has never seen becomes pieces that it has, what a pair of
 sentences looks like to it, why a batch here has no padding, and from which three tables the first
 vectors come. **Time:** 20 minutes to read, some seconds to run. **You need to know** Python and
-what a matrix is. The weights of MiniLM (91 MB) are fetched the first time. This is section 3 of
-Devlin et al. 2018 (arXiv 1810.04805). Of all this, the method of Houlsby et al. 2019 (arXiv
-1902.00751) trains only the LayerNorm at the end: the tables stay frozen.
+what a matrix is. This is section 3 of Devlin et al. 2018 (arXiv 1810.04805). Of all this, the
+method of Houlsby et al. 2019 (arXiv 1902.00751) trains the LayerNorm only: the tables stay frozen.
 """
 
 import os

@@ -61,8 +61,7 @@ def attend_by_loops(q, k, v):
     answers = []
     for query in q:
         powers = [math.exp(query @ key / math.sqrt(d)) for key in k]
-        parts = [power / sum(powers) * value for power, value in zip(powers, v, strict=True)]
-        answers.append(sum(parts))
+        answers.append(sum(p * value for p, value in zip(powers, v, strict=True)) / sum(powers))
     return np.array(answers)
 
 
@@ -110,14 +109,13 @@ rows = [(n, f"{a:.2f}", f"{b:.2f}") for n, a, b in zip(SIZES, *variance, strict=
 print(table(rows, ("d", "variance of the scores", "divided by √d")))
 assert derivative[0, -1] < 0.1 < 0.7 < derivative[1, -1], "at d = 512 only divided scores can learn"
 
-figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.8), layout="constrained")
-for axes, (raw, divided) in ((left, largest), (right, derivative)):
+figure, panels = plt.subplots(1, 2, figsize=(9, 3.8), layout="constrained")
+LABELS = ("largest of the 16 weights", "sum of the derivatives p (1 - p)")
+for axes, label, (raw, divided) in zip(panels, LABELS, (largest, derivative), strict=True):
     axes.semilogx(SIZES, raw, "s--", color="#c55a11", label="not divided")
     axes.semilogx(SIZES, divided, "o-", color="#1f4e79", label="divided by √d")
-    axes.set(xlabel="d, size of a query and a key", ylim=(0, 1.02))
-left.set_ylabel("largest of the 16 weights")
-right.set_ylabel("sum of the derivatives p (1 - p)")
-right.legend(frameon=False)
+    axes.set(xlabel="d, size of a query and a key", ylabel=label, ylim=(0, 1.02))
+axes.legend(frameon=False)
 figure.suptitle("Undivided scores saturate the softmax (random queries, 16 random keys)")
 figure.savefig(out / "02_why_divided.png", dpi=120)
 print(f"picture: {out / '02_why_divided.png'}")

@@ -2,15 +2,13 @@
 A whole layer
 =============
 
-Attention and a feed-forward network, each with a skip connection and a LayerNorm: that is one layer
-of BERT, and BERT is a stack of such layers.
+Attention and a feed-forward network, each with a skip connection and a LayerNorm: a layer of BERT.
 
 **You will learn** what LayerNorm does to a vector, that there are two functions called GELU and how
 far they are apart, a layer in ten lines that equals the library's, and what becomes of BERT without
 its skip connections. **Time:** 20 minutes to read, some seconds to run. **You need to know**
 attention (``02_attention.py``). A layer is figure 1 (left) of Vaswani et al. 2017 (arXiv
-1706.03762). Its two adapters (Houlsby et al. 2019, arXiv 1902.00751, section 2.1) will go where the
-code says so.
+1706.03762). The code says where its adapters (Houlsby et al. 2019, arXiv 1902.00751) will sit.
 """
 
 import math
@@ -121,7 +119,6 @@ by_hand = norm_by_hand(y + z, forward["norm"])  # [N, D]
 
 distance = np.abs(by_hand - states[1]).max()
 assert distance < 1e-10, f"the layer by hand and by minibert.encode differ by {distance}"
-print(f"Layer 0 by hand and by minibert.encode are equal to {distance:.0e}.")
 
 # %% [markdown]
 # What the skip connection is for

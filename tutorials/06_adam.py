@@ -77,8 +77,6 @@ for correct, name in ((True, "Adam"), (False, "Adam without bias correction")):
     assert np.allclose(less, path, rtol=0, atol=1e-6), f"{name}: steepness should not matter"
 paths["SGD"] = START * (1 - SGD_RATE * STEEP) ** np.arange(STEPS + 1)[:, None]  # in closed form
 longest = {name: np.abs(np.diff(path, axis=0)).max() for name, path in paths.items()}
-print(table([(n, f"{longest[n]:.2f}", f"{path[-1][0]:.2f}") for n, path in paths.items()],
-            ("from x = -4, rate 0.1 (SGD 0.003)", "longest step", "x at last")))  # fmt: skip
 assert longest["Adam"] < 1.1 * RATE, f"Adam's steps should be about its rate: {longest['Adam']}"
 assert longest["Adam without bias correction"] > 3 * RATE, "uncorrected steps should be longer"
 assert abs(paths["Adam"][-1][0]) < 0.3 < 2.9 < -paths["SGD"][-1][0], "Adam should be far ahead"
