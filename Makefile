@@ -3,12 +3,14 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint tutorials reproduce bench compare docs docs-test linkcheck clean
+.PHONY: help demo test lint mutants tutorials reproduce bench compare docs docs-test linkcheck clean
 
 help:
 	@echo "make demo    install, fetch real BERT weights, train an adapter, use it (a few minutes)"
 	@echo "make test    install and run the whole test suite"
 	@echo "make lint    install and run ruff and mypy"
+	@echo "make mutants change the code in every small way: does a test fail? (ARGS=ops: in one module;"
+	@echo "             half an hour for all; goes on where it was stopped)"
 	@echo "make tutorials  run all tutorials; their pictures go to runs/tutorials (ten minutes)"
 	@echo "make reproduce  the paper's tables, figures and claims (ARGS='--budget full': in hours)"
 	@echo "make bench   measure this project on this machine (20 minutes; ARGS=... for a part)"
@@ -42,6 +44,10 @@ lint: $(VENV)/installed-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# What is known is in .mutants, so only what has changed is tried again. ARGS='ops optim' chooses.
+mutants: $(VENV)/installed-mutants
+	$(BIN)/python mutants/run.py $(ARGS)
 
 tutorials: $(VENV)/installed-cli
 	@for tutorial in tutorials/[0-9]*.py; do \
@@ -91,4 +97,4 @@ linkcheck: $(VENV)/installed-docs
 	MINIBERT_DOCS_RUN=0 $(SPHINX) -b linkcheck docs/_build/source docs/_build/linkcheck
 
 clean:
-	rm -rf $(VENV) $(PEERS) runs docs/_build .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(PEERS) .mutants runs docs/_build .pytest_cache .hypothesis .mypy_cache .ruff_cache

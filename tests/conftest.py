@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 from minibert.checkpoint import Base, load_base
 from minibert.datasets import Data, glue_data
@@ -19,6 +19,14 @@ from minibert.weights import locate_model
 GOLDENS = Path(__file__).parent / "goldens"
 
 settings.register_profile("minibert", deadline=None, derandomize=True, print_blob=True)
+# For `make mutants`, where most tests are run to fail: fewer examples, the same ones each time, and
+# none is made smaller, which takes a hundred times as long as finding it.
+settings.register_profile(
+    "mutants",
+    settings.get_profile("minibert"),
+    max_examples=20,
+    phases=(Phase.explicit, Phase.generate),
+)
 settings.load_profile("minibert")
 
 

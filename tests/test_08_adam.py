@@ -160,6 +160,29 @@ class TestOneStep:
             new, _ = adam_step(params, {"w": gradient}, adam_start(params), 0.1, Adam())
             assert new["w"].strides == weight.strides
 
+    @pytest.mark.parametrize("turned", [False, True], ids=["as drawn", "transposed"])
+    @pytest.mark.parametrize("turned_gradient", [False, True], ids=["alike", "the other way"])
+    def test_is_taken_element_by_element_however_large_and_laid_out(self, turned, turned_gradient):
+        """21,003 elements, more than are worked off at once. With eps = 1 the first step is rate g /
+        (|g| + 1), other for every g; in float64, whose rounding is 2^-53 of numbers up to 2."""
+        rng = np.random.default_rng(0)
+        values, slopes = rng.standard_normal((2, 3, 7001))
+        weight = np.asfortranarray(values) if turned else values
+        gradient = np.asfortranarray(slopes) if turned != turned_gradient else slopes
+        start = {"w": weight}
+        new, state = adam_step(start, {"w": gradient}, adam_start(start), 0.1, Adam(eps=1.0))
+        expected = values - 0.1 * slopes / (np.abs(slopes) + 1.0)
+        np.testing.assert_allclose(new["w"], expected, rtol=0, atol=1e-14)
+        np.testing.assert_allclose(state["first"]["w"], 0.1 * slopes, rtol=1e-14)
+        np.testing.assert_allclose(state["second"]["w"], 0.001 * slopes**2, rtol=1e-12)
+
+    def test_of_a_float32_parameter_stays_float32_under_a_float64_gradient(self):
+        params = {"w": np.ones(3, np.float32)}
+        new, state = adam_step(params, {"w": np.ones(3)}, adam_start(params), 0.1, Adam())
+        assert {new["w"].dtype, state["first"]["w"].dtype, state["second"]["w"].dtype} == {
+            np.dtype(np.float32)
+        }
+
     @pytest.mark.parametrize("kind", KINDS)
     @pytest.mark.parametrize("rate", [1e-3, np.float64(1e-3)], ids=["float", "NumPy float64"])
     def test_float32_stays_float32_even_under_a_numpy_rate(self, kind, rate):

@@ -665,10 +665,34 @@ class TestMetrics:
             assert metric(tenth, tenth) == 0.0
             assert metric(tenth, np.array([1.0, 2.0, 3.0])) == 0.0
 
+    def test_a_constant_has_none_with_scores_that_hardly_differ_either(self):
+        """Two of three 0.1 and its neighbour: their deviations do not sum to 0 but to rounding of
+        their own size, so a constant's rounding would correlate with it."""
+        tenth, nearly = np.full(3, 0.1), np.array([0.1, 0.1, np.nextafter(0.1, 1)])
+        assert (nearly - nearly.mean()).sum() != 0
+        for metric in (pearson, spearman):
+            assert metric(tenth, nearly) == 0.0
+            assert metric(nearly, tenth) == 0.0
+
+    def test_scores_too_small_to_be_squared_have_none(self):
+        """1e-200 squared is 0 in float64, and 0/0 is 0 here."""
+        tiny = np.array([0.0, 1e-200, 3e-200])
+        assert pearson(tiny, np.arange(3.0)) == 0.0
+        assert pearson(np.arange(3.0), tiny) == 0.0
+
     def test_float32_scores_are_correlated_in_float64(self):
         """As the model gives them: large, and close together."""
         x = (1000 + np.arange(64) / 64).astype(np.float32)
         assert pearson(x, np.arange(64)) == pytest.approx(1.0, abs=1e-12)
+
+    def test_the_mean_of_float32_scores_is_taken_in_float64(self):
+        """Deviations of 2^24 + (0, 2, 6) are (-8, -2, 10) / 3, but float32 holds only even numbers
+        there, so not their mean. Those of 0, 1, 5 are (-6, -3, 9) / 3; the ninths cancel."""
+        large = (2**24 + np.array([0, 2, 6])).astype(np.float32)
+        expected = (8 * 6 + 2 * 3 + 10 * 9) / math.sqrt((64 + 4 + 100) * (36 + 9 + 81))
+        small = np.array([0.0, 1.0, 5.0])
+        assert pearson(large, small) == pytest.approx(expected, rel=1e-12)
+        assert pearson(small, large) == pytest.approx(expected, rel=1e-12)
 
 
 class TestScoring:
