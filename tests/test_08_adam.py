@@ -163,8 +163,8 @@ class TestOneStep:
     @pytest.mark.parametrize("turned", [False, True], ids=["as drawn", "transposed"])
     @pytest.mark.parametrize("turned_gradient", [False, True], ids=["alike", "the other way"])
     def test_is_taken_element_by_element_however_large_and_laid_out(self, turned, turned_gradient):
-        """21,003 elements, more than are worked off at once. With eps = 1 the first step is rate g /
-        (|g| + 1), other for every g; in float64, whose rounding is 2^-53 of numbers up to 2."""
+        """21,003 elements, more than are worked off at once. With eps = 1 the first step is
+        rate g / (|g| + 1), other for every g; to some roundings of float64."""
         rng = np.random.default_rng(0)
         values, slopes = rng.standard_normal((2, 3, 7001))
         weight = np.asfortranarray(values) if turned else values
