@@ -6,6 +6,7 @@ has: `tests/goldens/optimiser_goldens.py`.
 
 import math
 import re
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,9 @@ from adapters.recipes import RECIPES
 from minibert.config import BertConfig
 from minibert.model import parameter_shapes
 from minibert.optim import (
+    BLOCK,
     Adam,
+    _in_blocks,
     adam_start,
     adam_step,
     clip_global_norm,
@@ -176,6 +179,19 @@ class TestOneStep:
         np.testing.assert_allclose(state["first"]["w"], 0.1 * slopes, rtol=1e-14)
         np.testing.assert_allclose(state["second"]["w"], 0.001 * slopes**2, rtol=1e-12)
 
+    def test_is_worked_off_in_blocks_that_a_cores_cache_holds(self):
+        """Each element once, and never more than BLOCK of them: that is what the blocks are for."""
+        sizes = []
+
+        def update(*rows: np.ndarray) -> tuple[np.ndarray, ...]:
+            sizes.append([row.size for row in rows])
+            return rows[:3]
+
+        many = np.arange(2.0 * BLOCK + 5)
+        for kept in _in_blocks(update, (many,) * 4):
+            np.testing.assert_array_equal(kept, many)
+        assert sizes == [[BLOCK] * 4, [BLOCK] * 4, [5] * 4]
+
     def test_of_a_float32_parameter_stays_float32_under_a_float64_gradient(self):
         params = {"w": np.ones(3, np.float32)}
         new, state = adam_step(params, {"w": np.ones(3)}, adam_start(params), 0.1, Adam())
@@ -267,6 +283,17 @@ class TestClipping:
         g = np.arange(12.0).reshape(3, 4)
         for leaf in (g, g.T, np.asfortranarray(g), g[::-1]):
             assert global_norm({"g": leaf}) == pytest.approx(math.sqrt(506), rel=1e-15)
+
+    def test_the_norm_needs_no_copy_of_a_leaf_however_it_lies_in_memory(self):
+        """A copy would take 8 MB; NumPy tells tracemalloc of every array."""
+        leaf = np.ones((1000, 1000))
+        for grads in ({"w": leaf}, {"w": leaf.T}):
+            tracemalloc.start()
+            norm = global_norm(grads)
+            _, peak = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+            assert norm == 1000.0
+            assert peak < 1e6
 
 
 class TestLearningRate:
