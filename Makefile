@@ -47,6 +47,7 @@ lint: $(VENV)/installed-lint
 
 # What is known is in .mutants, so only what has changed is tried again. ARGS='ops optim' chooses.
 mutants: $(VENV)/installed-mutants
+	$(BIN)/python -m pytest tests/test_34_mutants.py
 	$(BIN)/python mutants/run.py $(ARGS)
 
 tutorials: $(VENV)/installed-cli

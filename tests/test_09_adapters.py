@@ -161,6 +161,10 @@ class TestSize:
         with pytest.raises(InputError, match=f"^adapter size must be at least 1, not {size}$"):
             init_adapters(np.random.default_rng(0), MINILM, size, 1e-2)
 
+    def test_of_1_is_allowed(self, tiny):
+        made = init_adapters(np.random.default_rng(0), tiny.config, 1, 1e-2)
+        assert count(made) == 2 * tiny.config.num_hidden_layers * (2 * 32 + 32 + 1)
+
 
 def normal_cdf(x: float) -> float:
     return 0.5 * (1 + math.erf(x / math.sqrt(2)))
@@ -258,7 +262,8 @@ class TestNearIdentity:
     def test_the_distance_is_the_expected_one_where_f_halves_small_numbers(self, activation):
         """One row's distance has a relative deviation of 0.5 sqrt(2/d + 2/m) = 3.8 %, from the two
         projections of unit vectors; the root mean square of 100 rows a tenth of it. Five of these
-        are 2 %. f's curvature adds 12 std'^2 |z|^2 / (2 pi) / 2, 1e-4 here."""
+        are 2 %. f's curvature adds 12 std'^2 |z|^2 / (2 pi) / 2, 1e-4 here and 1e-3 for a z three
+        times as long."""
         d, m, rows, std = 1024, 512, 100, 1e-2
         rng = np.random.default_rng(3)
         adapter = cast(init_adapter(rng, d, m, std), np.float64)
@@ -267,6 +272,9 @@ class TestNearIdentity:
         moved = np.linalg.norm(bottleneck(adapter, z, activation) - z, axis=1)
         root_mean_square = math.sqrt(np.mean(moved**2))
         assert root_mean_square == pytest.approx(expected_distance(1.0, d, m, std), rel=0.02)
+        moved = np.linalg.norm(bottleneck(adapter, 3 * z, activation) - 3 * z, axis=1)
+        root_mean_square = math.sqrt(np.mean(moved**2))
+        assert root_mean_square == pytest.approx(expected_distance(3.0, d, m, std), rel=0.02)
 
     @given(
         z=hnp.arrays(np.float32, (3, 6), elements=st.floats(-1e6, 1e6, width=32)),
@@ -376,6 +384,19 @@ class TestPlace:
         np.testing.assert_allclose(
             self.states(case, tiny.config, level), expected, rtol=0, atol=1e-11
         )
+
+    def test_the_adapter_is_computed_with_the_operations_that_are_asked_for(self, case):
+        """Both levels compute the same, so here a third one, which counts."""
+        called = []
+
+        class Counting:
+            def __getattr__(self, name: str) -> Callable:
+                called.append(name)
+                return getattr(ops, name)
+
+        z = np.ones((1, 32))
+        attach(case[2], ops=Counting())(0, "attention", z, z)
+        assert sorted(called) == ["gelu_tanh", "linear", "linear"]
 
     @pytest.mark.parametrize("placement", WRONG)
     def test_any_other_place_gives_other_numbers(self, tiny, case, placement):

@@ -5,6 +5,7 @@ said of them here is skipped; `make mutants` runs this file first.
 """
 
 import json
+import re
 import subprocess
 import sys
 import textwrap
@@ -291,6 +292,14 @@ class TestThisProject:
             path, *inside = name.split("::")
             text = (ROOT / path).read_text("utf-8")
             assert all(f"class {word}" in text or f"def {word}(" in text for word in inside)
+
+    def test_has_a_command_that_sets_itself_up_and_writes_nothing_that_git_keeps(self):
+        makefile = (ROOT / "Makefile").read_text("utf-8")
+        assert re.search(r"^mutants: \$\(VENV\)/installed-mutants$", makefile, re.M)
+        extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+        needed = extras["optional-dependencies"]["mutants"]
+        assert any(re.fullmatch(r"mutmut==[\d.]+", name) for name in needed)  # it names the mutants
+        assert ".mutants/" in (ROOT / ".gitignore").read_text("utf-8").split("\n")
 
     def test_gives_reasons_for_mutants_that_there_are(self):
         mutations = pytest.importorskip("mutations", reason="mutmut is not installed")
