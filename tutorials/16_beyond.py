@@ -41,46 +41,42 @@ out.mkdir(parents=True, exist_ok=True)
 # - **Houlsby's adapters** change what each of a layer's two sublayers puts out, z, before its input
 #   x is added: :math:`z + f(z W_{down} + b_{down}) \, W_{up} + b_{up}`. The LayerNorms are trained
 #   too. A layer of d features costs :math:`2 (2md + d + m) + 4d`.
-# - **Pfeiffer's** keep the second adapter only. It reads z as it will be once x is added and the
-#   frozen LayerNorm has been over it, :math:`u = LN(x + z)`:
-#   :math:`z + f(u W_{down} + b_{down}) \, W_{up} + b_{up}`. A layer costs :math:`2md + d + m`.
-# - **LoRA** (low-rank adaptation) leaves z alone. It changes two matrices of attention, those that
-#   make queries and values, by a product of two thin ones, A of r columns and B of r rows:
+# - **Pfeiffer's** keep the second adapter only. It reads z with x added and normalised as the layer
+#   will do it, :math:`u = LN(x + z)`: :math:`z + f(u W_{down} + b_{down}) \, W_{up} + b_{up}`. A
+#   layer costs :math:`2md + d + m`.
+# - **LoRA** (low-rank adaptation) leaves z alone. It changes the matrices that make queries and
+#   values by a product of two thin ones, A of r columns and B of r rows:
 #   :math:`x W + b + \tfrac{\alpha}{r} (x A) B = x (W + \tfrac{\alpha}{r} A B) + b`. A layer costs
 #   :math:`2 \cdot 2rd`.
-# - **BitFit** adds nothing. It trains the biases that are there already, and no weight. A layer has
-#   eight, :math:`7d + F` numbers, F being the features inside its feed-forward sublayer; the
-#   pooler has one more.
+# - **BitFit** adds nothing. It trains the biases that are there already, and no weight: eight a
+#   layer, :math:`7d + F` numbers (F features inside its feed-forward sublayer), and the pooler's.
 #
 # To be compared, LoRA and Pfeiffer's get the r and the m that come nearest to the cost of Houlsby's
-# with m = 16, and once more those that come nearest to BitFit's, which has the size it has. All are
-# in the top two layers only, as in ``09_size.py``. The picture counts what each trains in the top
-# layer, from top to bottom. An empty field is frozen, or not there.
+# with m = 16, and once more to that of BitFit, which has the size it has. All are in the top two
+# layers only, as in ``09_size.py``. The picture counts what each trains in the top layer, from its
+# top to its bottom. An empty field is frozen, or not there.
 
 # %%
 base = load_base(fetch_model("minilm"))
 D, F, TOP = base.config.hidden_size, base.config.intermediate_size, 2
-CHOSEN = {  # name: (method, its size, its cost in a layer)
-    "Houlsby, m = 16": ("adapters", 16, 2 * (2 * 16 * D + D + 16) + 4 * D),
-    "Pfeiffer, m = 34": ("pfeiffer", 34, 2 * 34 * D + D + 34),
-    "LoRA, r = 18": ("lora", 18, 2 * 2 * 18 * D),
-    "Pfeiffer, m = 5": ("pfeiffer", 5, 2 * 5 * D + D + 5),
-    "LoRA, r = 3": ("lora", 3, 2 * 2 * 3 * D),
-    "BitFit": ("biases", None, 7 * D + F),
-}
+COST = {"adapters": lambda m: 2 * (2 * m * D + D + m) + 4 * D, "lora": lambda r: 2 * 2 * r * D,
+        "pfeiffer": lambda m: 2 * m * D + D + m, "biases": lambda _: 7 * D + F}  # fmt: skip
+CHOSEN = {"Houlsby, m = 16": ("adapters", 16), "Pfeiffer, m = 34": ("pfeiffer", 34),
+          "LoRA, r = 18": ("lora", 18), "Pfeiffer, m = 5": ("pfeiffer", 5),
+          "LoRA, r = 3": ("lora", 3), "BitFit": ("biases", None)}  # fmt: skip
 PARTS = ("base.layers.5.feed_forward.norm", "adapters.5.feed_forward",
          "base.layers.5.feed_forward.output", "base.layers.5.feed_forward.inner",
          "base.layers.5.attention.norm", "adapters.5.attention", "base.layers.5.attention.output",
          "base.layers.5.attention.value", "adapters.5.value", "base.layers.5.attention.key",
          "base.layers.5.attention.query", "adapters.5.query")  # fmt: skip
 methods, starts, sizes, counts = {}, {}, {}, []
-for name, (kind, size, cost) in CHOSEN.items():
+for name, (kind, size) in CHOSEN.items():
     methods[name] = top_layers(method_named(kind, size), TOP, base.config)
     starts[name] = init_task(base, methods[name], recipe_named("paper"), 2, seed=0)
     trained = list(leaves(split(starts[name], methods[name])[0]))
     counts.append([sum(leaf.size for path, leaf in trained if path.startswith(f"{part}."))
                    for part in PARTS])  # fmt: skip
-    assert sum(counts[-1]) == cost, f"{name}: {sum(counts[-1]):,} in a layer, not {cost:,}"
+    assert sum(counts[-1]) == COST[kind](size), f"{name}: {sum(counts[-1]):,} in a layer"
     sizes[name] = sum(leaf.size for _, leaf in trained) - (2 * D + 2)  # without the head
 for budget in (list(sizes.values())[:3], list(sizes.values())[3:]):
     assert max(budget) < 1.1 * min(budget), f"not of about the same size: {budget}"
@@ -169,13 +165,12 @@ for dtype, limit in ((np.float32, 1e-5), (np.float64, 1e-13)):
 # What it shows
 # -------------
 # On 160 sentences an accuracy has a standard error of up to 4 points, a difference of two one of up
-# to 5.6, and both seeds share those sentences. We claim that the three large ones learn (on average
-# two standard errors above the majority class), and that this run finds no winner among them (they
-# are less than three standard errors of a difference apart). It does *not* show that BitFit is
-# worse. One of its seeds stayed at 50 % for us and the other came to 68 %: either alone would have
-# told a story. Its authors trained all biases on whole tasks, and found it on a par with full
-# fine-tuning where data were few. To tell methods that are a point or two apart takes many more
-# sentences and seeds, all layers, and a rate chosen for each.
+# to 5.6, and both seeds share the sentences. We claim that the three large ones learn (on average
+# two standard errors above the majority class), and that this run finds no winner among them (three
+# standard errors of a difference). It does *not* show that BitFit is worse: one of its seeds stayed
+# at 50 % for us, the other came to 68 %, and its authors, who trained all biases on whole tasks,
+# found it on a par with full fine-tuning where data were few. To see a point or two takes many more
+# sentences and seeds, all layers, and a rate chosen for each method.
 
 # %%
 large = mean[:3]
