@@ -439,6 +439,34 @@ def test_what_is_wanted_is_chosen_by_seed_0_and_more_seeds_only_add_runs(name, b
     assert set(everything(study, replace(plan, seeds=1))) == ones
 
 
+def test_a_size_that_is_swept_has_its_own_best_rate_the_others_that_of_64():
+    values = {(64, 3e-3): 0.7, (64, 1e-3): 0.6, (256, 3e-3): 0.5, (256, 1e-3): 0.8, (8, 3e-3): 0.65}
+    hand = plan_by_hand()
+    budget = replace(hand.budget, best_of=(8, 64, 256), sizes=(8, 256), swept=(64, 256))
+    plan = replace(hand, budget=budget, tasks=("rte",), seeds=1)
+
+    def result(config: Config) -> dict[str, Any]:
+        method = config["method"]
+        known = by_hand({**config, "method": {"name": "full"}})
+        if method["name"] != "adapters":
+            return known
+        return {**known, "validation": [{"accuracy": values[method["size"], config["rate"]]}]}
+
+    for study in (table1, tradeoff):
+        runs = everything(study, plan, result)  # a KeyError would be a run that is not wanted
+        tried = [run["config"] for run in runs.values()]
+        sizes = [(c["method"]["size"], c["rate"]) for c in tried if "size" in c["method"]]
+        assert sorted(sizes) == sorted(values)
+        rates = {size: table1.of_size(plan, runs, "rte", size)["rate"] for size in (8, 64, 256)}
+        assert rates == {8: 3e-3, 64: 3e-3, 256: 1e-3}
+        assert table1.best_size(plan, runs, "rte")["method"]["size"] == 256
+        for missing, run in runs.items():
+            if run["config"]["method"] == {"name": "adapters", "size": 256}:
+                left = {key: other for key, other in runs.items() if key != missing}
+                assert table1.of_size(plan, left, "rte", 256) is None
+                assert table1.best_size(plan, left, "rte") is None
+
+
 def test_fine_tuning_the_top_layers_never_means_all_of_them():
     for layers in (2, 6, 12, 24):
         for budget in BUDGETS.values():

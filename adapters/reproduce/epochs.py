@@ -20,10 +20,10 @@ from adapters.reproduce.pictures import (
     save,
     tidy,
 )
-from adapters.reproduce.plans import ADAPTERS, Plan, validation
+from adapters.reproduce.plans import ADAPTERS, Plan, sized, validation
 from adapters.reproduce.statistics import MISSING, Scores, hundredths, scores_of
 from adapters.reproduce.store import Config, Runs, run_key
-from adapters.reproduce.table1 import FULL, chosen, of_sizes
+from adapters.reproduce.table1 import FULL, chosen, size_grids
 from adapters.reproduce.table1 import wanted as wanted_by_table1
 
 NAME = "epochs"
@@ -35,13 +35,19 @@ def longer(plan: Plan) -> list[Config]:
     return [plan.classify(TASK, ADAPTERS, rate, n) for rate, n in plan.budget.more_epochs]
 
 
+def of_sizes(plan: Plan, runs: Runs) -> list[Config]:
+    """Adapters of every size at the rate and epochs that are best for size 64."""
+    like = chosen(plan, runs, TASK, ADAPTERS)
+    sizes = sorted({*plan.budget.sizes, *plan.budget.best_of})
+    return [] if like is None else [{**like, "method": sized(size)} for size in sizes]
+
+
 def wanted(plan: Plan, runs: Runs) -> list[Config]:
     """The configurations that are known to be needed by now."""
     if TASK not in plan.tasks or not plan.budget.more_epochs:
         return []
     only = replace(plan, tasks=(TASK,))
-    configs = wanted_by_table1(only, runs) + of_sizes(only, runs, TASK, plan.budget.sizes)
-    return configs + longer(plan)
+    return wanted_by_table1(only, runs) + of_sizes(only, runs) + longer(plan)
 
 
 class Line(NamedTuple):
@@ -56,7 +62,7 @@ def lines(plan: Plan, runs: Runs) -> list[Line]:
     """Full fine-tuning and adapters at each rate, epochs and size that is tried, each once."""
     only = replace(plan, tasks=(TASK,))
     tried = plan.grid(TASK, FULL) + plan.grid(TASK, ADAPTERS) + longer(plan)
-    tried += of_sizes(only, runs, TASK, tuple(sorted({*plan.budget.sizes, *plan.budget.best_of})))
+    tried += of_sizes(only, runs) + size_grids(only, runs, TASK)
     best = [chosen(only, runs, TASK, method) for method in (FULL, ADAPTERS)]
     found = {
         run_key(config): Line(
@@ -148,9 +154,9 @@ def report(plan: Plan, runs: Runs, folder: Path) -> str:
     heading = "Rate, epochs and size: adapters against full fine-tuning on SST-2"
     what = (
         "Adapters at each learning rate and number of epochs, then adapters of several sizes at "
-        "the rate and epochs that are best on validation for m = 64. Validation accuracy and best "
-        "epoch are of seed 0; the best epoch of each run is chosen on validation. What is best on "
-        "validation has run with all seeds, the others with fewer."
+        "the rate and epochs that are best on validation for m = 64, some at others, too. "
+        "Validation accuracy and best epoch are of seed 0; the best epoch of each run is chosen on "
+        "validation. What is best on validation has run with all seeds, the others with fewer."
     )
     found = lines(plan, runs) if TASK in plan.tasks else []
     if not any_finished(runs, [one.config for one in found]):

@@ -24,7 +24,7 @@ from adapters.reproduce.estimates import (
 from adapters.reproduce.plans import ADAPTERS, Plan, best, main_score, validation
 from adapters.reproduce.statistics import dev_metric, parameters_of, scores_of
 from adapters.reproduce.store import Config, Runs, run_key
-from adapters.reproduce.table1 import FULL, HEAD, best_size, chosen, of_sizes
+from adapters.reproduce.table1 import FULL, HEAD, best_size, chosen, of_size
 
 Found = tuple[str, str]  # what these runs have, and the verdict
 NOTHING: Found = ("-", OPEN)
@@ -82,8 +82,8 @@ def orders_of_magnitude(plan: Plan, runs: Runs) -> Found:
     for size in plan.budget.sizes:
         pairs = []
         for task in plan.tasks:
-            configs = of_sizes(plan, runs, task, (size,))
-            pairs.append((task, configs[0] if configs else None, chosen(plan, runs, task, FULL)))
+            config = of_size(plan, runs, task, size)
+            pairs.append((task, config, chosen(plan, runs, task, FULL)))
         found = difference(plan, runs, pairs)
         counts = [parameters_of(runs, [config] if config else []) for config in pairs[0][1:]]
         few, many = (of_run["task"] if of_run else 0 for of_run in counts)
@@ -123,11 +123,11 @@ def norms_are_not_enough(plan: Plan, runs: Runs) -> Found:
 def sizes_are_alike(plan: Plan, runs: Runs) -> Found:
     """Mean validation scores over the tasks, as in the paper: seed 0."""
     means = []
-    for i, _ in enumerate(plan.budget.best_of):
+    for size in plan.budget.best_of:
         values = []
         for task in plan.tasks:
-            configs = of_sizes(plan, runs, task, plan.budget.best_of)
-            run = runs.get(run_key(configs[i])) if configs else None
+            config = of_size(plan, runs, task, size)
+            run = runs.get(run_key(config)) if config else None
             value = validation(run) if run else None
             if value is None:
                 return NOTHING

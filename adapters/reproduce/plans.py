@@ -29,6 +29,7 @@ class Budget:
     grids: dict[str, Grid]
     longer: dict[str, dict[str, Grid]]  # tried besides, by method and task: where epochs are cheap
     best_of: tuple[int, ...]  # sizes of "adapters, best size of each task"
+    swept: tuple[int, ...]  # sizes with a whole grid of their own; the others take m = 64's best
     sizes: tuple[int, ...]  # of figure 4
     top: tuple[int, ...]  # top-k fine-tuning, as so many of 12 layers
     stds: tuple[float, ...]  # initial, figure 6 right
@@ -61,6 +62,7 @@ BUDGETS = {
             },
             longer={},
             best_of=(8, 64, 256),
+            swept=(64,),
             sizes=(1, 8, 64, 256),
             top=(2, 6, 10),
             stds=(1e-7, 1e-4, 1e-2, 1e-1, 1.0),
@@ -90,6 +92,7 @@ BUDGETS = {
                 "full": {"cola": ((5e-5, 6),), "sst-2": ((5e-5, 6),)},
             },
             best_of=(8, 64, 256),
+            swept=(64, 256),  # rates that suit m = 64 may be too high for wide ones
             sizes=(1, 8, 64, 256),
             top=(2, 6),
             stds=(1e-7, 1e-2, 1e-1, 1.0),
@@ -116,6 +119,7 @@ BUDGETS = {
             },
             longer={},
             best_of=(8, 64, 256),
+            swept=tuple(2**n for n in range(10)),
             sizes=tuple(2**n for n in range(10)),
             top=(1, 2, 3, 5, 7, 9, 11),
             stds=(1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0),

@@ -1,8 +1,8 @@
 """Table 1: GLUE by adapters of size 64, by adapters of the best size for each task, by full
 fine-tuning, and by the head alone on frozen features; and what each costs in parameters.
 
-Rate and epochs are chosen on the validation part with seed 0, for each task and method. The sizes
-are compared at the rate and epochs of size 64. All results are of GLUE's dev set.
+Rate and epochs are chosen on the validation part with seed 0, for each task and method. Sizes that
+the budget does not sweep take the rate and epochs of size 64. All results are of GLUE's dev set.
 """
 
 from collections.abc import Callable, Sequence
@@ -45,16 +45,30 @@ def chosen(plan: Plan, runs: Runs, task: str, method: dict[str, Any]) -> Config 
     return best(runs, plan.grid(task, method))
 
 
-def of_sizes(plan: Plan, runs: Runs, task: str, sizes: tuple[int, ...]) -> list[Config]:
-    """Adapters of these sizes at the rate and epochs that are best for size 64."""
+def size_grid(plan: Plan, runs: Runs, task: str, size: int) -> list[Config]:
+    """What is tried of a size: the whole grid where the budget sweeps it, else the one rate and
+    number of epochs that are best for size 64. Empty while that is not known."""
+    if size in plan.budget.swept:
+        return plan.grid(task, sized(size))
     like = chosen(plan, runs, task, ADAPTERS)
-    return [] if like is None else [{**like, "method": sized(size)} for size in sizes]
+    return [] if like is None else [{**like, "method": sized(size)}]
+
+
+def of_size(plan: Plan, runs: Runs, task: str, size: int) -> Config | None:
+    """The best configuration of a size; None while it is not known."""
+    tried = size_grid(plan, runs, task, size)
+    return tried[0] if len(tried) == 1 else best(runs, tried)
+
+
+def size_grids(plan: Plan, runs: Runs, task: str) -> list[Config]:
+    """What is tried of all sizes of which the best is taken."""
+    grids = [size_grid(plan, runs, task, size) for size in plan.budget.best_of]
+    return [config for grid in grids for config in grid] if all(grids) else []
 
 
 def best_size(plan: Plan, runs: Runs, task: str) -> Config | None:
     """The best of the sizes on validation; None while it is not known."""
-    configs = of_sizes(plan, runs, task, plan.budget.best_of)
-    return best(runs, configs) if configs else None
+    return best(runs, size_grids(plan, runs, task))
 
 
 def wanted(plan: Plan, runs: Runs) -> list[Config]:
@@ -65,7 +79,7 @@ def wanted(plan: Plan, runs: Runs) -> list[Config]:
             configs += plan.grid(task, method)
             if like := chosen(plan, runs, task, method):
                 configs += plan.with_seeds(like)
-        configs += of_sizes(plan, runs, task, plan.budget.best_of)
+        configs += size_grids(plan, runs, task)
         if like := best_size(plan, runs, task):
             configs += plan.with_seeds(like)
     return configs
@@ -89,7 +103,7 @@ def _row(name: str, method: dict[str, Any]) -> Row:
 
 BEST = Row(
     "adapters, best size for each task",
-    lambda plan, runs, task: of_sizes(plan, runs, task, plan.budget.best_of),
+    size_grids,
     best_size,
 )
 ROWS = (
@@ -237,14 +251,20 @@ def _draw(plan: Plan, runs: Runs, folder: Path) -> bool:
     return True
 
 
+def _as_64(plan: Plan) -> str:
+    """A clause on the sizes without a grid of their own."""
+    like = [f"m = {size}" for size in plan.budget.best_of if size not in plan.budget.swept]
+    return f" ({' and '.join(like)} at the rate and epochs of m = 64)" if like else ""
+
+
 def report(plan: Plan, runs: Runs, folder: Path) -> str:
     """The study as Markdown; its picture goes to folder/figures. Shows what there is by now."""
     heading = "Table 1: GLUE with adapters and with full fine-tuning"
     what = (
         "Each task is trained alone from the same base. Rate and epochs are chosen for each task "
-        "and method on a validation part of the training set, with seed 0; the sizes "
-        f"{', '.join(map(str, plan.budget.best_of))} are compared there at the rate and epochs of "
-        "m = 64. Scores are of GLUE's dev sets, which nothing is chosen on."
+        "and method on a validation part of the training set, with seed 0, and so is the best of "
+        f"the sizes {', '.join(map(str, plan.budget.best_of))}{_as_64(plan)}. Scores are of GLUE's "
+        "dev sets, which nothing is chosen on."
     )
     if not any_finished(runs, wanted(plan, runs)):
         return section(heading, what, setting(plan), NO_RUNS)

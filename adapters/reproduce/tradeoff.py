@@ -29,7 +29,7 @@ from adapters.reproduce.pictures import (
     save,
     tidy,
 )
-from adapters.reproduce.plans import ADAPTERS, Plan
+from adapters.reproduce.plans import ADAPTERS, Plan, sized
 from adapters.reproduce.statistics import (
     MISSING,
     Scores,
@@ -39,7 +39,7 @@ from adapters.reproduce.statistics import (
     percentiles,
 )
 from adapters.reproduce.store import Config, Runs
-from adapters.reproduce.table1 import FULL, chosen, of_sizes
+from adapters.reproduce.table1 import FULL, chosen, of_size, size_grid
 
 NAME = "tradeoff"
 NORMS: dict[str, Any] = {"name": "norms"}
@@ -70,7 +70,11 @@ def wanted(plan: Plan, runs: Runs) -> list[Config]:
     configs: list[Config] = []
     for task in plan.tasks:
         configs += [*plan.grid(task, ADAPTERS), *plan.grid(task, FULL), *plan.grid(task, NORMS)]
-        found = of_sizes(plan, runs, task, plan.budget.sizes) + of_top_layers(plan, runs, task)
+        found = of_top_layers(plan, runs, task)
+        for size in plan.budget.sizes:
+            configs += size_grid(plan, runs, task, size)
+            if like := of_size(plan, runs, task, size):
+                found.append(like)
         for config in found:
             configs += plan.with_seeds(config, plan.budget.curve_seeds)
         for method in (ADAPTERS, FULL, NORMS):
@@ -80,10 +84,12 @@ def wanted(plan: Plan, runs: Runs) -> list[Config]:
 
 
 class Point(NamedTuple):
-    """A method of the figure: its group, name, and each task's configuration (None: not known)."""
+    """A method of the figure: its group, its name, the method whose grid it was chosen from, and
+    each task's configuration (None: not known)."""
 
     group: str
     name: str
+    like: dict[str, Any]
     configs: dict[str, Config | None]
 
 
@@ -96,17 +102,21 @@ ADAPTER_GROUP, TOP_GROUP, NORM_GROUP = (
 
 def points(plan: Plan, runs: Runs) -> list[Point]:
     """Adapters by size, the LayerNorms alone, then top-k fine-tuning by k."""
-    sizes, top = plan.budget.sizes, top_layers(plan)
-    by_size = {task: of_sizes(plan, runs, task, sizes) for task in plan.tasks}
+    top = top_layers(plan)
     by_top = {task: of_top_layers(plan, runs, task) for task in plan.tasks}
     found = [
-        Point(ADAPTER_GROUP, f"adapters, m = {size}", _nth(by_size, n))
-        for n, size in enumerate(sizes)
+        Point(
+            ADAPTER_GROUP,
+            f"adapters, m = {size}",
+            sized(size) if size in plan.budget.swept else ADAPTERS,
+            {task: of_size(plan, runs, task, size) for task in plan.tasks},
+        )
+        for size in plan.budget.sizes
     ]
     norms = {task: chosen(plan, runs, task, NORMS) for task in plan.tasks}
-    found.append(Point(NORM_GROUP, NORM_GROUP, norms))
+    found.append(Point(NORM_GROUP, NORM_GROUP, NORMS, norms))
     return found + [
-        Point(TOP_GROUP, f"top {k} of {plan.layers} layers", _nth(by_top, n))
+        Point(TOP_GROUP, f"top {k} of {plan.layers} layers", FULL, _nth(by_top, n))
         for n, k in enumerate(top)
     ]
 
@@ -117,19 +127,14 @@ def _nth(configs: dict[str, list[Config]], number: int) -> dict[str, Config | No
 
 def full_point(plan: Plan, runs: Runs) -> Point:
     """Full fine-tuning, which the others are compared with."""
-    return Point("", "full fine-tuning", {t: chosen(plan, runs, t, FULL) for t in plan.tasks})
-
-
-def _grid(plan: Plan, point: Point, task: str) -> list[Config]:
-    like: dict[str, Any] = {ADAPTER_GROUP: ADAPTERS, NORM_GROUP: NORMS}.get(point.group, FULL)
-    return plan.grid(task, like)
+    return Point("", "full fine-tuning", FULL, {t: chosen(plan, runs, t, FULL) for t in plan.tasks})
 
 
 def point_scores(plan: Plan, runs: Runs, point: Point) -> dict[str, Scores]:
     """A point's dev scores for each task, over the seeds of the curves."""
     seeds = plan.budget.curve_seeds
     return {
-        task: chosen_scores(plan, runs, config, _grid(plan, point, task), seeds=seeds)
+        task: chosen_scores(plan, runs, config, plan.grid(task, point.like), seeds=seeds)
         for task, config in point.configs.items()
     }
 
@@ -260,11 +265,13 @@ def _draw(plan: Plan, runs: Runs, folder: Path) -> bool:
 def report(plan: Plan, runs: Runs, folder: Path) -> str:
     """The study as Markdown; its picture goes to folder/figures. Shows what there is by now."""
     heading = "Figures 1, 3 and 4: score against trained parameters"
+    swept = ", ".join(str(size) for size in plan.budget.sizes if size in plan.budget.swept)
     what = (
         "Adapters of several sizes, LayerNorms alone and fine-tuning of the top layers only, each "
         "compared with full fine-tuning on the same task; then the 20th, 50th and 80th percentile "
-        "over the tasks. Rate and epochs: those that are best on validation for m = 64, for full "
-        "fine-tuning, and for LayerNorms. Parameters are without the head."
+        "over the tasks. Rate and epochs: those that are best on validation for full fine-tuning, "
+        f"for LayerNorms, and for adapters of m = {swept}; other sizes take those of m = 64, top "
+        "layers those of full fine-tuning. Parameters are without the head."
     )
     common = setting(plan, plan.budget.curve_seeds)
     if not any_finished(runs, wanted(plan, runs)):
