@@ -27,7 +27,7 @@ import pytest
 
 # Fewer examples than in `make test`, and a failing one is not made smaller: see tests/conftest.py.
 QUICK = ("cacheprovider", "xdist", "unraisableexception", "threadexception")  # do without
-PYTEST = ("-x", "-q", "--tb=no", *(f"-pno:{name}" for name in QUICK))
+PYTEST = ("-x", "-qq", "--tb=no", "--no-summary", *(f"-pno:{name}" for name in QUICK))
 PROFILE = "--hypothesis-profile=mutants"
 MEMORY = 8 << 30  # bytes of address space: a mutant may ask for an array of any size
 

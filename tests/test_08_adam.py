@@ -187,10 +187,10 @@ class TestOneStep:
             sizes.append([row.size for row in rows])
             return rows[:3]
 
-        many = np.arange(2.0 * BLOCK + 5)
+        many = np.arange(2.0 * BLOCK + 4).reshape(4, -1)
         for kept in _in_blocks(update, (many,) * 4):
             np.testing.assert_array_equal(kept, many)
-        assert sizes == [[BLOCK] * 4, [BLOCK] * 4, [5] * 4]
+        assert sizes == [[BLOCK] * 4, [BLOCK] * 4, [4] * 4]
 
     def test_of_a_float32_parameter_stays_float32_under_a_float64_gradient(self):
         params = {"w": np.ones(3, np.float32)}
