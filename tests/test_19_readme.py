@@ -38,7 +38,8 @@ def test_the_readmes_make_commands_are_targets_that_set_themselves_up():
 
 def test_continuous_integration_runs_the_readmes_test_command():
     script = (ROOT / ".ci" / "run").read_text("utf-8").strip().split("\n")
-    assert script[-1] == "make test"
+    assert "make test" in script  # a line of its own, under no condition
+    assert "set -euo pipefail" in script  # and its failure is the script's
     assert "export MINIBERT_REQUIRE_DATA=1" in script
 
 
