@@ -200,6 +200,13 @@ class TestMethods:
         with pytest.raises(InputError, match=f"^method '{method}' has no adapters, so it takes no"):
             method_named(method, 8)
 
+    def test_compute_the_released_codes_gelu_in_adapters_unless_told_otherwise(self):
+        """Pfeiffer's adapters come from elsewhere, and so does their max(x, 0)."""
+        assert METHODS["adapters"].activation == method_named("adapters", 8).activation
+        assert METHODS["adapters"].activation == "gelu_tanh"
+        assert METHODS["pfeiffer"].activation == "relu"
+        assert method_named("adapters", activation="swish").activation == "swish"
+
     def test_refuse_an_unknown_activation_before_anything_is_begun(self):
         with pytest.raises(InputError, match=r"^unknown activation 'mish'; known: gelu_tanh, "):
             method_named("adapters", 8, "mish")
