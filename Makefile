@@ -45,7 +45,8 @@ lint: $(VENV)/installed-lint
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# What is known is in .mutants, so only what has changed is tried again. ARGS='ops optim' chooses.
+# What is known is in .mutants, so it goes on where it was stopped, and a module is tried again only
+# when it or its tests have changed. ARGS='ops optim' chooses.
 mutants: $(VENV)/installed-mutants
 	$(BIN)/python -m pytest tests/test_34_mutants.py
 	$(BIN)/python mutants/run.py $(ARGS)

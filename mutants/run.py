@@ -1,124 +1,154 @@
 """`make mutants`: is the specification complete? Every small change to the code must fail a test.
 
-All that it writes is .mutants and, once every mutant has been tried, docs/mutants.md.
+The changes, the trials and the sessions that remember them are Cosmic Ray's. Each module has a copy
+of the project with its session in .mutants. Nothing else is written, but docs/mutants.md at the end
+of a run of all modules.
 """
 
 import argparse
-import json
+import fcntl
+import hashlib
 import os
+import shutil
+import subprocess
 import sys
+import time
 import tomllib
-from math import ceil
-from multiprocessing.connection import wait
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-from ledger import Ledger, Mutant, copied, hashed, program
-from mutations import mutants
-from tally import Count, complete, page, read_reasons, survivors, table
+from cosmic_ray.config import serialize_config
+from cosmic_ray.work_db import WorkDB, use_db
+from operators import operator_names
+from report import Count, complete, page, read_reasons
 from tqdm import tqdm
-from trials import Trial, load_libraries
 
 ROOT = Path(__file__).resolve().parent.parent
-HERE, STORE, PAGE = ROOT / "mutants", ROOT / ".mutants", ROOT / "docs" / "mutants.md"
+CONFIG = tomllib.loads((ROOT / "mutants/modules.toml").read_text("utf-8"))
+COPIED = ("minibert", "adapters", "tests", "weights/*.toml", "tutorials/exercises", "*.toml")
+
+# Fewer examples, and a failing one is not made smaller: see tests/conftest.py. Limits are of
+# processor time, so a busy machine changes no verdict, and of memory: an array may be of any size.
+TRIAL = (
+    f"sh -c 'ulimit -t {CONFIG['seconds']}; ulimit -v 16000000; exec \"$@\"' trial "
+    f"{sys.executable} -m pytest -x -q --tb=no -p no:cacheprovider -p _hypothesis_pytestplugin "
+    "--hypothesis-profile=mutants "
+)
+COSMIC_RAY = f"{sys.executable} -W ignore {ROOT / 'mutants/operators.py'}"
+FILTER = f"{sys.executable} -m cosmic_ray.tools.filters.operators_filter"
+SETTINGS = {
+    "OPENBLAS_NUM_THREADS": "1",
+    "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # half a second for each mutant
+    "MINIBERT_HOME": "no-weights",
+}
 
 
-def limits(copy: Path, module: str, tests: list[str]) -> dict[str, int]:
-    """The module's tests with the processor seconds that each may take, from a run without any
-    mutant; measured again when anything changes. Exits when they do not pass."""
-    known_path = STORE / "seconds.json"
-    known = json.loads(known_path.read_text("utf-8")) if known_path.exists() else {}
-    files = [*copy.glob("minibert/*.py"), *copy.glob("adapters/*.py")]
-    files += [copy / test.split("::")[0] for test in tests]
-    key = hashed(map(program, sorted(files))) + " " + " ".join(tests)
-    if key not in known:
-        outcome = Trial(copy, module, None, dict.fromkeys(tests, 3600)).outcome()
-        if outcome.verdict != "survived":
-            sys.exit(f"{module}: without any mutant, {outcome.by} fails")
-        known[key] = outcome.seconds
-        known_path.write_text(json.dumps(known, indent=0), "utf-8")
-    return {test: 5 + ceil(3 * spent) for test, spent in zip(tests, known[key], strict=True)}
+def call(folder: Path, command: str) -> None:
+    """Run a command in a copy, where it sees nothing else of the project; exit when it fails."""
+    kept = {name: text for name, text in os.environ.items() if not name.startswith("MINIBERT_")}
+    done = subprocess.run(
+        ["sh", "-c", "exec " + command],
+        cwd=folder,
+        env={**kept, **SETTINGS, "PYTHONPATH": str(folder)},
+        capture_output=True,
+        text=True,
+        close_fds=False,  # so it has the lock, too
+        check=False,
+    )
+    if done.returncode:
+        sys.exit(f"{folder.name}: {command}\n{done.stdout}{done.stderr}")
 
 
-def run(todo: list[Mutant], ledger: Ledger, jobs: int) -> None:
-    """Try these mutants, `jobs` at a time. Ctrl-C loses only those under way."""
-    steps: dict[str, dict[str, int]] = {}
-    hints: dict[tuple[str, str], str] = {}  # what killed a neighbour probably kills
-    running: dict[int, tuple[Mutant, Trial]] = {}
-    waiting = iter(todo)
+def stamp(root: Path, module: str) -> str:
+    """The hash of what the verdicts on a module depend on."""
+    tests = CONFIG["tests"][module]
+    names = sorted({module, *CONFIG["shared"], *(name.split("::")[0] for name in tests)})
+    texts = [(root / name).read_text("utf-8") for name in names]
+    told = (*tests, *CONFIG["filters"].values(), *operator_names(), *texts)
+    return hashlib.sha256(repr(told).encode()).hexdigest()
+
+
+def prepare(root: Path, module: str, folder: Path) -> None:
+    """Copy the project: a trial that was ended may have left its mutant in an older copy. Begin a
+    session, unless there is one and the module and its tests are what they were."""
+    known = folder / "stamp"
+    resumed = known.exists() and known.read_text("utf-8") == stamp(root, module)
+    if not resumed:
+        shutil.rmtree(folder, ignore_errors=True)
+    for source in [path for name in COPIED for path in root.glob(name)]:
+        target = folder / source.relative_to(root)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, dirs_exist_ok=True)
+        else:
+            shutil.copy2(source, target)
+    if not resumed:
+        trial = TRIAL + " ".join(CONFIG["tests"][module])
+        call(folder, trial)  # without any mutant
+        settings = {
+            "module-path": module,
+            "test-command": trial,
+            "timeout": 3600.0,  # on the clock, for what waits and never works
+            "distributor": {"name": "local"},
+            "filters": CONFIG["filters"],
+        }
+        (folder / "config.toml").write_text(serialize_config(settings), "utf-8")
+        call(folder, f"{COSMIC_RAY} init config.toml session.sqlite")
+        call(folder, f"{FILTER} session.sqlite config.toml")
+        known.write_text(stamp(root, module), "utf-8")
+
+
+def untried(folder: Path) -> int:
+    """How many of a session's mutants are left."""
+    with use_db(folder / "session.sqlite", WorkDB.Mode.open) as database:
+        return int(database.num_work_items - database.num_results)
+
+
+def run(folders: list[Path], jobs: int) -> None:
+    """Try what has not been tried, in `jobs` modules at a time. Stopping loses only what is under
+    way."""
+    command = f"{COSMIC_RAY} exec config.toml session.sqlite"
+    left = sum(map(untried, folders))
+    pool = ThreadPoolExecutor(jobs)
     try:
-        with tqdm(total=len(todo), unit="mutant", smoothing=0.05) as bar:
-            while bar.n < len(todo):
-                while len(running) < jobs and (mutant := next(waiting, None)):
-                    if mutant.module not in steps:
-                        tests = ledger.config["tests"][mutant.module]
-                        steps[mutant.module] = limits(ledger.copy, mutant.module, tests)
-                    hint = ledger.killer(mutant) or hints.get((mutant.module, mutant.place), "")
-                    trial = Trial(
-                        ledger.copy, mutant.module, mutant.text, steps[mutant.module], hint
-                    )
-                    running[trial.process.sentinel] = mutant, trial
-                late = min(trial.seconds_left() for _, trial in running.values())
-                for sentinel in wait(list(running), late) or list(running)[:1]:
-                    mutant, trial = running.pop(sentinel)
-                    outcome = trial.outcome()
-                    ledger.add(mutant, outcome)
-                    if outcome.verdict == "killed":
-                        hints[mutant.module, mutant.place] = outcome.by
-                    elif outcome.verdict == "survived":
-                        bar.write(f"survived: {mutant.module} {mutant.place}: {mutant.becomes}")
-                    bar.set_postfix_str(mutant.module)
-                    bar.update()
+        running = [pool.submit(call, folder, command) for folder in folders]
+        with tqdm(total=left, unit="mutant", smoothing=0.05) as bar:
+            while bar.n < left and not any(done.done() and done.exception() for done in running):
+                time.sleep(2)
+                bar.update(left - sum(map(untried, folders)) - bar.n)
+        for done in running:
+            done.result()
     finally:
-        for _, trial in running.values():
-            trial.end()
+        pool.shutdown(cancel_futures=True)
 
 
 def main(words: list[str]) -> int:
-    """The command; its exit code is 1 when the specification leaves something open."""
-    parser = argparse.ArgumentParser(
-        prog="make mutants", description=(__doc__ or "").split("\n")[0]
-    )
-    parser.add_argument("modules", nargs="*", help="as ops or minibert/ops.py (default: all)")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="default: all cores")
-    parser.add_argument("--list", action="store_true", help="only say what is known")
-    parser.add_argument(
-        "--page", action="store_true", help="write docs/mutants.md, even if unfinished"
-    )
+    """The command. Its exit code is 1 when the specification leaves something open."""
+    modules = {Path(path).stem: path for path in CONFIG["tests"]}
+    parser = argparse.ArgumentParser(prog="make mutants", description="see CONTRIBUTING.md")
+    parser.add_argument("modules", nargs="*", help=f"of {', '.join(modules)}; default: all")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="default: all cores")
     options = parser.parse_args(words)
-    config = tomllib.loads((HERE / "modules.toml").read_text("utf-8"))
-    known = {name: path for path in config["tests"] for name in (path, Path(path).stem)}
-    if strange := [name for name in options.modules if name not in known]:
-        parser.error(f"unknown module {strange[0]}; known: {', '.join(map(str, config['tests']))}")
-    chosen = {known[name] for name in options.modules} or set(config["tests"])
-    copy = ROOT if options.list else STORE / "copy"
-    lock = FileLock(STORE / "lock", timeout=0)
-    if not options.list:
-        STORE.mkdir(exist_ok=True)
-        try:
-            lock.acquire()
-        except Timeout:
-            sys.exit("another `make mutants` is at work here")
-        copied(ROOT, copy)
-    ledger = Ledger(STORE / "verdicts.jsonl", copy, config)
-    found = [m for path in config["tests"] for m in mutants(path, (copy / path).read_text("utf-8"))]
-    todo = [m for m in found if m.module in chosen and ledger.verdict(m) is None]
-    if todo and not options.list:
-        os.environ["OPENBLAS_NUM_THREADS"] = "1"
-        sys.dont_write_bytecode = False
-        (STORE / "empty").mkdir(exist_ok=True)
-        load_libraries(STORE / "empty")
-        run(todo, ledger, options.jobs)
-    counts = {
-        path: Count.of([(m, ledger.verdict(m)) for m in found if m.module == path])
-        for path in config["tests"]
-    }
-    reasons = read_reasons(HERE / "survivors.toml")
-    told = {path: count for path, count in counts.items() if path in chosen}
-    print(survivors(told, reasons), table(told), sep="\n\n")
-    if options.page or all(count.untried == 0 for count in counts.values()):
-        PAGE.write_text(page(counts, reasons), "utf-8")
-    return 0 if complete(told, reasons) else 1
+    if strange := set(options.modules) - set(modules):
+        parser.error(f"unknown module {min(strange)}; known: {', '.join(modules)}")
+    chosen = {name: modules[name] for name in options.modules or modules}
+    store = ROOT / ".mutants"
+    store.mkdir(exist_ok=True)
+    lock = (store / "lock").open("w")
+    os.set_inheritable(lock.fileno(), True)  # kept by what is run, should this process be killed
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        sys.exit("another `make mutants` is at work here")
+    for name, module in chosen.items():
+        prepare(ROOT, module, store / name)
+    run([store / name for name in chosen], options.jobs)
+    reasons = read_reasons(ROOT / "mutants/survivors.toml")
+    counts = {module: Count.of(store / name) for name, module in chosen.items()}
+    print(page(counts, reasons))
+    if len(chosen) == len(modules):
+        (ROOT / "docs/mutants.md").write_text(page(counts, reasons), "utf-8")
+    return 0 if complete(counts, reasons) else 1
 
 
 if __name__ == "__main__":
