@@ -13,8 +13,8 @@ import numpy as np
 from jobs import HERE, SGEMMS, STEP, WORK, Setting, share
 from machine import describe, sgemm_speeds
 from processes import take_turns
+from records import figure_of
 from report import report_bench
-from results import figure_of
 from scaling import AXES, Axis, points
 from texts import TITLES
 

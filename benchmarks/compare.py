@@ -14,8 +14,8 @@ from typing import Any
 from jobs import HERE, SGEMMS, Job, Setting
 from machine import describe, sgemm_speeds
 from processes import start_afresh, take_turns, time_commands
+from records import Record, read_lines, same_machine, write_lines
 from report import report_compare
-from results import Record, read_lines, same_machine, write_lines
 from rows import QUICK, TABLE, Row
 
 from adapters.options import Parser

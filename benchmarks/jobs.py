@@ -41,7 +41,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Job:
-    """A row made ready. `scale` is the row's figure for equal times (see `results`); `tokens` are
+    """A row made ready. `scale` is the row's figure for equal times (see `records`); `tokens` are
     a run's real tokens; `note` says what the code alone cannot."""
 
     sides: dict[str, Side]

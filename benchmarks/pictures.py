@@ -3,7 +3,7 @@
 import io
 from typing import Any
 
-from results import FIGURES, Record, figure_of
+from records import FIGURES, Record, figure_of
 from rows import Row
 
 DARK, LIGHT = "#1f4e79", "#9ec1dc"

@@ -13,7 +13,7 @@ from typing import Any
 
 from jobs import SGEMMS
 from pictures import bench_picture, compare_picture, scaling_picture
-from results import FIGURES, Record, figure_of, quantity, read_lines
+from records import FIGURES, Record, figure_of, quantity, read_lines
 from rows import TABLE, Row
 
 from adapters.show import table

@@ -10,7 +10,7 @@ from texts import MODELS, TITLES
 
 @dataclass(frozen=True)
 class Row:
-    """`figure` is a key of `results.FIGURES`; `wanted` its bound, None for a figure that is only
+    """`figure` is a key of `records.FIGURES`; `wanted` its bound, None for a figure that is only
     told; `how` says how processes are started; `weight` is about the seconds of a round on 2 cores,
     for the progress bar."""
 

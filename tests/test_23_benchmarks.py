@@ -22,6 +22,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 import compare
 import machine
 import processes
+import records
 import report
 from bench import fitted
 from files import hub_name, random_checkpoint
@@ -31,7 +32,6 @@ from rows import QUICK, TABLE
 from scaling import AXES, points
 from texts import random_batch, tokens
 
-import results
 from adapters.recipes import recipe_named
 from adapters.task_model import forward, init_task
 from adapters.tuning import METHODS, method_named, split
@@ -128,7 +128,7 @@ def test_a_share_of_the_machine_is_work_over_time_over_sgemms_work_over_its_time
     assert job.scale == work / (4 * 4096 * 768 * 3072)
     assert job.sides["sgemm"].work["products"] == 4
     record = {"scale": job.scale, "sides": {"ours": _times([2.0]), "sgemm": _times([6.0])}}
-    assert results.figure_of("share", record).value == pytest.approx(3 * job.scale, rel=1e-15)
+    assert records.figure_of("share", record).value == pytest.approx(3 * job.scale, rel=1e-15)
 
 
 def _config(model):
@@ -370,30 +370,30 @@ def some(number):
 
 def test_a_half_written_file_keeps_its_whole_rows_and_the_rest_are_measured(tmp_path):
     path = tmp_path / "compare.jsonl"
-    results.write_lines(path, MACHINE, some(3))
+    records.write_lines(path, MACHINE, some(3))
     whole = path.read_bytes()
     third = whole.rindex(b"\n", 0, -1) + 1
     for cut in (third, third + 1, (third + len(whole)) // 2, len(whole) - 1):
         path.write_bytes(whole[:cut])
-        assert results.read_lines(path) == (MACHINE, some(2))
+        assert records.read_lines(path) == (MACHINE, some(2))
     old, done = compare.earlier(path, {**MACHINE, "date": "later", "commit": "def"}, [], False)
     assert (old, done) == (MACHINE, some(2))
 
 
 def test_a_file_that_is_no_result_is_refused_by_its_line(tmp_path):
     path = tmp_path / "compare.jsonl"
-    assert results.read_lines(path) == (None, {})
-    results.write_lines(path, MACHINE, some(2))
+    assert records.read_lines(path) == (None, {})
+    records.write_lines(path, MACHINE, some(2))
     lines = path.read_text().split("\n")
     for bad in ('{"row":', "3", "{}"):
         path.write_text("\n".join([lines[0], bad, *lines[2:]]))
         with pytest.raises(InputError, match=r"compare\.jsonl: line 2 is no result"):
-            results.read_lines(path)
+            records.read_lines(path)
 
 
 def test_rows_of_another_machine_are_never_mixed_with_new_ones(tmp_path):
     path = tmp_path / "compare.jsonl"
-    results.write_lines(path, MACHINE, some(2))
+    records.write_lines(path, MACHINE, some(2))
     other = {**MACHINE, "ours": {"numpy": "3.0"}}
     assert compare.earlier(path, other, [], again=False) == (None, {})
     assert compare.earlier(path, other, ["base-step"], again=True) == (None, {})
@@ -403,7 +403,7 @@ def test_rows_of_another_machine_are_never_mixed_with_new_ones(tmp_path):
 
 def test_a_finished_comparison_begins_anew_unless_rows_are_named(tmp_path):
     path = tmp_path / "compare.jsonl"
-    results.write_lines(path, MACHINE, every_row())
+    records.write_lines(path, MACHINE, every_row())
     assert compare.earlier(path, MACHINE, [], again=False) == (None, {})
     assert compare.earlier(path, MACHINE, ["base-step"], again=False) == (MACHINE, every_row())
 
@@ -423,7 +423,7 @@ def test_every_row_is_kept_as_it_finishes_and_memory_takes_three_rounds(tmp_path
     with pytest.raises(KeyboardInterrupt):
         compare.measure_rows(chosen, Setting("", "", 2, tmp_path), 7, path, MACHINE, {})
     assert asked == [("minilm-step", 7), ("base-memory", 3)]
-    machine_then, rows = results.read_lines(path)
+    machine_then, rows = records.read_lines(path)
     assert machine_then == MACHINE
     assert list(rows) == ["minilm-step", "base-memory"]
 
@@ -447,17 +447,17 @@ def test_the_comparisons_options_are_checked_in_one_line():
 def test_a_figure_is_the_ratio_of_the_medians_beside_the_single_rounds():
     """By hand: medians 2 and 9; the rounds' ratios are 9, 3 and 2.5."""
     canned = record("x", [1.0, 2.0, 4.0], [9.0, 6.0, 10.0])
-    speed = results.figure_of("speed", canned)
-    assert speed == results.Figure(4.5, 3.0, 2.5, 9.0)
-    assert results.figure_of("time", canned).value == 2 / 9
-    assert results.figure_of("memory", canned) == results.Figure(2 / 9, 1 / 3, 1 / 9, 0.4)
-    assert results.figure_of("seconds", canned) == results.Figure(2.0, 2.0, 1.0, 4.0)
+    speed = records.figure_of("speed", canned)
+    assert speed == records.Figure(4.5, 3.0, 2.5, 9.0)
+    assert records.figure_of("time", canned).value == 2 / 9
+    assert records.figure_of("memory", canned) == records.Figure(2 / 9, 1 / 3, 1 / 9, 0.4)
+    assert records.figure_of("seconds", canned) == records.Figure(2.0, 2.0, 1.0, 4.0)
     halved = {**canned, "scale": 1 / 2000}
-    assert results.figure_of("file", halved).value == 1.0
+    assert records.figure_of("file", halved).value == 1.0
 
 
 def test_more_speed_and_share_are_wanted_and_less_of_everything_else():
-    figure = results.Figure(2.0, 2.0, 2.0, 2.0)
+    figure = records.Figure(2.0, 2.0, 2.0, 2.0)
     for kind, more in [("speed", True), ("share", True), ("time", False), ("memory", False),
                        ("seconds", False), ("file", False)]:  # fmt: skip
         assert figure.meets(kind, 2.0)
@@ -466,7 +466,7 @@ def test_more_speed_and_share_are_wanted_and_less_of_everything_else():
 
 
 def test_the_report_tells_of_every_row_and_of_the_machine(tmp_path):
-    results.write_lines(tmp_path / "compare.jsonl", MACHINE, every_row())
+    records.write_lines(tmp_path / "compare.jsonl", MACHINE, every_row())
     text = report.report_compare(tmp_path)
     assert (tmp_path / "compare.md").read_text() == text
     assert (tmp_path / "compare.png").read_bytes().startswith(b"\x89PNG")
@@ -492,14 +492,14 @@ def test_the_report_tells_of_every_row_and_of_the_machine(tmp_path):
 def test_the_top_layers_time_stands_beside_that_of_all_layers(tmp_path):
     canned = record("top-1", [0.5], [2.0])
     canned["sides"]["all layers"] = _times([4.0])
-    results.write_lines(tmp_path / "compare.jsonl", MACHINE, {"top-1": canned})
+    records.write_lines(tmp_path / "compare.jsonl", MACHINE, {"top-1": canned})
     assert "2 s, 1,024 tokens/s; all layers 4 s" in report.report_compare(tmp_path)
 
 
 def test_a_report_of_some_rows_has_those_alone_and_without_results_says_what_to_run(tmp_path):
     with pytest.raises(InputError, match="run make compare"):
         report.report_compare(tmp_path)
-    results.write_lines(tmp_path / "compare.jsonl", MACHINE, some(1))
+    records.write_lines(tmp_path / "compare.jsonl", MACHINE, some(1))
     text = report.report_compare(tmp_path)
     assert TABLE[0].title in text
     assert TABLE[2].title not in text
