@@ -386,6 +386,14 @@ class TestEach:
         assert [int(result[0]) for result in results] == [1, 2]
 
 
+@pytest.fixture
+def terminal():
+    """Ctrl-C as at a terminal: a job that a shell started in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 class TestMisfortunes:
     """An exception in a piece is the caller's; nothing goes on behind its back."""
 
@@ -427,7 +435,7 @@ class TestMisfortunes:
         assert len(ended) <= 4 + 3
 
     @pytest.mark.skipif(sys.platform == "win32", reason="signals of a thread are POSIX")
-    def test_ctrl_c_passes_through_after_the_pieces_under_way(self, three_blas_threads):
+    def test_ctrl_c_passes_through_after_the_pieces_under_way(self, three_blas_threads, terminal):
         begun, ended = [], []
 
         def piece(number: int) -> None:
