@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 from command_line import ROOT, environment, files, minibert, works
+from wrong_solutions import changed, wrong_solutions, wrong_source
 
 from adapters.exercises.catalogue import Exercise, exercise_named, exercises, material
 from adapters.exercises.judge import checks, judge, sentence
@@ -29,7 +30,7 @@ PLANNED_TUTORIALS = {
     "12_many_tasks", "13_extensions", "14_questions", "15_fast", "16_beyond",
 }  # fmt: skip
 SECONDS = 300  # a net, for a machine with other work to do
-WRONG = [(e, path) for e in ALL for path in sorted((e.folder / "wrong").glob("*.py"))]
+WRONG = [(e, wrong) for e in ALL for wrong in wrong_solutions(e.folder)]
 
 
 def each(name: str):
@@ -68,14 +69,13 @@ class TestProof:
         assert (verdict.failed, verdict.error, verdict.printed) == ("", "", "")
 
     @pytest.mark.parametrize(
-        "exercise, path", WRONG, ids=[f"{e.label}-{path.stem}" for e, path in WRONG]
+        "exercise, wrong", WRONG, ids=[f"{e.label}-{wrong.name}" for e, wrong in WRONG]
     )
-    def test_a_named_wrong_solution_is_told_what_is_wrong(self, exercise, path):
-        first = path.read_text("utf-8").partition("\n")[0]
-        assert first.startswith("# says: ")
-        fragment = words(first.removeprefix("# says: "))
+    def test_a_named_wrong_solution_is_told_what_is_wrong(self, exercise, wrong, tmp_path):
+        fragment = words(wrong.says)
         assert len(fragment) >= 5
-        verdict = judge(exercise, path, SECONDS)
+        (tmp_path / exercise.file).write_text(wrong.source, "utf-8")
+        verdict = judge(exercise, tmp_path / exercise.file, SECONDS)
         assert not verdict.passed
         assert verdict.written
         assert fragment in words(verdict.error)
@@ -101,8 +101,21 @@ class TestProof:
 
     @each("exercise")
     def test_there_are_at_least_three_wrong_solutions_and_they_differ(self, exercise):
-        sources = [path.read_text("utf-8").partition("\n")[2] for e, path in WRONG if e is exercise]
+        sources = [wrong.source for e, wrong in WRONG if e is exercise]
         assert len(set(sources)) == len(sources) >= 3
+        assert (exercise.folder / "solution.py").read_text("utf-8") not in sources
+
+    def test_a_wrong_solution_s_change_is_made_in_exactly_one_place(self):
+        pairs = {"says": "", "was": ["a", "b + c"], "becomes": ["x", ""]}
+        assert changed("a = b + c", pairs, "here") == "x = "
+        for source, count in (("a = c", 0), ("a = b + c + b + c", 2)):
+            says = rf"^here: the solution has 'b \+ c' {count} times, but should once$"
+            with pytest.raises(ValueError, match=says):
+                changed(source, pairs, "here")
+        with pytest.raises(ValueError, match="should have says, was and becomes"):
+            changed("a", {"was": "a", "becomes": "b"}, "here")
+        with pytest.raises(ValueError):  # a list has a piece more than the other
+            changed("a = b + c", {**pairs, "becomes": ["x"]}, "here")
 
 
 class TestCatalogue:
@@ -271,7 +284,7 @@ class TestStart:
 class TestCheck:
     def test_a_wrong_file_is_explained(self, mine):
         """The file that was graded, the sentence that fails, why, and what to do next."""
-        shutil.copy(ALL[0].folder / "wrong" / "unscaled.py", mine / ALL[0].file)
+        (mine / ALL[0].file).write_text(wrong_source(ALL[0].folder, "unscaled"), "utf-8")
         result = minibert("exercises", "check", 1, "--in", mine)
         assert result.code == 1
         rest = result.out
@@ -527,7 +540,7 @@ class TestWatch:
         assert f"0 of {len(ALL)}" in first
         assert str(mine / ALL[0].file) in first
         assert "\x1b" not in first  # no terminal to clear
-        shutil.copy(ALL[0].folder / "wrong" / "unscaled.py", mine / ALL[0].file)
+        (mine / ALL[0].file).write_text(wrong_source(ALL[0].folder, "unscaled"), "utf-8")
         assert "sqrt(d)" in watching.until("A hint: minibert exercises hint 1")
         other = mine / "other"  # as editors save: a new file takes the name
         shutil.copy(ALL[0].folder / "solution.py", other)
@@ -544,7 +557,7 @@ class TestWatch:
         solve(mine, ALL[0])
         watching = Watching(mine)
         assert f"1 of {len(ALL)}" in watching.until("save.")
-        shutil.copy(ALL[0].folder / "wrong" / "unscaled.py", mine / ALL[0].file)
+        (mine / ALL[0].file).write_text(wrong_source(ALL[0].folder, "unscaled"), "utf-8")
         told = watching.until("A hint: minibert exercises hint 1")
         assert f"0 of {len(ALL)}" in told
         assert watching.interrupt()[0] == 0
@@ -554,7 +567,8 @@ class TestWatch:
 
         def saved_at_once(*args, **kwargs):
             for exercise in ALL[:2]:
-                shutil.copy(exercise.folder / "wrong" / "float64_leak.py", mine / exercise.file)
+                leak = wrong_source(exercise.folder, "float64_leak")
+                (mine / exercise.file).write_text(leak, "utf-8")
             yield {"changes": "of both"}
 
         monkeypatch.setattr("watchfiles.watch", saved_at_once)

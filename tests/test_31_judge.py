@@ -17,6 +17,7 @@ from command_line import environment
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from wrong_solutions import wrong_source
 
 from adapters.exercises.catalogue import exercises
 from adapters.exercises.check import StudentError, Wrong, exactly, raises, same, untouched
@@ -375,7 +376,7 @@ class TestStudent:
 
 ATTENTION = exercises()[0]
 SOLUTION = (ATTENTION.folder / "solution.py").read_text("utf-8")
-UNSCALED = (ATTENTION.folder / "wrong" / "unscaled.py").read_text("utf-8")
+UNSCALED = wrong_source(ATTENTION.folder, "unscaled")
 IN_CALL = "def attention(q, k, v):\n    "
 
 # name: (the student's file, a part of what is said of it)
@@ -514,7 +515,8 @@ class TestGrade:
     def test_the_report_has_what_the_teachers_page_says(self, three, tmp_path):
         first, second, _ = three
         shutil.copy(first.folder / "solution.py", tmp_path / first.file)
-        shutil.copy(second.folder / "wrong" / "no_bias.py", tmp_path / second.file)
+        no_bias = wrong_source(second.folder, "no_bias")
+        (tmp_path / second.file).write_text(no_bias, "utf-8")
         graded = json.loads(json.dumps(grade(tmp_path, NET)))
         assert graded.keys() == {"folder", "passed", "of", "exercises"}
         assert (graded["folder"], graded["passed"], graded["of"]) == (str(tmp_path), 1, 3)
