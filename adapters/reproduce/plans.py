@@ -76,7 +76,7 @@ BUDGETS = {
         ),
         Budget(
             "full",
-            "the real training sets (4,000 sentences of SST-2, 6,000 questions), in hours",
+            "the real training sets (4,000 sentences of SST-2, at most 6,000 questions), in hours",
             seeds=3,
             examples={"cola": None, "sst-2": 4000, "mrpc": None, "rte": None},
             dev_examples=None,

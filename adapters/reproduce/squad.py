@@ -18,7 +18,7 @@ from adapters.reproduce.pictures import (
 )
 from adapters.reproduce.plans import Plan, sized
 from adapters.reproduce.statistics import MISSING, Scores, dev_metric, parameters_of, scores_of
-from adapters.reproduce.store import Config, Runs
+from adapters.reproduce.store import Config, Runs, run_key
 
 NAME = "squad"
 
@@ -140,12 +140,16 @@ def report(plan: Plan, runs: Runs, folder: Path) -> str:
     heading = "Figure 5: SQuAD v1.1"
     number = len(seeds(plan))
     most, dev = plan.budget.squad_examples
-    questions = f"{most:,} questions of the training set" if most else "the whole training set"
+    questions = f"at most {most:,} questions" if most else "all questions"
     what = (
         f"Question answering by adapters of several sizes and by full fine-tuning, trained on "
-        f"{questions} and scored on {f'{dev:,} questions' if dev else 'all'} of the dev set after "
-        "the last epoch."
+        f"{questions} of the training set and scored on {f'at most {dev:,}' if dev else 'all'} of "
+        "the dev set after the last epoch."
     )
+    for run in (runs[key] for key in map(run_key, wanted(plan, runs)) if key in runs):
+        if "examples" in run["result"]:  # what was there
+            what += " There were {:,} and {:,}.".format(*run["result"]["examples"])
+            break
     if any(len(grid(plan, method)) > 1 for method in methods(plan)):
         what += (
             " Of each method's grid of rates and epochs, what is shown has the highest mean F1 on "
