@@ -5,6 +5,7 @@ import json
 import math
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -471,6 +472,20 @@ class TestSafety:
         while (state := state_of(pid)) not in ("", "Z") and time.monotonic() < deadline:
             time.sleep(0.05)
         assert state in ("", "Z")
+
+    def test_the_pipes_of_a_process_that_got_away_are_closed_when_it_ends(self):
+        source = (
+            "import subprocess\n"
+            "AWAY = subprocess.Popen(['sleep', '600'], start_new_session=True).pid\n"
+            "def pid():\n    return AWAY\n"
+        )
+        with Process(source.encode(), "theirs.py", NET) as running:
+            pid = Student(running).pid()
+        os.kill(pid, signal.SIGKILL)
+        for thread in running.threads:
+            thread.join(NET)
+        child = running.process
+        assert [pipe.closed for pipe in (child.stdin, child.stdout, child.stderr)] == [True] * 3
 
     def test_what_is_printed_cannot_steer_the_terminal(self, tmp_path):
         source = SOLUTION + "\nprint('\\x1b[2J\\x07 and\\n more')\n"

@@ -76,12 +76,8 @@ class Process:
         else:
             self.process.kill()
         self.process.wait()
-        pipes = (self.process.stdin, self.process.stdout, self.process.stderr)
-        for thread, pipe in zip(self.threads, pipes, strict=True):
-            thread.join(timeout=1)
-            if pipe and not thread.is_alive():  # a process that got away may hold the other end
-                with contextlib.suppress(OSError):
-                    pipe.close()
+        for thread in self.threads:  # each closes its pipe, now or, where a process that got away
+            thread.join(timeout=1)  # holds the other end, when that one ends
         self.folder.cleanup()
 
     def ask(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -136,25 +132,27 @@ class Process:
 
     def _write(self) -> None:
         assert self.process.stdin
-        with contextlib.suppress(OSError):  # it has ended: the reader says so
-            while (body := self.outbox.get()) is not None:
-                self.process.stdin.write(body)
-                self.process.stdin.flush()
+        with contextlib.suppress(OSError), self.process.stdin as pipe:
+            while (body := self.outbox.get()) is not None:  # OSError: it has ended, the reader says
+                pipe.write(body)
+                pipe.flush()
 
     def _read(self) -> None:
         assert self.process.stdout
         body: bytes | Exception | None = b""
-        while isinstance(body, bytes):
-            try:
-                body = read_message(self.process.stdout)
-            except (Garbled, OSError) as error:
-                body = error
-            self.inbox.put(body)
+        with self.process.stdout as pipe:
+            while isinstance(body, bytes):
+                try:
+                    body = read_message(pipe)
+                except (Garbled, OSError) as error:
+                    body = error
+                self.inbox.put(body)
 
     def _keep_output(self) -> None:
         assert self.process.stderr
-        while data := os.read(self.process.stderr.fileno(), 65536):  # read on, or print would block
-            self.output += data[: max(0, KEPT - len(self.output))]
+        with self.process.stderr as pipe:
+            while data := os.read(pipe.fileno(), 65536):  # read on, or print would block
+                self.output += data[: max(0, KEPT - len(self.output))]
 
     @property
     def printed(self) -> str:
