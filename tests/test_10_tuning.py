@@ -20,7 +20,7 @@ from adapters.recipes import (
     default_rate_epochs,
     recipe_named,
 )
-from adapters.task_model import init_task
+from adapters.task_model import init_task, method_rows
 from adapters.tuning import METHODS, method_named, parameter_table, split
 from minibert.checkpoint import Base, load_base
 from minibert.config import BertConfig
@@ -211,6 +211,16 @@ class TestMethods:
         with pytest.raises(InputError, match=r"^unknown activation 'mish'; known: gelu_tanh, "):
             method_named("adapters", 8, "mish")
 
+    @pytest.mark.parametrize("layers, upper, lower", [(1, 0, 0), (4, 2, 1), (5, 3, 1)])
+    def test_of_half_the_layers_part_in_the_middle(self, tiny, layers, upper, lower):
+        """The table of all methods: adapters from layer `upper` on, and up to layer `lower`."""
+        config = dataclasses.replace(tiny.config, num_hidden_layers=layers)
+        params = {**tiny.params, "layers": dict.fromkeys(range(layers), tiny.params["layers"][0])}
+        base = dataclasses.replace(tiny, config=config, params=params)
+        spans = [method for method, _, _ in method_rows(base) if method.name == "adapters"][1:]
+        held = [[n for n in range(layers) if method.has_layer(n)] for method in spans]
+        assert held == [list(range(upper, layers)), list(range(lower + 1))]
+
 
 class TestTheStart:
     """The tree before the first step."""
@@ -239,6 +249,10 @@ class TestTheStart:
         head = init_task(tiny, METHODS["head"], PAPER, outputs, seed=0)["head"]
         assert head["weight"].shape == (32, 1)
         assert head["bias"].shape == (1,)
+
+    def test_refuses_adapters_of_no_size(self, tiny):
+        with pytest.raises(InputError, match="^adapter size must be at least 1, not 0$"):
+            init_task(tiny, dataclasses.replace(METHODS["adapters"], size=0), PAPER, 2, seed=0)
 
     @pytest.mark.parametrize("method", ["full", "norms", "head"])
     def test_has_no_adapters_in_methods_without(self, tiny, method):

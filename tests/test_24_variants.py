@@ -20,6 +20,9 @@ from hypothesis.extra import numpy as hnp
 
 from adapters import bottleneck
 from adapters.bottleneck import ACTIVATIONS
+from adapters.recipes import RECIPES
+from adapters.task_model import init_task, settle
+from adapters.tuning import METHODS
 from adapters.variants import (
     STATISTICS,
     VARIANTS,
@@ -506,6 +509,15 @@ class TestPopulationStatistics:
             return encode(params, batch, tiny.config, adapt=adapt, first_only=True)
 
         return population_statistics(adapters, self.VARIANT, "gelu_tanh", run)
+
+    def test_of_a_classifier_are_those_of_its_training_where_the_last_layer_sees_cls(self, tiny):
+        method = replace(METHODS["adapters"], size=3, variant="batch-norm")
+        tree = init_task(tiny, method, RECIPES["paper"], 2, seed=0)
+        ready = settle(tree, self.batch(tiny, TEXTS), tiny.config, method)["adapters"]
+        expected = self.settle(tiny, tiny.params, tree["adapters"])
+        assert {path: leaf.tobytes() for path, leaf in leaves(ready)} == {
+            path: leaf.tobytes() for path, leaf in leaves(expected)
+        }
 
     @pytest.mark.parametrize("level", LEVELS)
     def test_give_each_text_the_same_output_whatever_its_neighbours(self, tiny, model, level):
