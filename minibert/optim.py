@@ -80,21 +80,20 @@ def adam_step(
     return new, {"step": step, "first": first, "second": second}
 
 
-BLOCK = 1 << 14  # elements: a block's intermediate results, 64 KB each, stay in a core's cache
+BLOCK = 16_384  # elements: a block's intermediate results, 64 KB each, stay in a core's cache
 
 
 def _in_blocks(update: Callable[..., Any], given: tuple[np.ndarray, ...]) -> list[np.ndarray]:
     """update(*given), elementwise, block by block: 3 arrays in the first one's memory layout."""
-    turned = given[0].flags.f_contiguous  # a weight seen as [in, out] lies as [out, in]
-    rows = [
-        (array.T if turned else array).reshape(-1) for array in given
-    ]  # views, if all lie alike
-    new_rows = [np.empty_like(rows[0]) for _ in range(3)]
-    for start in range(0, given[0].size, BLOCK):
+    like = given[0]
+    turned = like.flags.f_contiguous  # a weight seen as [in, out] lies as [out, in]
+    rows = [(array.T if turned else array).ravel() for array in given]  # views, if all lie alike
+    new_rows = [np.empty(like.size, like.dtype) for _ in range(3)]
+    for start in range(0, like.size, BLOCK):
         block = slice(start, start + BLOCK)
         for row, part in zip(new_rows, update(*(row[block] for row in rows)), strict=True):
             row[block] = part
-    shape = given[0].shape
+    shape = like.shape
     return [row.reshape(shape[::-1]).T if turned else row.reshape(shape) for row in new_rows]
 
 
@@ -104,7 +103,7 @@ def global_norm(grads: Leaves) -> float:
 
 
 def _flat(grads: Leaves) -> list[np.ndarray]:
-    return [g.reshape(-1, order="A") for g in grads.values()]  # "A": no copy of a transposed leaf
+    return [g.ravel(order="A") for g in grads.values()]  # "A": no copy of a transposed leaf
 
 
 def clip_global_norm(grads: Leaves, norm: float, largest: float | None) -> Leaves:
@@ -125,4 +124,4 @@ def warm_up_then_decay(step: int, total: int, warm_up: int, rebased: bool = True
     """
     if step < warm_up:
         return step / warm_up
-    return (total - step) / max(1, total - warm_up if rebased else total)
+    return (total - step) / (total - warm_up if rebased else total)

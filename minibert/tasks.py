@@ -165,17 +165,18 @@ def _find(column: Column, header: list[str] | None, path: Path) -> int:
 
 
 def _label(cell: str, task: Task, values: dict[str, int], path: Path, row: int) -> int | float:
+    shown = repr(cell[:40])
     if not task.regression:
         if cell not in values:
             known = ", ".join(values)
-            raise InputError(f"{path} row {row}: unknown label {cell[:40]!r}; known: {known}")
+            raise InputError(f"{path} row {row}: unknown label {shown}; known: {known}")
         return values[cell]
     try:
         score = float(cell)
     except ValueError:
         score = float("nan")
     if not np.isfinite(score):
-        raise InputError(f"{path} row {row}: the label {cell[:40]!r} is not a number")
+        raise InputError(f"{path} row {row}: the label {shown} is not a number")
     return score
 
 
@@ -247,5 +248,6 @@ def constant_score(
     if task.regression:
         logits = np.full((len(dev), 1), labels.mean())
     else:
-        logits = np.tile(np.bincount(labels, minlength=task.outputs), (len(dev), 1))
+        counts = np.bincount(labels, minlength=task.outputs)  # [C]
+        logits = np.broadcast_to(counts, (len(dev), task.outputs))
     return score(task, logits, [example.label for example in dev])

@@ -7,6 +7,7 @@ has: `tests/goldens/optimiser_goldens.py`.
 import math
 import re
 import tracemalloc
+from dataclasses import FrozenInstanceError
 from typing import Any
 
 import numpy as np
@@ -97,6 +98,11 @@ class TestTwoHundredSteps:
             for b in ends:
                 if a < b:
                     assert np.abs(ends[a] - ends[b]).max() > 1e-4, (a, b)
+
+
+def test_the_constants_of_a_run_cannot_be_changed_on_the_way():
+    with pytest.raises(FrozenInstanceError):
+        Adam().beta1 = 0.5  # type: ignore[misc]
 
 
 class TestOneStep:

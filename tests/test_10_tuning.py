@@ -251,7 +251,7 @@ class TestTheStart:
         assert head["bias"].shape == (1,)
 
     def test_refuses_adapters_of_no_size(self, tiny):
-        with pytest.raises(InputError, match="^adapter size must be at least 1, not 0$"):
+        with pytest.raises(InputError, match=r"^adapter size must be at least 1, not 0$"):
             init_task(tiny, dataclasses.replace(METHODS["adapters"], size=0), PAPER, 2, seed=0)
 
     @pytest.mark.parametrize("method", ["full", "norms", "head"])
