@@ -38,109 +38,92 @@ out.mkdir(parents=True, exist_ok=True)
 # The roofline
 # ------------
 # A processor does P operations a second and fetches B bytes a second from memory. Work that does I
-# operations for every byte it has to move (its **arithmetic intensity**) runs at
+# operations for every byte it has to move (its **arithmetic intensity**) does at best
+# :math:`\min(P, \; I B)` operations a second (Williams et al. 2009).
 #
-# :math:`\min(P, \; I B)` operations a second
-#
-# at best (Williams et al. 2009). A product [N, K] @ [K, M] does 2NKM operations on 4 (NK + KM + NM)
-# bytes of float32: the larger it is, the more for each byte. Adding two arrays does 1 for 12 bytes,
-# whatever their size. So a product of many rows is bound by P, and everything elementwise by B.
-# We measure both for one core, in processor time.
+# A product [N, K] @ [K, M] does 2NKM operations on 4 (NK + KM + NM) bytes of float32: the larger it
+# is, the more for each byte. Adding two arrays does 1 for 12 bytes. So a product is bound by P once
+# its rows are many, and everything elementwise by B (measured here for one core). GELU stays below
+# the roof, as tanh is one operation to us but many to the processor; fused, it comes nearer.
+
 
 # %%
-rng = np.random.default_rng(0)
-
-
 def seconds(work, rounds=4):  # the least: what else the machine does can only add to it
     return min(repeat(work, timer=time.process_time, number=1, repeat=rounds))
 
 
-def random(*shape):
-    return rng.standard_normal(shape, np.float32)
-
-
+rng = np.random.default_rng(0)
+random = partial(rng.standard_normal, dtype=np.float32)
 K, M, N = 384, 1536, 1024  # MiniLM's feed-forward layer, and some tokens
-large, wide = random(2048, 768), random(768, 3072)
+large, wide = random((2048, 768)), random((768, 3072))
 one, two, three = (np.ones(1 << 23, np.float32) for _ in range(3))  # 34 MB each, beyond caches
-weights = [random(M, K).T for _ in range(24)]  # 57 MB, so that each comes from memory
-points = {}  # {what: (operations for each byte, GFLOP/s, marker)}
+weights = [random((M, K)).T for _ in range(24)]  # 57 MB, so that each comes from memory
+points = {}  # {what: (operations for each byte, GFLOP/s)}
 with one_blas_thread:
     peak = 2 * 2048 * 768 * 3072 / seconds(lambda: large @ wide) / 1e9
     bandwidth = 12 * one.size / seconds(lambda: np.add(one, two, out=three)) / 1e9
     for rows in (1, 8, 64, N):
-        x, work = random(rows, K), 2 * rows * K * M
+        x, work = random((rows, K)), 2 * rows * K * M
         taken = seconds(lambda x=x: [x @ weight for weight in weights]) / 24
         intensity = work / (4 * (rows * K + K * M + rows * M))
-        points[f"product, N = {rows}"] = intensity, work / taken / 1e9, "o"
-    x = random(4 * N, M)
-    for name, gelu, marker in (("ops", ops.gelu_tanh, "v"), ("fused", fused.gelu_tanh, "^")):
-        work = 9 * x.size  # tanh being one, on 8 bytes
+        points[f"product, N = {rows}"] = intensity, work / taken / 1e9
+    x = random((4 * N, M))
+    for name, gelu in (("ops", ops.gelu_tanh), ("fused", fused.gelu_tanh)):
         taken = seconds(lambda gelu=gelu: gelu(x))
-        points[f"GELU, {name}"] = 9 / 8, work / taken / 1e9, marker
+        points[f"GELU, {name}"] = 9 / 8, 9 * x.size / taken / 1e9  # tanh being one operation
 print(f"one core: {peak:.0f} GFLOP/s; memory: {bandwidth:.1f} GB/s")
 grown = points["product, N = 1024"][0] / points["product, N = 1"][0]
 assert grown > 200, f"a product of 1,024 rows has only {grown:.0f} times the intensity of one row's"
 
-# %% [markdown]
-# The picture: a product comes near the roof once its rows are many. GELU stays below it, as tanh is
-# one operation to us but many to the processor; fused, it comes nearer.
-
-# %%
 figure, axes = plt.subplots(figsize=(8, 4.8), layout="constrained")
-reach = np.logspace(-1.5, 3, 100)
-axes.loglog(reach, np.minimum(peak, reach * bandwidth), "k", label="the roof")
-for name, (intensity, gflops, marker) in points.items():
-    axes.plot(intensity, gflops, marker, color="#e08214" if "GELU" in name else "#1f4e79", ms=8)
-    axes.annotate(name, (intensity, gflops), (8, -12), textcoords="offset points")
-axes.set(xlabel="operations for each byte from memory", ylabel="GFLOP/s", xlim=(0.03, 3000),
-         title="One core's roofline, and what reaches it")  # fmt: skip
-axes.grid(alpha=0.3)
-axes.legend(frameon=False, loc="upper left")
+reach = np.logspace(-1.5, 3.3, 100)
+axes.loglog(reach, np.minimum(peak, reach * bandwidth), "k")
+for name, point in points.items():
+    axes.plot(*point, "^" if "GELU" in name else "o", color="#1f4e79", ms=8)
+    axes.annotate(name, point, (8, -12), textcoords="offset points")
+axes.set(xlabel="operations for each byte", ylabel="GFLOP/s", title="One core's roofline")
 figure.savefig(out / "15_fast.png", dpi=120)
 print(f"picture: {out / '15_fast.png'}")
 
 # %% [markdown]
 # What fusing does
 # ----------------
-# In ``ops`` each elementwise step writes a new array to memory and the next reads it back; autograd
-# puts each on its tape, keeps them all and goes through all again. ``fused`` makes one operation of
-# them, which works in blocks that stay in the cache and has its VJP derived by hand. It must be the
-# same function: values and all gradients are compared, relative to the largest number, which
-# float32 rounds by up to 6e-8. A product stays what it is: BLAS is near P already.
+# In ``ops`` each elementwise step writes a new array to memory, which the next reads back; autograd
+# goes through all again. ``fused`` makes one operation of them, in blocks that stay in the cache,
+# with a VJP derived by hand. It must be the same function: values and gradients are compared. A
+# product stays what it is: BLAS is near P already.
+
 
 # %%
-ends = [trace(VJPNode.new_root(), level.gelu_tanh, random(2, 2))[1] for level in (ops, fused)]
-on_tape = [len(list(toposort(end))) - 1 for end in ends]  # without the input
-assert on_tape == [9, 1], f"operations on the tape of GELU, in ops and fused: {on_tape}"
-
-lengths = np.full(32, N // 32)
-keep = ops.keep_mask(rng, N * K, 0.1).reshape(N, K)
-adapter = init_adapter(rng, K, 64, std=0.01)
-x, y, z, wide = random(N, K), random(N, K), random(N, K), random(N, M)
-CASES = {  # name: (a function of arrays, with either level's operations; the arrays)
-    "linear": (lambda level, x, W, b: level.linear(x, W, b), (x, weights[0], random(M))),
-    "adapter": (lambda level, z: bottleneck(adapter, z, "gelu_tanh", level), (z,)),
-    "attention": (lambda level, q, k, v: level.attention(q, k, v, lengths, 12), (x, y, z)),
-    "add_layer_norm": (lambda level, *given: level.add_layer_norm(*given, 1e-12),
-                       (x, z, random(K), random(K))),
-    "gelu": (lambda level, x: level.gelu(x), (wide,)),  # in ops with Python's erf, one by one
-    "gelu_tanh": (lambda level, x: level.gelu_tanh(x), (wide,)),
-    "dropout": (lambda level, x: level.dropout(x, keep, 0.1), (x,)),
-}  # fmt: skip
-
-
 def there_and_back(level, function, arrays):
     """The function's value, and a gradient for each array."""
     vjp, y = make_vjp(partial(function, level), tuple(range(len(arrays))))(*arrays)
     return y, *vjp(np.cos(y))  # any gradient of y will do
 
 
+ends = [trace(VJPNode.new_root(), level.gelu_tanh, random((2, 2)))[1] for level in (ops, fused)]
+on_tape = [len(list(toposort(end))) - 1 for end in ends]  # without the input
+assert on_tape == [9, 1], f"operations on the tape of GELU, in ops and fused: {on_tape}"
+
+lengths = np.full(32, N // 32)
+adapter = init_adapter(rng, K, 64, std=0.01)
+(x, y, z), wide = random((3, N, K)), random((N, M))
+CASES = {  # name: (a function of arrays, with either level's operations; the arrays)
+    "linear": (lambda level, x, W, b: level.linear(x, W, b), (x, weights[0], random(M))),
+    "adapter": (lambda level, z: bottleneck(adapter, z, "gelu_tanh", level), (z,)),
+    "attention": (lambda level, q, k, v: level.attention(q, k, v, lengths, 12), (x, y, z)),
+    "add_layer_norm": (lambda level, *given: level.add_layer_norm(*given, 1e-12),
+                       (x, z, random(K), random(K))),
+    "gelu": (lambda level, x: level.gelu(x), (wide,)),  # ops: Python's erf, one by one
+    "gelu_tanh": (lambda level, x: level.gelu_tanh(x), (wide,)),
+}  # fmt: skip
+
 print("forwards and backwards, ops -> fused")
 with one_blas_thread:
     for name, case in CASES.items():
         both = [partial(there_and_back, level, *case) for level in (ops, fused)]
         pairs = list(zip(both[0](), both[1](), strict=True))
-        gap = max(float(abs(a - b).max() / abs(a).max()) for a, b in pairs)
+        gap = max(float(abs(a - b).max() / abs(a).max()) for a, b in pairs)  # rounding: 6e-8
         assert gap < 3e-6, f"{name}: fused differs from ops by {gap} of the largest number"
         assert all(a.dtype == b.dtype == np.float32 for a, b in pairs), f"{name}: not float32"
         plain, fast = (1000 * seconds(run, rounds=2) for run in both)
@@ -150,8 +133,8 @@ with one_blas_thread:
 # No padding
 # ----------
 # The fastest work is what is not done. Many libraries fill all sentences of a batch up to the
-# longest (or to 128 tokens) and mask what they have added. Here a batch is its sentences end to
-# end, and each has the same states in company as alone (``02_attention.py``).
+# longest and mask what they have added. Here a batch is its sentences end to end, and each has the
+# same states in company as alone (``02_attention.py``).
 
 # %%
 real = find_task("sst-2") is not None
@@ -161,9 +144,8 @@ base, texts = load_base(fetch_model("minilm")), [e.text for e in data.train[:102
 encoded = encode_texts(base.tokenizer, texts, max_length=128)
 sizes = np.array([len(e.ids) for e in encoded])
 longest = sizes.reshape(-1, 32).max(axis=1)  # of each batch of 32
-padded, fixed = 32 * longest.sum() / sizes.sum(), 128 * len(sizes) / sizes.sum()
-print(f"tokens computed for each real one: 1; padded to the batch's longest {padded:.2f}, to 128 "
-      f"{fixed:.2f}")  # fmt: skip
+padded = 32 * longest.sum() / sizes.sum()
+print(f"tokens computed for each real one: here 1, padded to the batch's longest {padded:.2f}")
 assert len(make_batch(encoded).ids) == sizes.sum(), "a batch should hold real tokens alone"
 low, high = (3.0, 3.2) if real else (1.4, 1.7)  # phrases of SST-2 differ more than the sample's
 assert low < padded < high, f"tokens computed for each real one: {padded:.2f}"
@@ -173,7 +155,6 @@ assert low < padded < high, f"tokens computed for each real one: {padded:.2f}"
 # ---------
 # - ``docs/performance.md`` has the whole machine's figures, and what was tried without gain.
 # - Derive one yourself: ``minibert exercises check 05`` is LayerNorm's VJP, 03 GELU.
-# - Sort the sentences by length before they are cut into batches. How much padding is left?
 # - Set BLOCK in ``minibert/fused_activations.py`` to 1 << 30. What becomes of GELU, and why?
 #
 # Next: other ways to train few of many parameters, ``16_beyond.py``.
