@@ -10,6 +10,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import FrozenInstanceError
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from minibert.tasks import (
     Task,
     constant_score,
     glue_task,
+    own_task,
     predictions,
     read_examples,
     read_texts,
@@ -504,11 +506,36 @@ class TestOwnFiles:
             own_data(*paths, text, label)
         assert str(refused.value) == message.format(train=paths[0], dev=paths[1])
 
+    @pytest.mark.parametrize(
+        "labels, count, fine",
+        [(100, 100, True), (101, 101, False), (101, 402, False), (101, 403, True)],
+    )
+    def test_have_at_most_100_classes_or_one_for_four_lines(self, tmp_path, labels, count, fine):
+        """Lines with the header: 404 of them may have 101 classes."""
+        path = write(
+            tmp_path, "text\tlabel\n" + "".join(f"a\t{i % labels}\n" for i in range(count))
+        )
+        if fine:
+            assert len(own_task(path, ("text",), "label").values) == labels
+        else:
+            with pytest.raises(InputError, match=f"has {labels} different labels; is it a regr"):
+                own_task(path, ("text",), "label")
+
+    def test_show_the_beginning_of_a_long_header(self, tmp_path):
+        path = write(tmp_path, "a" * 300 + "\tlabel\nx\t1\n")
+        with pytest.raises(InputError, match=rf" in its header \({'a' * 200}\)$"):
+            own_task(path, ("text",), "label")
+
     def test_with_words_for_scores_are_refused(self, files):
         train, dev = files("text\tstars\na\t4\nb\tmany\n", "text\tstars\nc\t1\n")
         with pytest.raises(InputError) as refused:
             own_data(train, dev, ("text",), "stars", regression=True)
         assert str(refused.value) == f"{train} row 3: the label 'many' is not a number"
+
+
+def test_what_a_task_is_cannot_be_changed_on_the_way():
+    with pytest.raises(FrozenInstanceError):
+        SST.name = "mine"  # type: ignore[misc]
 
 
 class TestTextsToPredict:
