@@ -524,7 +524,7 @@ class TestOwnFiles:
     def test_show_the_beginning_of_a_long_header(self, tmp_path):
         path = write(tmp_path, "a" * 300 + "\tlabel\nx\t1\n")
         with pytest.raises(InputError, match=rf" in its header \({'a' * 200}\)$"):
-            own_task(path, ("text",), "label")
+            own_task(path, ("text",), "stars")
 
     def test_with_words_for_scores_are_refused(self, files):
         train, dev = files("text\tstars\na\t4\nb\tmany\n", "text\tstars\nc\t1\n")
