@@ -45,14 +45,14 @@ out.mkdir(parents=True, exist_ok=True)
 #   will do it, :math:`u = LN(x + z)`: :math:`z + f(u W_{down} + b_{down}) \, W_{up} + b_{up}`. A
 #   layer costs :math:`2md + d + m`.
 # - **LoRA** (low-rank adaptation) leaves z alone. It changes queries and values by a product of two
-#   thin matrices, A of r columns and B of r rows: :math:`x W + b + \tfrac{\alpha}{r} (x A) B = x (W +
-#   \tfrac{\alpha}{r} A B) + b`. A layer costs :math:`2 \cdot 2rd`.
+#   thin matrices, A of r columns and B of r rows: :math:`x W + b + \tfrac{\alpha}{r} (x A) B = x
+#   (W + \tfrac{\alpha}{r} A B) + b`. A layer costs :math:`2 \cdot 2rd`.
 # - **BitFit** adds nothing. It trains the biases that are there already, and no weight: eight a
 #   layer, :math:`7d + F` numbers (F features inside its feed-forward sublayer), and the pooler's.
 #
 # LoRA and Pfeiffer's get the r and the m that come nearest to the cost of Houlsby's with m = 16,
-# and once more to that of BitFit. All are in the top two layers only, as in ``09_size.py``. The table
-# counts what each trains in the top layer.
+# and once more to that of BitFit. All are in the top two layers only, as in ``09_size.py``. The
+# table counts what each trains in the top layer.
 
 # %%
 base = load_base(fetch_model("minilm"))
@@ -99,14 +99,14 @@ for name, start in starts.items():
 # %% [markdown]
 # A short training each
 # ---------------------
-# Four epochs on the project's own sample, two seeds. The learning rate of 1e-2 was chosen by the
-# *training* loss of a third seed, so that no dev sentence had a say.
+# Four epochs on the project's own sample, two seeds. The rate was chosen by the *training* loss of
+# a third seed, so that no dev sentence had a say.
 #
-# On 160 sentences an accuracy has a standard error of up to 4 points, a difference of two one of up
-# to 5.6. We claim that the three large ones learn (on average two standard errors above the majority
-# class), and that this run finds no winner among them (three standard errors of a difference). It
-# does *not* show that BitFit is worse: one of its seeds stayed at 50 %, the other came to 68 %, and
-# its authors found it on a par with full fine-tuning where data were few.
+# On 160 sentences an accuracy has a standard error of up to 4 points, a difference of two one of
+# up to 5.6. We claim that the three large ones learn (on average two standard errors above the
+# majority class), and that this run finds no winner among them (three of a difference). It does
+# *not* show that BitFit is worse: one of its seeds stayed at 50 %, the other came to 68 %, and its
+# authors found it on a par with full fine-tuning where data were few.
 
 # %%
 percent, kept = [], {}
@@ -117,11 +117,9 @@ for name, method in methods.items():
     kept[name] = runs[-1].task.trained
     print(f"{name:16} {sizes[name]:6,} parameters, dev (%)", *(f"{x:.1f}" for x in percent[-1]))
 mean, majority = np.mean(percent, axis=1), 100 * runs[0].constant["accuracy"]
-error = 100 * math.sqrt(0.25 / len(data.dev))
-large = mean[:3]
+large, error = mean[:3], 100 * math.sqrt(0.25 / len(data.dev))
 assert large.mean() > majority + 2 * error, f"the three large ones: {large.mean():.1f} on average"
-spread = large.max() - large.min()
-assert spread < 3 * math.sqrt(2) * error, f"the three large ones are {spread:.1f} points apart"
+assert np.ptp(large) < 3 * math.sqrt(2) * error, f"the three large ones: {large}, far apart"
 
 figure, axes = plt.subplots(figsize=(9, 4.8), layout="constrained")
 place = [0, 1, 2, 3.5, 4.5, 5.5]  # two budgets
