@@ -76,7 +76,7 @@ def _attention(
     for run in _runs(lengths, heads, len(query) == len(key)):
         q = run.split(scaled, run.queries, heads)  # [G, H, Q, D/H]
         k, v = (run.split(x, run.keys, heads) for x in (key, value))  # [G, H, T, D/H]
-        e = _exp(np.matmul(q, k.swapaxes(-1, -2)))  # [G, H, Q, T]
+        e = _exp(np.matmul(q, k.swapaxes(2, 3)))  # [G, H, Q, T]
         row_sum = np.matmul(e, np.ones((e.shape[-1], 1), e.dtype))  # faster than e.sum(axis=-1)
         share = 1.0 / row_sum  # [G, H, Q, 1]
         out = run.split(y, run.queries, heads)
@@ -129,18 +129,18 @@ def _attention_grads(argnums: Any, ans: Array, args: Any, kwargs: Any) -> Callab
             row_term = np.einsum("ghqd,ghqd->ghq", g, y)[..., None] * share  # [G, H, Q, 1]
             if keep is None:
                 h = g * share  # [G, H, Q, D/H]
-                np.matmul(e.swapaxes(-1, -2), h, out=dv)
-                ds = np.matmul(h, v.swapaxes(-1, -2))  # [G, H, Q, T]
+                np.matmul(e.swapaxes(2, 3), h, out=dv)
+                ds = np.matmul(h, v.swapaxes(2, 3))  # [G, H, Q, T]
             else:
                 h = g * (share * dropout_scale(rate))
                 mask = keep[run.mask].reshape(e.shape)
-                np.matmul((e * mask).swapaxes(-1, -2), h, out=dv)
-                ds = np.matmul(h, v.swapaxes(-1, -2))
+                np.matmul((e * mask).swapaxes(2, 3), h, out=dv)
+                ds = np.matmul(h, v.swapaxes(2, 3))
                 ds *= mask
             ds -= row_term
             ds *= e
             np.matmul(ds, k, out=dq)
-            np.matmul(ds.swapaxes(-1, -2), q, out=dk)
+            np.matmul(ds.swapaxes(2, 3), q, out=dk)
         for grad in grads[:2]:
             grad *= scale
         return tuple(grads[argnum] for argnum in argnums)
