@@ -8,16 +8,20 @@ expect: percent-format cells (jupytext), text that sphinx-gallery takes for text
 import ast
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import plain_loops
 import pytest
-from conftest import real_glue
+from conftest import GOLDENS, real_glue
 from matplotlib.image import imread
 
+from minibert.checkpoint import load_base
 from minibert.glue_data import glue_root
+from minibert.tensors import read_safetensors, write_safetensors
 from minibert.weights import home
 
 ROOT = Path(__file__).parent.parent
@@ -69,6 +73,42 @@ def pictures(printed: str, folder: Path) -> list[str]:
         ink = float(np.mean(np.any(pixels < 0.9, axis=-1)))
         assert 0.01 < ink < 0.5, f"{picture.name}: {100 * ink:.1f} % of it is not white"
     return [picture.name for picture in named]
+
+
+def bert_that_fills_in_words(folder: Path) -> list[str]:
+    """A folder with a tiny random BERT that has a head for masked words; its vocabulary, where the
+    words of tutorial 04 stand for some of the pieces. It has a liking for "paris"."""
+    shutil.copytree(GOLDENS / "tiny_mlm", folder)
+    vocabulary = (folder / "vocab.txt").read_text("utf-8").split()
+    words = ["the", "capital", "of", "france", "is", "paris"]
+    words += ["in", "winter", "lake", "covered", "with"]
+    first = vocabulary.index("##ba")
+    vocabulary[first : first + len(words)] = words
+    (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n", "utf-8")
+    tensors, metadata = read_safetensors(folder / "model.safetensors")
+    bias = np.array(tensors["cls.predictions.bias"])
+    bias[vocabulary.index("paris")] += 4
+    changed = {**tensors, "cls.predictions.bias": bias}
+    write_safetensors(folder / "model.safetensors", changed, metadata)
+    return vocabulary
+
+
+def masked_word(folder: Path, ids: list[int], place: int) -> list[float]:
+    """The probability of each word of the vocabulary at one place of a text, by plain loops: BERT
+    (Devlin et al. 2018), its head for masked words (section 3.1), and a softmax."""
+    base = load_base(folder, pooler=False)
+    tables, head = base.params["embeddings"], base.params["masked_tokens"]
+    heads, eps = base.config.num_attention_heads, base.config.layer_norm_eps
+    x = [tables["word"][i] + tables["position"][t] + tables["segment"][0]
+         for t, i in enumerate(ids)]  # fmt: skip
+    x = plain_loops.layer_norm(x, tables["norm"]["weight"], tables["norm"]["bias"], eps)
+    for _, layer in sorted(base.params["layers"].items()):
+        x = plain_loops.encoder_layer(layer, x, [len(ids)], heads, eps)
+    x = plain_loops.linear([x[place]], head["transform"]["weight"], head["transform"]["bias"])
+    x = plain_loops.each(plain_loops.gelu, x)
+    x = plain_loops.layer_norm(x, head["norm"]["weight"], head["norm"]["bias"], eps)
+    scores = plain_loops.linear(x, tables["word"].T, head["bias"])  # [1, V]
+    return plain_loops.softmax(scores[0].tolist())
 
 
 def test_the_readme_names_each_tutorial_and_no_other():
@@ -149,6 +189,25 @@ class TestRunning:
         drawn = pictures(printed, tmp_path / "runs" / "tutorials")
         assert drawn == ["07_where_it_sits.png", "07_near_identity.png"]
         assert "595,200" in printed
+
+    def test_guesses_the_missing_words_when_the_weights_have_a_head_for_it(self, minilm, tmp_path):
+        """The default weights have none. Here is a tiny BERT where BERT-base would be found."""
+        folder = tmp_path / "bert-base-uncased"
+        vocabulary = bert_that_fills_in_words(folder)
+        printed = run(ROOT / "tutorials" / "04_loading.py", tmp_path)
+        assert "No word is guessed" not in printed
+        texts = ("The capital of France is [MASK].", "In winter the lake is covered with [MASK].")
+        for text in texts:
+            words = text.replace("[MASK]", "").lower().replace(".", "").split()
+            place = 1 + len(words)  # after [CLS]
+            ids = [vocabulary.index(w) for w in ("[CLS]", *words, "[MASK]", ".", "[SEP]")]
+            expected = masked_word(folder, ids, place)
+            best = sorted(range(len(vocabulary)), key=lambda i: -expected[i])[:5]
+            (said,) = re.findall(rf"^{re.escape(text)} (.*)$", printed, re.MULTILINE)
+            assert said.split()[::2] == [vocabulary[i] for i in best]
+            chances = [float(chance) for chance in said.split()[1::2]]
+            # float32 gives some 1e-6; four digits are printed
+            np.testing.assert_allclose(chances, [expected[i] for i in best], rtol=0, atol=6e-5)
 
     def test_training_works_on_real_data_and_says_so(self, minilm, tmp_path):
         """Section 3.1: adapters against full fine-tuning and against the head alone."""
