@@ -111,8 +111,8 @@ def _swish(x: Array, y: Array, slope: Array | None, t: Array) -> None:
 def _in_blocks(block: Block, x: Array, saved: Saved) -> Array:
     y = np.empty(x.shape, x.dtype)
     slope = None if saved is None else np.empty(x.shape, x.dtype)
-    flat_x, flat_y = x.reshape(-1), y.reshape(-1)
-    flat_slope = None if slope is None else slope.reshape(-1)
+    flat_x, flat_y = x.ravel(), y.ravel()
+    flat_slope = None if slope is None else slope.ravel()
     scratch = np.empty(min(BLOCK, x.size), x.dtype)
     with np.errstate(over="ignore"):  # x^2 of a huge x: its tanh is 1 all the same
         for start in range(0, x.size, BLOCK):

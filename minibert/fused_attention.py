@@ -42,8 +42,8 @@ def _runs(lengths: Sequence[int], heads: int, all_ask: bool) -> Iterator[_Run]:
     while first < len(sizes):
         length = sizes[first]
         asking = length if all_ask else 1
-        most = max(1, _RUN_SCORES // (heads * asking * length))
-        count = 1
+        most = _RUN_SCORES // (heads * asking * length)
+        count = 1  # or more, up to `most`
         while count < min(most, len(sizes) - first) and sizes[first + count] == length:
             count += 1
         ends = key + count * length, query + count * asking, mask + count * heads * asking * length

@@ -129,6 +129,13 @@ class TestTheTrainedSet:
         norms = split_paths(whole, "norms")[0]
         assert norms == norm_paths(2) | HEAD
 
+    @pytest.mark.parametrize("leaf", ["mean", "variance"])
+    def test_does_not_take_in_what_batch_normalisation_counted(self, leaf):
+        """Population statistics come from a pass over texts, not from a gradient."""
+        method = method_named("adapters", variant="batch-norm")
+        assert method.trains("adapters.0.attention.norm.weight")
+        assert not method.trains(f"adapters.0.attention.norm.{leaf}")
+
 
 class TestCounts:
     @pytest.mark.parametrize("config, everything, norms", BASES)
@@ -210,6 +217,18 @@ class TestMethods:
     def test_refuse_an_unknown_activation_before_anything_is_begun(self):
         with pytest.raises(InputError, match=r"^unknown activation 'mish'; known: gelu_tanh, "):
             method_named("adapters", 8, "mish")
+
+    @pytest.mark.parametrize("std", [0.0, -0.5, float("inf"), float("nan")])
+    def test_refuse_an_initial_std_that_is_no_positive_number(self, std):
+        with pytest.raises(
+            InputError, match=f"^the adapters' initial std must be positive, not {std}"
+        ):
+            method_named("adapters", std=std)
+        assert method_named("adapters", std=1e-7).std == 1e-7
+
+    def test_cannot_be_changed_on_the_way(self):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            METHODS["adapters"].size = 8  # type: ignore[misc]
 
     @pytest.mark.parametrize("layers, upper, lower", [(1, 0, 0), (4, 2, 1), (5, 3, 1)])
     def test_of_half_the_layers_part_in_the_middle(self, tiny, layers, upper, lower):
