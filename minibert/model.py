@@ -154,7 +154,7 @@ def encoder_layers(
     adapt: Adapt = identity,
     rng: np.random.Generator | None = None,
     ops: ModuleType = fused,
-    first_only: bool = False,
+    first_only: bool,
 ) -> list[Array]:
     """The states that enter the layers of these numbers and, last, those that leave them."""
     states = [x]

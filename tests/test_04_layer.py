@@ -418,6 +418,13 @@ class TestWhereAdaptersComeIn:
         assert (trained.calls[0][2] != calm.calls[0][2]).mean() > 0.9
         assert (trained.calls[0][2] != 0).all()
 
+    def test_dropout_of_a_rate_of_0_draws_nothing(self, tiny, level):
+        config = replace(tiny.config, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+        batch, rng = small_batch([9, 5]), np.random.default_rng(1)
+        trained = encode(tiny.params, batch, config, rng=rng, ops=level)[-1]
+        np.testing.assert_array_equal(trained, encode(tiny.params, batch, config, ops=level)[-1])
+        assert rng.bit_generator.state == np.random.default_rng(1).bit_generator.state
+
     def test_the_same_seed_gives_the_same_bits_and_no_generator_means_no_dropout(self, tiny, level):
         batch = small_batch([9, 5])
         runs = [
