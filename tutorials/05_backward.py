@@ -134,6 +134,7 @@ for name, expected in EXPECTED.items():
     numbers = [len(products) for products in tally.values()]
     assert numbers == expected, f"{name}: {numbers} products, not {expected}"
     work[name] = [sum(products) / 1e9 for products in tally.values()]  # GFLOP
+assert len(set(work["full"])) == 1, "y, dx and dW should be the same work"
 saved = 1 - sum(work["adapters"]) / sum(work["full"])
 assert 0.25 < saved < 0.33, f"adapters save {saved:.3f} of full fine-tuning's products"
 
@@ -156,5 +157,4 @@ print(f"picture: {out / '05_backward.png'}")
 # ---------
 # - Write it yourself: ``minibert exercises check 05`` is LayerNorm's VJP, 06 the loss's gradient.
 # - Leave the last term out of ``layer_norm_vjp``: that forgets the variance. What is drawn then?
-#
-# With gradients one can take a step: ``06_adam.py``.
+# - With gradients one can take a step: ``06_adam.py``.
