@@ -50,7 +50,7 @@ def span_forward(
     """Tokens to start and end scores through the whole model: [N tokens] -> [N, 2]. `rng` switches
     dropout on; with `fixed`, not in the embeddings and that many layers."""
     base, adapt, lengths = tree["base"], adapt_of(tree, method, ops, config), batch.lengths
-    layers = partial(encoder_layers, base, adapt=adapt, ops=ops)
+    layers = partial(encoder_layers, base, adapt=adapt, ops=ops, first_only=False)
     below = range(fixed or 0)
     states = embed(base, batch, config, rng if fixed is None else None, ops)
     states = layers(below, states, lengths, config)[-1]  # [N, D]

@@ -82,10 +82,10 @@ def self_attention(
     x: Array,
     lengths: Array,
     config: BertConfig,
-    rng: np.random.Generator | None = None,
-    ops: ModuleType = fused,
-    adapt: Adapt = identity,
-    number: int = 0,
+    rng: np.random.Generator | None,
+    ops: ModuleType,
+    adapt: Adapt,
+    number: int,
 ) -> Array:
     """Multi-head self-attention, projected back to D. [M, D], [N, D] -> [M, D]
 
