@@ -26,7 +26,7 @@ from minibert.weights import home
 
 ROOT = Path(__file__).parent.parent
 FILES = sorted((ROOT / "tutorials").glob("[0-9]*.py"))
-LIMIT = 300  # seconds; on two free cores each takes at most a minute
+LIMIT = 900  # seconds; on two free cores each takes at most a minute
 
 each_tutorial = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 
