@@ -5,6 +5,7 @@ plain loops over whole Jacobians, and to finite differences of themselves. (Agai
 gradients: test_06_parity.)
 """
 
+import inspect
 import math
 import tracemalloc
 from collections.abc import Callable
@@ -19,10 +20,11 @@ import plain_loops
 import pytest
 from autograd import grad, make_vjp, value_and_grad
 from autograd.core import SparseObject, VJPNode
+from autograd.tracer import trace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minibert import fused, fused_activations, fused_attention, ops
+from minibert import fused, fused_activations, fused_attention, fused_norm, ops
 from minibert.differentiate import value_and_grads
 from minibert.heads import classify, loss
 from minibert.model import encode, pool
@@ -221,6 +223,27 @@ class TestTheTwoLevelsAgree:
         rng = np.random.default_rng(4)
         rest = (rng.random(shape) < 0.75, 0.25) if name == "dropout" else ()
         assert_levels_agree((name, [np.asarray(rng.standard_normal(shape))], rest), dtype)
+
+
+FUSED = (fused, fused_activations, fused_attention, fused_norm)
+
+
+class Step(VJPNode):
+    """A step of autograd's that knows which function it is of."""
+
+    def __init__(self, value: Any, function: Callable[..., Any], *rest: Any) -> None:
+        super().__init__(value, function, *rest)
+        self.function = function
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in LOSSES])
+def test_a_fast_operation_is_one_step_to_autograd(name):
+    """Its gradient is the one derived by hand: autograd sees nothing of what it is made of."""
+    called, inputs, rest = make_case(name, np.random.default_rng(5), 3, 4, 2, [3])
+    function, start = getattr(fused, called), Step.new_root()
+    _, end = trace(start, lambda x: function(x, *inputs[1:], *rest), inputs[0])
+    assert end.parents == (start,)
+    assert inspect.getmodule(end.function.fun) in FUSED
 
 
 LENGTHS = {
