@@ -242,18 +242,39 @@ class TestDifferences:
         assert spread(self.plan, self.runs, "mrpc") == pytest.approx((4 / 3) ** 0.5)
 
     def test_of_one_task_by_hand(self):
+        """Full fine-tuning's own two scores scatter more, by squares of 2, than those of both."""
         found = difference(self.plan, self.runs, [self.pair("mrpc")])
         assert found is not None
         assert found.value == pytest.approx(-2.0)
-        assert found.error == pytest.approx((4 / 3 * (1 / 3 + 1 / 2)) ** 0.5)
+        assert found.error == pytest.approx((4 / 3 / 3 + 2 / 2) ** 0.5)
 
     def test_over_tasks_are_the_mean_and_errors_add_in_squares(self):
         found = difference(self.plan, self.runs, [self.pair("rte"), self.pair("mrpc")])
         assert found is not None
         assert found.value == pytest.approx((0.0 - 2.0) / 2)
-        square = 34 / 3 * (1 / 2 + 1 / 3) + 4 / 3 * (1 / 3 + 1 / 2)
+        square = (34 / 3 / 2 + 13 / 3) + (4 / 3 / 3 + 2 / 2)
         assert found.error == pytest.approx(square**0.5 / 2)
-        assert str(found) == "-1.0 ± 1.6"
+        assert str(found) == "-1.0 ± 1.7"
+
+    def test_between_single_seeds_have_the_tasks_scatter(self):
+        """All that is known of one run is how other runs of its task scatter."""
+        task, ours, full = self.pair("rte")
+        lone = {**(ours or {}), "rate": 7.0}
+        runs = {**self.runs}
+        add(runs, lone, {"dev": scores(task, 60.0), "validation": [scores(task, 1.0)]})
+        found = difference(self.plan, runs, [(task, lone, full)])
+        assert found == Estimate(pytest.approx(-12.0), pytest.approx((34 / 3 + 13 / 3) ** 0.5))
+
+    def test_to_seeds_that_fell_apart_are_as_doubtful_as_those(self):
+        """Two of three trainings worked: 84, 84 and 51 have a standard error of 11."""
+        task, ours, full = self.pair("rte")
+        apart = {**(ours or {}), "rate": 7.0}
+        runs = {**self.runs}
+        for seed, value in enumerate((84.0, 84.0, 51.0)):
+            found = {"dev": scores(task, value), "validation": [scores(task, 1.0)]}
+            add(runs, {**apart, "seed": seed}, found)
+        estimate = difference(self.plan, runs, [(task, apart, full)])
+        assert estimate == Estimate(pytest.approx(1.0), pytest.approx((11.0**2 + 13 / 3) ** 0.5))
 
     def test_are_unknown_while_a_run_is_missing(self):
         task, ours, _ = self.pair("rte")
