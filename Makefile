@@ -48,7 +48,7 @@ lint: $(VENV)/installed-lint
 # What is known is in .mutants, so it goes on where it was stopped, and a module is tried again only
 # when it or its tests have changed. ARGS='ops optim' chooses.
 mutants: $(VENV)/installed-mutants
-	$(BIN)/python -m pytest tests/test_34_mutants.py
+	$(BIN)/python -m pytest tests/product/test_mutants.py
 	$(BIN)/python mutants/run.py $(ARGS)
 
 tutorials: $(VENV)/installed-cli
@@ -91,8 +91,8 @@ docs: $(VENV)/installed-docs
 
 # Needs Chromium or Chrome: Debian's `chromium`, or `$(BIN)/playwright install chromium`.
 docs-test: $(VENV)/installed-browser docs
-	MINIBERT_REQUIRE_BROWSER=1 $(BIN)/python -m pytest tests/test_32_site.py \
-		tests/test_32_site_in_a_browser.py $(ARGS)
+	MINIBERT_REQUIRE_BROWSER=1 $(BIN)/python -m pytest tests/classroom/test_site.py \
+		tests/classroom/test_site_in_a_browser.py $(ARGS)
 
 linkcheck: $(VENV)/installed-docs
 	$(BIN)/python docs/stage.py

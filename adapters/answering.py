@@ -13,25 +13,25 @@ from typing import Any
 
 import numpy as np
 
-from adapters.fixed import fixed_layers
+from adapters.cached_layers import fixed_layers
+from adapters.methods.table import Method, split
 from adapters.predict import check_length
 from adapters.recipes import optimised, recipe_named
 from adapters.run_folder import data_hash, described, own_folder, write_report
 from adapters.task_model import adapt_of, init_task, settle
-from adapters.tuning import Method, split
 from minibert import fused
 from minibert.checkpoint import Base
 from minibert.config import BertConfig
+from minibert.data.squad import Question, score
+from minibert.data.windows import Window, make_windows
 from minibert.errors import InputError
 from minibert.heads import best_span, span_log_probabilities, span_logits, span_loss
+from minibert.machine.threads import each, thread_count
 from minibert.model import embed, encoder_layers
 from minibert.ops import Array
-from minibert.squad import Question, score
-from minibert.threads import each, thread_count
 from minibert.tokenizer import Batch, make_batch
-from minibert.train import Report, Settings, fit
+from minibert.training.loop import Report, Settings, fit
 from minibert.tree import Tree, from_leaves, leaves, merge
-from minibert.windows import Window, make_windows
 
 MAX_LENGTH, STRIDE = 384, 128  # tokens, as in BERT's released code
 STATISTICS_WINDOWS = 64  # of training, for the statistics of batch normalisation

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from adapters.predict import predict_logits
-from adapters.store import TaskFile, load_task, on_base
+from adapters.task_file import TaskFile, load_task, on_base
 from minibert.checkpoint import Base
 from minibert.errors import InputError
 from minibert.tokenizer import Text, encode_texts

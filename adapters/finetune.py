@@ -7,21 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from adapters.fixed import LIMIT, fixed_layers, keep_states, states_bytes
+from adapters.cached_layers import LIMIT, fixed_layers, keep_states, states_bytes
+from adapters.methods.table import Method, split
 from adapters.predict import check_length, encode_examples, predict_logits
 from adapters.recipes import optimised, recipe_named
 from adapters.run_folder import data_hash, described, own_folder, write_report
-from adapters.store import TaskFile, save_task
+from adapters.task_file import TaskFile, save_task
 from adapters.task_model import forward, init_task, settle
-from adapters.tuning import Method, split
 from minibert.checkpoint import Base
-from minibert.datasets import Data
+from minibert.data.glue import Data
+from minibert.data.tasks import constant_score, score
 from minibert.errors import InputError
 from minibert.heads import loss
-from minibert.tasks import constant_score, score
-from minibert.threads import thread_count
+from minibert.machine.threads import thread_count
 from minibert.tokenizer import Encoded, make_batch
-from minibert.train import SUBSET, Report, Settings, State, fit, generator
+from minibert.training.loop import SUBSET, Report, Settings, State, fit, generator
 from minibert.tree import Tree, from_leaves, leaves, merge
 
 STATISTICS_TEXTS = 256  # training texts, for the statistics of batch normalisation

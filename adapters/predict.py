@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from adapters.store import TaskFile, on_base
+from adapters.methods.table import Method
+from adapters.task_file import TaskFile, on_base
 from adapters.task_model import forward
-from adapters.tuning import Method
 from minibert.checkpoint import Base
+from minibert.data.tasks import Example, score
 from minibert.errors import InputError
-from minibert.tasks import Example, score
-from minibert.threads import each, thread_count
+from minibert.machine.threads import each, thread_count
 from minibert.tokenizer import Encoded, Text, encode_texts, group_by_length, make_batch
 from minibert.tree import Tree
 

@@ -8,10 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from adapters.tuning import Method
+from adapters.methods.table import Method
 from minibert.errors import InputError
 from minibert.files import atomic_write, lock
-from minibert.train import Settings, State
+from minibert.training.loop import Settings, State
 
 
 @contextmanager

@@ -12,16 +12,16 @@ from typing import Any
 import numpy as np
 
 from adapters.finetune import Trained
-from adapters.store import TaskFile
+from adapters.methods.table import CHOICES, Method, parameter_table
+from adapters.task_file import TaskFile
 from adapters.task_model import method_rows
-from adapters.tuning import CHOICES, Method, parameter_table
 from minibert.checkpoint import Base
-from minibert.doctor import Diagnosis
+from minibert.data.tasks import Task
 from minibert.files import atomic_write
 from minibert.heads import probabilities
-from minibert.tasks import Task
+from minibert.machine.doctor import Diagnosis
 from minibert.tokenizer import Text
-from minibert.train import Report
+from minibert.training.loop import Report
 from minibert.tree import Tree, count, leaves
 
 

@@ -1,18 +1,17 @@
 """A task's whole model: one tree of the frozen base, the task's adapters and its head; made, run
 from text to logits, and made ready for use.
 
-What of the tree is trained is not said here: that is `adapters.tuning`.
+What of the tree is trained is not said here: that is `adapters.methods.table`.
 """
 
 from types import ModuleType
 
 import numpy as np
 
-from adapters.bottleneck import truncated_normal
-from adapters.lora import attach_lora, init_lora
-from adapters.pfeiffer import attach_pfeiffer, init_pfeiffer
-from adapters.recipes import RECIPES, Recipe
-from adapters.tuning import (
+from adapters.methods.bottleneck import truncated_normal
+from adapters.methods.lora import attach_lora, init_lora
+from adapters.methods.pfeiffer import attach_pfeiffer, init_pfeiffer
+from adapters.methods.table import (
     METHODS,
     Method,
     layer_span,
@@ -20,16 +19,22 @@ from adapters.tuning import (
     parameter_table,
     top_layers,
 )
-from adapters.variants import attach_variant, init_variants, population_statistics, variant_named
+from adapters.methods.variants import (
+    attach_variant,
+    init_variants,
+    population_statistics,
+    variant_named,
+)
+from adapters.recipes import RECIPES, Recipe
 from minibert import fused
 from minibert.checkpoint import Base
 from minibert.config import BertConfig
 from minibert.heads import classify
+from minibert.machine.threads import one_blas_thread
 from minibert.model import Adapt, embed, encode, encoder_layers, identity, pool
 from minibert.ops import Array
-from minibert.threads import one_blas_thread
 from minibert.tokenizer import Batch
-from minibert.train import INIT, generator
+from minibert.training.loop import INIT, generator
 from minibert.tree import Tree
 
 

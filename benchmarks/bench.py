@@ -18,7 +18,7 @@ from report import report_bench
 from scaling import AXES, Axis, points
 from texts import TITLES
 
-from adapters.options import Parser
+from adapters.cli.options import Parser
 from minibert.errors import InputError
 from minibert.files import atomic_write
 

@@ -18,10 +18,10 @@ from records import Record, read_lines, same_machine, write_lines
 from report import report_compare
 from rows import QUICK, TABLE, Row
 
-from adapters.options import Parser
+from adapters.cli.options import Parser
 from minibert.errors import InputError
-from minibert.kernels import library, objection
-from minibert.processor import flags, read_cpuinfo
+from minibert.machine.kernels import library, objection
+from minibert.machine.processor import flags, read_cpuinfo
 
 MEASURES = {"turns": take_turns, "afresh": start_afresh, "commands": time_commands}
 ROOT = HERE.parent

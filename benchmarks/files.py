@@ -54,10 +54,10 @@ def random_checkpoint(folder: Path, config: BertConfig) -> Path:
 def small_task(folder: Path, base_folder: Path) -> Path:
     """A task file of the given base: adapters trained on a few of the sample's sentences."""
     from adapters.finetune import subset, train_task
-    from adapters.tuning import METHODS
+    from adapters.methods.table import METHODS
     from minibert.checkpoint import load_base
-    from minibert.datasets import glue_data
-    from minibert.train import Settings
+    from minibert.data.glue import glue_data
+    from minibert.training.loop import Settings
 
     path = folder / "task.safetensors"
     if not path.exists():

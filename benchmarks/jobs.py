@@ -10,8 +10,8 @@ from processes import Side
 from products import products
 from texts import MODELS, random_batch, real_batches, tokens
 
-from minibert.kernels import COLUMNS, INNER, ROWS
-from minibert.weights import locate_model
+from minibert.fetch.models import locate_model
+from minibert.machine.kernels import COLUMNS, INNER, ROWS
 
 HERE = Path(__file__).parent
 SGEMMS = 4  # products in a run: long enough for the threads' waking not to count

@@ -14,10 +14,10 @@ from typing import Any
 from processes import Side, environment, take_turns
 
 import minibert
-from minibert.doctor import chosen_by, processor_name
 from minibert.errors import InputError
-from minibert.kernels import COLUMNS, INNER, ROWS, library
-from minibert.processor import read_cpuinfo
+from minibert.machine.doctor import chosen_by, processor_name
+from minibert.machine.kernels import COLUMNS, INNER, ROWS, library
+from minibert.machine.processor import read_cpuinfo
 
 OURS = ("numpy", "autograd", "tokenizers", "safetensors", "threadpoolctl")
 PEERS = ("torch", "transformers", "adapters", "onnxruntime", "onnx", "numpy")

@@ -10,21 +10,21 @@ from pathlib import Path
 import numpy as np
 from worker import Work, serve
 
+from adapters.cached_layers import fixed_layers, keep_states
 from adapters.finetune import task_loss
-from adapters.fixed import fixed_layers, keep_states
+from adapters.methods.table import METHODS, Method, method_named, split, top_layers
 from adapters.predict import predict_logits
 from adapters.recipes import recipe_named
 from adapters.task_model import init_task
-from adapters.tuning import METHODS, Method, method_named, split, top_layers
 from minibert.checkpoint import Base, load_base
 from minibert.config import BertConfig
-from minibert.kernels import COLUMNS, INNER, ROWS
+from minibert.machine.kernels import COLUMNS, INNER, ROWS
+from minibert.machine.threads import each
 from minibert.model import encode, pool, random_params
-from minibert.optim import adam_start, adam_step, global_norm
-from minibert.shards import batch_gradients
-from minibert.threads import each
 from minibert.tokenizer import Encoded, group_by_length, make_batch
-from minibert.train import DROPOUT, Settings, generator
+from minibert.training.loop import DROPOUT, Settings, generator
+from minibert.training.optim import adam_start, adam_step, global_norm
+from minibert.training.shards import batch_gradients
 from minibert.tree import Tree, leaves
 
 Run = Callable[[], None]
@@ -113,7 +113,7 @@ def steps(
     threads: int,
     cache: bool,
 ) -> Run:
-    """One training step a batch as `minibert.train.fit` takes it; with `cache`, the states that
+    """One training step a batch as `training.loop.fit` takes it; with `cache`, the states that
     leave the fixed layers are there already, as from the second epoch on."""
     texts = [text for batch in batches for text in batch]
     lengths = np.array([len(text.ids) for text in texts])

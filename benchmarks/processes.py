@@ -13,8 +13,8 @@ from typing import IO, Any
 from worker import Work
 
 from minibert.errors import InputError
-from minibert.processor import VARIABLE
-from minibert.threads import VARIABLES
+from minibert.machine.processor import VARIABLE
+from minibert.machine.threads import VARIABLES
 
 Answer = dict[str, Any]  # seconds, and a worker's peak_mb too
 

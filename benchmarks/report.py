@@ -19,7 +19,7 @@ from rows import TABLE, Row
 from adapters.show import table
 from minibert.errors import InputError
 from minibert.files import atomic_write
-from minibert.kernels import COLUMNS, INNER, ROWS
+from minibert.machine.kernels import COLUMNS, INNER, ROWS
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "performance.md"

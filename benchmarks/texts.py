@@ -1,11 +1,11 @@
 """The models and the texts that are measured. Texts are lists of token ids, the same for all."""
 
 from minibert.config import BertConfig
-from minibert.datasets import glue_data
+from minibert.data.glue import glue_data
 from minibert.errors import InputError
+from minibert.fetch.models import locate_model
 from minibert.tokenizer import encode_texts, load_tokenizer
-from minibert.train import generator
-from minibert.weights import locate_model
+from minibert.training.loop import generator
 
 Batches = list[list[list[int]]]  # [batch][text][token]
 

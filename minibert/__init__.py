@@ -1,6 +1,6 @@
 """A BERT encoder in NumPy that can be read in an afternoon. Start with `ops` and `model`."""
 
-from minibert.processor import choose_kernels
+from minibert.machine.processor import choose_kernels
 
 KERNELS = choose_kernels()  # before anything below imports NumPy: OpenBLAS decides while it loads
 

@@ -29,7 +29,7 @@ def check_adapters_folder() -> None:
     front of this project's `adapters` package. Nothing of either is imported for that."""
     spec = importlib.util.find_spec("adapters")
     folders = spec.submodule_search_locations or [] if spec else []
-    if not any((Path(folder) / "bottleneck.py").is_file() for folder in folders):
+    if not any((Path(folder) / "methods" / "bottleneck.py").is_file() for folder in folders):
         where = f" ({spec.origin})" if spec else ""
         raise ImportError(
             f"the package `adapters` found here{where} is not minibert's but another library of "

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import Phase, settings
 
 from minibert.checkpoint import Base, load_base
-from minibert.datasets import Data, glue_data
+from minibert.data.glue import Data, glue_data
 from minibert.errors import InputError
-from minibert.weights import locate_model
+from minibert.fetch.models import locate_model
 
 GOLDENS = Path(__file__).parent / "goldens"
 

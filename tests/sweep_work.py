@@ -1,4 +1,4 @@
-"""Work for the sweeps of `tests/test_26_sweep.py`, importable by their worker processes.
+"""Work for the sweeps of `tests/reproduction/test_sweep.py`, importable by their worker processes.
 
 Every run notes "begin" and "end" in a side file, so that what was executed is counted without the
 store. Runs wait for what is noted there, never for a time.
@@ -67,7 +67,7 @@ def main() -> None:
     """A sweep of its own: FOLDER WORKERS CONFIGURATIONS."""
     import sweep_work  # what is in __main__ the workers could not import
 
-    from adapters.reproduce.sweep import Engine, run_sweep
+    from adapters.reproduce.sweep.engine import Engine, run_sweep
 
     folder, workers, configs = sys.argv[1:]
     run_sweep(json.loads(configs), sweep_work.execute, Path(folder), Engine(int(workers)))

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 
 from adapters.finetune import Trained, train_task
-from adapters.tuning import METHODS, method_named
+from adapters.methods.table import METHODS, method_named
 from minibert.checkpoint import Base
-from minibert.datasets import Data
-from minibert.tasks import Example, Task
-from minibert.train import Settings
+from minibert.data.glue import Data
+from minibert.data.tasks import Example, Task
+from minibert.training.loop import Settings
 
 WORDS = ["ba", "bi", "bo", "da", "di", "do", "fa", "fi", "fo", "ga", "gi", "go"]
 TASK = Task("toy", "", ("text",), "label", ("0", "1"), ("morulan", "tikora"))

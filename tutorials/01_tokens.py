@@ -19,11 +19,11 @@ import numpy as np
 
 from adapters.show import facts
 from minibert import encode_texts, load_base, make_batch
-from minibert.datasets import glue_data
-from minibert.glue_data import find_task
+from minibert.data.glue import glue_data
+from minibert.fetch.datasets import find_task
+from minibert.fetch.models import fetch_model
 from minibert.model import embed
 from minibert.ops import layer_norm
-from minibert.weights import fetch_model
 
 out = Path(os.environ.get("MINIBERT_TUTORIAL_OUT", "runs/tutorials"))
 out.mkdir(parents=True, exist_ok=True)

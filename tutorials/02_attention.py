@@ -20,8 +20,8 @@ import numpy as np
 
 from adapters.show import table
 from minibert import encode, encode_texts, load_base, make_batch, ops
-from minibert.datasets import glue_data
-from minibert.weights import fetch_model
+from minibert.data.glue import glue_data
+from minibert.fetch.models import fetch_model
 
 out = Path(os.environ.get("MINIBERT_TUTORIAL_OUT", "runs/tutorials"))
 out.mkdir(parents=True, exist_ok=True)

@@ -22,9 +22,9 @@ import numpy as np
 from adapters.show import table
 from minibert import InputError, encode, encode_texts, load_base, make_batch
 from minibert.checkpoint import our_path
+from minibert.fetch.models import fetch_model, find_model, locate_model
 from minibert.heads import masked_tokens, probabilities
 from minibert.tree import count, leaves
-from minibert.weights import fetch_model, find_model, locate_model
 
 out = Path(os.environ.get("MINIBERT_TUTORIAL_OUT", "runs/tutorials"))
 out.mkdir(parents=True, exist_ok=True)

@@ -22,15 +22,15 @@ from autograd.tracer import trace
 from autograd.util import toposort
 
 from adapters.finetune import task_loss
+from adapters.methods.table import method_named, split
 from adapters.predict import encode_examples
 from adapters.recipes import recipe_named
 from adapters.task_model import init_task
-from adapters.tuning import method_named, split
 from minibert import fused, load_base, ops
-from minibert.datasets import glue_data
-from minibert.differentiate import value_and_grads
+from minibert.data.glue import glue_data
+from minibert.fetch.models import fetch_model
+from minibert.training.gradients import value_and_grads
 from minibert.tree import leaves
-from minibert.weights import fetch_model
 
 # %% [markdown]
 # Two gradients on paper

@@ -17,17 +17,17 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from adapters.finetune import task_loss
+from adapters.methods.table import method_named, split
 from adapters.predict import encode_examples
 from adapters.recipes import recipe_named
 from adapters.show import table
 from adapters.task_model import init_task
-from adapters.tuning import method_named, split
 from minibert import load_base
-from minibert.datasets import glue_data
-from minibert.differentiate import value_and_grads
-from minibert.optim import Adam, adam_start, adam_step, warm_up_then_decay
+from minibert.data.glue import glue_data
+from minibert.fetch.models import fetch_model
+from minibert.training.gradients import value_and_grads
+from minibert.training.optim import Adam, adam_start, adam_step, warm_up_then_decay
 from minibert.tree import leaves
-from minibert.weights import fetch_model
 
 # %% [markdown]
 # By hand

@@ -16,13 +16,13 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
-from adapters import bottleneck as bn
+from adapters.methods import bottleneck as bn
 from adapters.show import table
 from minibert import BertConfig, encode, encode_texts, load_base, make_batch
 from minibert.checkpoint import cast
+from minibert.fetch.models import fetch_model
 from minibert.model import parameter_shapes
 from minibert.tree import count, from_leaves, leaves
-from minibert.weights import fetch_model
 
 out = Path(os.environ.get("MINIBERT_TUTORIAL_OUT", "runs/tutorials"))
 out.mkdir(parents=True, exist_ok=True)

@@ -21,19 +21,19 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from adapters.finetune import subset, train_task
+from adapters.methods.table import method_named, split
 from adapters.predict import predict_texts
 from adapters.recipes import recipe_named
 from adapters.show import Progress, table, trained_table
-from adapters.store import load_task, save_task
+from adapters.task_file import load_task, save_task
 from adapters.task_model import init_task
-from adapters.tuning import method_named, split
 from minibert import load_base
-from minibert.datasets import glue_data
-from minibert.glue_data import find_task
+from minibert.data.glue import glue_data
+from minibert.fetch.datasets import find_task
+from minibert.fetch.models import fetch_model
 from minibert.heads import probabilities
-from minibert.train import Settings
+from minibert.training.loop import Settings
 from minibert.tree import count, leaves
-from minibert.weights import fetch_model
 
 out = Path(os.environ.get("MINIBERT_TUTORIAL_OUT", "runs/tutorials"))
 out.mkdir(parents=True, exist_ok=True)

@@ -17,15 +17,15 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 
-from adapters.bottleneck import parameter_count
 from adapters.finetune import train_task
+from adapters.methods.bottleneck import parameter_count
+from adapters.methods.table import method_named, top_layers
 from adapters.show import Progress, table
-from adapters.tuning import method_named, top_layers
 from minibert import load_base
-from minibert.datasets import glue_data
-from minibert.train import Settings
+from minibert.data.glue import glue_data
+from minibert.fetch.models import fetch_model
+from minibert.training.loop import Settings
 from minibert.tree import count
-from minibert.weights import fetch_model
 
 out = Path(os.environ.get("MINIBERT_TUTORIAL_OUT", "runs/tutorials"))
 out.mkdir(parents=True, exist_ok=True)

@@ -19,16 +19,16 @@ import numpy as np
 from matplotlib.patches import Rectangle
 
 from adapters.finetune import train_task
+from adapters.methods.table import method_named
 from adapters.predict import encode_examples, predict_logits
 from adapters.show import Progress
-from adapters.store import on_base
-from adapters.tuning import method_named
+from adapters.task_file import on_base
 from minibert import load_base
-from minibert.datasets import glue_data
-from minibert.tasks import score
-from minibert.train import Settings
+from minibert.data.glue import glue_data
+from minibert.data.tasks import score
+from minibert.fetch.models import fetch_model
+from minibert.training.loop import Settings
 from minibert.tree import from_leaves, leaves
-from minibert.weights import fetch_model
 
 out = Path(os.environ.get("MINIBERT_TUTORIAL_OUT", "runs/tutorials"))
 out.mkdir(parents=True, exist_ok=True)
@@ -150,7 +150,7 @@ print(f"without any {100 * accuracy[0, -1]:.1f} %; points lost: worst single lay
 # ---------
 # - Other seeds: which numbers stay, which are chance? Is the upper half always the worse one to
 #   lose, as in the paper?
-# - Train adapters in one half only (``adapters.tuning.layer_span``). Does it cost as much never to
+# - Train adapters in one half only (``adapters.methods.table.layer_span``). Does it cost as much never to
 #   have a half as to lose it after training?
 # - Reset the span's LayerNorms to the base's too. Which of the two did the work?
 # - Write the ablation yourself: ``minibert exercises check 14``.

@@ -19,16 +19,16 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
-from adapters.bottleneck import expected_distance
 from adapters.finetune import train_task
+from adapters.methods.bottleneck import expected_distance
+from adapters.methods.table import method_named, top_layers
 from adapters.recipes import recipe_named
 from adapters.show import Progress, table
 from adapters.task_model import adapt_of, init_task
-from adapters.tuning import method_named, top_layers
 from minibert import encode, encode_texts, load_base, make_batch
-from minibert.datasets import glue_data
-from minibert.train import Settings
-from minibert.weights import fetch_model
+from minibert.data.glue import glue_data
+from minibert.fetch.models import fetch_model
+from minibert.training.loop import Settings
 
 out = Path(os.environ.get("MINIBERT_TUTORIAL_OUT", "runs/tutorials"))
 out.mkdir(parents=True, exist_ok=True)

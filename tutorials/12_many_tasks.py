@@ -20,16 +20,16 @@ import numpy as np
 
 from adapters.bank import Bank
 from adapters.finetune import train_task
+from adapters.methods.table import method_named, top_layers
 from adapters.predict import encode_examples, predict_logits
 from adapters.show import Progress
-from adapters.store import on_base, save_task
-from adapters.tuning import method_named, top_layers
+from adapters.task_file import on_base, save_task
 from minibert import load_base
-from minibert.datasets import glue_data
-from minibert.tasks import score
-from minibert.train import Settings
+from minibert.data.glue import glue_data
+from minibert.data.tasks import score
+from minibert.fetch.models import fetch_model
+from minibert.training.loop import Settings
 from minibert.tree import count
-from minibert.weights import fetch_model
 
 out = Path(os.environ.get("MINIBERT_TUTORIAL_OUT", "runs/tutorials"))
 out.mkdir(parents=True, exist_ok=True)

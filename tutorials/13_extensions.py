@@ -4,7 +4,7 @@ What did not help
 
 The authors of the paper tried other forms of adapter: normalisation inside, one more layer, other
 activations, adapters after attention only, beside the sublayer, or multiplied with it. None was
-better, and they say so in a paragraph. ``adapters.variants`` has them all.
+better, and they say so in a paragraph. ``adapters.methods.variants`` has them all.
 
 **You will learn** what these forms compute, what they cost, how near to the identity each begins,
 and what a comparison on few sentences can and cannot show. **Time:** 20 minutes to read, less than
@@ -20,15 +20,15 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from adapters.finetune import train_task
+from adapters.methods.table import method_named, top_layers
+from adapters.methods.variants import VARIANTS, apply_variant, init_variant, parameter_count
 from adapters.show import Progress
-from adapters.tuning import method_named, top_layers
-from adapters.variants import VARIANTS, apply_variant, init_variant, parameter_count
 from minibert import encode, encode_texts, load_base, make_batch
 from minibert.checkpoint import cast
-from minibert.datasets import glue_data
-from minibert.train import Settings
+from minibert.data.glue import glue_data
+from minibert.fetch.models import fetch_model
+from minibert.training.loop import Settings
 from minibert.tree import count
-from minibert.weights import fetch_model
 
 out = Path(os.environ.get("MINIBERT_TUTORIAL_OUT", "runs/tutorials"))
 out.mkdir(parents=True, exist_ok=True)

@@ -18,15 +18,15 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from adapters.answering import span_forward, train_squad
+from adapters.methods.table import method_named, top_layers
 from adapters.show import Progress
-from adapters.tuning import method_named, top_layers
 from minibert import load_base, make_batch
-from minibert import squad as qa
+from minibert.data import squad as qa
+from minibert.data.windows import make_windows
+from minibert.fetch.models import fetch_model
 from minibert.heads import best_span, span_log_probabilities
-from minibert.train import Settings
+from minibert.training.loop import Settings
 from minibert.tree import count, merge
-from minibert.weights import fetch_model
-from minibert.windows import make_windows
 
 out = Path(os.environ.get("MINIBERT_TUTORIAL_OUT", "runs/tutorials"))
 out.mkdir(parents=True, exist_ok=True)

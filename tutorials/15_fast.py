@@ -24,12 +24,12 @@ from autograd.core import VJPNode
 from autograd.tracer import trace
 from autograd.util import toposort
 
-from adapters.bottleneck import bottleneck, init_adapter
+from adapters.methods.bottleneck import bottleneck, init_adapter
 from minibert import encode_texts, fused, load_base, make_batch, ops
-from minibert.datasets import glue_data
-from minibert.glue_data import find_task
-from minibert.threads import one_blas_thread
-from minibert.weights import fetch_model
+from minibert.data.glue import glue_data
+from minibert.fetch.datasets import find_task
+from minibert.fetch.models import fetch_model
+from minibert.machine.threads import one_blas_thread
 
 out = Path(os.environ.get("MINIBERT_TUTORIAL_OUT", "runs/tutorials"))
 out.mkdir(parents=True, exist_ok=True)
@@ -155,6 +155,6 @@ assert low < padded < high, f"tokens computed for each real one: {padded:.2f}"
 # ---------
 # - ``docs/performance.md`` has the whole machine's figures, and what was tried without gain.
 # - Derive one yourself: ``minibert exercises check 05`` is LayerNorm's VJP, 03 GELU.
-# - Set BLOCK in ``minibert/fused_activations.py`` to 1 << 30. What becomes of GELU, and why?
+# - Set BLOCK in ``minibert/fused/activations.py`` to 1 << 30. What becomes of GELU, and why?
 #
 # Next: other ways to train few of many parameters, ``16_beyond.py``.

@@ -20,17 +20,17 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from adapters.finetune import train_task
-from adapters.lora import merge_lora
+from adapters.methods.lora import merge_lora
+from adapters.methods.table import method_named, split, top_layers
 from adapters.recipes import recipe_named
 from adapters.show import table
 from adapters.task_model import forward, init_task
-from adapters.tuning import method_named, split, top_layers
 from minibert import encode_texts, load_base, make_batch
 from minibert.checkpoint import cast
-from minibert.datasets import glue_data
-from minibert.train import Settings
+from minibert.data.glue import glue_data
+from minibert.fetch.models import fetch_model
+from minibert.training.loop import Settings
 from minibert.tree import leaves, merge
-from minibert.weights import fetch_model
 
 out = Path(os.environ.get("MINIBERT_TUTORIAL_OUT", "runs/tutorials"))
 out.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,7 @@
 
 // ------------------------------------------------------------------------------------- counting
 // Every number of the page comes from here. A test runs this function in a browser and compares it
-// with the Python code: adapters.bottleneck.parameter_count and the shapes of the real parameters.
+// with the Python code: adapters.methods.bottleneck.parameter_count and the shapes of the real parameters.
 
 /** Parameters for hidden size d, bottleneck m, L layers, N tasks, the top k layers fine-tuned;
  *  `against` is what shares and totals are of: "encoder" or "all". */

@@ -1,0 +1,274 @@
+"""What the commands do: each is one documented Python call with options around it.
+
+Everything heavy is imported inside the command that needs it: `minibert --help` is quick.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from adapters.cli.inputs import find_base, given_texts, load_data
+from minibert.errors import InputError
+
+
+def fetch_command(options: argparse.Namespace) -> None:
+    """Python: `minibert.fetch.models.fetch_model`, `minibert.fetch.datasets.fetch_task`,
+    `minibert.data.squad.fetch_squad`."""
+    from minibert.data.squad import fetch_squad
+    from minibert.data.tasks import GLUE
+    from minibert.fetch.datasets import fetch_task
+    from minibert.fetch.models import fetch_model, known_models
+
+    for name in options.names:
+        if name.lower().replace("-", "") in {task.replace("-", "") for task in GLUE}:
+            print(fetch_task(name), flush=True)
+        elif name.lower() == "squad":
+            print(fetch_squad(), flush=True)
+        elif name in known_models() or "/" in name:
+            print(fetch_model(name), flush=True)
+        else:
+            models, tasks = ", ".join(known_models()), ", ".join([*GLUE, "squad"])
+            raise InputError(f"{name}: unknown; models: {models}, or any ORG/NAME; tasks: {tasks}")
+
+
+def train_command(options: argparse.Namespace) -> None:
+    """Python: `adapters.finetune.train_task`."""
+    from adapters.finetune import subset, train_task
+    from adapters.methods.table import layer_span, method_named, top_layers
+    from adapters.predict import check_length, evaluate_task
+    from adapters.recipes import default_rate_epochs, recipe_named
+    from adapters.show import (
+        Progress,
+        count_bar,
+        describe_result,
+        facts,
+        learning_curve,
+        metrics_text,
+        trained_table,
+    )
+    from adapters.task_model import init_task
+    from minibert.checkpoint import load_base
+    from minibert.data.glue import glue_examples
+    from minibert.fetch.models import locate_model
+    from minibert.machine.threads import thread_count
+    from minibert.training.loop import Settings
+
+    method = method_named(
+        options.method,
+        options.size,
+        options.activation,
+        options.variant,
+        options.std,
+    )
+    recipe = recipe_named(options.recipe)
+    data = load_data(options)
+    rate, epochs = default_rate_epochs(method.name, data.task.name)
+    settings = Settings(
+        rate=rate if options.lr is None else options.lr,
+        epochs=epochs if options.epochs is None else options.epochs,
+        batch_size=options.batch_size,
+        seed=options.seed,
+    )
+    threads = thread_count(options.threads)
+    if options.train_examples is not None:
+        data = subset(data, options.train_examples, options.seed)
+    base = load_base(locate_model(options.base))
+    check_length(base, options.max_length)
+    if options.top_layers is not None and options.layers is not None:
+        raise InputError("give either --top-layers or --layers")
+    if options.top_layers is not None:
+        method = top_layers(method, options.top_layers, base.config)
+    if options.layers is not None:
+        first, last = options.layers
+        method = layer_span(method, first, last, base.config)
+    tree = init_task(base, method, recipe, data.task.outputs, options.seed)
+    out = options.out or Path("runs") / f"{data.task.name}-{method.name}"
+    print(facts([
+        ("data", f"{data.source}: {len(data.train):,} to train on, {len(data.dev):,} dev"),
+        ("base", f"{base.folder} (weights sha256 {base.sha256[:12]}...)"),
+        ("method", f"{method}; recipe {recipe.name}"),
+        ("training", f"{settings.epochs} epochs in batches of {settings.batch_size}, peak learning "
+         f"rate {settings.rate:g}, seed {settings.seed}, texts up to {options.max_length} tokens"),
+    ]))  # fmt: skip
+    print(f"\n{trained_table(tree, method)}\n", flush=True)
+    if options.resume and not (out / "checkpoint.safetensors").exists():
+        print(f"{out}: has no checkpoint yet; starting from the beginning", file=sys.stderr)
+    progress = Progress(data.task.name)
+    try:
+        trained = train_task(
+            base, data, method, settings, recipe=options.recipe, max_length=options.max_length,
+            out=out, resume=options.resume, threads=threads, on_report=progress,
+            on_cache=count_bar("fixed layers"),
+        )  # fmt: skip
+    finally:
+        progress.close()
+    picture = out / "curve.png"
+    title = f"{data.task.name}: {method} on {base.name}"
+    learning_curve(
+        picture, {method.name: (trained.losses, trained.epochs)}, title, trained.constant
+    )
+    print(describe_result(trained, picture, _base_option(options.base)))
+    for split in data.task.files.keys() - {"train", "dev"} if options.task else ():
+        examples = glue_examples(data.task, split, options.sample)  # MNLI's mismatched genres
+        print(f"{split}: {metrics_text(evaluate_task(trained.task, base, examples, threads))}")
+
+
+def _base_option(base: str) -> str:
+    """What to add to a command line that shall find the same base: nothing for a known name."""
+    return f"--base {base} " if (Path(base).expanduser() / "config.json").is_file() else ""
+
+
+def evaluate_command(options: argparse.Namespace) -> None:
+    """Python: `adapters.predict.evaluate_task`."""
+    from adapters.predict import evaluate_task
+    from adapters.show import metrics_text
+    from adapters.task_file import load_task
+    from minibert.data.glue import glue_examples
+    from minibert.data.tasks import read_examples
+    from minibert.machine.threads import thread_count
+
+    thread_count(options.threads)  # a bad number is refused before anything is read
+    task = load_task(options.file)
+    if options.data and (options.split or options.sample):
+        raise InputError("give either --data FILE.tsv, or --split and --sample")
+    if options.data:
+        examples = read_examples(task.task, options.data)
+    else:
+        examples = glue_examples(task.task, options.split or "dev", options.sample)
+    metrics = evaluate_task(task, find_base(options, task), examples, options.threads)
+    if options.json:
+        print(json.dumps({"task": task.task.name, "examples": len(examples), **metrics}))
+    else:
+        print(f"{task.task.name}, {len(examples):,} examples: {metrics_text(metrics)}")
+
+
+def predict_command(options: argparse.Namespace) -> None:
+    """Python: `adapters.predict.predict_texts`."""
+    from adapters.predict import predict_texts
+    from adapters.show import prediction_lines
+    from adapters.task_file import load_task
+    from minibert.files import atomic_write
+    from minibert.machine.threads import thread_count
+
+    thread_count(options.threads)
+    task = load_task(options.file)
+    texts = given_texts(options, task)
+    to = options.output
+    if to and (to.is_dir() or not to.parent.is_dir()):
+        what = "it is a folder" if to.is_dir() else "its folder does not exist"
+        raise InputError(f"{to}: cannot be written: {what}")
+    logits = predict_texts(task, find_base(options, task), texts, options.threads)
+    output = "\n".join(prediction_lines(task.task, texts, logits, options.json)) + "\n"
+    if to and to.exists() and not to.is_file():  # a pipe or device: not to be replaced by a file
+        to.write_text(output, "utf-8")
+    elif to:
+        atomic_write(to, output)
+    else:
+        sys.stdout.write(output)
+
+
+def info_command(options: argparse.Namespace) -> None:
+    """Python: `minibert.load_base`, `adapters.task_file.load_task`."""
+    from adapters.methods.table import method_named
+    from adapters.recipes import recipe_named
+    from adapters.show import describe_base, describe_task, methods_table, trained_table
+    from adapters.task_file import load_task
+    from adapters.task_model import init_task
+    from minibert.checkpoint import load_base
+    from minibert.fetch.models import locate_model
+
+    path = Path(options.name)
+    if path.is_file() or path.suffix == ".safetensors":
+        if options.method or options.size:
+            raise InputError("--method and --size go with a model, not with a task file")
+        print(describe_task(load_task(path), path))
+        return
+    method = method_named(options.method or "adapters", options.size)
+    base = load_base(locate_model(options.name))
+    print(describe_base(base))
+    print(f"\nWith method {method}, for a task of two classes:\n")
+    print(trained_table(init_task(base, method, recipe_named("paper"), 2, 0), method))
+    print("\nThe methods, each with a head for two classes:\n")
+    print(methods_table(base, method.size if method.name == "adapters" else None))
+
+
+def reproduce_command(options: argparse.Namespace) -> None:
+    """Python: `adapters.reproduce.campaign.sweep_studies` and `write_reports`."""
+    from adapters.reproduce.campaign import (
+        check_data,
+        make_plan,
+        studies_named,
+        sweep_studies,
+        write_reports,
+    )
+    from adapters.reproduce.studies.plans import budget_named
+    from adapters.reproduce.sweep.engine import Engine
+    from adapters.reproduce.sweep.runs_file import read_runs
+    from minibert.machine.threads import thread_count
+
+    studies, budget = studies_named(options.studies), budget_named(options.budget)
+    cores = thread_count()
+    workers = cores if options.workers is None else options.workers
+    if workers < 1:
+        raise InputError(f"workers must be at least 1, not {workers}")
+    if options.cluster and options.workers is not None:
+        raise InputError("give either --workers or --cluster, whose workers are its own")
+    share = 1 if options.cluster else max(1, cores // workers)
+    threads = share if options.threads is None else thread_count(options.threads)
+    plan = make_plan(budget, options.base, options.seeds, options.sample)
+    if not options.report_only:
+        check_data(plan, studies)
+    name = f"{plan.base_name}-{budget.name}{'-sample' if plan.sample else ''}"
+    folder = options.out or Path("results") / name
+    print(f"{budget.name}: {budget.what}; runs in {folder / 'runs.jsonl'}", flush=True)
+    if options.report_only:
+        runs = read_runs(folder)
+    else:
+        runs = sweep_studies(studies, plan, folder, Engine(workers, threads, options.cluster))
+    page = write_reports(studies, plan, runs, folder)
+    print(f"tables and figures  {page}\nclaims              {folder / 'claims.md'}")
+
+
+def exercises_command(options: argparse.Namespace) -> int:
+    """Python: `adapters.exercises.workbook.start`, `adapters.exercises.grade.grade`."""
+    from adapters.exercises.dispatch import run
+
+    return run(options)
+
+
+def doctor_command(options: argparse.Namespace) -> None:
+    """Python: `minibert.machine.doctor.diagnose`."""
+    from dataclasses import asdict
+
+    from adapters.show import describe_machine, progress_bar
+    from minibert.machine.doctor import diagnose
+
+    with progress_bar("measuring") as bar:
+
+        def on_progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        found = diagnose(on_progress=on_progress)
+    print(json.dumps(asdict(found), indent=2) if options.json else describe_machine(found))
+
+
+def demo_command(options: argparse.Namespace) -> None:
+    """Python: `adapters.cli.demo.demo`."""
+    from adapters.cli.demo import demo
+
+    demo(options.out)
+
+
+COMMANDS = {
+    "fetch": fetch_command,
+    "train": train_command,
+    "evaluate": evaluate_command,
+    "predict": predict_command,
+    "info": info_command,
+    "reproduce": reproduce_command,
+    "exercises": exercises_command,
+    "doctor": doctor_command,
+    "demo": demo_command,
+}

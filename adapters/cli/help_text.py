@@ -1,0 +1,106 @@
+"""The examples in the help of the `minibert` command. A test runs the Python ones."""
+
+OVERVIEW = """examples:
+  minibert fetch minilm rte
+  minibert train --task rte --base minilm --method adapters --size 64
+  minibert train --train mine.tsv --dev mine-dev.tsv --text review --label stars
+  minibert predict runs/sst-2-adapters/task.safetensors "What a lovely day."
+  minibert info minilm
+
+Every command has its own page: minibert COMMAND --help
+"""
+
+_OPEN = """\
+  from adapters.task_file import load_task
+  from minibert import load_base
+  from minibert.fetch.models import locate_model
+  base = load_base(locate_model("minilm"))
+  task = load_task("runs/rte-adapters/task.safetensors")
+"""
+
+# command: (in the shell, the same in Python)
+EXAMPLES: dict[str, tuple[str, str]] = {
+    "fetch": (
+        "  minibert fetch minilm rte sst-2\n",
+        "  from minibert.fetch.datasets import fetch_task\n"
+        "  from minibert.fetch.models import fetch_model\n"
+        '  fetch_model("minilm")\n'
+        '  fetch_task("rte")\n',
+    ),
+    "train": (
+        "  minibert train --task rte\n"
+        "  minibert train --task sst-2 --sample --epochs 3\n"
+        "  minibert train --train mine.tsv --dev mine-dev.tsv --text question answer\n",
+        "  from adapters.finetune import train_task\n"
+        "  from adapters.methods.table import method_named\n"
+        "  from minibert import load_base\n"
+        "  from minibert.data.glue import glue_data\n"
+        "  from minibert.training.loop import Settings\n"
+        "  from minibert.fetch.models import locate_model\n"
+        '  base, data = load_base(locate_model("minilm")), glue_data("rte")\n'
+        "  settings = Settings(rate=1e-3, epochs=5, seed=0)\n"
+        '  method = method_named("adapters", 64)\n'
+        '  trained = train_task(base, data, method, settings, out="runs/rte-adapters")\n'
+        "  print(trained.epochs)\n",
+    ),
+    "evaluate": (
+        "  minibert evaluate runs/rte-adapters/task.safetensors\n"
+        "  minibert evaluate runs/rte-adapters/task.safetensors --data other.tsv\n",
+        "  from adapters.predict import evaluate_task\n"
+        "  from minibert.data.glue import glue_examples\n" + _OPEN +
+        '  print(evaluate_task(task, base, glue_examples(task.task, "dev")))\n',
+    ),
+    "predict": (
+        '  minibert predict runs/sst-2-adapters/task.safetensors "What a lovely day."\n'
+        '  minibert predict runs/rte-adapters/task.safetensors --pair "It rains." "It is wet."\n'
+        "  minibert predict runs/sst-2-adapters/task.safetensors --json < reviews.txt\n",
+        "  from adapters.predict import predict_texts\n"
+        "  from minibert.heads import probabilities\n" + _OPEN +
+        '  logits = predict_texts(task, base, [("It rains.", "It is wet.")])\n'
+        "  print(task.task.names, probabilities(logits))\n",
+    ),
+    "info": (
+        "  minibert info minilm --method adapters --size 8\n"
+        "  minibert info runs/rte-adapters/task.safetensors\n",
+        _OPEN + "  print(base)\n  print(task)\n",
+    ),
+    "reproduce": (
+        "  minibert reproduce --sample\n"
+        "  minibert reproduce table1 ablation --budget full --workers 2\n"
+        "  minibert reproduce --budget paper --base bert-base-uncased --cluster tcp://HOST:8786\n",
+        "  from pathlib import Path\n"
+        "  from adapters.reproduce.campaign import make_plan, studies_named, sweep_studies\n"
+        "  from adapters.reproduce.campaign import write_reports\n"
+        "  from adapters.reproduce.studies.plans import budget_named\n"
+        "  from adapters.reproduce.sweep.engine import Engine\n"
+        '  plan = make_plan(budget_named("quick"), "minilm", seeds=1, sample=True)\n'
+        '  studies, folder = studies_named(["extensions"]), Path("results/mine")\n'
+        "  runs = sweep_studies(studies, plan, folder, Engine(workers=2))\n"
+        "  print(write_reports(studies, plan, runs, folder))\n",
+    ),
+    "exercises": (
+        "  minibert exercises start my-exercises\n"
+        "  minibert exercises my-exercises\n"
+        "  minibert exercises hint 3 --in my-exercises\n"
+        "  minibert exercises grade my-exercises --json\n",
+        "  from adapters.exercises.grade import grade\n"
+        "  from adapters.exercises.workbook import start\n"
+        '  start("my-exercises")\n'
+        '  print(grade("my-exercises"))\n',
+    ),
+    "doctor": (
+        "  minibert doctor\n  minibert doctor --json\n",
+        "  from minibert.machine.doctor import diagnose\n  print(diagnose())\n",
+    ),
+    "demo": (
+        "  minibert demo\n",
+        "  from pathlib import Path\n"
+        "  from adapters.cli.demo import demo\n"
+        '  demo(Path("runs/demo"))\n',
+    ),
+}  # fmt: skip
+
+
+def python_lines(command: str) -> str:
+    """The Python of a command's help, ready to be run."""
+    return "\n".join(line.removeprefix("  ") for line in EXAMPLES[command][1].splitlines())

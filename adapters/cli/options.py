@@ -1,0 +1,249 @@
+"""The options of the `minibert` command, with help for newcomers. `commands` has what they do."""
+
+import argparse
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+from adapters.cli.help_text import EXAMPLES, OVERVIEW
+from minibert import __version__
+
+TASK_FILE = "a task.safetensors that `minibert train` wrote"
+BASE = "model name or folder (default: the model that the task was trained on, by its name)"
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse whose errors are one line, not a page; options cannot be abbreviated, so that a
+    script means the same when an option is added."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter,
+                         **settings)
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and where to read more; exit code 2."""
+        self.exit(2, f"{self.prog}: error: {message}; see {self.prog} --help\n")
+
+
+class CommandParser(Parser):
+    """The parser of one command: its options may stand before, between and after its arguments,
+    which argparse allows only in a second way of parsing, built on the first."""
+
+    intermixed = True
+
+    def parse_known_args(self, *args: Any) -> Any:  # type: ignore[override]
+        """What argparse calls for the words after the command."""
+        if not self.intermixed:
+            return super().parse_known_args(*args)
+        self.intermixed = False
+        try:
+            options, rest = self.parse_known_intermixed_args(*args)
+        finally:
+            self.intermixed = True
+        if rest:
+            self.error(f"unrecognized arguments: {' '.join(rest)}")
+        return options, []
+
+
+def make_parser(commands: Mapping[str, Callable[[argparse.Namespace], Any]]) -> Parser:
+    """The whole command line; `commands` has the function of each command by name."""
+    parser = Parser(
+        prog="minibert",
+        description="A BERT in NumPy: fetch public weights, train small task adapters on a frozen\n"
+        "base, use them.",
+        epilog=OVERVIEW,
+    )
+    parser.add_argument("--version", action="version", version=f"minibert {__version__}",
+                        help="show the version and exit")
+    subparsers = parser.add_subparsers(required=True, metavar="COMMAND", title="commands",
+                                       parser_class=CommandParser)
+    for name, (text, add_options) in COMMANDS.items():
+        examples, python = EXAMPLES[name]
+        sub = subparsers.add_parser(
+            name, help=text, description=f"{text[0].upper()}{text[1:]}.",
+            epilog=f"examples:\n{examples}\nthe same in Python:\n{python}",
+        )
+        sub.set_defaults(command=commands[name])
+        add_options(sub)
+    return parser
+
+
+def _add_threads(add: Callable[..., Any]) -> None:
+    add("--threads", type=int, metavar="N",
+        help="compute with that many threads; any number gives the same bits (default: one for "
+        "each core, at most what OPENBLAS_NUM_THREADS or OMP_NUM_THREADS say)")
+
+
+def _fetch(parser: Parser) -> None:
+    parser.add_argument("names", nargs="+", metavar="MODEL|TASK",
+        help="minilm, bert-base-uncased, a hub repository like org/name, a GLUE task like rte, or "
+        "squad")
+
+
+def _train(parser: Parser) -> None:
+    add = parser.add_argument_group("data: a GLUE task, or files of your own").add_argument
+    add("--task", metavar="NAME",
+        help="a GLUE task: cola, sst-2, mrpc, sts-b, qqp, mnli, qnli, rte or wnli")
+    add("--sample", action="store_true",
+        help="with --task: minibert's own small sample in the task's format, instead of GLUE")
+    add("--train", type=Path, metavar="FILE.tsv",
+        help="your own training data: tab-separated, UTF-8, with a header line")
+    add("--dev", type=Path, metavar="FILE.tsv",
+        help="your own development data, with the same columns: what the epochs are scored on")
+    add("--text", nargs="+", metavar="COLUMN",
+        help="the text column of your files, or two for pairs of texts (default: text)")
+    add("--label", metavar="COLUMN", help="the label column of your files (default: label)")
+    add("--regression", action="store_true",
+        help="the label of your files is a number to predict, not a class")
+    add("--train-examples", type=int, metavar="N",
+        help="train on that many examples only, drawn with the seed (default: all)")
+    add = parser.add_argument_group("what is trained").add_argument
+    add("--base", default="minilm", metavar="MODEL",
+        help="the frozen BERT: a model name or a folder (default: minilm)")
+    add("--method", default="adapters", metavar="NAME",
+        help="adapters with LayerNorms and head (default), full (everything), norms (LayerNorms "
+        "and head) or head; beyond the paper: lora, pfeiffer (an adapter after each feed-forward "
+        "sublayer only) or biases (BitFit)")
+    add("--size", type=int, metavar="M",
+        help="bottleneck size m of the adapters; each has 2md + d + m parameters (default: 64; 48 "
+        "with pfeiffer); with lora the rank (default: 8)")
+    add("--activation", metavar="NAME",
+        help="inside the adapter: gelu_tanh (default), gelu, relu (default of pfeiffer), tanh or "
+        "swish")
+    add("--variant", default="serial", metavar="NAME",
+        help="the adapter's form: serial (the paper's, default), or one of the extensions that it "
+        "tried: layer-norm, batch-norm, deep, attention-only, parallel or multiplicative")
+    add("--std", type=float, metavar="STD",
+        help="standard deviation of the adapters' initial weights (default: the recipe's)")
+    add("--top-layers", type=int, metavar="K",
+        help="train in the top K layers only; what the layers below compute is kept in memory, so "
+        "that every epoch runs the top ones alone (default: all layers)")
+    add("--layers", type=int, nargs=2, metavar=("FIRST", "LAST"),
+        help="train in these layers only, counted from 0, both included (default: all layers)")
+    add = parser.add_argument_group("how it is trained").add_argument
+    add("--recipe", default="paper", metavar="NAME",
+        help="initialisation and optimiser as in the paper's text (paper, the default) or in its "
+        "published code (released-code)")
+    add("--lr", type=float, metavar="RATE",
+        help="peak learning rate (default: one that works for the method and task)")
+    add("--epochs", type=int, metavar="N",
+        help="passes over the training data (default: by method and task)")
+    add("--batch-size", type=int, default=32, metavar="N", help="texts in a step (default: 32)")
+    add("--max-length", type=int, default=128, metavar="N",
+        help="longest text in tokens, [CLS] and [SEP] included; what is longer is cut "
+        "(default: 128)")
+    add("--seed", type=int, default=0, metavar="N",
+        help="seed of all randomness: the same seed gives the same bits (default: 0)")
+    _add_threads(add)
+    add = parser.add_argument_group("results").add_argument
+    add("--out", type=Path, metavar="DIR",
+        help="folder for the task file, the learning curve and the checkpoint (default: "
+        "runs/TASK-METHOD)")
+    add("--resume", action="store_true",
+        help="go on with the stopped run in --out, with otherwise the same options")
+
+
+def _evaluate(parser: Parser) -> None:
+    add = parser.add_argument
+    add("file", type=Path, metavar="FILE", help=TASK_FILE)
+    add("--base", metavar="MODEL", help=BASE)
+    add("--data", type=Path, metavar="FILE.tsv",
+        help="a labelled file in the task's format (default: the GLUE task's dev set)")
+    add("--split", metavar="NAME",
+        help="the part of the GLUE task's data: dev (default), train, or MNLI's dev_mismatched")
+    add("--sample", action="store_true", help="score on minibert's own sample instead of GLUE")
+    add("--json", action="store_true",
+        help="print one JSON object, with metrics as fractions instead of hundredths")
+    _add_threads(add)
+
+
+def _predict(parser: Parser) -> None:
+    add = parser.add_argument
+    add("file", type=Path, metavar="FILE", help=TASK_FILE)
+    add("texts", nargs="*", default=[], metavar="TEXT",
+        help="the texts; without any, they are read from standard input, one a line (write -- "
+        "before a text that begins with a dash)")
+    add("--pair", nargs=2, action="append", default=[], metavar=("FIRST", "SECOND"),
+        help="a pair of texts, for a task on pairs; may be given several times")
+    add("--input", type=Path, metavar="FILE",
+        help="read the texts from a file, one a line, the two of a pair separated by a tab")
+    add("--output", type=Path, metavar="FILE", help="write to a file instead of printing")
+    add("--base", metavar="MODEL", help=BASE)
+    add("--json", action="store_true",
+        help="one JSON object a line, with the probabilities of all labels (default: label, its "
+        "probability and the text, separated by tabs)")
+    _add_threads(add)
+
+
+def _info(parser: Parser) -> None:
+    add = parser.add_argument
+    add("name", metavar="MODEL|FILE", help=f"a model name or folder, or {TASK_FILE}")
+    add("--method", metavar="NAME",
+        help="count what this method trains: adapters (default), full, norms, head, lora, pfeiffer "
+        "or biases")
+    add("--size", type=int, metavar="M",
+        help="bottleneck size m of the adapters, or lora's rank (default: the method's)")
+
+
+def _reproduce(parser: Parser) -> None:
+    add = parser.add_argument
+    add("studies", nargs="*", default=["all"], metavar="STUDY",
+        help="table1, tradeoff, squad, ablation, init-scale, extensions, many-tasks, epochs or all "
+        "(default: all)")
+    add("--budget", default="quick", metavar="NAME",
+        help="quick: small subsets, once (default); full: the real training sets, in hours; paper: "
+        "the paper's whole grid, in days")
+    add("--base", default="minilm", metavar="MODEL",
+        help="the frozen BERT: a model name or a folder (default: minilm)")
+    add("--seeds", type=int, metavar="N", help="seeds of a run (default: by budget)")
+    add("--sample", action="store_true",
+        help="minibert's own small samples instead of GLUE (and no SQuAD)")
+    add("--workers", type=int, metavar="N",
+        help="runs at once, each in a process of its own (default: one for each core)")
+    add("--cluster", metavar="tcp://HOST:PORT",
+        help="compute the runs on the workers of this Dask cluster, which need minibert, the "
+        "weights and the data")
+    _add_threads(add)
+    add("--out", type=Path, metavar="DIR",
+        help="folder for the runs, tables, figures and the ledger of claims; a sweep that was "
+        "stopped goes on there (default: results/BASE-BUDGET)")
+    add("--report-only", action="store_true", help="run nothing; report what has run by now")
+
+
+def _exercises(parser: Parser) -> None:
+    add = parser.add_argument
+    add("words", nargs="*", default=[], metavar="WORD",
+        help="start DIR: copy the exercises into a folder of your own. DIR, or nothing for this "
+        "folder: check a file whenever it is saved. list; hint [NN]; check [NN]; reset NN: the "
+        "stub again; solution NN. grade DIR...: for teachers, every exercise of a folder")
+    add("--in", dest="folder", metavar="DIR",
+        help="the folder that list, hint, check, reset and solution mean (default: this one)")
+    add("--once", action="store_true",
+        help="check all exercises once, up to the first that fails; exit code 1 if one does")
+    add("--seconds", type=float, default=20.0, metavar="S",
+        help="the time limit of each exercise, in seconds (default: 20)")
+    add("--json", action="store_true", help="with grade: one JSON object a folder, each on a line")
+
+
+def _doctor(parser: Parser) -> None:
+    parser.add_argument("--json", action="store_true",
+        help="print one JSON object, with the GFLOP/s of every round")
+
+
+def _demo(parser: Parser) -> None:
+    parser.add_argument("--out", type=Path, default=Path("runs/demo"), metavar="DIR",
+        help="folder for the results (default: runs/demo)")
+
+
+# command: (what it does, its options)
+COMMANDS: dict[str, tuple[str, Callable[[Parser], None]]] = {
+    "fetch": ("download and verify public weights, GLUE tasks and SQuAD", _fetch),
+    "train": ("train one task on a frozen base and save it", _train),
+    "evaluate": ("score a trained task on labelled examples", _evaluate),
+    "predict": ("label texts with a trained task", _predict),
+    "info": ("describe a model or a trained task", _info),
+    "reproduce": ("run the tables, figures and claims of the paper", _reproduce),
+    "exercises": ("write BERT and its adapters yourself, checked as you save", _exercises),
+    "doctor": ("describe this machine, measure its matrix products, say what to set", _doctor),
+    "demo": ("train and use an adapter in a few minutes", _demo),
+}

@@ -1,0 +1,1 @@
+"""What the studies' reports share: statistics, pages, pictures."""

@@ -1,0 +1,284 @@
+"""Figures 1, 3 and 4: accuracy against the number of trained parameters, for adapters of many
+sizes, fine-tuning of the top k layers, and LayerNorms alone.
+
+As in the paper, a task's score is taken relative to full fine-tuning on that task, and the curve
+shows the 20th, 50th and 80th percentile over tasks.
+"""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from adapters.reproduce.report.pages import (
+    NO_RUNS,
+    any_finished,
+    markdown_table,
+    section,
+    setting,
+    title,
+    unit,
+)
+from adapters.reproduce.report.pictures import (
+    REFERENCE,
+    STYLES,
+    image,
+    legend,
+    line,
+    new_figure,
+    save,
+    tidy,
+)
+from adapters.reproduce.report.statistics import (
+    MISSING,
+    Scores,
+    chosen_scores,
+    hundredths,
+    parameters_of,
+    percentiles,
+)
+from adapters.reproduce.studies.plans import ADAPTERS, Plan, sized
+from adapters.reproduce.studies.table1 import FULL, chosen, of_size, size_grid
+from adapters.reproduce.sweep.runs_file import Config, Runs
+
+NAME = "tradeoff"
+NORMS: dict[str, Any] = {"name": "norms"}
+
+
+def top_layers(plan: Plan) -> list[int]:
+    """The numbers of top layers to fine-tune; the budget gives them as so many of 12. All layers
+    are none of them: that is full fine-tuning."""
+    counts = {min(plan.layers - 1, round(top * plan.layers / 12)) for top in plan.budget.top}
+    return sorted({max(1, count) for count in counts})
+
+
+def top_method(plan: Plan, top: int) -> dict[str, object]:
+    """Full fine-tuning of the top layers (section 3.4: variable fine-tuning)."""
+    return {"name": "full", "first_layer": plan.layers - top}
+
+
+def of_top_layers(plan: Plan, runs: Runs, task: str) -> list[Config]:
+    """Top-k fine-tuning at the rate and epochs that are best for full fine-tuning."""
+    like = chosen(plan, runs, task, FULL)
+    if like is None:
+        return []
+    return [{**like, "method": top_method(plan, top)} for top in top_layers(plan)]
+
+
+def wanted(plan: Plan, runs: Runs) -> list[Config]:
+    """The configurations that are known to be needed by now."""
+    configs: list[Config] = []
+    for task in plan.tasks:
+        configs += [*plan.grid(task, ADAPTERS), *plan.grid(task, FULL), *plan.grid(task, NORMS)]
+        found = of_top_layers(plan, runs, task)
+        for size in plan.budget.sizes:
+            configs += size_grid(plan, runs, task, size)
+            if like := of_size(plan, runs, task, size):
+                found.append(like)
+        for config in found:
+            configs += plan.with_seeds(config, plan.budget.curve_seeds)
+        for method in (ADAPTERS, FULL, NORMS):
+            if like := chosen(plan, runs, task, method):
+                configs += plan.with_seeds(like, plan.budget.curve_seeds)
+    return configs
+
+
+class Point(NamedTuple):
+    """A method of the figure: its group, its name, the method whose grid it was chosen from, and
+    each task's configuration (None: not known)."""
+
+    group: str
+    name: str
+    like: dict[str, Any]
+    configs: dict[str, Config | None]
+
+
+ADAPTER_GROUP, TOP_GROUP, NORM_GROUP = (
+    "adapters",
+    "fine-tuning of the top layers",
+    "LayerNorms only",
+)
+
+
+def points(plan: Plan, runs: Runs) -> list[Point]:
+    """Adapters by size, the LayerNorms alone, then top-k fine-tuning by k."""
+    top = top_layers(plan)
+    by_top = {task: of_top_layers(plan, runs, task) for task in plan.tasks}
+    found = [
+        Point(
+            ADAPTER_GROUP,
+            f"adapters, m = {size}",
+            sized(size) if size in plan.budget.swept else ADAPTERS,
+            {task: of_size(plan, runs, task, size) for task in plan.tasks},
+        )
+        for size in plan.budget.sizes
+    ]
+    norms = {task: chosen(plan, runs, task, NORMS) for task in plan.tasks}
+    found.append(Point(NORM_GROUP, NORM_GROUP, NORMS, norms))
+    return found + [
+        Point(TOP_GROUP, f"top {k} of {plan.layers} layers", FULL, _nth(by_top, n))
+        for n, k in enumerate(top)
+    ]
+
+
+def _nth(configs: dict[str, list[Config]], number: int) -> dict[str, Config | None]:
+    return {task: found[number] if found else None for task, found in configs.items()}
+
+
+def full_point(plan: Plan, runs: Runs) -> Point:
+    """Full fine-tuning, which the others are compared with."""
+    return Point("", "full fine-tuning", FULL, {t: chosen(plan, runs, t, FULL) for t in plan.tasks})
+
+
+def point_scores(plan: Plan, runs: Runs, point: Point) -> dict[str, Scores]:
+    """A point's dev scores for each task, over the seeds of the curves."""
+    seeds = plan.budget.curve_seeds
+    return {
+        task: chosen_scores(plan, runs, config, plan.grid(task, point.like), seeds=seeds)
+        for task, config in point.configs.items()
+    }
+
+
+def relative(scores: dict[str, Scores], full: dict[str, Scores]) -> list[float]:
+    """Mean score less that of full fine-tuning, for each task where both are there."""
+    return [
+        one.mean - full[task].mean  # type: ignore[operator]
+        for task, one in scores.items()
+        if one.mean is not None and full[task].mean is not None
+    ]
+
+
+def trained_parameters(plan: Plan, runs: Runs, point: Point) -> dict[str, int] | None:
+    """A point's parameter counts: the same for every task, as the head is not among them."""
+    there = [config for config in point.configs.values() if config is not None]
+    return parameters_of(runs, [c for like in there for c in plan.with_seeds(like)])
+
+
+def _table(plan: Plan, runs: Runs) -> str:
+    full = point_scores(plan, runs, full_point(plan, runs))
+    headers = ["", "trained per task", "of all", "difference: 20th", "median", "80th percentile",
+               "tasks", *(f"{title(task)} ({unit(task)})" for task in plan.tasks)]  # fmt: skip
+    lines = []
+    for point in [*points(plan, runs), full_point(plan, runs)]:
+        scores, counts = point_scores(plan, runs, point), trained_parameters(plan, runs, point)
+        differences = relative(scores, full)
+        band = percentiles(differences) if differences else [None] * 3
+        trained = f"{counts['task']:,}" if counts else MISSING
+        share = f"{100 * counts['task'] / counts['all']:.2f} %" if counts else MISSING
+        compared = [hundredths(value, sign=True) for value in band]
+        cells = [str(scores[task]) for task in plan.tasks]
+        lines.append([point.name, trained, share, *compared, str(len(differences)), *cells])
+    return markdown_table(lines, headers)
+
+
+class Curve(NamedTuple):
+    """What is drawn of a group: at each number of trained parameters the scores of the tasks."""
+
+    parameters: list[int]
+    scores: list[dict[str, Scores]]
+
+
+def curves(plan: Plan, runs: Runs) -> dict[str, Curve]:
+    """The groups' points of which anything is there, by the number of trained parameters."""
+    found: dict[str, list[tuple[int, dict[str, Scores]]]] = {}
+    for point in points(plan, runs):
+        counts = trained_parameters(plan, runs, point)
+        if counts is not None:
+            pair = (counts["task"], point_scores(plan, runs, point))
+            found.setdefault(point.group, []).append(pair)
+    drawn = {}
+    for group, pairs in found.items():
+        pairs.sort(key=lambda pair: pair[0])
+        drawn[group] = Curve([count for count, _ in pairs], [scores for _, scores in pairs])
+    return drawn
+
+
+LOOKS = {
+    ADAPTER_GROUP: STYLES[0], TOP_GROUP: STYLES[1], NORM_GROUP: STYLES[2]._replace(linestyle="none")
+}  # fmt: skip
+
+
+def _draw_relative(axes: Any, drawn: dict[str, Curve], full: dict[str, Scores]) -> None:
+    """Figures 1 and 3: the median over tasks, and the band from the 20th to the 80th percentile."""
+    for group, curve in drawn.items():
+        style, x, bands = LOOKS[group], [], []
+        for count, scores in zip(curve.parameters, curve.scores, strict=True):
+            if differences := relative(scores, full):
+                x.append(count)
+                bands.append([100 * value for value in percentiles(differences)])
+        if not x:
+            continue
+        low, middle, high = np.transpose(bands)
+        line(axes, x, middle, style, label=group)
+        if group == NORM_GROUP:
+            axes.vlines(x, low, high, color=style.color, lw=2, alpha=0.5)
+        else:
+            axes.fill_between(x, low, high, color=style.color, alpha=0.18, lw=0)
+            for edge in (low, high):
+                axes.plot(x, edge, color=style.color, ls=style.linestyle, lw=0.7, alpha=0.7)
+    axes.axhline(0, **REFERENCE, label="full fine-tuning")
+    axes.set(xscale="log", xlabel="trained parameters per task")
+    axes.set_ylabel("score less full fine-tuning's, hundredths\n(median, 20th to 80th percentile)")
+    tidy(axes)
+
+
+def _draw_task(axes: Any, task: str, drawn: dict[str, Curve], full: Scores) -> None:
+    """Figure 4: one task's scores, with standard errors over the seeds."""
+    for group, curve in drawn.items():
+        there = [
+            (count, scores[task].mean, scores[task].error)
+            for count, scores in zip(curve.parameters, curve.scores, strict=True)
+            if scores[task].mean is not None
+        ]
+        if there:
+            x, means, errors = zip(*there, strict=True)
+            bars = [100 * (error or 0) for error in errors] if any(errors) else None
+            line(axes, x, [100 * mean for mean in means], LOOKS[group], yerr=bars, ms=4)
+    if full.mean is not None:
+        axes.axhline(100 * full.mean, **REFERENCE)
+    axes.set(xscale="log", title=f"{title(task)} ({unit(task)})")
+    tidy(axes)
+
+
+def _draw(plan: Plan, runs: Runs, folder: Path) -> bool:
+    drawn, full = curves(plan, runs), point_scores(plan, runs, full_point(plan, runs))
+    if not drawn:
+        return False
+    figure = new_figure(9, 4.6)
+    columns = 2 if len(plan.tasks) > 1 else 1
+    lines = -(-len(plan.tasks) // columns)
+    grid = figure.add_gridspec(lines, 2 + columns)
+    left = figure.add_subplot(grid[:, :2])
+    _draw_relative(left, drawn, full)
+    for number, task in enumerate(plan.tasks):
+        axes = figure.add_subplot(grid[number // columns, 2 + number % columns], sharex=left)
+        _draw_task(axes, task, drawn, full[task])
+        if number % columns == 0:
+            axes.set_ylabel("dev score, hundredths", fontsize=9)
+        if number + columns >= len(plan.tasks):
+            axes.set_xlabel("trained parameters", fontsize=9)
+    legend(figure, 4, left)
+    save(figure, folder, NAME)
+    return True
+
+
+def report(plan: Plan, runs: Runs, folder: Path) -> str:
+    """The study as Markdown; its picture goes to folder/figures. Shows what there is by now."""
+    heading = "Figures 1, 3 and 4: score against trained parameters"
+    swept = ", ".join(str(size) for size in plan.budget.sizes if size in plan.budget.swept)
+    what = (
+        "Adapters of several sizes, LayerNorms alone and fine-tuning of the top layers only, each "
+        "compared with full fine-tuning on the same task; then the 20th, 50th and 80th percentile "
+        "over the tasks. Rate and epochs: those that are best on validation for full fine-tuning, "
+        f"for LayerNorms, and for adapters of m = {swept}; other sizes take those of m = 64, top "
+        "layers those of full fine-tuning. Parameters are without the head."
+    )
+    common = setting(plan, plan.budget.curve_seeds)
+    if not any_finished(runs, wanted(plan, runs)):
+        return section(heading, what, common, NO_RUNS)
+    drawn = _draw(plan, runs, folder)
+    alt = (
+        "Left: difference to full fine-tuning against trained parameters, median and band over "
+        "tasks; right: each task's scores"
+    )
+    return section(heading, what, common, _table(plan, runs), image(NAME, alt) if drawn else "")

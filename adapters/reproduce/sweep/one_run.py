@@ -1,0 +1,287 @@
+"""What one run is: from a configuration to its result, both as JSON has them.
+
+A run needs nothing of earlier runs: what it could have from one (a trained task file) it makes
+again where that is not there, to the same bits. So any worker can compute any run.
+"""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from adapters.cached_layers import keep_states
+from adapters.finetune import Trained, subset, train_task
+from adapters.methods.table import Method, method_named, parameter_table
+from adapters.predict import encode_examples, evaluate_task, predict_logits
+from adapters.reproduce.sweep.runs_file import Config, run_key
+from adapters.task_file import TaskFile, load_task, on_base, save_task
+from minibert.checkpoint import Base, load_base
+from minibert.data.glue import Data, glue_data
+from minibert.data.tasks import Example, constant_score, score
+from minibert.errors import InputError
+from minibert.fetch.models import locate_model
+from minibert.files import lock
+from minibert.training.loop import Settings, generator
+from minibert.tree import count, merge
+
+VALIDATION = 100  # a generator's purpose, beside those of minibert.training.loop
+
+
+def execute(config: Config, folder: Path, threads: int) -> dict[str, Any]:
+    """Compute one run. `folder` keeps checkpoints of what is under way and small task files.
+
+    A learning rate at which training diverges is a result too: {"diverged": what happened}.
+    Raises InputError for data or weights that are not there.
+    """
+    try:
+        result = KINDS[config["kind"]](config, folder, threads)
+    except InputError as error:
+        if "diverges" not in str(error):
+            raise
+        result = {"diverged": str(error)}
+    shutil.rmtree(_under_way(config, folder), ignore_errors=True)
+    return result
+
+
+def _under_way(config: Config, folder: Path) -> Path:
+    return folder / "under-way" / run_key(config)
+
+
+@cache
+def base_of(name: str) -> Base:
+    """The frozen BERT, loaded once in a process."""
+    return load_base(locate_model(name))
+
+
+def base_for(config: Config) -> Base:
+    """A configuration's base. Raises InputError when a worker's is not the one that is meant."""
+    base = base_of(config["base"])
+    if base.sha256 != config["base_sha256"]:
+        raise InputError(
+            f"{base.folder}: has weights with sha256 {base.sha256[:12]}..., but the run is of "
+            f"{config['base_sha256'][:12]}..."
+        )
+    return base
+
+
+def method_of(config: Config) -> Method:
+    """The tuning method of a configuration: a name, and whatever is not as usual."""
+    chosen = dict(config["method"])
+    span = {name: chosen.pop(name) for name in ("first_layer", "last_layer") if name in chosen}
+    return replace(method_named(**chosen), **span)
+
+
+@cache
+def parts(
+    task: str, sample: bool, examples: int | None, dev_examples: int | None, validation: float
+) -> tuple[Data, list[Example]]:
+    """(training and validation part of the training set, GLUE's dev set): hyperparameters and the
+    best epoch are chosen on the one, results are of the other.
+
+    Drawn with a fixed seed: every run of a task sees the same parts, whatever its own seed.
+    """
+    data = glue_data(task, sample)
+    dev = data.dev
+    if examples is not None and examples < len(data.train):
+        data = subset(data, examples, 0)
+    if dev_examples is not None and dev_examples < len(dev):
+        dev = [dev[i] for i in generator(0, VALIDATION, 1).permutation(len(dev))[:dev_examples]]
+    order = generator(0, VALIDATION).permutation(len(data.train))
+    held_out = max(1, round(validation * len(order)))
+    train, chosen = order[held_out:], order[:held_out]
+    kept = replace(data, train=[data.train[i] for i in train], dev=[data.train[i] for i in chosen])
+    return kept, dev
+
+
+def parts_of(config: Config) -> tuple[Data, list[Example]]:
+    """The parts of a configuration's task."""
+    names = ("task", "sample", "examples", "dev_examples", "validation")
+    return parts(*(config[name] for name in names))
+
+
+def settings_of(config: Config) -> Settings:
+    """A configuration's learning rate, epochs, batch size and seed."""
+    names = ("rate", "epochs", "batch_size", "seed")
+    return Settings(**{name: config[name] for name in names})
+
+
+def parameter_counts(base: Base, method: Method, tree: Any) -> dict[str, int]:
+    """What a task trains, as the paper counts it and otherwise. "task": its trained parameters
+    without the head, whose size is the task's; "head"; "all": the model without the head;
+    "layers": the encoder's layers alone, of which the paper gives its shares."""
+    rows = {group: (trained, frozen) for group, trained, frozen in parameter_table(tree, method)}
+    head = sum(rows.pop("task head"))
+    rows.pop("masked-token head", None)
+    embedding_norm = 2 * base.config.hidden_size
+    layers = sum(sum(rows[group]) for group in ("attention", "feed-forward", "LayerNorms"))
+    adapters, _ = rows.pop("adapters", (0, 0))  # statistics of batch normalisation are not trained
+    return {
+        "task": sum(trained for trained, _ in rows.values()) + adapters,
+        "adapters": adapters,
+        "head": head,
+        "all": sum(trained + frozen for trained, frozen in rows.values()),
+        "layers": layers - embedding_norm,
+    }
+
+
+# --------------------------------------------------------------------------------------- the kinds
+
+
+def _train(base: Base, config: Config, out: Path, threads: int) -> Trained:
+    """Train a "classify" configuration on a base, its own or what that has become."""
+    return train_task(
+        base, parts_of(config)[0], method_of(config), settings_of(config),
+        recipe=config["recipe"], max_length=config["max_length"], out=out, resume=True,
+        threads=threads,
+    )  # fmt: skip
+
+
+def classify(config: Config, folder: Path, threads: int) -> dict[str, Any]:
+    """Train one GLUE task; its scores on the dev set at the epoch that is best on validation.
+
+    Adapters' task files are kept for the runs that start from one (`trained`).
+    """
+    base, method, (data, dev) = base_for(config), method_of(config), parts_of(config)
+    done = _train(base, config, _under_way(config, folder), threads)
+    if method.size is not None:
+        save_task(_task_path(config, folder), done.task)
+    return {
+        "dev": evaluate_task(done.task, base, dev, threads),
+        "validation": done.epochs,
+        "best_epoch": done.task.results["epoch"],
+        "loss": float(np.mean(done.losses[-len(done.losses) // len(done.epochs) :])),
+        "constant": constant_score(data.task, data.train, dev),
+        "parameters": parameter_counts(base, method, on_base(done.task, base)),
+        "examples": [len(data.train), len(data.dev), len(dev)],
+    }
+
+
+def _task_path(config: Config, folder: Path) -> Path:
+    return folder / "tasks" / f"{run_key(config)}.safetensors"
+
+
+def trained(config: Config, folder: Path, threads: int) -> TaskFile:
+    """The task file of a "classify" configuration with adapters, trained if it is not there. Raises
+    InputError when that diverges."""
+    path = _task_path(config, folder)
+    with lock(folder / "under-way" / f"{run_key(config)}.task.lock"):
+        if not path.exists() and "diverged" in (result := execute(config, folder, threads)):
+            raise InputError(result["diverged"])
+    return load_task(path)
+
+
+def ablation(config: Config, folder: Path, threads: int) -> dict[str, Any]:
+    """The dev scores of a trained task without the adapters of each contiguous span of layers, not
+    trained again (section 3.6, figure 6 left); its LayerNorms and head stay.
+
+    Layers below the span compute what they did: their states are kept.
+    """
+    source = config["of"]
+    task = trained(source, folder, threads)
+    base, (_, dev) = base_for(source), parts_of(source)
+    tree, gold = on_base(task, base), [example.label for example in dev]
+    encoded = encode_examples(base, dev, task.max_length)
+    layers = base.config.num_hidden_layers
+    whole = predict_logits(tree, base, task.method, encoded, threads)
+    spans = []
+    for first in range(layers):
+        states = keep_states(tree, base, task.method, encoded, first, threads) if first else None
+        for last in range(first, layers):
+            kept = {n: pair for n, pair in tree["adapters"].items() if not first <= n <= last}
+            logits = predict_logits(
+                {**tree, "adapters": kept}, base, task.method, encoded, threads, states,
+                first if first else None,
+            )  # fmt: skip
+            spans.append({"first": first, "last": last, "dev": score(task.task, logits, gold)})
+    constant = constant_score(task.task, parts_of(source)[0].train, dev)
+    return {"dev": score(task.task, whole, gold), "spans": spans, "constant": constant}
+
+
+def sequence(config: Config, folder: Path, threads: int) -> dict[str, Any]:
+    """Tasks learned one after the other (section 1): by full fine-tuning of one and the same
+    network, or by adapters on the frozen base. After each, all tasks so far are scored with what
+    the network then is and their own heads.
+
+    "scores"[i][j]: of task j after learning task i; "changed"[i][j]: how many of its dev texts
+    have other logits, by at least one bit, than right after it was learned.
+    """
+    steps = config["steps"]
+    first = base = base_for(steps[0])
+    files: list[TaskFile] = []
+    logits_then: list[np.ndarray] = []
+    scores: list[list[dict[str, float]]] = []
+    changed: list[list[int]] = []
+    for number, step in enumerate(steps):
+        if config["shared"]:
+            out = _under_way(config, folder) / str(number)
+            task = _train(base, step, out, threads).task
+            learned = on_base(task, base)["base"]
+            base = replace(base, params=learned, sha256=f"after {number + 1} tasks")
+        else:
+            task = trained(step, folder, threads)
+        files.append(task)
+        scores.append([])
+        changed.append([])
+        for j, file in enumerate(files):
+            dev = parts_of(steps[j])[1]
+            encoded = encode_examples(base, dev, file.max_length)
+            if config["shared"]:
+                tree = {"base": base.params, "head": file.trained["head"]}
+            else:
+                tree = on_base(file, base)
+            logits = predict_logits(tree, base, file.method, encoded, threads)
+            if j == number:
+                logits_then.append(logits)
+            scores[-1].append(score(file.task, logits, [example.label for example in dev]))
+            changed[-1].append(int((logits != logits_then[j]).any(axis=1).sum()))
+    return {"scores": scores, "changed": changed, "parameters": _total(first, files, config)}
+
+
+def _total(base: Base, files: list[TaskFile], config: Config) -> int:
+    """All parameters after the last task: the base, and what each task adds to it."""
+    own = [count(f.trained["head"] if config["shared"] else f.trained) for f in files]
+    return count(base.params) + sum(own)
+
+
+@cache
+def questions(examples: int | None, dev_examples: int | None) -> tuple[list[Any], list[Any]]:
+    """SQuAD's training and development questions, or so many of each, drawn with a fixed seed."""
+    from minibert.data.squad import squad_data
+
+    found = []
+    for number, (part, most) in enumerate(zip(squad_data(), (examples, dev_examples), strict=True)):
+        order = generator(0, VALIDATION, 2, number).permutation(len(part))[:most]
+        found.append([part[i] for i in sorted(order)])
+    return found[0], found[1]
+
+
+def squad(config: Config, folder: Path, threads: int) -> dict[str, Any]:
+    """Train question answering; exact match and F1 on the development questions after each epoch
+    (figure 5). Nothing is chosen by them: the result is the last epoch's."""
+    from adapters.answering import train_squad
+
+    base, method = base_for(config), method_of(config)
+    train, dev = questions(config["examples"], config["dev_examples"])
+    done = train_squad(
+        base, train, dev, method, settings_of(config), max_length=config["max_length"],
+        stride=config["stride"], out=_under_way(config, folder), resume=True, threads=threads,
+    )  # fmt: skip
+    tree = merge({"base": base.params}, done.trained)
+    return {
+        "dev": done.epochs[-1],
+        "epochs": done.epochs,
+        "parameters": parameter_counts(base, method, tree),
+        "examples": [len(train), len(dev)],
+    }
+
+
+KINDS: dict[str, Callable[[Config, Path, int], dict[str, Any]]] = {
+    "classify": classify,
+    "ablation": ablation,
+    "sequence": sequence,
+    "squad": squad,
+}

@@ -1,0 +1,93 @@
+"""One task = one small safetensors file.
+
+It holds everything that was trained (adapters, LayerNorms, head) and says what it needs to be
+used again: the label names, the metric, the recipe, and the sha256 of the base it was trained
+on. Linear maps lie in it as [out, in], as in every public checkpoint.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from adapters.methods.table import Method
+from minibert.checkpoint import Base
+from minibert.data.tasks import Task
+from minibert.errors import InputError
+from minibert.tensors import as_stored, read_safetensors, write_safetensors
+from minibert.tree import Tree, from_leaves, leaves, merge
+
+FORMAT = "minibert-task-1"
+
+
+@dataclass(frozen=True)
+class TaskFile:
+    """A trained task: what it is, and its trained parameters (a sparse tree)."""
+
+    task: Task
+    method: Method
+    recipe: str
+    max_length: int
+    base_name: str
+    base_sha256: str
+    results: dict[str, Any] = field(default_factory=dict)
+    trained: Tree = field(default_factory=dict, repr=False)
+
+
+def _digest(about: dict[str, Any], tensors: Mapping[str, np.ndarray]) -> str:
+    """sha256 over the description, names, shapes and bytes: a flipped bit anywhere shows."""
+    digest = hashlib.sha256(json.dumps(about).encode())
+    for name in sorted(tensors):
+        values = np.ascontiguousarray(tensors[name])
+        digest.update(f"{name} {values.shape} {values.dtype.str}\n".encode())
+        digest.update(values.data if values.size else b"")
+    return digest.hexdigest()
+
+
+def save_task(path: Path | str, task: TaskFile) -> None:
+    """Write a task file, atomically. Raises InputError when it cannot be written."""
+    tensors = {p: as_stored(p, leaf) for p, leaf in leaves(task.trained)}
+    about = asdict(replace(task, trained={}))
+    del about["trained"]
+    described = json.dumps({"sha256": _digest(about, tensors), **about})
+    # one entry only: the library writes several in an order of chance, and the bits would differ
+    write_safetensors(path, tensors, {FORMAT: described})
+
+
+def load_task(path: Path | str) -> TaskFile:
+    """Read a task file. Raises InputError, naming it, when it is missing, damaged or not one."""
+    tensors, metadata = read_safetensors(path)
+    if FORMAT not in metadata:
+        raise InputError(f"{path}: is not a minibert task file")
+    try:
+        about = json.loads(metadata[FORMAT])
+        if about.pop("sha256") != _digest(about, tensors):
+            raise InputError(f"{path}: is damaged: its sha256 is not the one that it promises")
+        task = _tuples(Task, about.pop("task"))
+        method = _tuples(Method, about.pop("method"))
+        trained = from_leaves({p: as_stored(p, values) for p, values in tensors.items()})
+        return TaskFile(task=task, method=method, trained=trained, **about)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: its description is damaged: {error}") from None
+
+
+def _tuples(kind: Any, values: dict[str, Any]) -> Any:
+    """A dataclass back from JSON, whose lists were tuples."""
+    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
+
+def on_base(task: TaskFile, base: Base, path: Path | str = "task") -> Tree:
+    """The task's whole model: its trained leaves over the base's own arrays (none is copied).
+
+    Raises InputError, saying which base is wanted, when it was trained on another one.
+    """
+    if task.base_sha256 != base.sha256:
+        raise InputError(
+            f"{path}: was trained on {task.base_name} (weights sha256 "
+            f"{task.base_sha256[:12]}...), not on {base.name} ({base.sha256[:12]}...)"
+        )
+    return merge({"base": base.params}, task.trained)

@@ -1,0 +1,1 @@
+"""Downloads: public weights and datasets, verified."""

@@ -1,0 +1,1 @@
+"""The machine: processor, BLAS kernels, threads, and `minibert doctor`."""

@@ -1,0 +1,1 @@
+"""How parameters are trained: gradients, Adam, the loop. Knows neither BERT nor adapters."""

@@ -1,0 +1,295 @@
+"""The site, `make docs`: what it is made of, as far as that needs neither Sphinx nor a browser.
+
+What a browser shows of it is in `test_32_site_in_a_browser.py`.
+"""
+
+import importlib.util
+import pkgutil
+import re
+import runpy
+import shutil
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+
+import adapters
+import minibert
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+
+
+def script(path: Path):
+    """A Python file of docs/, which is no package, as a module."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+stage = script(DOCS / "stage.py")
+plain_docstrings = script(DOCS / "extensions" / "plain_docstrings.py")
+
+
+@pytest.fixture(scope="module")
+def staged(tmp_path_factory) -> Path:
+    """The pages of this repository, as `make docs` lays them out for Sphinx."""
+    folder = tmp_path_factory.mktemp("site") / "source"
+    stage.stage(staged=folder)
+    return folder
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """A repository of almost nothing, to be filled."""
+    for folder in ("docs/interactive", "minibert", "adapters", "tutorials/exercises", "weights"):
+        (tmp_path / folder).mkdir(parents=True)
+    for page in stage.BORROWED:
+        (tmp_path / page).write_text("# A page\n", "utf-8")
+    (tmp_path / "docs" / "architecture.md").write_text("# Architecture\n", "utf-8")
+    (tmp_path / "docs" / "gallery.rst").write_text("Tutorials\n=========\n", "utf-8")
+    for name in ("parameters.html", "parameters.js"):
+        shutil.copy(DOCS / "interactive" / name, tmp_path / "docs" / "interactive" / name)
+    return tmp_path
+
+
+class TestSettings:
+    def test_sphinx_is_told_to_load_nothing_from_elsewhere(self):
+        settings = runpy.run_path(str(DOCS / "conf.py"))
+        assert settings["html_math_renderer"] == "mathml"  # ours: no script, no fonts
+        assert "sphinx.ext.intersphinx" not in settings["extensions"]
+        assert settings["html_css_files"] == ["site.css"]
+        assert "url(" not in (DOCS / "static" / "site.css").read_text("utf-8")
+        assert settings["release"] == minibert.__version__
+
+    @pytest.mark.parametrize("given, runs", [(None, True), ("1", True), ("0", False)])
+    def test_the_tutorials_are_run_unless_one_asks_for_a_quick_build(
+        self, monkeypatch, given, runs
+    ):
+        monkeypatch.delenv("MINIBERT_DOCS_RUN", raising=False)
+        if given is not None:
+            monkeypatch.setenv("MINIBERT_DOCS_RUN", given)
+        gallery = runpy.run_path(str(DOCS / "conf.py"))["sphinx_gallery_conf"]
+        assert gallery["plot_gallery"] is runs
+        pattern = re.compile(gallery["filename_pattern"])
+        assert all(pattern.search(str(path)) for path in stage.tutorials())
+
+    def test_warnings_are_errors_and_the_target_sets_itself_up(self):
+        makefile = (ROOT / "Makefile").read_text("utf-8")
+        options = re.search(r"^SPHINX := .* -m sphinx (.*)$", makefile, re.M)[1].split()
+        assert {"-W", "-n", "--keep-going"} <= set(options)
+        for target, extra in (("docs", "docs"), ("linkcheck", "docs"), ("docs-test", "browser")):
+            assert re.search(rf"^{target}: \$\(VENV\)/installed-{extra}\b", makefile, re.M), target
+
+    def test_what_is_built_is_not_kept_by_git(self):
+        assert "docs/_build/" in (ROOT / ".gitignore").read_text("utf-8").split("\n")
+
+
+class TestPages:
+    def test_every_public_module_has_an_api_page(self, staged):
+        names = {"minibert", "adapters"}
+        for package in (minibert, adapters):
+            for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+                if not module.name.rpartition(".")[2].startswith("_"):
+                    names.add(module.name)
+        assert len(names) > 70  # all four packages were walked
+        for name in names:
+            page = (staged / "api" / f"{name}.rst").read_text("utf-8")
+            assert f".. automodule:: {name}\n   :members:" in page, name
+        index = (staged / "api" / "index.md").read_text("utf-8")
+        listed = re.search(r"```\{toctree\}\n:hidden:\n\n(.*?)\n```", index, re.S)[1].split("\n")
+        assert names <= set(listed)
+
+    def test_the_api_is_grouped_as_the_architecture_page_groups_it(self, staged):
+        index = (staged / "api" / "index.md").read_text("utf-8")
+        groups = re.findall(r"^## (\S+)$", index, re.M)
+        assert groups == ["minibert", "adapters", "adapters.reproduce", "adapters.exercises"]
+        together = "| [`shards`](minibert.training.shards.rst), [`threads`](minibert.machine.threads.rst) | a batch cut"
+        assert together in index.partition("## adapters\n")[0]
+        # every module of a package is in a row of its group
+        for package, rows in stage.described().items():
+            told = {name for names, _ in rows for name in names}
+            files = (ROOT / package).glob("*.py")
+            there = {f"{package}/{p.stem}".replace("/", ".") for p in files}
+            assert there - {package.replace("/", ".") + ".__init__"} == told, package
+
+    def test_every_tutorial_is_in_the_gallery_in_its_order(self, staged):
+        numbered = sorted(p.name for p in (ROOT / "tutorials").glob("[0-9]*.py"))
+        assert sorted(p.name for p in (staged / "scripts").glob("*.py")) == numbered
+        gallery = runpy.run_path(str(DOCS / "conf.py"))["sphinx_gallery_conf"]
+        assert gallery["within_subsection_order"] == "FileNameSortKey"
+        for name in numbered:
+            assert (staged / "scripts" / name).read_bytes() == (
+                ROOT / "tutorials" / name
+            ).read_bytes()
+
+    def test_what_a_tutorial_reads_is_where_it_is_run(self, staged):
+        data = sorted((ROOT / "tutorials").glob("*/*.json"))
+        assert data
+        for path in data:
+            assert (staged / "scripts" / path.relative_to(ROOT)).read_bytes() == path.read_bytes()
+
+    def test_every_page_can_be_reached_from_the_first(self, staged):
+        trees = (p.read_text("utf-8") for p in staged.glob("*.md"))
+        listed = set(re.findall(r"^[\w/*-]+$", "\n".join(
+            tree for text in trees for tree in re.findall(r"```\{toctree\}(.*?)```", text, re.S)
+        ), re.M))  # fmt: skip
+        pages = {p.relative_to(staged).with_suffix("").as_posix() for p in staged.glob("*.md")}
+        assert pages - {"index"} <= listed
+        assert {"tutorials/index", "api/index", "results/**"} <= listed
+
+    def test_reading_order_and_picture_are_those_of_the_readme(self):
+        readme = (ROOT / "README.md").read_text("utf-8")
+        order = re.search(r"Read the code in this order: (.*?)\. \[", readme, re.S)[1]
+        files = re.findall(r"`(\w+\.py)`", order)
+        page = (DOCS / "reading-order.md").read_text("utf-8")
+        assert re.findall(r"^\d\. \[`\w+/(\w+\.py)`\]", page, re.M) == files
+        picture = ElementTree.parse(DOCS / "figures" / "architecture.svg").getroot()
+        words = [e for e in picture.iter() if e.tag.endswith("}text")]
+        texts = [(e.get("class"), e.text, float(e.get("y"))) for e in words]
+        for number, file in enumerate(files, 1):
+            (height,) = (y for kind, text, y in texts if (kind, text) == ("n", str(number)))
+            (beside,) = (text for kind, text, y in texts if kind == "c" and y == height)
+            assert beside == file
+
+
+class TestLedger:
+    def test_without_results_a_page_says_how_to_make_them(self, small):
+        pages = stage.markdown_pages(small)
+        assert "minibert reproduce --budget quick" in pages["results/none.md"]
+
+    def test_each_reproduction_that_is_there_has_its_ledger_and_report(self, small):
+        folder = small / "results" / "minilm-quick"
+        (folder / "figures").mkdir(parents=True)
+        (folder / "figures" / "a.png").write_bytes(b"picture")
+        (folder / "claims.md").write_text("# Claims\n", "utf-8")
+        (folder / "results.md").write_text("# Report\n\n![a](figures/a.png)\n", "utf-8")
+        staged = small / "staged"
+        stage.stage(small, staged)
+        assert (staged / "results/minilm-quick/claims.md").read_text("utf-8") == "# Claims\n"
+        shown = re.search(
+            r"!\[a\]\((.*)\)", (staged / "results/minilm-quick/results.md").read_text()
+        )
+        assert (staged / "results/minilm-quick" / shown[1]).read_bytes() == b"picture"
+        assert not (staged / "results/none.md").exists()
+
+    def test_what_is_gone_from_the_repository_goes_from_the_site(self, small):
+        staged = small / "staged"
+        stage.stage(small, staged)
+        assert (staged / "results/none.md").exists()
+        (small / "results/x").mkdir(parents=True)
+        (small / "results/x/claims.md").write_text("# Claims\n", "utf-8")
+        stage.stage(small, staged)
+        assert not (staged / "results/none.md").exists()
+
+    def test_what_did_not_change_is_not_written_again(self, small):
+        staged = small / "staged"
+        stage.stage(small, staged)
+        before = (staged / "guide.md").stat().st_mtime_ns
+        stage.stage(small, staged)
+        assert (staged / "guide.md").stat().st_mtime_ns == before
+
+
+class TestLinks:
+    """Links between files of the repository become links between pages of the site."""
+
+    @pytest.mark.parametrize(
+        "source, page, link, becomes",
+        [
+            ("README.md", "guide.md", "docs/teaching.md", "[x](teaching.md)"),
+            ("README.md", "guide.md", "minibert/ops.py", "[x](api/minibert.ops.rst)"),
+            ("docs/ledger.md", "ledger.md", "../adapters/reproduce/ledger/claims.py",
+             "[x](api/adapters.reproduce.claims.rst)"),
+            ("README.md", "guide.md", "tutorials/README.md", "[x](tutorials/index.rst)"),
+            ("tutorials/exercises/README.md", "exercises.md", "../../docs/teaching.md#a",
+             "[x](teaching.md#a)"),
+            ("docs/index.md", "index.md", "../tutorials/07_the_adapter.py",
+             "[x](tutorials/07_the_adapter.rst)"),
+            ("README.md", "guide.md", "tests", "x"),  # no page: the words stay
+            ("README.md", "guide.md", "https://example.org/a", "[x](https://example.org/a)"),
+            ("README.md", "guide.md", "#here", "[x](#here)"),
+        ],
+    )  # fmt: skip
+    def test_a_link_goes_where_the_file_is_shown(self, source, page, link, becomes):
+        assert stage.linked(f"See [x]({link}).", source, page) == f"See {becomes}."
+
+    def test_a_link_to_nothing_is_an_error_that_names_both(self):
+        with pytest.raises(
+            ValueError, match=r"README\.md links to docs/no\.md, which is not there"
+        ):
+            stage.linked("[x](docs/no.md)", "README.md", "guide.md")
+
+    def test_code_blocks_are_left_alone(self):
+        block = "```text\n[x](no.md)\n```\n"
+        assert stage.linked(block, "README.md", "guide.md") == block
+
+    def test_every_page_that_a_page_links_to_is_there(self, staged):
+        made = {f"tutorials/{p.stem}.rst" for p in stage.tutorials()} | {"tutorials/index.rst"}
+        for page in staged.rglob("*.md"):
+            text = stage.FENCED.sub("", page.read_text("utf-8"))
+            for _, _, target in stage.LINK.findall(text):
+                if not re.match(r"[a-z]+:|#", target):
+                    path = (page.parent / target.partition("#")[0]).resolve()
+                    inside = path.relative_to(staged.resolve()).as_posix()
+                    assert path.exists() or inside in made, f"{page.name} links to {target}"
+
+
+class TestDocstrings:
+    """They are written to be read in the code; on a page they must say the same."""
+
+    @pytest.mark.parametrize(
+        "text, becomes",
+        [
+            ("|A(z) - z| for 2*m*d and W_down", r"\|A(z) - z\| for 2\*m\*d and W\_down"),
+            ("`x`: as in `ops.gelu`", "``x``\\ : as in ``ops.gelu``"),
+            ("two\nlines", "two\nlines"),
+            ("`over\ntwo lines`", "``over two lines``"),
+        ],
+    )
+    def test_prose_has_no_markup_but_code(self, text, becomes):
+        assert plain_docstrings.prose(text) == becomes
+
+    def test_indented_lines_keep_their_layout_and_items_stay_items(self):
+        lines = ["So", "    A(z) = z", "where", "", "- one", "  and a half;", "- two"]
+        made = [line for line in plain_docstrings.restructured(lines) if line]
+        assert made == [
+            "So", "::", "       A(z) = z", "where", "- one", "  and a half;", "- two",
+        ]  # fmt: skip
+
+
+class TestTheInteractivePage:
+    """docs/interactive: one page, one script of our own, nothing from elsewhere."""
+
+    page = (DOCS / "interactive" / "parameters.html").read_text("utf-8")
+    code = (DOCS / "interactive" / "parameters.js").read_text("utf-8")
+
+    def test_loads_its_own_script_only(self):
+        assert re.findall(r"<script[^>]*>", self.page) == ['<script src="parameters.js">']
+        loaded = re.findall(r"<(?:script|img|iframe|source)[^>]*src=\"([^\"]*)\"", self.page)
+        assert loaded == ["parameters.js"]
+        assert re.findall(r"<link[^>]*href=\"([^\"]*)\"", self.page) == ["data:,"]
+        addresses = set(re.findall(r"https?:[^\"' )]+", self.page + self.code))
+        # a link to the paper, which one follows or not, and the name of SVG, which is no address
+        assert addresses == {"https://arxiv.org/abs/1902.00751", "http://www.w3.org/2000/svg"}
+        assert not re.search(r"\b(fetch|XMLHttpRequest|import|WebSocket|eval)\b", self.code)
+        assert "url(" not in self.page
+        assert "@import" not in self.page
+
+    def test_has_a_labelled_range_for_each_quantity(self):
+        for quantity in ("d", "m", "L", "N", "k"):
+            assert f'<label for="{quantity}">' in self.page
+            assert re.search(rf'<input type="range" id="{quantity}" min=', self.page)
+
+    @pytest.mark.parametrize(
+        "tasks, share, total",
+        [(9, "2.1", "1.2"), (9, "3.6", "1.3"), (9, "100", "9.0"),
+         (17, "1.14", "1.19"), (17, "52.9", "9.9"), (17, "100", "17")],
+    )  # fmt: skip
+    def test_has_the_papers_points(self, tasks, share, total):
+        """Tables 1 and 2 of the paper."""
+        assert re.search(rf"N: {tasks}, share: {share}, times: {re.escape(total)}\b", self.code)
+
+    def test_in_the_site_it_has_a_way_back(self, staged):
+        shown = (staged / "extra" / "interactive" / "parameters.html").read_text("utf-8")
+        assert '<a href="../index.html">' in shown

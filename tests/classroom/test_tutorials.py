@@ -1,0 +1,222 @@
+"""The tutorials run, draw what they say, and keep what they claim.
+
+Each asserts its own claims, so that running one is the test of them; here is only that they run
+from the shell, on the sample and on real data, and that they are what the tools which render them
+expect: percent-format cells (jupytext), text that sphinx-gallery takes for text.
+"""
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import plain_loops
+import pytest
+from conftest import GOLDENS, real_glue
+from matplotlib.image import imread
+
+from minibert.checkpoint import load_base
+from minibert.fetch.datasets import glue_root
+from minibert.fetch.models import home
+from minibert.tensors import read_safetensors, write_safetensors
+
+ROOT = Path(__file__).parents[2]
+FILES = sorted((ROOT / "tutorials").glob("[0-9]*.py"))
+LIMIT = 900  # seconds; on two free cores each takes at most a minute
+
+each_tutorial = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+
+
+def cells(path: Path) -> tuple[str, list[tuple[str, str]]]:
+    """(what stands before the first marker, [(marker line, the cell's text)])."""
+    head, *rest = re.split(r"^(# ?%%.*)\n", path.read_text("utf-8"), flags=re.MULTILINE)
+    return head, list(zip(rest[::2], rest[1::2], strict=True))
+
+
+def functions(path: Path) -> set[str]:
+    """The names of all functions and classes that a file defines, at any depth."""
+    kinds = ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef
+    return {n.name for n in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(n, kinds)}
+
+
+def run(path: Path, folder: Path, **environment: str) -> str:
+    """Run a tutorial in an empty folder, without a display; what it printed."""
+    # the places of weights and data as they are here, whatever folder the tutorial runs in
+    places = {"MINIBERT_HOME": str(home()), "MINIBERT_GLUE": str(glue_root())}
+    inherited = {n: v for n, v in os.environ.items() if n not in ("DISPLAY", "MPLBACKEND")}
+    inherited.pop("MINIBERT_TUTORIAL_OUT", None)
+    done = subprocess.run(
+        [sys.executable, str(path)],
+        cwd=folder,
+        env={**inherited, "PYTHONPATH": str(ROOT), **places, **environment},
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+    )
+    assert done.returncode == 0, f"{path.name} failed:\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def pictures(printed: str, folder: Path) -> list[str]:
+    """The names of the pictures that a tutorial says it drew in a folder; each is a real one."""
+    named = [Path(line) for line in re.findall(r"^picture: (.*)$", printed, re.MULTILINE)]
+    assert sorted(p.name for p in named) == sorted(p.name for p in folder.glob("*.png"))
+    for picture in named:
+        pixels = imread(folder / picture.name)[..., :3]  # decodes all of it; raises if it cannot
+        height, width, _ = pixels.shape
+        assert width >= 800, f"{picture.name} is {width} x {height}"
+        assert height >= 400, f"{picture.name} is {width} x {height}"
+        ink = float(np.mean(np.any(pixels < 0.9, axis=-1)))
+        assert 0.01 < ink < 0.5, f"{picture.name}: {100 * ink:.1f} % of it is not white"
+    return [picture.name for picture in named]
+
+
+def bert_that_fills_in_words(folder: Path) -> list[str]:
+    """A folder with a tiny random BERT that has a head for masked words; its vocabulary, where the
+    words of tutorial 04 stand for some of the pieces. It has a liking for "paris"."""
+    shutil.copytree(GOLDENS / "tiny_mlm", folder)
+    vocabulary = (folder / "vocab.txt").read_text("utf-8").split()
+    words = ["the", "capital", "of", "france", "is", "paris"]
+    words += ["in", "winter", "lake", "covered", "with"]
+    first = vocabulary.index("##ba")
+    vocabulary[first : first + len(words)] = words
+    (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n", "utf-8")
+    tensors, metadata = read_safetensors(folder / "model.safetensors")
+    bias = np.array(tensors["cls.predictions.bias"])
+    bias[vocabulary.index("paris")] += 4
+    changed = {**tensors, "cls.predictions.bias": bias}
+    write_safetensors(folder / "model.safetensors", changed, metadata)
+    return vocabulary
+
+
+def masked_word(folder: Path, ids: list[int], place: int) -> list[float]:
+    """The probability of each word of the vocabulary at one place of a text, by plain loops: BERT
+    (Devlin et al. 2018), its head for masked words (section 3.1), and a softmax."""
+    base = load_base(folder, pooler=False)
+    tables, head = base.params["embeddings"], base.params["masked_tokens"]
+    heads, eps = base.config.num_attention_heads, base.config.layer_norm_eps
+    x = [tables["word"][i] + tables["position"][t] + tables["segment"][0]
+         for t, i in enumerate(ids)]  # fmt: skip
+    x = plain_loops.layer_norm(x, tables["norm"]["weight"], tables["norm"]["bias"], eps)
+    for _, layer in sorted(base.params["layers"].items()):
+        x = plain_loops.encoder_layer(layer, x, [len(ids)], heads, eps)
+    x = plain_loops.linear([x[place]], head["transform"]["weight"], head["transform"]["bias"])
+    x = plain_loops.each(plain_loops.gelu, x)
+    x = plain_loops.layer_norm(x, head["norm"]["weight"], head["norm"]["bias"], eps)
+    scores = plain_loops.linear(x, tables["word"].T, head["bias"])  # [1, V]
+    return plain_loops.softmax(scores[0].tolist())
+
+
+def test_the_readme_names_each_tutorial_and_no_other():
+    readme = (ROOT / "tutorials" / "README.md").read_text("utf-8")
+    assert "08_train_a_task.py" in {path.name for path in FILES}
+    assert set(re.findall(r"\d\d_\w+\.py", readme)) == {path.name for path in FILES}
+
+
+@each_tutorial
+class TestTheText:
+    """What jupytext and sphinx-gallery need, and what every tutorial promises its reader."""
+
+    def test_begins_with_a_title_and_says_what_one_learns_and_needs(self, path):
+        text = ast.get_docstring(ast.parse(path.read_text("utf-8")))
+        title, line, blank, *_ = text.split("\n")
+        assert line == "=" * len(title)
+        assert blank == ""
+        for promise in ("**You will learn**", "**Time:**", "**You need to know**", "1902.00751"):
+            assert promise in " ".join(text.split())
+
+    def test_is_percent_cells_of_code_or_of_text(self, path):
+        head, parts = cells(path)
+        ast.parse(head)
+        assert {marker for marker, _ in parts} == {"# %%", "# %% [markdown]"}
+        for marker, body in parts:
+            lines = body.strip().split("\n")
+            if marker == "# %%":
+                assert ast.parse(body).body, f"an empty cell in {path.name}"
+                # sphinx-gallery takes comments right after the marker for text
+                assert not lines[0].startswith("#"), lines[0]
+            else:
+                assert all(re.fullmatch(r"#( .*\S)?", text) for text in lines), body
+                assert lines[0].startswith("# ")
+
+    def test_headings_are_underlined_in_full_and_the_last_says_what_next(self, path):
+        texts = [body for marker, body in cells(path)[1] if "markdown" in marker]
+        headings = re.findall(r"^# (.+)\n# (-{3,})$", "".join(texts), re.MULTILINE)
+        assert len(headings) >= 3
+        assert all(len(title) == len(line) for title, line in headings)
+        assert headings[-1][0] == "What next"
+
+    def test_has_an_equation_and_every_assertion_a_message(self, path):
+        source = path.read_text("utf-8")
+        assert ":math:`" in source
+        claims = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Assert)]
+        assert len(claims) >= 6
+        assert [node.lineno for node in claims if node.msg is None] == []
+
+    def test_imports_the_library_and_defines_nothing_that_it_has(self, path):
+        tree = ast.parse(path.read_text("utf-8"))
+        imports = {n.module.split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
+        assert {"minibert", "adapters"} <= imports
+        library = [p for folder in ("minibert", "adapters") for p in (ROOT / folder).glob("*.py")]
+        assert functions(path) & set().union(*map(functions, library)) == set()
+
+
+class TestRunning:
+    """`python tutorials/NN_name.py`, on the default weights."""
+
+    @each_tutorial
+    def test_keeps_its_claims_and_draws_without_real_data(self, minilm, path, tmp_path):
+        """The project's own sample is enough for each."""
+        folder, nothing = tmp_path / "pictures", str(tmp_path / "no data here")
+        printed = run(
+            path, tmp_path, MINIBERT_TUTORIAL_OUT=str(folder), MINIBERT_GLUE=nothing,
+            MINIBERT_SQUAD=nothing,
+        )  # fmt: skip
+        drawn = pictures(printed, folder)
+        assert drawn
+        assert all(name.startswith(path.name[:3]) for name in drawn)
+        assert not (tmp_path / "runs").exists()
+        for source in re.findall(r"^data: (.*);", printed, re.MULTILINE):
+            assert source.startswith("minibert's own sample")
+
+    def test_draws_into_the_default_folder_without_being_told_another(self, minilm, tmp_path):
+        """Section 2.1: where an adapter sits, 2md + d + m parameters, near the identity."""
+        printed = run(ROOT / "tutorials" / "07_the_adapter.py", tmp_path)
+        drawn = pictures(printed, tmp_path / "runs" / "tutorials")
+        assert drawn == ["07_where_it_sits.png", "07_near_identity.png"]
+        assert "595,200" in printed
+
+    def test_guesses_the_missing_words_when_the_weights_have_a_head_for_it(self, minilm, tmp_path):
+        """The default weights have none. Here is a tiny BERT where BERT-base would be found."""
+        folder = tmp_path / "bert-base-uncased"
+        vocabulary = bert_that_fills_in_words(folder)
+        printed = run(ROOT / "tutorials" / "04_loading.py", tmp_path)
+        assert "No word is guessed" not in printed
+        texts = ("The capital of France is [MASK].", "In winter the lake is covered with [MASK].")
+        for text in texts:
+            words = text.replace("[MASK]", "").lower().replace(".", "").split()
+            place = 1 + len(words)  # after [CLS]
+            ids = [vocabulary.index(w) for w in ("[CLS]", *words, "[MASK]", ".", "[SEP]")]
+            expected = masked_word(folder, ids, place)
+            best = sorted(range(len(vocabulary)), key=lambda i: -expected[i])[:5]
+            (said,) = re.findall(rf"^{re.escape(text)} (.*)$", printed, re.MULTILINE)
+            assert said.split()[::2] == [vocabulary[i] for i in best]
+            chances = [float(chance) for chance in said.split()[1::2]]
+            # float32 gives some 1e-6; four digits are printed
+            np.testing.assert_allclose(chances, [expected[i] for i in best], rtol=0, atol=6e-5)
+
+    def test_training_works_on_real_data_and_says_so(self, minilm, tmp_path):
+        """Section 3.1: adapters against full fine-tuning and against the head alone."""
+        real_glue("sst-2")
+        folder = tmp_path / "pictures"
+        path = ROOT / "tutorials" / "08_train_a_task.py"
+        printed = run(path, tmp_path, MINIBERT_TUTORIAL_OUT=str(folder))
+        assert pictures(printed, folder) == ["08_train_a_task.png"]
+        assert (folder / "08_sst-2.safetensors").exists()
+        said = re.search(r"^data: (.*);", printed, re.MULTILINE).group(1)
+        assert said.startswith("GLUE SST-2")
+        assert len(re.findall(r"^(negative|positive) +[01]\.\d\d  \w", printed, re.MULTILINE)) == 3

@@ -1,0 +1,586 @@
+"""Beyond the paper: LoRA, Pfeiffer's adapters and BitFit as tuning methods.
+
+Hu et al. 2021, arXiv 2106.09685; Pfeiffer et al. 2020, arXiv 2005.00247; Ben Zaken et al. 2021,
+arXiv 2106.10199. The peer of beyond.npz is AdapterHub's library on torch.
+"""
+
+import json
+import re
+from types import SimpleNamespace
+from typing import Any
+
+import autograd.numpy as anp
+import numpy as np
+import plain_loops
+import pytest
+from autograd.extend import Box
+from command_line import ON_TINY, TINY, minibert, works, write_tsv
+from conftest import GOLDENS
+from test_06_parity import compare_gradients, golden_batch
+from toy import examples, train
+
+from adapters.cached_layers import fixed_layers
+from adapters.methods import lora, pfeiffer
+from adapters.methods.table import METHODS, Method, layer_span, method_named, split, top_layers
+from adapters.predict import predict_texts
+from adapters.recipes import RECIPES
+from adapters.task_file import load_task
+from adapters.task_model import adapt_of, forward, init_task, method_rows
+from minibert import fused, ops
+from minibert.checkpoint import Base, cast
+from minibert.config import BertConfig
+from minibert.errors import InputError
+from minibert.heads import loss
+from minibert.model import at_projections, encode, parameter_shapes
+from minibert.tensors import as_stored
+from minibert.tokenizer import Encoded, make_batch
+from minibert.training.gradients import value_and_grads
+from minibert.tree import Tree, count, from_leaves, leaves, merge
+
+LEVELS = [pytest.param(ops, id="ops"), pytest.param(fused, id="fused")]
+PRECISIONS = [
+    pytest.param("f64", np.float64, 1e-9, id="float64"),
+    pytest.param("f32", np.float32, 2e-5, id="float32"),
+]
+NEW = [method_named("lora", 4), method_named("pfeiffer", 8), METHODS["biases"]]
+EVERY = pytest.mark.parametrize("method", NEW, ids=lambda method: method.name)
+ADDING = pytest.mark.parametrize("method", NEW[:2], ids=lambda method: method.name)
+PAPER = RECIPES["paper"]
+BERT_BASE = BertConfig()
+LENGTHS = [4, 7, 2]
+
+
+@pytest.fixture(scope="module")
+def beyond() -> dict[str, np.ndarray]:
+    """What AdapterHub computes for the tiny BERT."""
+    with np.load(GOLDENS / "beyond.npz") as file:
+        return dict(file)
+
+
+def some_batch() -> Any:
+    rng = np.random.default_rng(0)
+    return make_batch([Encoded(rng.integers(0, 199, n), np.zeros(n, np.int64)) for n in LENGTHS])
+
+
+def golden_tree(tiny: Base, goldens: dict, beyond: dict, method: Method, dtype: Any) -> Tree:
+    """The tiny BERT with the goldens' head and the method's adapters, in our layout."""
+    named = {f"head.{n}": goldens[f"head.{n}"] for n in ("weight", "bias")}
+    start = f"{method.name}/"
+    named |= {
+        f"adapters.{key.removeprefix(start)}": value
+        for key, value in beyond.items()
+        if key.startswith(start)
+    }
+    own = from_leaves({path: as_stored(path, value) for path, value in named.items()})
+    return cast(merge({"base": tiny.params}, own), dtype)
+
+
+# ------------------------------------------------------------------------------------ formulas
+
+
+def lora_case() -> tuple[dict[str, Any], np.ndarray]:
+    """({A, B, z, x}, a gradient g of the output): d = 5, r = 3, 4 rows, float64."""
+    rng = np.random.default_rng(1)
+    shapes = {"down.weight": (5, 3), "up.weight": (3, 5), "z": (4, 5), "x": (4, 5)}
+    return {name: rng.normal(0, 1, shape) for name, shape in shapes.items()}, rng.normal(
+        0, 1, (4, 5)
+    )
+
+
+def pfeiffer_case() -> tuple[dict[str, Any], Tree, np.ndarray]:
+    """({adapter, z, x}, the layer's LayerNorm, g): d = 5, m = 3, 4 rows, float64."""
+    rng = np.random.default_rng(2)
+    shapes = {"down.weight": (5, 3), "down.bias": (3,), "up.weight": (3, 5), "up.bias": (5,),
+              "z": (4, 5), "x": (4, 5)}  # fmt: skip
+    norm = {"weight": rng.normal(1, 0.3, 5), "bias": rng.normal(0, 0.3, 5)}
+    flat = {name: rng.normal(0, 1, shape) for name, shape in shapes.items()}
+    return flat, norm, rng.normal(0, 1, (4, 5))
+
+
+class TestLora:
+    """z + (alpha / r) (x A) B, section 4.1."""
+
+    def moved(self, flat: dict[str, Any]) -> Any:
+        part = from_leaves({path: leaf for path, leaf in flat.items() if "." in path})
+        adapt = lora.attach_lora({3: {"value": part}})
+        return adapt(3, "value", flat["z"], flat["x"])
+
+    def test_is_the_formula_in_plain_loops(self):
+        flat, _ = lora_case()
+        features = plain_loops.linear(flat["x"], flat["down.weight"], np.zeros(3))
+        change = plain_loops.linear(features, flat["up.weight"], np.zeros(5))
+        # alpha is 8 and r is 3; float64's rounding in sums of 5 terms
+        expected = flat["z"] + 8 / 3 * change
+        np.testing.assert_allclose(self.moved(flat), expected, rtol=0, atol=1e-13)
+
+    def test_has_the_gradients_of_plain_loops(self):
+        flat, g = lora_case()
+        _, grads = value_and_grads(lambda leaves: anp.sum(g * self.moved(leaves)), flat)
+        features = plain_loops.linear(flat["x"], flat["down.weight"], np.zeros(3))
+        dfeatures, up, _ = plain_loops.linear_vjp(8 / 3 * g, features, flat["up.weight"])
+        dx, down, _ = plain_loops.linear_vjp(dfeatures, flat["x"], flat["down.weight"])
+        expected = {"down.weight": down, "up.weight": up, "x": dx, "z": g}
+        for name, theirs in expected.items():
+            np.testing.assert_allclose(grads[name], theirs, rtol=0, atol=1e-12, err_msg=name)
+
+    def test_leaves_every_other_place_and_layer_as_it_is(self):
+        part = lora.init_projection(np.random.default_rng(0), 5, 3)
+        adapt = lora.attach_lora({3: {"value": part}})
+        z = np.ones((2, 5), np.float32)
+        for layer, place in ((3, "query"), (3, "key"), (3, "attention"), (2, "value")):
+            assert adapt(layer, place, z, z) is z
+
+    def test_starts_with_uniform_a_and_b_zero(self):
+        """Kaiming-uniform with slope sqrt(5) has the bound 1 / sqrt(d). Of 32 x 384 draws the
+        largest is above 0.99 of it (all below: chance 1e-53), and their variance is bound^2 / 3."""
+        part = lora.init_projection(np.random.default_rng(0), 384, 32)
+        down, up = part["down"]["weight"], part["up"]["weight"]
+        assert (down.shape, up.shape) == ((384, 32), (32, 384))
+        assert down.dtype == up.dtype == np.float32
+        assert all(leaf.T.flags.c_contiguous for leaf in (down, up))  # [out, in] in memory
+        assert not up.any()
+        bound = 384**-0.5
+        assert 0.99 * bound < np.abs(down).max() <= bound * (1 + 1e-6)
+        assert np.var(down) == pytest.approx(bound**2 / 3, rel=0.05)  # 12,288 draws: std 0.8 %
+
+    def test_draws_every_a_anew(self, tiny):
+        """Of query and value, in every layer: equal ones would learn alike for no reason."""
+        tree = lora.init_lora(np.random.default_rng(0), tiny.config, 4)
+        drawn = [leaf.tobytes() for path, leaf in leaves(tree) if ".down." in path]
+        assert len(drawn) == len(set(drawn)) == 2 * 2
+
+    def test_at_the_start_is_the_base_to_the_bit(self, tiny):
+        tree = init_task(tiny, NEW[0], PAPER, 3, seed=0)
+        without = {"base": tree["base"], "head": tree["head"]}
+        ours = forward(tree, some_batch(), tiny.config, NEW[0])
+        assert ours.tobytes() == forward(without, some_batch(), tiny.config, NEW[0]).tobytes()
+
+    @pytest.mark.parametrize("dtype, tolerance", [(np.float64, 1e-12), (np.float32, 2e-5)])
+    def test_merged_into_the_weights_gives_the_same_logits(
+        self, tiny, goldens, beyond, dtype, tolerance
+    ):
+        """x (W + s A B) for x W + s (x A) B: the same sums in another order."""
+        tree = golden_tree(tiny, goldens, beyond, NEW[0], dtype)
+        merged = lora.merge_lora(tree)
+        assert merged.keys() == {"base", "head"}
+        batch = golden_batch(goldens)
+        together, apart = (
+            forward(each, batch, tiny.config, method)
+            for each, method in ((merged, METHODS["head"]), (tree, NEW[0]))
+        )
+        assert together.dtype == dtype
+        np.testing.assert_allclose(together, apart, rtol=0, atol=tolerance)
+        plain = forward({**tree, "adapters": {}}, batch, tiny.config, NEW[0])
+        assert np.abs(together - plain).max() > 0.1  # there was something to merge
+
+    def test_merging_makes_the_adapted_weights_anew_and_nothing_else(self, tiny, goldens, beyond):
+        tree = golden_tree(tiny, goldens, beyond, NEW[0], np.float32)
+        before = {path: leaf.tobytes() for path, leaf in leaves(tree)}
+        old, new = dict(leaves(tree)), dict(leaves(lora.merge_lora(tree)))
+        changed = {path for path, leaf in new.items() if leaf is not old[path]}
+        names = [f"{i}.attention.{name}" for i in range(2) for name in ("query", "value")]
+        assert changed == {f"base.layers.{name}.weight" for name in names}
+        assert all(new[path].T.flags.c_contiguous for path in changed)
+        assert {path: leaf.tobytes() for path, leaf in leaves(tree)} == before
+
+
+@pytest.mark.parametrize("level", LEVELS)
+class TestPfeiffer:
+    """z + B(LN(x + z)), with the sublayer's own LayerNorm."""
+
+    def moved(self, flat: dict[str, Any], norm: Tree, level: Any, activation: str = "relu") -> Any:
+        adapter = from_leaves({path: leaf for path, leaf in flat.items() if "." in path})
+        layers = {1: {"feed_forward": {"norm": norm}}}
+        adapt = pfeiffer.attach_pfeiffer(
+            {1: {"feed_forward": adapter}}, layers, 1e-3, activation, level
+        )
+        return adapt(1, "feed_forward", flat["z"], flat["x"])
+
+    def test_is_the_formula_in_plain_loops(self, level):
+        flat, norm, _ = pfeiffer_case()
+        u = plain_loops.skip({"norm": norm}, flat["x"], flat["z"], 1e-3)
+        inner = plain_loops.linear(u, flat["down.weight"], flat["down.bias"])
+        for activation in ("relu", "gelu_tanh"):
+            features = plain_loops.each(getattr(plain_loops, activation), inner)
+            expected = flat["z"] + plain_loops.linear(features, flat["up.weight"], flat["up.bias"])
+            moved = self.moved(flat, norm, level, activation)
+            np.testing.assert_allclose(moved, expected, rtol=0, atol=1e-13)
+
+    def test_has_the_gradients_of_plain_loops(self, level):
+        """z has two ways to the output, as itself and through LayerNorm; x has one."""
+        flat, norm, g = pfeiffer_case()
+        _, grads = value_and_grads(
+            lambda leaves: anp.sum(g * self.moved(leaves, norm, level)), flat
+        )
+        total = flat["x"] + flat["z"]
+        u = plain_loops.layer_norm(total, norm["weight"], norm["bias"], 1e-3)
+        inner = plain_loops.linear(u, flat["down.weight"], flat["down.bias"])
+        features = plain_loops.each(plain_loops.relu, inner)
+        dfeatures, up, up_bias = plain_loops.linear_vjp(g, features, flat["up.weight"])
+        du, down, down_bias = plain_loops.linear_vjp(
+            dfeatures * (inner > 0), u, flat["down.weight"]
+        )
+        dtotal, _, _ = plain_loops.layer_norm_vjp(du, total, norm["weight"], 1e-3)
+        expected = {"down.weight": down, "down.bias": down_bias, "up.weight": up,
+                    "up.bias": up_bias, "x": dtotal, "z": g + dtotal}  # fmt: skip
+        for name, theirs in expected.items():
+            np.testing.assert_allclose(grads[name], theirs, rtol=0, atol=1e-12, err_msg=name)
+
+    def test_leaves_attention_and_layers_without_an_adapter_as_they_are(self, level):
+        z = np.ones((2, 5))
+        adapt = pfeiffer.attach_pfeiffer({1: {}}, {}, 1e-12, "relu", level)
+        assert adapt(1, "attention", z, z) is z
+        assert adapt(0, "feed_forward", z, z) is z
+
+    def test_takes_its_epsilon_from_the_config_and_wants_one(self, tiny, level):
+        method = NEW[1]
+        tree = init_task(tiny, method, PAPER, 2, seed=0)
+        z, x = np.random.default_rng(0).normal(0, 1e-2, (2, 3, 32)).astype(np.float32)
+        rough = BertConfig(**{**vars(tiny.config), "layer_norm_eps": 0.5})
+        one, other = (
+            adapt_of(tree, method, level, config)(0, "feed_forward", z, x)
+            for config in (tiny.config, rough)
+        )
+        assert np.abs(one - other).max() > 1e-4
+        with pytest.raises(ValueError, match="need the base's config"):
+            adapt_of(tree, method, level)
+
+
+class TestPfeifferByName:
+    """What `method_named` is asked for reaches the adapters."""
+
+    @pytest.mark.parametrize("asked, std", [(None, 1e-2), (0.05, 0.05), (1e-3, 1e-3)])
+    def test_starts_with_the_std_asked_for_or_the_recipes(self, tiny, asked, std):
+        """Truncated at two std. Of each 512 weights the largest is above 1.8 std, but for a chance
+        of (1 - 0.0276)^512 = 6e-7 that all lie below; biases are 0."""
+        tree = init_task(tiny, method_named("pfeiffer", 16, std=asked), PAPER, 2, seed=0)
+        for path, leaf in leaves(tree["adapters"]):
+            if path.endswith("bias"):
+                assert not leaf.any(), path
+            else:
+                assert leaf.size == 16 * 32, path
+                assert 1.8 * std < np.abs(leaf).max() <= 2 * std * (1 + 1e-6), path
+
+    @pytest.mark.parametrize("activation", ["relu", "tanh"])
+    def test_computes_with_its_activation_and_the_operations_it_is_given(self, tiny, activation):
+        called: list[str] = []
+
+        def watched(name: str) -> Any:
+            def operation(*inputs: Any) -> Any:
+                called.append(name)
+                return getattr(fused, name)(*inputs)
+
+            return operation
+
+        names = ("add_layer_norm", "linear", "relu", "tanh", "gelu_tanh")
+        level: Any = SimpleNamespace(**{name: watched(name) for name in names})
+        method = method_named("pfeiffer", 8, activation)
+        tree = init_task(tiny, method, PAPER, 2, seed=0)
+        z = np.ones((3, 32), np.float32)
+        adapt_of(tree, method, level, tiny.config)(1, "feed_forward", z, z)
+        assert called == ["add_layer_norm", "linear", activation, "linear"]
+
+    def test_knows_no_activation_of_another_name(self):
+        with pytest.raises(InputError, match=r"^unknown activation 'sine'; known: "):
+            pfeiffer.attach_pfeiffer({}, {}, 1e-12, "sine")
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("prefix, dtype, tolerance", PRECISIONS)
+@ADDING
+class TestParity:
+    def test_logits_and_every_gradient_are_adapterhubs(
+        self, tiny, goldens, beyond, method, prefix, dtype, tolerance, level
+    ):
+        trained, frozen = split(golden_tree(tiny, goldens, beyond, method, dtype), method)
+        batch, start = golden_batch(goldens), f"{prefix}/{method.name}/"
+        logits = forward(merge(frozen, trained), batch, tiny.config, method, ops=level)
+        assert logits.dtype == dtype
+        np.testing.assert_allclose(logits, beyond[f"{start}logits"], rtol=0, atol=tolerance)
+
+        def batch_loss(flat: dict) -> Any:
+            whole = merge(frozen, from_leaves(dict(flat)))
+            logits = forward(whole, batch, tiny.config, method, ops=level)
+            return loss(logits, goldens["labels"], False, level)
+
+        value, grads = value_and_grads(batch_loss, dict(leaves(trained)))
+        assert abs(value - beyond[f"{start}loss"]) < tolerance
+        start += "grad/"
+        theirs = {
+            name if name.startswith("head.") else f"adapters.{name}": gradient
+            for name, gradient in (
+                (key.removeprefix(start), value)
+                for key, value in beyond.items()
+                if key.startswith(start)
+            )
+        }
+        compare_gradients(grads, theirs, dtype, tolerance)
+
+
+# ------------------------------------------------------------------------------------- the hook
+
+
+class TestWhereTheHookIsCalled:
+    def calls(self, tiny: Base, marked: bool, **named: Any) -> list[tuple]:
+        found = []
+
+        def adapt(layer: int, place: str, z: np.ndarray, x: np.ndarray) -> np.ndarray:
+            found.append((layer, place, len(z), len(x)))
+            return z
+
+        hook = at_projections(adapt) if marked else adapt
+        encode(tiny.params, some_batch(), tiny.config, adapt=hook, **named)
+        return found
+
+    def test_twice_a_layer_for_a_hook_that_is_not_marked(self, tiny):
+        n = sum(LENGTHS)
+        places = [(layer, p, n, n) for layer in range(2) for p in ("attention", "feed_forward")]
+        assert self.calls(tiny, marked=False) == places
+
+    def test_five_times_a_layer_in_the_order_of_the_computation_for_a_marked_one(self, tiny):
+        order, n = ("query", "key", "value", "attention", "feed_forward"), sum(LENGTHS)
+        places = [(layer, place, n, n) for layer in range(2) for place in order]
+        assert self.calls(tiny, marked=True) == places
+
+    def test_in_the_last_layer_only_the_texts_first_tokens_ask(self, tiny):
+        n, b = sum(LENGTHS), len(LENGTHS)
+        rows = {"query": b, "key": n, "value": n, "attention": b, "feed_forward": b}
+        found = self.calls(tiny, marked=True, first_only=True)
+        assert found[5:] == [(1, place, r, r) for place, r in rows.items()]
+
+    def test_with_each_projection_and_the_rows_that_it_is_of(self, tiny):
+        own = cast(tiny.params, np.float64)
+        seen: list[str] = []
+
+        def adapt(layer: int, place: str, z: np.ndarray, x: np.ndarray) -> np.ndarray:
+            part = own["layers"][layer]["attention"].get(place)
+            if part:
+                expected = plain_loops.linear(x, part["weight"], part["bias"])
+                np.testing.assert_allclose(z, expected, rtol=0, atol=1e-12)
+                seen.append(place)
+            return z
+
+        batch = some_batch()
+        encode(own, batch, tiny.config, adapt=at_projections(adapt), first_only=True)
+        assert seen == ["query", "key", "value"] * 2
+
+    def test_and_what_it_returns_is_what_attention_computes_with(self, tiny):
+        """All keys the same: every token attends to all others alike, whatever it asks."""
+
+        def adapt(layer: int, place: str, z: np.ndarray, x: np.ndarray) -> np.ndarray:
+            return 0 * z if place == "key" else z
+
+        silenced = {}
+        for i, layer in tiny.params["layers"].items():
+            key = {name: 0 * leaf for name, leaf in layer["attention"]["key"].items()}
+            silenced[i] = {"attention": {"key": key}}
+        zero = merge(tiny.params, {"layers": silenced})
+        batch = some_batch()
+        by_hook = encode(tiny.params, batch, tiny.config, adapt=at_projections(adapt))[-1]
+        np.testing.assert_array_equal(by_hook, encode(zero, batch, tiny.config)[-1])
+
+
+# --------------------------------------------------------------------------- what is trained
+
+
+def base_biases(layers: int) -> set[str]:
+    attention = [f"attention.{name}" for name in ("query", "key", "value", "output", "norm")]
+    parts = [*attention, *(f"feed_forward.{name}" for name in ("inner", "output", "norm"))]
+    inside = {f"base.layers.{i}.{part}.bias" for i in range(layers) for part in parts}
+    return inside | {"base.embeddings.norm.bias", "base.pooler.bias"}
+
+
+class TestTrainedSet:
+    def paths(self, tree: Tree, method: Method) -> set[str]:
+        return {path for path, _ in leaves(split(tree, method)[0])}
+
+    def test_of_lora_is_a_and_b_beside_query_and_value_and_the_head(self, tiny):
+        tree = init_task(tiny, NEW[0], PAPER, 2, 0)
+        expected = {f"adapters.{i}.{name}.{way}.weight" for i in range(2)
+                    for name in ("query", "value") for way in ("down", "up")}  # fmt: skip
+        assert self.paths(tree, NEW[0]) == expected | {"head.weight", "head.bias"}
+
+    def test_of_pfeiffer_is_one_adapter_a_layer_and_the_head(self, tiny):
+        tree = init_task(tiny, NEW[1], PAPER, 2, 0)
+        expected = {f"adapters.{i}.feed_forward.{way}.{leaf}" for i in range(2)
+                    for way in ("down", "up") for leaf in ("weight", "bias")}  # fmt: skip
+        assert self.paths(tree, NEW[1]) == expected | {"head.weight", "head.bias"}
+
+    def test_of_biases_is_every_bias_the_poolers_too_and_the_head(self, tiny):
+        tree = init_task(tiny, NEW[2], PAPER, 2, 0)
+        assert self.paths(tree, NEW[2]) == base_biases(2) | {"head.weight", "head.bias"}
+
+    def test_of_biases_is_nothing_of_the_masked_token_head_which_no_task_uses(self):
+        for name in ("transform.bias", "norm.bias", "bias"):
+            assert not METHODS["biases"].trains(f"base.masked_tokens.{name}"), name
+
+    @EVERY
+    def test_is_all_that_is_ever_differentiated(self, tiny, method):
+        """A frozen weight that met autograd's boxes would cost a d x d gradient."""
+        trained, frozen = split(init_task(tiny, method, PAPER, 2, 0), method)
+        boxed: list[bool] = []
+
+        def linear(x: Any, weight: Any, bias: Any) -> Any:
+            if weight.shape[0] in (32, 64) and weight.shape[1] in (32, 64):  # the base's own
+                boxed.append(isinstance(weight, Box))
+            return fused.linear(x, weight, bias)
+
+        watched = SimpleNamespace(**{**vars(fused), "linear": linear})
+
+        def batch_loss(flat: dict) -> Any:
+            whole = merge(frozen, from_leaves(dict(flat)))
+            logits = forward(whole, some_batch(), tiny.config, method, ops=watched)
+            return loss(logits, np.array([0, 1, 0]), False)
+
+        _, grads = value_and_grads(batch_loss, dict(leaves(trained)))
+        assert boxed == [False] * (2 * 6 + 1)  # six linear maps a layer, and the pooler
+        for path, leaf in leaves(trained):
+            assert grads[path].shape == leaf.shape, path
+            assert grads[path].dtype == np.float32, path
+            # while B is 0, A has no gradient yet
+            zero = method.name == "lora" and ".down." in path
+            assert grads[path].any() != zero, path
+
+    @EVERY
+    def test_moves_in_training_and_the_base_keeps_its_bits(self, tiny, method):
+        before = {path: leaf.tobytes() for path, leaf in leaves(tiny.params)}
+        trained = train(tiny, method=method).task.trained
+        start = dict(leaves(split(init_task(tiny, method, PAPER, 2, 0), method)[0]))
+        assert {path for path, _ in leaves(trained)} == start.keys()
+        assert all((leaf != start[path]).any() for path, leaf in leaves(trained))
+        assert {path: leaf.tobytes() for path, leaf in leaves(tiny.params)} == before
+
+    @ADDING
+    def test_in_some_layers_only_leaves_those_below_fixed(self, tiny, method):
+        """What the fixed layers compute is kept; predicting from the file, nothing is."""
+        for chosen in (top_layers(method, 1, tiny.config), layer_span(method, 1, 1, tiny.config)):
+            tree = init_task(tiny, chosen, PAPER, 2, 0)
+            assert list(tree["adapters"]) == [1]
+            assert fixed_layers(tree, chosen) == 1
+            kept, anew = (train(tiny, method=chosen, cache=cache) for cache in (True, False))
+            # the first loss, as Adam later magnifies the rounding of gradients near 0; texts that
+            # are computed together otherwise are float32's rounding apart, of a loss near 1
+            assert kept.losses[0] == pytest.approx(anew.losses[0], abs=1e-5)
+        below = layer_span(method, 0, 0, tiny.config)
+        assert list(init_task(tiny, below, PAPER, 2, 0)["adapters"]) == [0]
+
+    def test_of_biases_in_the_top_layer_leaves_the_embeddings_alone(self, tiny):
+        top = top_layers(METHODS["biases"], 1, tiny.config)
+        tree = init_task(tiny, top, PAPER, 2, 0)
+        assert fixed_layers(tree, top) == 1
+        expected = {p for p in base_biases(2) if "layers.0" not in p and "embeddings" not in p}
+        assert self.paths(tree, top) == expected | {"head.weight", "head.bias"}
+
+
+class TestCounts:
+    def test_of_lora_in_bert_base_is_294_912(self):
+        """2rd of each of two projections in twelve layers; PEFT's number for its defaults."""
+        shapes = leaves(lora.init_lora(np.random.default_rng(0), BERT_BASE, 8))
+        assert sum(leaf.size for _, leaf in shapes) == 294_912
+        assert 12 * 2 * lora.parameter_count(768, 8) == 294_912 == 12 * 2 * 2 * 8 * 768
+
+    def test_of_pfeiffer_in_bert_base_at_m_48_is_894_528(self):
+        """12 (2md + d + m): half of what Houlsby's adapters of that size have."""
+        adapters = pfeiffer.init_pfeiffer(np.random.default_rng(0), BERT_BASE, 48, 1e-2)
+        assert count(adapters) == 894_528 == 12 * (2 * 48 * 768 + 768 + 48)
+        assert pfeiffer.parameter_count(768, 48, 12) == 894_528
+
+    @pytest.mark.parametrize(
+        "config, number, share",
+        [(BERT_BASE, 102_912, "0.09"),
+         (BertConfig(hidden_size=1024, num_hidden_layers=24, num_attention_heads=16,
+                     intermediate_size=4096), 272_384, "0.08")],
+        ids=["BERT-base", "BERT-large"],
+    )  # fmt: skip
+    def test_of_biases_are_the_papers_share(self, config, number, share):
+        """Its tables say 0.09 % of BERT-base and 0.08 % of BERT-large. A layer has 7d + F, the
+        embeddings' LayerNorm d and the pooler d."""
+        shapes = parameter_shapes(config)
+        chosen = {p: s for p, s in shapes.items() if METHODS["biases"].trains(f"base.{p}")}
+        assert {f"base.{path}" for path in chosen} == base_biases(config.num_hidden_layers)
+        d, f = config.hidden_size, config.intermediate_size
+        found = sum(int(np.prod(shape)) for shape in chosen.values())
+        assert found == number == config.num_hidden_layers * (7 * d + f) + 2 * d
+        everything = sum(int(np.prod(shape)) for shape in shapes.values())
+        assert f"{100 * found / everything:.2f}" == share
+
+    def test_are_those_of_the_table_of_methods(self, tiny):
+        """The tiny BERT: d = 32, F = 64, 2 layers; a head of two classes has 66."""
+        rows = {method.name: number for method, _, number in method_rows(tiny)}
+        assert rows["lora"] == 2 * 2 * 2 * 8 * 32 + 66
+        assert rows["pfeiffer"] == 2 * (2 * 48 * 32 + 32 + 48) + 66
+        assert rows["biases"] == 2 * (7 * 32 + 64) + 64 + 66
+
+
+# ------------------------------------------------------------------------------- by name
+
+
+class TestNames:
+    def test_say_the_rank_or_the_size(self):
+        assert str(METHODS["lora"]) == "lora, r = 8"
+        assert str(method_named("pfeiffer", 4)) == "pfeiffer, m = 4"
+        assert str(METHODS["biases"]) == "biases"
+
+    def test_have_their_own_defaults(self):
+        assert method_named("lora").size == 8
+        assert (method_named("pfeiffer").size, method_named("pfeiffer").activation) == (48, "relu")
+        assert method_named("pfeiffer", activation="gelu_tanh").activation == "gelu_tanh"
+
+    @pytest.mark.parametrize(
+        "name, asked, message",
+        [
+            ("lora", {"activation": "relu"}, "method 'lora' takes no activation"),
+            ("lora", {"variant": "parallel"}, "method 'lora' takes no variant"),
+            ("lora", {"std": 1e-2}, "method 'lora' takes no std"),
+            ("pfeiffer", {"variant": "deep"}, "method 'pfeiffer' takes no variant"),
+            ("biases", {"size": 8}, "method 'biases' has no adapters, so it takes no size"),
+        ],
+    )
+    def test_refuse_what_they_have_no_use_for(self, name, asked, message):
+        with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+            method_named(name, **asked)
+
+    @pytest.mark.parametrize(
+        "method, message",
+        [("lora", "the rank must be at least 1, not 0"),
+         ("pfeiffer", "adapter size must be at least 1, not 0")],
+    )  # fmt: skip
+    def test_refuse_a_size_of_nothing(self, tiny, method, message):
+        with pytest.raises(InputError, match=f"^{message}$"):
+            init_task(tiny, method_named(method, 0), PAPER, 2, 0)
+
+
+class TestCommandLine:
+    @EVERY
+    def test_trains_saves_describes_and_predicts(self, tiny, tmp_path, method):
+        rows = [(e.text, e.label) for e in examples(24, 1)]
+        data = write_tsv(tmp_path / "mine.tsv", "text label", rows)
+        size = ("--size", method.size) if method.size else ()
+        out, texts = tmp_path / "run", [text for text, _ in rows[:3]]
+        said = works("train", "--train", data, "--dev", data, *ON_TINY, "--method", method.name,
+                     *size, "--epochs", 1, "--out", out).out  # fmt: skip
+        assert f"method    {method}; recipe paper" in said
+        path = out / "task.safetensors"
+        task = load_task(path)
+        assert task.method == method
+        activation = ", activation relu" if method.name == "pfeiffer" else ""
+        assert f"{method}{activation}; recipe paper\n" in works("info", path).out
+        lines = works("predict", path, "--base", TINY, "--json", *texts).out.splitlines()
+        logits = predict_texts(task, tiny, texts).astype(np.float64)
+        shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        for line, share in zip(lines, shares, strict=True):
+            found = list(json.loads(line)["probabilities"].values())
+            np.testing.assert_allclose(found, share, rtol=0, atol=1e-6)  # six decimals
+
+    def test_info_lists_them_with_their_parameters(self):
+        said = works("info", TINY, "--method", "lora", "--size", 2).out
+        assert "With method lora, r = 2, for a task of two classes:" in said
+        for name in ("adapters, m = 64", "lora, r = 8", "pfeiffer, m = 48", "biases"):
+            assert re.search(rf"^{name}  ", said, re.M), name
+
+    def test_refuses_an_option_without_meaning_before_anything_is_read(self, tmp_path):
+        result = minibert("train", "--task", "rte", "--method", "lora", "--activation", "relu",
+                          "--out", tmp_path / "run")  # fmt: skip
+        assert result.code == 2
+        assert "method 'lora' takes no activation" in result.err
+        assert not (tmp_path / "run").exists()

@@ -1,0 +1,556 @@
+"""The fixed layers: what lies below the lowest trained parameter never changes, so it is computed
+once, without dropout, and kept.
+
+`--top-layers K` trains the upper part only (Houlsby et al. 2019, section 3.6: the lower layers'
+adapters matter least). On a random BERT of four layers, and the tiny one on the command line.
+"""
+
+import math
+import re
+from collections import Counter
+from dataclasses import replace
+from itertools import pairwise
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import autograd.numpy as anp
+import numpy as np
+import pytest
+from autograd import value_and_grad
+from command_line import ON_TINY, files, minibert, works
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_11_training import bits, contents, ctrl_c, stop_at, without_dropout
+from toy import MAX_LENGTH, METHOD_LIST, SETTINGS, examples, toy_data, train
+
+import adapters.finetune as finetune
+from adapters.cached_layers import LIMIT, fixed_layers, keep_states, states_bytes
+from adapters.methods.table import METHODS, Method, method_named, parameter_table, split, top_layers
+from adapters.predict import encode_examples, predict_logits, predict_texts
+from adapters.recipes import RECIPES
+from adapters.task_file import load_task, on_base
+from adapters.task_model import fixed_states, forward, init_task
+from minibert import fused, ops, tokenizer
+from minibert.checkpoint import Base, cast
+from minibert.errors import InputError
+from minibert.model import encode, random_params
+from minibert.tensors import read_safetensors
+from minibert.tokenizer import Batch, Encoded, make_batch
+from minibert.training.loop import Interrupted
+from minibert.tree import Tree, from_leaves, leaves
+
+LEVELS = [pytest.param(ops, id="ops"), pytest.param(fused, id="fused")]
+LAYERS = 4
+TOPS = [1, 2, 3, 4]
+TUNING = METHOD_LIST[:3]  # all but the head alone
+EVERY_TUNING = pytest.mark.parametrize("method", TUNING, ids=lambda method: method.name)
+EVERY_TOP = pytest.mark.parametrize("top", TOPS)
+# The states of a text are computed in one batch here, in another there: float32 sums in another
+# order, and logits and losses below 1.
+ROUNDING = 1e-6
+
+
+@pytest.fixture(scope="module")
+def deep(tiny) -> Base:
+    """A random BERT of four layers whose sublayers have much to say."""
+    config = replace(tiny.config, num_hidden_layers=LAYERS, initializer_range=0.2)
+    params = random_params(config, seed=3)
+    return replace(tiny, name="deep", config=config, params=params, sha256="d" * 64)
+
+
+@pytest.fixture(scope="module")
+def encoded(deep) -> list[Encoded]:
+    """Texts of 4 to 10 tokens, not sorted."""
+    return encode_examples(deep, examples(30, seed=5), MAX_LENGTH)
+
+
+def tree_for(base: Base, method: Method, dtype: Any = np.float32) -> Tree:
+    """The whole model, its trained leaves moved away from where they begin: new adapters are near
+    the identity, so that nearly everything would look fixed."""
+    tree = init_task(base, method, RECIPES["paper"], 2, seed=1)
+    rng = np.random.default_rng(2)
+    moved = {
+        path: leaf + 0.1 * rng.standard_normal(leaf.shape) if method.trains(path) else leaf
+        for path, leaf in leaves(tree)
+    }
+    return cast(from_leaves(moved), dtype)
+
+
+def tops_of(method: Method) -> list[Method]:
+    config = SimpleNamespace(num_hidden_layers=LAYERS)
+    return [top_layers(method, top, config) for top in TOPS]  # type: ignore[arg-type]
+
+
+EVERY_METHOD = pytest.mark.parametrize(
+    "method", [m for method in TUNING for m in tops_of(method)[:3]] + [METHODS["head"]], ids=str
+)
+
+
+# ----------------------------------------------------------------------------- which are fixed
+
+
+class TestWhichLayersAreFixed:
+    @EVERY_TUNING
+    def test_none_where_something_of_the_embeddings_is_trained(self, deep, method):
+        """The paper's method too: the embedding's LayerNorm is the lowest of all parameters."""
+        assert fixed_layers(tree_for(deep, method), method) is None
+
+    def test_all_below_a_head_alone(self, deep):
+        assert fixed_layers(tree_for(deep, METHODS["head"]), METHODS["head"]) == LAYERS
+
+    @EVERY_TUNING
+    def test_all_below_the_top_k(self, deep, method):
+        """The top four of four layers are all, and the embeddings with them."""
+        found = [fixed_layers(tree_for(deep, m), m) for m in tops_of(method)]
+        assert found == [3, 2, 1, None]
+
+    @EVERY_TUNING
+    def test_of_them_and_the_embeddings_nothing_is_trained(self, deep, method):
+        for top, chosen in zip(TOPS, tops_of(method), strict=True):
+            trained = {path for path, _ in leaves(split(tree_for(deep, chosen), chosen)[0])}
+            whole = {path for path, _ in leaves(split(tree_for(deep, method), method)[0])}
+            number = re.compile(r"(?:base\.layers|adapters)\.(\d+)\.")
+
+            def lies_in_the_top(path: str, top: int = top, number: Any = number) -> bool:
+                if path.startswith("base.embeddings."):
+                    return top == LAYERS
+                layer = number.match(path)
+                return layer is None or int(layer[1]) >= LAYERS - top
+
+            assert trained == {path for path in whole if lies_in_the_top(path)}
+
+    @pytest.mark.parametrize("top", [0, -1, 5])
+    def test_a_number_of_layers_that_there_are_not_is_refused(self, deep, top):
+        with pytest.raises(InputError, match=f"^top layers must be from 1 to 4, not {top}$"):
+            top_layers(METHODS["full"], top, deep.config)
+
+    def test_a_head_has_no_layers(self, deep):
+        message = "^method 'head' trains no layer, so it takes no number of top layers$"
+        with pytest.raises(InputError, match=message):
+            top_layers(METHODS["head"], 1, deep.config)
+
+
+class TestParameterCounts:
+    """Closed forms in the top k layers: d = 32, F = 64, m = 4, two classes."""
+
+    @EVERY_TOP
+    @EVERY_TUNING
+    def test_of_each_method(self, deep, method, top):
+        d, f, m = 32, 64, 4
+        chosen = tops_of(method)[top - 1]
+        config = deep.config
+        everything = top == LAYERS
+        norms = top * 2 * 2 * d + everything * 2 * d
+        tables = (config.vocab_size + config.max_position_embeddings + config.type_vocab_size) * d
+        expected = {
+            "adapters": {
+                "LayerNorms": norms, "adapters": top * 2 * (2 * m * d + d + m),
+                "task head": 2 * d + 2,
+            },
+            "norms": {"LayerNorms": norms, "task head": 2 * d + 2},
+            "full": {
+                "LayerNorms": norms, "embeddings": everything * tables,
+                "attention": top * 4 * (d * d + d), "feed-forward": top * (2 * d * f + d + f),
+                "pooler": d * d + d, "task head": 2 * d + 2,
+            },
+        }[method.name]  # fmt: skip
+        table = parameter_table(tree_for(deep, chosen), chosen)
+        assert {group: trained for group, trained, _ in table if trained} == {
+            group: number for group, number in expected.items() if number
+        }
+
+    def test_adapters_are_made_for_the_layers_that_are_trained_only(self, deep):
+        for chosen, first in zip(tops_of(TUNING[0]), (3, 2, 1, 0), strict=True):
+            assert sorted(tree_for(deep, chosen)["adapters"]) == list(range(first, LAYERS))
+
+    def test_the_upper_adapters_begin_as_those_of_all_layers_do(self, deep):
+        """One seed, one adapter for each layer, whichever of them are used."""
+        whole = bits(init_task(deep, TUNING[0], RECIPES["paper"], 2, seed=1))
+        for chosen in tops_of(TUNING[0]):
+            part = bits(init_task(deep, chosen, RECIPES["paper"], 2, seed=1))
+            assert part.items() <= whole.items()
+
+
+# ----------------------------------------------------------------------------- their states
+
+
+class CountedOps(ModuleType):
+    """`fused`, and how often each of its functions is called."""
+
+    def __init__(self) -> None:
+        super().__init__("counted")
+        self.calls: Counter[str] = Counter()
+
+    def __getattr__(self, name: str) -> Any:
+        real = getattr(fused, name)
+
+        def call(*args: Any, **named: Any) -> Any:
+            self.calls[name] += 1
+            return real(*args, **named)
+
+        return call
+
+
+class TestStates:
+    """What leaves the fixed layers."""
+
+    @EVERY_TOP
+    @EVERY_TUNING
+    def test_are_those_of_the_encoder_without_dropout(self, deep, encoded, method, top):
+        chosen, fixed = tops_of(method)[top - 1], LAYERS - top
+        tree = tree_for(deep, chosen)
+        batch = make_batch(encoded)
+        states = fixed_states(tree, batch, deep.config, METHODS["adapters"], fixed)
+        below = encode(tree["base"], batch, deep.config)[fixed]
+        np.testing.assert_array_equal(states, below)  # no adapter lies below
+
+    def test_are_the_cls_rows_where_all_layers_are_fixed(self, deep, encoded):
+        tree, batch = tree_for(deep, METHODS["head"], np.float64), make_batch(encoded)
+        states = fixed_states(tree, batch, deep.config, METHODS["adapters"], LAYERS)
+        whole = encode(tree["base"], batch, deep.config)[-1]
+        assert states.shape == (len(encoded), 32)
+        np.testing.assert_allclose(states, whole[batch.starts], rtol=0, atol=1e-12)
+
+    @pytest.mark.parametrize("fixed", [0, 1, 3, 4])
+    def test_are_kept_for_each_text_in_the_texts_order(self, deep, encoded, monkeypatch, fixed):
+        monkeypatch.setattr(tokenizer, "GROUP_TOKENS", 40)
+        tree = tree_for(deep, METHODS["head"])
+        kept = keep_states(tree, deep, METHODS["adapters"], encoded, fixed, threads=1)
+        assert len(kept) == len(encoded)
+        for text, states in zip(encoded, kept, strict=True):
+            alone = encode(deep.params, make_batch([text]), deep.config)[fixed]
+            expected = alone if fixed < LAYERS else alone[:1]
+            assert states.shape == expected.shape
+            assert states.dtype == np.float32
+            np.testing.assert_allclose(states, expected, rtol=0, atol=2e-5)  # states up to 4
+        again = keep_states(tree, deep, METHODS["adapters"], encoded, fixed, threads=3)
+        assert [s.tobytes() for s in again] == [s.tobytes() for s in kept]
+        promised = states_bytes(deep, encoded, fixed)
+        assert promised == sum(states.nbytes for states in kept)
+
+    @pytest.mark.parametrize("training", [False, True], ids=["prediction", "training"])
+    @EVERY_METHOD
+    def test_given_to_the_forward_pass_change_nothing(self, deep, encoded, method, training):
+        """Not one bit: without them it computes them, and the dropout above draws the same."""
+        tree, batch = tree_for(deep, method), make_batch(encoded)
+        fixed = fixed_layers(tree, method)
+        states = fixed_states(tree, batch, deep.config, METHODS["adapters"], fixed)
+
+        def logits(**named: Any) -> np.ndarray:
+            rng = np.random.default_rng(4) if training else None
+            return forward(tree, batch, deep.config, METHODS["adapters"], rng=rng, **named)
+
+        computed = logits(fixed=fixed)
+        np.testing.assert_array_equal(logits(fixed=fixed, states=states), computed)
+        if not training:  # and without dropout a fixed layer is a layer as any other
+            np.testing.assert_array_equal(logits(), computed)
+        assert (logits(fixed=fixed, states=states[::-1]) != computed).any()  # they are used
+
+    @EVERY_METHOD
+    def test_have_no_dropout_and_all_above_has(self, deep, encoded, method):
+        """Three masks a layer (the attention's, two of hidden states), one of the pooled vector;
+        without fixed layers one of the embeddings too."""
+        tree, batch = tree_for(deep, method), make_batch(encoded)
+        fixed = fixed_layers(tree, method)
+        for number, masks in ((fixed, 3 * (LAYERS - fixed) + 1), (None, 3 * LAYERS + 2)):
+            counted = CountedOps()
+            forward(tree, batch, deep.config, METHODS["adapters"], rng=np.random.default_rng(0),
+                    fixed=number, ops=counted)  # fmt: skip
+            assert counted.calls["keep_mask"] == masks
+            assert counted.calls["attention"] == LAYERS
+        counted = CountedOps()
+        fixed_states(tree, batch, deep.config, METHODS["adapters"], fixed, ops=counted)
+        assert counted.calls["keep_mask"] == counted.calls["dropout"] == 0
+
+    @EVERY_METHOD
+    def test_spare_the_layers_below_where_they_are_known(self, deep, encoded, method):
+        tree, batch = tree_for(deep, method), make_batch(encoded)
+        fixed = fixed_layers(tree, method)
+        states = fixed_states(tree, batch, deep.config, METHODS["adapters"], fixed)
+        counted = CountedOps()
+        forward(
+            tree, batch, deep.config, METHODS["adapters"], fixed=fixed, states=states, ops=counted
+        )
+        assert counted.calls["attention"] == LAYERS - fixed
+        assert counted.calls["lookup"] == (0 if fixed == LAYERS else 1)  # the last layer's [CLS]
+
+    def test_of_predictions_give_the_same_logits(self, deep, encoded, monkeypatch):
+        monkeypatch.setattr(tokenizer, "GROUP_TOKENS", 40)
+        tree = tree_for(deep, METHODS["head"])
+        for fixed in (1, 4):
+            states = keep_states(tree, deep, METHODS["adapters"], encoded, fixed, threads=2)
+            known = predict_logits(tree, deep, METHODS["adapters"], encoded, 2, states, fixed)
+            logits = predict_logits(tree, deep, METHODS["adapters"], encoded, 2)
+            np.testing.assert_array_equal(known, logits)  # the same groups, so the same bits
+
+
+# ----------------------------------------------------------------------------- [CLS] only
+
+
+def float64_base(deep: Base) -> Base:
+    return replace(deep, params=cast(deep.params, np.float64))
+
+
+@pytest.mark.parametrize("level", LEVELS)
+class TestOnlyTheFirstTokens:
+    """A classifier reads [CLS] alone, so the last layer computes nothing else."""
+
+    @settings(max_examples=20)
+    @given(
+        lengths=st.lists(st.integers(1, 20), min_size=1, max_size=6), seed=st.integers(0, 2**32 - 1)
+    )
+    def test_their_last_states_are_those_of_the_whole_encoder(self, deep, level, lengths, seed):
+        rng, base = np.random.default_rng(seed), float64_base(deep)
+        batch = make_batch([Encoded(rng.integers(0, 199, n), np.zeros(n, int)) for n in lengths])
+        whole = encode(base.params, batch, base.config, ops=level)
+        first = encode(base.params, batch, base.config, ops=level, first_only=True)
+        assert len(first) == len(whole) == LAYERS + 1
+        for number in range(LAYERS):
+            np.testing.assert_array_equal(first[number], whole[number])
+        assert first[-1].shape == (len(lengths), 32)
+        # float64 rounding through one layer, in sums of another order
+        np.testing.assert_allclose(first[-1], whole[-1][batch.starts], rtol=0, atol=1e-12)
+
+    @pytest.mark.parametrize("lengths", [[7], [1], [1, 1, 1], [5, 1, 9, 3], [4, 4, 4]], ids=str)
+    def test_a_loss_of_them_has_the_same_gradients(self, deep, level, lengths):
+        """Of every parameter of the encoder. What the last layer does for the other tokens has no
+        influence on the loss, hence no gradient."""
+        rng, base = np.random.default_rng(6), float64_base(deep)
+        texts = [Encoded(rng.integers(0, 199, n), np.zeros(n, int)) for n in lengths]
+        batch, g = make_batch(texts), np.cos(np.arange(32.0 * len(lengths))).reshape(-1, 32)
+        flat = dict(leaves(base.params))
+
+        def value(params: dict[str, Any], first_only: bool) -> Any:
+            tree = from_leaves({path: params[path] for path in flat})
+            last = encode(tree, batch, base.config, ops=level, first_only=first_only)[-1]
+            return anp.sum(g * (last if first_only else last[batch.starts]))
+
+        one, grads = value_and_grad(value)(flat, True)
+        two, expected = value_and_grad(value)(flat, False)
+        assert one == pytest.approx(two, abs=1e-11)
+        largest = max(float(np.abs(gradient).max()) for gradient in expected.values())
+        assert largest > 0.1
+        for path, gradient in grads.items():
+            np.testing.assert_allclose(
+                gradient, expected[path], rtol=0, atol=1e-12 * largest, err_msg=path
+            )
+
+    def test_dropout_draws_for_them_alone(self, deep, level, encoded):
+        """One row of the last layer's attention for each text: H x T numbers, not H x T x T."""
+        asked: list[int] = []
+
+        class Level(ModuleType):
+            def __getattr__(self, name: str) -> Any:
+                return getattr(level, name)
+
+            @staticmethod
+            def keep_mask(rng: Any, size: int, rate: float) -> np.ndarray:
+                asked.append(size)
+                return level.keep_mask(rng, size, rate)
+
+        batch, heads, d = make_batch(encoded), 4, 32
+        encode(deep.params, batch, deep.config, rng=np.random.default_rng(0), first_only=True,
+               ops=Level("level"))  # fmt: skip
+        n, b, lengths = len(batch.ids), len(encoded), [int(length) for length in batch.lengths]
+        layer = [heads * sum(t * t for t in lengths), n * d, n * d]
+        assert asked == [n * d, *layer * (LAYERS - 1), heads * sum(lengths), b * d, b * d]
+
+
+def test_batches_of_one_token_texts_are_first_tokens_only(deep):
+    """[N, D] and [B, D] look alike then, and are."""
+    batch: Batch = make_batch([Encoded(np.array([i]), np.array([0])) for i in (3, 9, 4)])
+    tree = tree_for(deep, METHODS["head"])
+    logits = forward(tree, batch, deep.config, METHODS["adapters"], fixed=2)
+    for i in range(3):
+        alone = make_batch([Encoded(batch.ids[i : i + 1], np.array([0]))])
+        expected = forward(tree, alone, deep.config, METHODS["adapters"])
+        np.testing.assert_allclose(logits[i : i + 1], expected, rtol=0, atol=ROUNDING)
+
+
+# ----------------------------------------------------------------------------- runs
+
+
+class TestRuns:
+    @EVERY_METHOD
+    def test_with_kept_states_are_the_runs_without(self, deep, method):
+        """Losses, scores and logits, to the rounding of float32."""
+        kept, fresh = (train(deep, method=method, cache=cache) for cache in (True, False))
+        np.testing.assert_allclose(kept.losses, fresh.losses, rtol=0, atol=ROUNDING)
+        assert kept.epochs == fresh.epochs
+        texts = [example.text for example in toy_data().dev]
+        logits = [predict_texts(run.task, deep, texts) for run in (kept, fresh)]
+        np.testing.assert_allclose(*logits, rtol=0, atol=ROUNDING)
+        assert np.ptp(kept.losses) > 1e-3
+
+    @EVERY_METHOD
+    def test_leave_the_fixed_layers_bits_and_move_all_above(self, deep, method):
+        before = bits(deep.params)
+        result = train(deep, method=method)
+        assert bits(deep.params) == before
+        start = dict(leaves(split(init_task(deep, method, RECIPES["paper"], 2, 0), method)[0]))
+        trained = dict(leaves(result.task.trained))
+        assert trained.keys() == start.keys()
+        for path, leaf in trained.items():
+            # a key's bias adds one number to all scores of a query, which softmax does not see
+            assert path.endswith("key.bias") or (leaf != start[path]).any(), f"{path} did not move"
+        whole = bits(on_base(result.task, deep)["base"])
+        fixed = fixed_layers(on_base(result.task, deep), method)
+        assert fixed
+        lower = [p for p in before if re.match(rf"embeddings\.|layers\.[0-{fixed - 1}]\.", p)]
+        assert len(lower) == 5 + 16 * fixed
+        assert all(whole[path] == before[path] for path in lower)
+
+    def test_have_dropout_above_the_fixed_layers_only(self, deep):
+        """The same batch, the same weights, six times: losses differ by dropout alone. With all
+        layers fixed, only the pooled vector has any."""
+        still = replace(SETTINGS, rate=1e-30, epochs=6, batch_size=44)
+        for method in (METHODS["head"], tops_of(METHODS["full"])[0]):
+            assert np.ptp(train(deep, method=method, settings=still).losses) > 1e-4
+            calm = train(without_dropout(deep), method=method, settings=still)
+            assert np.ptp(calm.losses) < ROUNDING
+
+    def test_say_how_far_the_computing_of_states_is(self, deep, monkeypatch):
+        monkeypatch.setattr(tokenizer, "GROUP_TOKENS", 40)
+        told: list[tuple[int, int]] = []
+        train(deep, method=METHODS["head"], on_cache=lambda *so_far: told.append(so_far))
+        assert {total for _, total in told} == {44 + 24}
+        done = [number for number, _ in told]
+        assert len(done) > 5
+        assert all(a < b for a, b in pairwise([0, *done]))
+        assert done[-1] == 44 + 24
+
+    @pytest.mark.parametrize("method", [METHODS["head"], tops_of(TUNING[0])[1]], ids=str)
+    def test_keep_states_up_to_a_limit_of_memory_only(self, deep, monkeypatch, method):
+        data = toy_data()
+        texts = encode_examples(deep, data.train + data.dev, MAX_LENGTH)
+        rows = len(texts) if method.name == "head" else sum(len(text.ids) for text in texts)
+        told: list[tuple[int, int]] = []
+        losses = []
+        for limit, kept in ((rows * 32 * 4, True), (rows * 32 * 4 - 1, False)):
+            monkeypatch.setattr(finetune, "LIMIT", limit)
+            told.clear()
+            losses.append(
+                train(deep, method=method, on_cache=lambda *so_far: told.append(so_far)).losses
+            )
+            assert bool(told) is kept
+        np.testing.assert_allclose(*losses, rtol=0, atol=ROUNDING)
+        assert LIMIT == 2 * 1024**3
+
+    def test_keep_none_without_fixed_layers_or_where_not_wanted(self, deep):
+        def told(*so_far: int) -> None:
+            pytest.fail("states were kept")
+
+        for method in TUNING:
+            train(deep, method=method, on_cache=told)
+        train(deep, method=METHODS["head"], cache=False, on_cache=told)
+
+    def test_compute_each_text_once_where_states_are_kept(self, deep, monkeypatch):
+        """All training steps and evaluations run the layers above alone."""
+        rows: Counter[int] = Counter()
+        real = fused.attention
+
+        def counted(query: Any, key: Any, *rest: Any) -> Any:
+            rows[len(key)] += 1
+            return real(query, key, *rest)
+
+        monkeypatch.setattr(fused, "attention", counted)
+        train(deep, method=METHODS["head"])
+        assert sum(rows.values()) == LAYERS  # all texts are one group here
+        rows.clear()
+        train(deep, method=METHODS["head"], cache=False)
+        steps, evaluations = 3 * 3 * 2, 3  # two shards a batch
+        assert sum(rows.values()) == LAYERS * (steps + evaluations)
+
+    @pytest.mark.parametrize("step", [2, 3, 7])
+    @pytest.mark.parametrize("method", [METHODS["head"], tops_of(METHODS["full"])[1]], ids=str)
+    def test_resume_to_the_same_bits(self, deep, tmp_path, method, step):
+        train(deep, tmp_path / "whole", method=method)
+        with pytest.raises(Interrupted):
+            train(deep, tmp_path / "parts", method=method, on_report=stop_at(step, ctrl_c))
+        train(deep, tmp_path / "parts", method=method, resume=True)
+        assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
+
+    def test_of_another_number_of_top_layers_are_not_resumed(self, deep, tmp_path):
+        one, two = tops_of(METHODS["norms"])[:2]
+        with pytest.raises(Interrupted):
+            train(deep, tmp_path, method=one, on_report=stop_at(2, ctrl_c))
+        for other, number in ((two, 2), (METHODS["norms"], 0)):
+            with pytest.raises(InputError, match=f"was made with first_layer 3, not {number};"):
+                train(deep, tmp_path, method=other, resume=True)
+
+
+# ----------------------------------------------------------------------------- task files
+
+
+class TestTaskFiles:
+    @EVERY_METHOD
+    def test_of_the_top_layers_hold_those_only_and_give_bit_identical_logits(
+        self, deep, tmp_path, method
+    ):
+        short = replace(SETTINGS, epochs=1)
+        run = train(deep, tmp_path, method=method, settings=short)
+        assert run.path is not None
+        tensors, _ = read_safetensors(run.path)
+        layers = {
+            int(found[1])
+            for path in tensors
+            if (found := re.match(r"(?:base\.layers|adapters)\.(\d+)\.", path))
+        }
+        assert layers == set(range(method.first_layer, LAYERS)) - (
+            set(range(LAYERS)) if method.name == "head" else set()
+        )
+        assert not any(path.startswith("base.embeddings") for path in tensors)
+        numbers = sum(trained for _, trained, _ in parameter_table(tree_for(deep, method), method))
+        assert sum(math.prod(array.shape) for array in tensors.values()) == numbers
+        again = load_task(run.path)
+        assert again.method == method
+        texts = [example.text for example in examples(20, seed=9)]
+        logits = predict_texts(again, deep, texts)
+        assert logits.tobytes() == predict_texts(run.task, deep, texts).tobytes()
+
+    def test_name_the_layers_in_words(self, deep):
+        assert [str(m) for m in tops_of(method_named("adapters", 4))] == [
+            "adapters, m = 4, from layer 3", "adapters, m = 4, from layer 2",
+            "adapters, m = 4, from layer 1", "adapters, m = 4",
+        ]  # fmt: skip
+
+
+class TestCommandLine:
+    def test_trains_the_top_layer_of_two(self, tmp_path):
+        """Of d = 32: an adapter layer of m = 8, its two LayerNorms, a head."""
+        out = tmp_path / "run"
+        result = works(
+            "train", "--task", "sst-2", "--sample", *ON_TINY, "--train-examples", 40,
+            "--size", 8, "--top-layers", 1, "--epochs", 1, "--out", out,
+        )  # fmt: skip
+        d, m = 32, 8
+        trained = {
+            "LayerNorms": 2 * 2 * d, "adapters": 2 * (2 * m * d + d + m), "task head": 2 * d + 2,
+        }  # fmt: skip
+        for group, number in trained.items():
+            assert re.search(rf"^{group} +{number:,} ", result.out, re.M), group
+        assert re.search(rf"^all +{sum(trained.values()):,} ", result.out, re.M)
+        assert "adapters, m = 8, from layer 1" in result.out
+        assert "from layer 1" in works("info", out / "task.safetensors").out
+        said = works("predict", out / "task.safetensors", "well", *ON_TINY[:2]).out
+        assert said.endswith("\twell\n")
+
+    @pytest.mark.parametrize(
+        "words, message",
+        [
+            (("--top-layers", 0), "top layers must be from 1 to 2, not 0"),
+            (("--top-layers=-1",), "top layers must be from 1 to 2, not -1"),
+            (("--top-layers", 3), "top layers must be from 1 to 2, not 3"),
+            (
+                ("--top-layers", 1, "--method", "head"),
+                "method 'head' trains no layer, so it takes no number of top layers",
+            ),
+        ],
+        ids=str,
+    )
+    def test_refuses_what_is_no_number_of_layers_in_one_line(self, tmp_path, words, message):
+        out = tmp_path / "run"
+        result = minibert("train", "--task", "sst-2", "--sample", *ON_TINY, *words, "--out", out)
+        assert result == (2, "", f"minibert: error: {message}\n")
+        assert files(tmp_path) == {}
+        assert not out.exists()

@@ -1,0 +1,752 @@
+"""Threads: a run's time depends on their number, its bits do not.
+
+Batches are cut into shards and texts into groups by the data alone; each piece is computed by one
+thread with one BLAS thread, and results are combined in the pieces' order. Small shards and groups
+here, so that the toy task has several of them.
+"""
+
+import math
+import os
+import signal
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import count
+from typing import Any
+
+import autograd.tracer
+import numpy as np
+import pytest
+from autograd import grad, value_and_grad
+from command_line import ON_TINY, minibert, works
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from test_11_training import bits, contents, ctrl_c, stop_at, without_dropout
+from threadpoolctl import ThreadpoolController, threadpool_limits
+from toy import MAX_LENGTH, METHOD_LIST, examples, toy_data, train
+
+import adapters.cached_layers as fixed
+import adapters.finetune as finetune
+import adapters.predict as predict
+from adapters.finetune import task_loss
+from adapters.methods.table import METHODS, split
+from adapters.predict import encode_examples, evaluate_task, predict_texts
+from adapters.recipes import RECIPES
+from adapters.task_model import forward, init_task
+from minibert import ops, tokenizer
+from minibert.checkpoint import Base, cast
+from minibert.errors import InputError
+from minibert.heads import loss
+from minibert.machine.threads import VARIABLES, each, thread_count
+from minibert.tokenizer import make_batch
+from minibert.training import optim, shards
+from minibert.training.gradients import value_and_grads
+from minibert.training.loop import Interrupted
+from minibert.training.shards import batch_gradients, cut
+from minibert.tree import from_leaves, leaves, merge
+
+NUMBERS = [1, 2, 3, 5]
+LONG = 5.0  # seconds: nobody waits for another thread longer than that
+
+
+@pytest.fixture
+def small_pieces(monkeypatch) -> None:
+    """A batch of 16 toy texts, of about 110 tokens, is 8 shards; a group of texts has 40 tokens."""
+    monkeypatch.setattr(shards, "TOKENS", 16)
+    monkeypatch.setattr(tokenizer, "GROUP_TOKENS", 40)
+
+
+def blas_threads() -> set[int]:
+    """How many threads BLAS libraries use just now."""
+    libraries = ThreadpoolController().select(user_api="blas").info()
+    return {library["num_threads"] for library in libraries}
+
+
+@pytest.fixture
+def three_blas_threads() -> Iterator[None]:
+    """Inside, BLAS uses three threads, unless told otherwise."""
+    with threadpool_limits(3, user_api="blas"):
+        if blas_threads() != {3}:
+            pytest.skip("the threads of this BLAS cannot be set")
+        yield
+
+
+# ----------------------------------------------------------------------------- the same bits
+
+
+@pytest.mark.usefixtures("small_pieces")
+class TestAnyNumberOfThreads:
+    """With dropout: each shard of each step has a generator of its own."""
+
+    def run(self, tiny: Base, method: Any, threads: int | None) -> tuple[Any, ...]:
+        """All that comes out of a run, and of a use of its task."""
+        result = train(tiny, method=method, threads=threads)
+        texts = [example.text for example in examples(40, seed=3)]
+        logits = predict_texts(result.task, tiny, texts, threads)
+        scores = evaluate_task(result.task, tiny, toy_data().dev, threads)
+        return result.losses, result.epochs, bits(result.task.trained), logits.tobytes(), scores
+
+    @pytest.mark.parametrize("method", METHOD_LIST, ids=lambda method: method.name)
+    def test_gives_the_same_losses_scores_parameters_and_logits(self, tiny, method):
+        alone = self.run(tiny, method, 1)
+        for threads in NUMBERS[1:]:
+            assert self.run(tiny, method, threads) == alone, f"{threads} threads"
+
+    def test_gives_the_same_whatever_number_blas_was_limited_to_before(
+        self, tiny, monkeypatch, three_blas_threads
+    ):
+        """Every loss and every forward pass sees one BLAS thread; afterwards it is three again."""
+        alone, seen = self.run(tiny, METHODS["full"], 2), set()
+
+        def watched(real: Any) -> Any:
+            def look(*args: Any, **named: Any) -> Any:
+                seen.update(blas_threads())
+                return real(*args, **named)
+
+            return look
+
+        monkeypatch.setattr(finetune, "loss", watched(finetune.loss))
+        monkeypatch.setattr(predict, "forward", watched(predict.forward))
+        for threads in (1, 2):
+            assert self.run(tiny, METHODS["full"], threads) == alone
+        assert seen == {1}
+        assert blas_threads() == {3}
+
+    def test_resumes_a_run_that_another_number_began(self, tiny, tmp_path):
+        train(tiny, tmp_path / "whole", threads=1)
+        with pytest.raises(Interrupted):
+            train(tiny, tmp_path / "parts", threads=1, on_report=stop_at(5, ctrl_c))
+        train(tiny, tmp_path / "parts", threads=3, resume=True)
+        assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
+
+    def test_writes_the_same_files_and_predictions_by_the_command_line(self, tmp_path):
+        texts, seen = ("a lovely day", "never again", "well"), []
+        for threads in (1, 3):
+            out, number = tmp_path / str(threads), ("--threads", threads)
+            works("train", "--task", "sst-2", "--sample", "--train-examples", 40, *ON_TINY,
+                  "--epochs", 1, "--out", out, *number)  # fmt: skip
+            task = out / "task.safetensors"
+            said = [works("evaluate", task, "--sample", "--json", *ON_TINY[:2], *number).out]
+            said += [works("predict", task, *texts, "--json", *ON_TINY[:2], *number).out]
+            seen.append((task.read_bytes(), *said))
+        assert seen[0] == seen[1]
+
+
+# ----------------------------------------------------------------------------- shards
+
+
+LENGTHS = st.lists(st.integers(2, 64), min_size=1, max_size=40)
+
+
+def doublings(tokens: int, aim: int) -> int:
+    """The power of two that brings `tokens` nearest to the aim, as a ratio; 2 at least."""
+    powers = [2**k for k in range(1, 20)]
+    return min(powers, key=lambda power: abs(math.log(tokens / power / aim)))
+
+
+class TestCut:
+    """How a batch becomes shards."""
+
+    @given(lengths=LENGTHS, more=LENGTHS, tokens=st.integers(8, 600), seed=st.integers(0, 99))
+    @hypothesis_settings(max_examples=50)
+    def test_every_example_is_in_one_shard_and_none_is_empty(self, lengths, more, tokens, seed):
+        everybody = np.array(lengths + more)
+        batch = np.random.default_rng(seed).permutation(len(everybody))[: len(lengths)]
+        parts = cut(batch, everybody, tokens)
+        assert all(len(part) for part in parts)
+        assert sorted(np.concatenate(parts)) == sorted(batch)
+
+    @given(lengths=LENGTHS, tokens=st.integers(8, 600))
+    @hypothesis_settings(max_examples=50)
+    def test_from_short_to_long_and_equal_lengths_in_the_batchs_order(self, lengths, tokens):
+        numbers = np.arange(len(lengths))[::-1]
+        order = np.concatenate(cut(numbers, np.array(lengths), tokens)).tolist()
+        keys = [(lengths[i], -i) for i in order]
+        assert keys == sorted(keys)
+
+    @given(
+        lengths=st.lists(st.integers(20, 40), min_size=1, max_size=60), tokens=st.integers(80, 600)
+    )
+    @hypothesis_settings(max_examples=50)
+    def test_there_are_2_4_8_of_them_of_about_that_many_tokens_or_one_an_example(
+        self, lengths, tokens
+    ):
+        """Where no text is longer than a shard's share; else a shard's place can stay empty."""
+        parts = cut(np.arange(len(lengths)), np.array(lengths), tokens)
+        expected = doublings(sum(lengths), tokens)
+        if expected > len(lengths):
+            assert len(parts) <= len(lengths)
+        elif max(lengths) <= sum(lengths) / expected:
+            assert len(parts) == expected
+        else:
+            assert len(parts) <= expected
+
+    @given(lengths=LENGTHS, tokens=st.integers(8, 600))
+    @hypothesis_settings(max_examples=50)
+    def test_they_are_balanced_to_one_texts_length(self, lengths, tokens):
+        """A text goes where its middle lies, so half a text sticks out at either end at most."""
+        sizes = np.array(lengths)
+        count = min(doublings(sum(lengths), tokens), len(lengths))
+        for part in cut(np.arange(len(lengths)), sizes, tokens):
+            assert sizes[part].sum() <= sum(lengths) / count + max(lengths)
+
+    def test_of_a_few_batches_by_hand(self):
+        def shapes(lengths: list[int], tokens: int) -> list[list[int]]:
+            sizes = np.array(lengths)
+            return [sizes[part].tolist() for part in cut(np.arange(len(lengths)), sizes, tokens)]
+
+        assert shapes([7], 512) == [[7]]
+        assert shapes([9, 7], 512) == [[7], [9]]
+        assert shapes([5, 3, 4, 4], 512) == [[3, 4], [4, 5]]
+        assert shapes([10] * 8, 20) == [[10, 10]] * 4  # 80 tokens: 4 shards of 20
+        assert shapes([10] * 8, 28) == [[10, 10]] * 4  # 2.9: 4 is nearer than 2, as a ratio
+        assert shapes([10] * 8, 40) == [[10] * 4] * 2
+        assert shapes([1, 1, 100, 1], 1) == [[1, 1, 1], [100]]
+
+
+class TestShardedGradients:
+    """loss(batch) = sum_s (B_s / B) loss(shard s), and so are the gradients."""
+
+    @staticmethod
+    def task(tiny: Base, method: Any, regression: bool, dtype: Any) -> tuple[Any, ...]:
+        base = without_dropout(replace(tiny, params=cast(tiny.params, dtype)))
+        data = toy_data(21, 4, regression)
+        tree = cast(init_task(base, method, RECIPES["paper"], 1 if regression else 2, 0), dtype)
+        encoded = encode_examples(base, data.train, MAX_LENGTH)
+        labels = np.array([e.label for e in data.train], dtype if regression else np.int64)
+        return base, tree, encoded, labels
+
+    @pytest.mark.parametrize("regression", [False, True], ids=["classes", "scores"])
+    @pytest.mark.parametrize("method", [*METHOD_LIST[:2]], ids=lambda method: method.name)
+    @pytest.mark.usefixtures("small_pieces")
+    def test_are_the_whole_batchs(self, tiny, method, regression):
+        """Against autograd's own gradient of the plain `ops` over the batch in one piece, float64:
+        sums of some 150 tokens' terms in another order."""
+        base, tree, encoded, labels = self.task(tiny, method, regression, np.float64)
+        trained, frozen = split(tree, method)
+        flat, everybody = dict(leaves(trained)), np.random.default_rng(0).permutation(21)
+        batch = make_batch([encoded[i] for i in everybody])
+
+        def whole(params: dict[str, Any]) -> Any:
+            model = merge(frozen, from_leaves({path: params[path] for path in flat}))
+            logits = forward(model, batch, base.config, method, ops=ops)
+            return loss(logits, labels[everybody], regression, ops)
+
+        value, expected = value_and_grad(whole)(flat)
+        one = task_loss(tree, base, method, encoded, labels, regression)
+        lengths = np.array([len(text.ids) for text in encoded])
+        assert len(cut(everybody, lengths, shards.TOKENS)) == 8
+        for threads in (1, 3):
+            got, grads = batch_gradients(
+                one, flat, everybody, lengths, np.random.default_rng, threads
+            )
+            np.testing.assert_allclose(got, value, rtol=1e-13)
+            assert grads.keys() == expected.keys()
+            for path, gradient in grads.items():
+                np.testing.assert_allclose(
+                    gradient, expected[path], rtol=0, atol=1e-12, err_msg=path
+                )
+
+    @pytest.mark.usefixtures("small_pieces")
+    def test_of_float32_are_float32(self, tiny):
+        base, tree, encoded, labels = self.task(tiny, METHODS["full"], False, np.float32)
+        flat = dict(leaves(split(tree, METHODS["full"])[0]))
+        lengths = np.array([len(text.ids) for text in encoded])
+        one = task_loss(tree, base, METHODS["full"], encoded, labels, False)
+        _, grads = batch_gradients(one, flat, np.arange(21), lengths, np.random.default_rng, 2)
+        assert {gradient.dtype for gradient in grads.values()} == {np.dtype(np.float32)}
+        assert {path: g.shape for path, g in grads.items()} == {p: x.shape for p, x in flat.items()}
+
+    def test_each_shard_draws_its_dropout_from_its_own_generator(self, monkeypatch):
+        monkeypatch.setattr(shards, "TOKENS", 10)
+        seen: dict[int, float] = {}
+
+        def noisy(flat: dict[str, Any], numbers: np.ndarray, rng: np.random.Generator) -> Any:
+            seen[int(numbers[0])] = rng.random()
+            return flat["x"] * 1.0
+
+        asked: list[int] = []
+
+        def generator(shard: int) -> np.random.Generator:
+            asked.append(shard)
+            return np.random.default_rng(shard)
+
+        lengths = np.array([10, 11, 12, 13])
+        value, grads = batch_gradients(
+            noisy, {"x": np.array(3.0)}, np.arange(4), lengths, generator, 3
+        )
+        assert sorted(asked) == [0, 1, 2, 3]
+        assert seen == {s: np.random.default_rng(s).random() for s in range(4)}
+        assert (value, grads["x"]) == (3.0, 1.0)
+
+    def test_of_many_parameters_are_cut_into_fewer(self, monkeypatch):
+        """Adding up large gradients costs more than larger shards do."""
+        monkeypatch.setattr(shards, "MANY", 100)
+        monkeypatch.setattr(shards, "TOKENS", 10)
+        monkeypatch.setattr(shards, "TOKENS_OF_MANY", 40)
+        for size, number in ((100, 8), (101, 2)):
+            calls: list[int] = []
+
+            def one(flat: dict[str, Any], batch: np.ndarray, rng: Any, calls: Any = calls) -> Any:
+                calls.append(len(batch))
+                return flat["x"][0]
+
+            batch_gradients(
+                one, {"x": np.zeros(size)}, np.arange(8), np.full(8, 10), lambda shard: None, 1
+            )
+            assert calls == [8 // number] * number
+
+
+# ----------------------------------------------------------------------------- pieces
+
+
+class TestEach:
+    """`each(function, items, threads)`: map, with up to so many items at once."""
+
+    @pytest.mark.parametrize("threads", NUMBERS)
+    def test_gives_the_results_in_the_items_order(self, threads):
+        assert list(each(lambda i: i * i, range(40), threads)) == [i * i for i in range(40)]
+        assert list(each(lambda i: i * i, [], threads)) == []
+
+    def test_the_order_is_kept_when_a_later_piece_ends_first(self):
+        second_ended = threading.Event()
+
+        def piece(number: int) -> int:
+            if number == 0:
+                assert second_ended.wait(LONG)
+            if number == 1:
+                second_ended.set()
+            return number
+
+        assert list(each(piece, range(4), 2)) == [0, 1, 2, 3]
+
+    @pytest.mark.parametrize("threads", [2, 3, 5])
+    def test_that_many_pieces_run_at_once_and_no_more(self, threads):
+        """Each piece waits until so many are under way, so fewer would wait for ever."""
+        together, lock, running, most = threading.Barrier(threads), threading.Lock(), [], []
+
+        def piece(number: int) -> None:
+            with lock:
+                running.append(number)
+                most.append(len(running))
+            together.wait(LONG)
+            with lock:
+                running.remove(number)
+
+        assert len(list(each(piece, range(4 * threads), threads))) == 4 * threads
+        assert max(most) == threads
+
+    def test_one_thread_is_the_callers_own(self):
+        assert set(each(lambda i: threading.get_ident(), range(5), 1)) == {threading.get_ident()}
+        assert threading.get_ident() not in each(lambda i: threading.get_ident(), range(5), 2)
+
+    @pytest.mark.parametrize("threads", NUMBERS)
+    def test_runs_ahead_of_whoever_takes_the_results_by_a_few_items_only(self, threads):
+        """Even of endlessly many items."""
+        ahead = 0 if threads == 1 else threads + 1
+        taken_from: list[int] = []
+
+        def items() -> Iterator[int]:
+            for i in count():
+                taken_from.append(i)
+                yield i
+
+        results = each(lambda i: -i, items(), threads)
+        assert taken_from == []  # nothing is begun before somebody asks
+        for number in range(20):
+            assert next(results) == -number
+            assert len(taken_from) == number + 1 + ahead
+        results.close()
+        assert list(each(abs, range(3), threads)) == [0, 1, 2]
+        assert len(taken_from) == 20 + ahead
+
+    def test_lets_go_of_a_result_once_the_next_is_asked_for(self):
+        """A shard's gradients are large: the second piece here goes on when the first result, which
+        nobody else has any more, is gone."""
+        references: list[weakref.ref[Any]] = []
+        taken = threading.Event()
+
+        def piece(number: int) -> np.ndarray:
+            if number == 1:
+                assert taken.wait(LONG)
+                until = time.monotonic() + LONG
+                while references[0]() is not None:
+                    assert time.monotonic() < until, "the first result is still kept"
+                    time.sleep(0.001)
+            return np.full(3, number)
+
+        results = each(piece, range(3), 2)
+        first = next(results)
+        references.append(weakref.ref(first))
+        del first
+        taken.set()
+        assert [int(result[0]) for result in results] == [1, 2]
+
+
+@pytest.fixture
+def terminal():
+    """Ctrl-C as at a terminal: a job that a shell started in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+class TestMisfortunes:
+    """An exception in a piece is the caller's; nothing goes on behind its back."""
+
+    @pytest.mark.parametrize("threads", NUMBERS)
+    @pytest.mark.parametrize("error", [ValueError, InputError, KeyboardInterrupt, SystemExit])
+    def test_of_a_piece_surface_and_later_pieces_are_not_begun(self, threads, error):
+        begun, ended, got = [], [], []
+
+        def piece(number: int) -> int:
+            begun.append(number)
+            if number == 2:
+                raise error("piece 2")
+            time.sleep(0.01)
+            ended.append(number)
+            return number
+
+        with pytest.raises(error, match=r"^piece 2$"):
+            for result in each(piece, range(100), threads):
+                got.append(result)
+        assert got == [0, 1]
+        assert sorted(ended) == sorted(set(begun) - {2}), "a piece was still running"
+        assert set(begun) <= set(range(3 if threads == 1 else 3 + threads))
+        before = list(begun)
+        assert list(each(abs, range(9), threads)) == list(range(9))
+        assert begun == before, "a piece was begun afterwards"
+
+    @pytest.mark.parametrize("threads", [1, 2])
+    def test_of_the_items_or_of_who_takes_the_results_end_it_too(self, threads):
+        def items() -> Iterator[int]:
+            yield from range(5)
+            raise InputError("no sixth item")
+
+        with pytest.raises(InputError, match="no sixth item"):
+            list(each(abs, items(), threads))
+        ended: list[int] = []
+        with pytest.raises(ZeroDivisionError):
+            for number in each(lambda i: ended.append(i) or i, count(), threads):
+                number // (3 - number)
+        assert len(ended) <= 4 + 3
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="signals of a thread are POSIX")
+    def test_ctrl_c_passes_through_after_the_pieces_under_way(self, three_blas_threads, terminal):
+        begun, ended = [], []
+
+        def piece(number: int) -> None:
+            begun.append(number)
+            time.sleep(0.1)
+            if number == 0:  # while the main thread waits for this piece
+                signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+            time.sleep(0.1)
+            ended.append(number)
+
+        with pytest.raises(KeyboardInterrupt):
+            list(each(piece, range(100), 2))
+        assert sorted(ended) == sorted(begun)
+        assert len(begun) <= 4
+        assert blas_threads() == {3}
+
+    def test_a_run_that_stops_with_an_error_on_several_threads_goes_on_later(
+        self, tiny, tmp_path, monkeypatch, small_pieces
+    ):
+        train(tiny, tmp_path / "whole", threads=1)
+        real, numbers = finetune.loss, count(1)
+
+        def stopped(*args: Any) -> Any:
+            if next(numbers) == 8 * 4 + 3:  # in the fifth step
+                raise KeyboardInterrupt
+            return real(*args)
+
+        monkeypatch.setattr(finetune, "loss", stopped)
+        with pytest.raises(Interrupted, match=r"^stopped after step 4 of 9$"):
+            train(tiny, tmp_path / "parts", threads=3)
+        train(tiny, tmp_path / "parts", threads=3, resume=True)
+        assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+    @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+    def test_a_forked_process_has_threads_of_its_own(self):
+        """A fork inherits no thread, so a pool of its parent's would never answer."""
+        assert list(each(abs, range(5), 2)) == list(range(5))
+        child = os.fork()
+        if child == 0:  # no test goes on here, whatever happens
+            try:
+                signal.alarm(int(LONG))
+                os._exit(0 if list(each(abs, range(5), 2)) == list(range(5)) else 1)
+            finally:
+                os._exit(2)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@pytest.mark.usefixtures("three_blas_threads")
+class TestOneBlasThread:
+    """Two layers of threads would fight for the cores: BLAS gets one thread while `each` works."""
+
+    @pytest.mark.parametrize("threads", [1, 2])
+    def test_within_each_and_as_before_afterwards(self, threads):
+        seen = list(each(lambda i: blas_threads(), range(4), threads))
+        assert seen == [{1}] * 4
+        assert blas_threads() == {3}
+
+    @pytest.mark.parametrize("threads", [1, 2])
+    def test_is_undone_after_an_exception_and_by_who_takes_no_more(self, threads):
+        with pytest.raises(ZeroDivisionError):
+            list(each(lambda i: 1 // i, range(3), threads))
+        assert blas_threads() == {3}
+        results = each(abs, count(), threads)
+        next(results)
+        assert blas_threads() == {1}
+        results.close()
+        assert blas_threads() == {3}
+
+    @pytest.mark.parametrize("threads", [1, 2])
+    def test_lasts_to_the_end_of_the_outer_of_two_that_are_nested(self, threads):
+        for _ in each(abs, range(3), threads):
+            assert list(each(lambda i: blas_threads(), range(3), threads)) == [{1}] * 3
+            assert blas_threads() == {1}
+        assert blas_threads() == {3}
+
+    def test_in_whatever_thread_it_is_asked_for(self):
+        seen: list[set[int]] = []
+
+        def use() -> None:
+            seen.extend(each(lambda i: blas_threads(), range(2), 1))
+
+        for _ in range(2):
+            use()
+            other = threading.Thread(target=use)
+            other.start()
+            other.join(LONG)
+        assert seen == [{1}] * 8
+        assert blas_threads() == {3}
+
+    def test_lasts_to_the_end_of_the_later_of_two_users(self):
+        """The first to come is the first to go here."""
+        first_in, second_in, first_gone = (threading.Event() for _ in range(3))
+        seen = []
+
+        def first_piece(item: int) -> None:
+            first_in.set()
+            assert second_in.wait(LONG)
+
+        def second_piece(item: int) -> None:
+            assert first_in.wait(LONG)
+            second_in.set()
+            assert first_gone.wait(LONG)
+            seen.append(blas_threads())
+
+        def first() -> None:
+            list(each(first_piece, [0], 1))
+            first_gone.set()
+
+        users = [
+            threading.Thread(target=first),
+            threading.Thread(target=lambda: list(each(second_piece, [0], 1))),
+        ]
+        for user in users:
+            user.start()
+        for user in users:
+            user.join(LONG)
+        assert seen == [{1}]
+        assert blas_threads() == {3}
+
+
+# ----------------------------------------------------------------------------- how many
+
+
+class TestThreadCount:
+    @pytest.fixture(autouse=True)
+    def eight_cores(self, monkeypatch) -> None:
+        """A process that may run on 8 of 64 cores, and no variable set."""
+        monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
+        monkeypatch.setattr(os, "cpu_count", lambda: 64)
+        for name in VARIABLES:
+            monkeypatch.delenv(name, raising=False)
+
+    def test_is_the_number_of_cores_that_the_process_may_use(self):
+        assert thread_count() == 8
+
+    @pytest.mark.parametrize("cores, expected", [(64, 64), (None, 1)])
+    def test_is_that_of_all_cores_where_affinity_is_unknown(self, monkeypatch, cores, expected):
+        """macOS and Windows do not tell; `os.cpu_count` may not know either."""
+        monkeypatch.delattr(os, "sched_getaffinity")
+        monkeypatch.setattr(os, "cpu_count", lambda: cores)
+        assert thread_count() == expected
+
+    @pytest.mark.parametrize("name", ["OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"])
+    @pytest.mark.parametrize(
+        "said, expected",
+        [("3", 3), ("1", 1), ("007", 7), ("99", 8),
+         *((garbage, 8) for garbage in ("", "0", "-2", "2.5", "many", "4,2", "²", "1e1", "+"))],
+    )  # fmt: skip
+    def test_is_bounded_by_what_bounds_blas_and_not_by_garbage(
+        self, monkeypatch, name, said, expected
+    ):
+        monkeypatch.setenv(name, said)
+        assert thread_count() == expected
+
+    def test_the_smallest_bound_counts(self, monkeypatch):
+        for name, said in zip(VARIABLES, ("5", "x", "4"), strict=True):
+            monkeypatch.setenv(name, said)
+        assert thread_count() == 4
+
+    @pytest.mark.parametrize("asked", [1, 2, 100])
+    def test_is_what_was_asked_for_whatever_else_is_set(self, monkeypatch, asked):
+        monkeypatch.setenv("OMP_NUM_THREADS", "3")
+        assert thread_count(asked) == asked
+
+    @pytest.mark.parametrize("asked", [0, -1])
+    def test_below_1_is_refused(self, tiny, asked):
+        message = f"^threads must be at least 1, not {asked}$"
+        for use in (
+            lambda: thread_count(asked),
+            lambda: train(tiny, threads=asked),
+            lambda: train(tiny, threads=asked, method=METHODS["head"]),
+        ):
+            with pytest.raises(InputError, match=message):
+                use()
+
+    def test_asked_for_on_the_command_line_is_what_is_used(self, tmp_path, monkeypatch):
+        """In the training loop, its evaluations and both other commands; 7 to know it again."""
+        used: list[int] = []
+
+        def watched(function: Any, items: Any, threads: int) -> Any:
+            used.append(threads)
+            return each(function, items, threads)
+
+        for module in (shards, optim, predict, fixed):
+            monkeypatch.setattr(module, "each", watched)
+        out, seven = tmp_path / "run", ("--threads", 7)
+        task = out / "task.safetensors"
+        for words, least in (
+            (("train", "--task", "sst-2", "--sample", "--train-examples", 20, *ON_TINY,
+              "--method", "head", "--epochs", 2, "--out", out), 1 + 2 + 2 + 2),
+            (("evaluate", task, "--sample", *ON_TINY[:2]), 1),
+            (("predict", task, "a text", *ON_TINY[:2]), 1),
+        ):  # fmt: skip
+            used.clear()
+            works(*words, *seven)
+            assert used == [7] * least, words[0]
+
+    def test_below_1_is_one_line_on_the_command_line_before_any_work(self, tmp_path):
+        out, missing = tmp_path / "run", tmp_path / "task.safetensors"
+        for words in (
+            ("train", "--task", "sst-2", "--sample", *ON_TINY, "--out", out),
+            ("evaluate", missing, "--sample"),
+            ("predict", missing, "a text"),
+        ):
+            for asked in (0, -3):
+                result = minibert(*words, f"--threads={asked}")
+                expected = f"minibert: error: threads must be at least 1, not {asked}\n"
+                assert result == (2, "", expected), words
+        assert list(tmp_path.iterdir()) == []
+        result = minibert("predict", missing, "a text", "--threads", "two")
+        assert (result.code, len(result.err.splitlines())) == (2, 1)
+        assert "argument --threads: invalid int value: 'two'" in result.err
+
+
+# ----------------------------------------------------------------------------- autograd
+
+
+class TestDifferentiatingInThreads:
+    """autograd numbers differentiations by how deep they are nested, with one counter for the whole
+    process. Of two threads, one would see the other's as nested in its own."""
+
+    @pytest.mark.parametrize("turn", range(3))
+    def test_a_nested_gradient_survives_that_of_another_thread_which_ends_meanwhile(self, turn):
+        """d/dx x (d/dy x y^2 at y = 3) = d/dx 6 x^2 = 12 x. If x and y were of the same level, the
+        inner derivative would be a number that has forgotten x.
+
+        With a common counter: A is at level 0, B at 1; A ends, so B's inner one is at 1 again.
+        """
+        a_began, b_began, a_ended = (threading.Event() for _ in range(3))
+
+        def a_function(x: Any) -> Any:
+            a_began.set()
+            assert b_began.wait(LONG)
+            return x * x * x
+
+        def b_function(x: Any) -> Any:
+            b_began.set()
+            assert a_ended.wait(LONG)
+            return x * grad(lambda y: x * y * y)(3.0)
+
+        def piece(number: int) -> float:
+            if number == 0:
+                slope = grad(a_function)(2.0)
+                a_ended.set()
+                return slope
+            assert a_began.wait(LONG)
+            return grad(b_function)(5.0)
+
+        assert list(each(piece, [0, 1], 2)) == [12.0, 60.0]
+
+    def test_so_do_the_gradients_of_a_dict(self):
+        """The same with the training loop's own backward pass."""
+        a_began, b_began, a_ended = (threading.Event() for _ in range(3))
+
+        def a_loss(leaves: dict[str, Any]) -> Any:
+            a_began.set()
+            assert b_began.wait(LONG)
+            return leaves["x"] ** 3
+
+        def b_loss(leaves: dict[str, Any]) -> Any:
+            b_began.set()
+            assert a_ended.wait(LONG)
+            x = leaves["x"]
+            return x * grad(lambda y: x * y * y)(3.0)
+
+        def piece(number: int) -> float:
+            if number == 0:
+                _, grads = value_and_grads(a_loss, {"x": np.array(2.0)})
+                a_ended.set()
+            else:
+                assert a_began.wait(LONG)
+                _, grads = value_and_grads(b_loss, {"x": np.array(5.0)})
+            return float(grads["x"])
+
+        assert list(each(piece, [0, 1], 2)) == [12.0, 60.0]
+
+    def test_all_threads_can_be_inside_at_every_level_together(self):
+        """x^2 d/dy (x y^2 at y = 3) = 6 x^3 with the slope 18 x^2."""
+        threads = 4
+        together = threading.Barrier(threads)
+
+        def outer(x: Any) -> Any:
+            def inner(y: Any) -> Any:
+                together.wait(LONG)
+                return x * y * y
+
+            together.wait(LONG)
+            slope = grad(inner)(3.0)
+            together.wait(LONG)
+            return x * x * slope
+
+        got = list(each(lambda k: grad(outer)(1.0 + k), range(3 * threads), threads))
+        assert got == [18 * (1.0 + k) ** 2 for k in range(3 * threads)]
+
+    def test_levels_are_counted_back_when_a_function_raises(self):
+        def failing(x: Any) -> Any:
+            raise InputError("no")
+
+        for _ in range(3):
+            with pytest.raises(InputError):
+                grad(failing)(1.0)
+            assert autograd.tracer.trace_stack.top == -1  # as before anything
+        assert grad(lambda x: x * grad(lambda y: x * y * y)(3.0))(5.0) == 60.0
+        assert autograd.tracer.trace_stack.top == -1
+
+
+def test_the_pairs_of_this_file_are_what_they_seem(tiny, small_pieces):
+    """Several shards, several groups: else one thread would be as good as five."""
+    encoded = encode_examples(tiny, toy_data().train, MAX_LENGTH)
+    lengths = [len(text.ids) for text in encoded]
+    assert len(cut(np.arange(16), np.array(lengths), shards.TOKENS)) == 8
+    assert len(tokenizer.group_by_length(lengths)) > 5

@@ -1,0 +1,651 @@
+"""The extensions that the paper tried without gain: formulas, sizes, starts, gradients.
+
+Houlsby et al. 2019, arXiv 1902.00751, section 3.6, at the end; batch normalisation as in Ioffe &
+Szegedy 2015, arXiv 1502.03167.
+"""
+
+import math
+import re
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import autograd.numpy as anp
+import numpy as np
+import plain_loops
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from adapters.methods import bottleneck
+from adapters.methods.bottleneck import ACTIVATIONS
+from adapters.methods.table import METHODS
+from adapters.methods.variants import (
+    STATISTICS,
+    VARIANTS,
+    Variant,
+    apply_variant,
+    attach_variant,
+    distance_bound,
+    init_variant,
+    init_variants,
+    parameter_count,
+    population_statistics,
+    variant_named,
+)
+from adapters.recipes import RECIPES
+from adapters.task_model import init_task, settle
+from minibert import fused, ops
+from minibert.checkpoint import cast
+from minibert.config import BertConfig
+from minibert.errors import InputError
+from minibert.model import encode
+from minibert.tokenizer import Batch, encode_texts, make_batch
+from minibert.training.gradients import value_and_grads
+from minibert.tree import Tree, count, from_leaves, leaves
+
+LEVELS = [pytest.param(ops, id="ops"), pytest.param(fused, id="fused")]
+NAMES = list(VARIANTS)
+NORMED = [name for name in NAMES if VARIANTS[name].norm]
+TINY = BertConfig(hidden_size=8, num_hidden_layers=3, num_attention_heads=2, intermediate_size=16)
+# The activations once more, a number at a time.
+PLAIN = {"tanh": math.tanh} | {
+    name: getattr(plain_loops, name) for name in ("gelu_tanh", "gelu", "relu", "swish")
+}
+
+
+def some_adapter(rng: np.random.Generator, d: int, m: int, variant: Variant) -> Tree:
+    """An adapter far from the identity, biases and gains and all, in float64."""
+    adapter = init_variant(rng, d, m, 1.0, variant)
+    return from_leaves({p: rng.normal(0.1, 0.5, leaf.shape) for p, leaf in leaves(adapter)})
+
+
+def linear(v: np.ndarray, part: Tree) -> np.ndarray:
+    return plain_loops.linear(v, part["weight"], part["bias"])
+
+
+def plain_branch(name: str, adapter: Tree, v: np.ndarray, activation: str) -> np.ndarray:
+    """f(norm(v W_down + b_down)) W_up + b_up in loops, with another layer where it is deep."""
+    features = linear(v, adapter["down"])
+    if name == "layer-norm":
+        norm = adapter["norm"]
+        features = plain_loops.layer_norm(features, norm["weight"], norm["bias"], 1e-5)
+    if name == "batch-norm":  # each column by itself
+        norm, n = adapter["norm"], len(features)
+        for j in range(features.shape[1]):
+            column = features[:, j].tolist()
+            mean = math.fsum(column) / n
+            variance = math.fsum((value - mean) ** 2 for value in column) / n
+            if "mean" in norm:
+                mean, variance = norm["mean"][j], norm["variance"][j]
+            for i in range(n):
+                normal = (column[i] - mean) / math.sqrt(variance + 1e-5)
+                features[i, j] = normal * norm["weight"][j] + norm["bias"][j]
+    features = plain_loops.each(PLAIN[activation], features)
+    if name == "deep":
+        features = plain_loops.each(PLAIN[activation], linear(features, adapter["inner"][1]))
+    return linear(features, adapter["up"])
+
+
+def plain_variant(
+    name: str, adapter: Tree, z: np.ndarray, x: np.ndarray, activation: str
+) -> np.ndarray:
+    """What each variant does to z, by its name."""
+    if name == "parallel":
+        return z + plain_branch(name, adapter, x, activation)
+    if name == "multiplicative":
+        return z * (1 + plain_branch(name, adapter, x, activation))
+    return z + plain_branch(name, adapter, z, activation)
+
+
+def settled(adapter: Tree, rng: np.random.Generator) -> Tree:
+    """The adapter with some population statistics, where it can have them."""
+    m = len(adapter["norm"]["weight"])
+    statistics = {"mean": rng.normal(0, 1, m), "variance": rng.uniform(0.5, 2, m)}
+    return {**adapter, "norm": {**adapter["norm"], **statistics}}
+
+
+class TestTable:
+    def test_has_every_extension_of_section_3_6_but_the_activations(self):
+        assert NAMES == ["serial", "layer-norm", "batch-norm", "deep", "attention-only",
+                         "parallel", "multiplicative"]  # fmt: skip
+        assert all(variant_named(name).name == name for name in NAMES)
+
+    def test_an_unknown_one_is_refused_with_the_names_of_the_known(self):
+        with pytest.raises(InputError, match=r"^unknown variant 'wide'; known: serial, layer-norm"):
+            variant_named("wide")
+
+    def test_an_unknown_activation_is_refused(self):
+        with pytest.raises(InputError, match=r"^unknown activation 'mish'; known: gelu_tanh, "):
+            attach_variant({}, "mish", VARIANTS["deep"])
+
+
+@pytest.mark.parametrize("level", LEVELS)
+class TestFormula:
+    @pytest.mark.parametrize("activation", ACTIVATIONS)
+    @pytest.mark.parametrize("name", NAMES)
+    def test_is_the_one_that_its_name_says(self, name, activation, level):
+        rng = np.random.default_rng(0)
+        for d, m, n in ((6, 3, 5), (3, 6, 2), (2, 2, 1)):
+            adapter = some_adapter(rng, d, m, VARIANTS[name])
+            z, x = rng.normal(0, 2, (2, n, d))
+            adapt = attach_variant({4: {"attention": adapter}}, activation, VARIANTS[name], level)
+            expected = plain_variant(name, adapter, z, x, activation)
+            # float64's rounding in sums of d + m terms; a normalisation magnifies it by up to
+            # 1 / sqrt(1e-5) = 316 where a feature hardly varies
+            np.testing.assert_allclose(adapt(4, "attention", z, x), expected, rtol=0, atol=1e-11)
+
+    def test_with_population_statistics_batch_norm_uses_those(self, level):
+        rng = np.random.default_rng(1)
+        variant = VARIANTS["batch-norm"]
+        adapter = settled(some_adapter(rng, 6, 3, variant), rng)
+        z = rng.normal(0, 2, (5, 6))
+        expected = plain_variant("batch-norm", adapter, z, z, "gelu_tanh")
+        moved = apply_variant(adapter, z, z, "gelu_tanh", variant, level)
+        np.testing.assert_allclose(moved, expected, rtol=0, atol=1e-12)
+
+    @given(data=st.data(), d=st.integers(1, 9), m=st.integers(1, 9), seed=st.integers(0, 99))
+    @settings(max_examples=25)
+    def test_serial_is_the_papers_adapter_to_the_bit(self, level, data, d, m, seed):
+        activation = data.draw(st.sampled_from(sorted(ACTIVATIONS)), "activation")
+        numbers = st.floats(-1e3, 1e3, width=32)
+        z, x = (data.draw(hnp.arrays(np.float32, (3, d), elements=numbers)) for _ in "zx")
+        adapters = {0: {"attention": init_variant(np.random.default_rng(seed), d, m, 0.5,
+                                                  VARIANTS["serial"])}}  # fmt: skip
+        ours = attach_variant(adapters, activation, VARIANTS["serial"], level)
+        papers = bottleneck.attach(adapters, activation, level)
+        assert ours(0, "attention", z, x).tobytes() == papers(0, "attention", z, x).tobytes()
+
+    def test_attention_only_leaves_the_feed_forwards_output_untouched(self, level):
+        rng = np.random.default_rng(2)
+        adapters = init_variants(rng, TINY, 4, 0.5, VARIANTS["attention-only"])
+        assert [list(places) for places in adapters.values()] == [["attention"]] * 3
+        z, x = rng.standard_normal((2, 3, 8), np.float32)
+        adapt = attach_variant(adapters, "gelu_tanh", VARIANTS["attention-only"], level)
+        assert adapt(1, "feed_forward", z, x) is z
+        both = init_variants(rng, TINY, 4, 0.5, VARIANTS["serial"])
+        serial = attach_variant({1: {**both[1], **adapters[1]}}, "gelu_tanh", VARIANTS["serial"],
+                                level)  # fmt: skip
+        expected = serial(1, "attention", z, x)
+        assert adapt(1, "attention", z, x).tobytes() == expected.tobytes()
+
+    def test_parallel_adds_what_it_makes_of_x_whatever_z_is(self, level):
+        rng = np.random.default_rng(3)
+        variant = VARIANTS["parallel"]
+        adapter = some_adapter(rng, 6, 3, variant)
+        x = rng.normal(0, 2, (4, 6))
+        added = apply_variant(adapter, np.zeros((4, 6)), x, "gelu_tanh", variant, level)
+        for z in rng.normal(0, 2, (3, 4, 6)):
+            moved = apply_variant(adapter, z, x, "gelu_tanh", variant, level)
+            np.testing.assert_array_equal(moved, z + added)
+        other = apply_variant(adapter, np.zeros((4, 6)), 2 * x, "gelu_tanh", variant, level)
+        assert np.abs(other - added).max() > 1
+
+    def test_multiplicative_scales_z_by_what_it_makes_of_x(self, level):
+        rng = np.random.default_rng(4)
+        variant = VARIANTS["multiplicative"]
+        adapter = some_adapter(rng, 6, 3, variant)
+        x = rng.normal(0, 2, (4, 6))
+        factor = apply_variant(adapter, np.ones((4, 6)), x, "gelu_tanh", variant, level)
+        for z in rng.normal(0, 2, (3, 4, 6)):
+            moved = apply_variant(adapter, z, x, "gelu_tanh", variant, level)
+            np.testing.assert_array_equal(moved, z * factor)
+        still = apply_variant(adapter, np.zeros((4, 6)), x, "gelu_tanh", variant, level)
+        assert not still.any()
+
+    @pytest.mark.parametrize("name", [n for n in NAMES if not VARIANTS[n].parallel])
+    def test_the_others_do_not_read_x(self, name, level):
+        rng = np.random.default_rng(5)
+        adapter = some_adapter(rng, 6, 3, VARIANTS[name])
+        z, x = rng.normal(0, 2, (2, 4, 6))
+        one, other = (
+            apply_variant(adapter, z, v, "gelu_tanh", VARIANTS[name], level)
+            for v in (x, np.full((4, 6), np.nan))
+        )
+        np.testing.assert_array_equal(one, other)
+
+    def test_any_number_of_hidden_layers_is_applied_in_order(self, level):
+        """Also after a file, which sorts its paths: 1, 10, 11, 2, ..."""
+        rng = np.random.default_rng(6)
+        variant = replace(VARIANTS["deep"], hidden=12)
+        adapter = from_leaves(dict(sorted(leaves(some_adapter(rng, 5, 3, variant)))))
+        assert list(adapter["inner"])[:2] == [1, 10]
+        z = rng.normal(0, 2, (4, 5))
+        features = plain_loops.each(math.tanh, linear(z, adapter["down"]))
+        for number in range(1, 12):
+            features = plain_loops.each(math.tanh, linear(features, adapter["inner"][number]))
+        expected = z + linear(features, adapter["up"])
+        moved = apply_variant(adapter, z, z, "tanh", variant, level)
+        np.testing.assert_allclose(moved, expected, rtol=0, atol=1e-12)
+
+
+class TestSize:
+    @given(d=st.integers(1, 48), m=st.integers(2, 48), name=st.sampled_from(NAMES))
+    @settings(max_examples=60)
+    def test_of_an_adapter_is_the_closed_form(self, d, m, name):
+        expected = (d * m + m) + (m * d + d)
+        expected += {"layer-norm": 2 * m, "batch-norm": 2 * m, "deep": m * m + m}.get(name, 0)
+        variant = VARIANTS[name]
+        assert count(init_variant(np.random.default_rng(0), d, m, 1e-2, variant)) == expected
+        assert parameter_count(d, m, variant) == expected
+
+    def test_each_further_hidden_layer_has_m_squared_plus_m(self):
+        for hidden in (1, 2, 3, 5):
+            variant = replace(VARIANTS["layer-norm"], hidden=hidden)
+            expected = 2 * 7 * 4 + 7 + 4 + (hidden - 1) * (16 + 4) + 2 * 4
+            assert parameter_count(7, 4, variant) == expected
+            assert count(init_variant(np.random.default_rng(0), 7, 4, 1e-2, variant)) == expected
+
+    @pytest.mark.parametrize(
+        "name, expected",
+        [("serial", 2_379_264), ("layer-norm", 2_382_336), ("batch-norm", 2_382_336),
+         ("deep", 2_479_104), ("attention-only", 1_189_632), ("parallel", 2_379_264),
+         ("multiplicative", 2_379_264)],
+    )  # fmt: skip
+    def test_of_all_adapters_in_bert_base_at_m_64(self, name, expected):
+        """2,379,264 with the paper's own; the others by arithmetic from it."""
+        adapters = init_variants(np.random.default_rng(0), BertConfig(), 64, 1e-2, VARIANTS[name])
+        assert count(adapters) == expected
+
+    @pytest.mark.parametrize("name", NAMES)
+    @pytest.mark.parametrize("size", [0, -1])
+    def test_below_1_is_refused(self, name, size):
+        with pytest.raises(InputError, match=rf"^adapter size must be at least \d.*, not {size}$"):
+            init_variants(np.random.default_rng(0), TINY, size, 1e-2, VARIANTS[name])
+
+    def test_1_is_refused_with_layer_norm_alone(self):
+        """A single feature less its own mean is 0, whatever the text."""
+        message = "^adapter size must be at least 2 for variant 'layer-norm', not 1$"
+        for name in NAMES:
+            if name != "layer-norm":
+                init_variants(np.random.default_rng(0), TINY, 1, 1e-2, VARIANTS[name])
+        with pytest.raises(InputError, match=message):
+            init_variants(np.random.default_rng(0), TINY, 1, 1e-2, VARIANTS["layer-norm"])
+
+
+class TestInitialisation:
+    def test_of_serial_is_the_papers_to_the_bit(self):
+        ours = init_variants(np.random.default_rng(7), TINY, 4, 1e-2, VARIANTS["serial"])
+        papers = bottleneck.init_adapters(np.random.default_rng(7), TINY, 4, 1e-2)
+        pairs = list(zip(leaves(ours), leaves(papers), strict=True))
+        for (path, one), (papers_path, other) in pairs:
+            assert path == papers_path
+            assert one.tobytes() == other.tobytes()
+            assert one.strides == other.strides
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_is_float32_with_small_projections_zero_biases_and_gains_of_1(self, name):
+        adapters = init_variants(np.random.default_rng(8), TINY, 4, 1e-2, VARIANTS[name])
+        drawn = set()
+        for path, leaf in leaves(adapters):
+            assert leaf.dtype == np.float32
+            if path.endswith("bias"):
+                assert not leaf.any()
+            elif path.endswith("norm.weight"):
+                assert (leaf == 1).all()
+            else:
+                assert leaf.all()
+                assert np.abs(leaf).max() <= 2 * np.float32(1e-2)
+                drawn.add(leaf.tobytes())
+        projections = 3 if name == "deep" else 2
+        places = 1 if name == "attention-only" else 2
+        assert len(drawn) == 3 * places * projections  # 3 layers, every one drawn anew
+
+
+class TestNearIdentity:
+    """Section 2: "a near-identity initialization is required for stable training"."""
+
+    @given(data=st.data(), d=st.integers(1, 12), m=st.integers(2, 12), seed=st.integers(0, 99))
+    @settings(max_examples=120)
+    def test_every_variant_stays_within_its_bound_for_any_input(self, data, d, m, seed):
+        """Granted are the weights' rounding to float32 (1.2e-7 a projection, up to three) and
+        float64's in the sums of z + ... and of A(z) - z."""
+        name = data.draw(st.sampled_from(NAMES), "name")
+        std = data.draw(st.floats(1e-7, 1.0), "std")
+        activation = data.draw(st.sampled_from(sorted(ACTIVATIONS)), "activation")
+        z, x = (
+            data.draw(hnp.arrays(np.float64, (3, d), elements=st.floats(-1e3, 1e3))) for _ in "zx"
+        )
+        variant = VARIANTS[name]
+        adapter = cast(init_variant(np.random.default_rng(seed), d, m, std, variant), np.float64)
+        moved = np.linalg.norm(apply_variant(adapter, z, x, activation, variant) - z, axis=1)
+        z_norms, x_norms = np.linalg.norm(z, axis=1), np.linalg.norm(x, axis=1)
+        norms = zip(z_norms, x_norms, strict=True)
+        bounds = np.array([distance_bound(variant, d, m, std, *pair) for pair in norms])
+        rounding = 4 * 2.0**-52 * (z_norms + bounds)
+        if name == "batch-norm":  # its bound is of the root mean square of the rows
+            moved, bounds, rounding = (
+                math.sqrt(np.mean(each**2)) for each in (moved, bounds, rounding)
+            )
+        assert np.all(moved <= bounds * (1 + 1e-6) + rounding)
+
+    @given(d=st.integers(1, 64), m=st.integers(1, 64), std=st.floats(1e-7, 1), z=st.floats(0, 1e3))
+    @settings(max_examples=25)
+    def test_serials_bound_is_the_papers_adapters(self, d, m, std, z):
+        ours = distance_bound(VARIANTS["serial"], d, m, std, z, math.nan)
+        assert ours == pytest.approx(bottleneck.distance_bound(z, d, m, std), rel=1e-12)
+
+    @pytest.mark.parametrize(
+        "name, adapter",
+        [("parallel", {}), ("multiplicative", {}), ("deep", {"inner": {1: (4, 4)}})],
+    )
+    def test_no_smaller_bound_holds_where_nothing_is_normalised(self, name, adapter):
+        """All weights at 2 std, a ReLU, and a z and x of ones. The multiplicative bound is for
+        whatever |z|; there it is attained too, as every feature of z is scaled alike."""
+        d, m, std = 6, 4, 0.03
+        worst: Tree = {
+            part: {"weight": np.full(shape, 2 * std), "bias": np.zeros(shape[1])}
+            for part, shape in (("down", (d, m)), ("up", (m, d)))
+        }
+        for number, shape in adapter.get("inner", {}).items():
+            worst["inner"] = {number: {"weight": np.full(shape, 2 * std), "bias": np.zeros(m)}}
+        one = np.ones((1, d))
+        moved = np.linalg.norm(apply_variant(worst, one, one, "relu", VARIANTS[name]) - one)
+        norm = math.sqrt(d)
+        bound = distance_bound(VARIANTS[name], d, m, std, norm, norm)
+        assert moved == pytest.approx(bound, rel=1e-12)
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_half_the_std_halves_it_once_for_each_projection_that_is_not_normalised(self, name):
+        """ReLU is homogeneous and halving is exact, so the distance is halved to float64's
+        rounding in z + ..., 1e-16 |z| = 1e-12 beside distances above 1e-3; a normalisation lets
+        1e-5 / (2 variance) of the scale through, the variances being above 0.5."""
+        d, m = 32, 16
+        z, x = np.random.default_rng(9).normal(0, 1e3, (2, 20, d))
+        distances = []
+        for std in (1e-2, 5e-3):
+            adapter = init_variant(np.random.default_rng(10), d, m, std, VARIANTS[name])
+            moved = apply_variant(cast(adapter, np.float64), z, x, "relu", VARIANTS[name]) - z
+            distances.append(np.linalg.norm(moved))
+        expected = 2 ** {"layer-norm": 1, "batch-norm": 1, "deep": 3}.get(name, 2)
+        assert distances[0] / distances[1] == pytest.approx(expected, rel=1e-5)
+
+    @pytest.mark.parametrize("name", NORMED)
+    def test_normalised_features_move_a_small_z_as_far_as_a_large_one(self, name):
+        """Where the variance is far above 1e-5, the size of z no longer counts."""
+        z = np.random.default_rng(11).normal(0, 1e3, (20, 32))
+        variant = VARIANTS[name]
+        adapter = cast(init_variant(np.random.default_rng(12), 32, 16, 1e-2, variant), np.float64)
+        one, other = (apply_variant(adapter, v, v, "gelu_tanh", variant) - v for v in (z, 10 * z))
+        assert np.linalg.norm(other) == pytest.approx(np.linalg.norm(one), rel=1e-5)
+
+
+# ------------------------------------------------------------------------------------- gradients
+
+CASES = [*NAMES, "batch-norm, settled"]
+
+
+def gradient_case(case: str) -> tuple[Variant, dict[str, Any], Tree]:
+    """(variant, what is differentiated: the trained leaves, z and x, and the frozen statistics)."""
+    rng = np.random.default_rng(13)
+    name = case.partition(",")[0]
+    adapter = some_adapter(rng, 5, 3, VARIANTS[name])
+    statistics = dict(leaves(settled(adapter, rng)["norm"])) if case != name else {}
+    frozen = {p: statistics[p] for p in ("mean", "variance") if p in statistics}
+    z, x = rng.normal(0, 1, (2, 4, 5))
+    return VARIANTS[name], {**dict(leaves(adapter)), "z": z, "x": x}, frozen
+
+
+def gradient_loss(variant: Variant, frozen: Tree, level: Any, dtype: Any = np.float64) -> Any:
+    """A sum of the outputs with weights that no symmetry cancels."""
+    g = np.cos(np.arange(20.0) * 0.7 + 0.3).reshape(4, 5).astype(dtype)
+
+    def loss(flat: dict[str, Any]) -> Any:
+        adapter = from_leaves({p: leaf for p, leaf in flat.items() if p not in ("z", "x")})
+        if frozen:
+            adapter["norm"] |= {p: leaf.astype(dtype) for p, leaf in frozen.items()}
+        return anp.sum(
+            g * apply_variant(adapter, flat["z"], flat["x"], "gelu_tanh", variant, level)
+        )
+
+    return loss
+
+
+class TestGradients:
+    @pytest.mark.parametrize("level", LEVELS)
+    @pytest.mark.parametrize("case", CASES)
+    def test_agree_with_finite_differences_in_every_coordinate(self, case, level):
+        """(L(v + h) - L(v - h)) / 2h in float64, h = 1e-5: h^2/6 times third derivatives below
+        100 is 2e-9, and rounding 2e-16 |L| / h with |L| below 50 is 1e-9."""
+        variant, flat, frozen = gradient_case(case)
+        loss = gradient_loss(variant, frozen, level)
+        _, grads = value_and_grads(loss, flat)
+        for path, leaf in flat.items():
+            for place in np.ndindex(leaf.shape):
+                sides = []
+                for step in (1e-5, -1e-5):
+                    moved = leaf.copy()
+                    moved[place] += step
+                    sides.append(float(loss({**flat, path: moved})))
+                slope = (sides[0] - sides[1]) / 2e-5
+                assert abs(grads[path][place] - slope) < 3e-9, f"{path} at {place}"
+
+    @pytest.mark.parametrize("case", CASES)
+    def test_are_the_same_plain_and_fused(self, case):
+        variant, flat, frozen = gradient_case(case)
+        (value, plain), (other, fast) = (
+            value_and_grads(gradient_loss(variant, frozen, level), flat) for level in (ops, fused)
+        )
+        assert value == pytest.approx(other, rel=1e-12)
+        for path in flat:  # two orders of adding up the same terms, of size 10 at most
+            np.testing.assert_allclose(plain[path], fast[path], rtol=0, atol=1e-12)
+
+    @pytest.mark.parametrize("level", LEVELS)
+    @pytest.mark.parametrize("case", CASES)
+    def test_are_float32_for_float32_and_so_is_the_value(self, case, level):
+        variant, flat, frozen = gradient_case(case)
+        narrow = {path: leaf.astype(np.float32) for path, leaf in flat.items()}
+        loss = gradient_loss(variant, frozen, level, np.float32)
+        assert loss(narrow).dtype == np.float32
+        _, grads = value_and_grads(loss, narrow)
+        assert {path: g.dtype for path, g in grads.items()} == dict.fromkeys(flat, np.float32)
+        _, exact = value_and_grads(gradient_loss(variant, frozen, level), flat)
+        for path in flat:
+            # some ten roundings of 6e-8 in a row, of numbers up to 10
+            np.testing.assert_allclose(grads[path], exact[path], rtol=0, atol=3e-5)
+
+    @pytest.mark.parametrize("level", LEVELS)
+    @pytest.mark.parametrize("name", NORMED)
+    @pytest.mark.parametrize("rows", [1, 3])
+    def test_a_feature_that_does_not_vary_gives_no_nan(self, name, rows, level):
+        """W_down = 0: all features are b_down's one value, the variance is 0 and what is left is
+        z + f(bias) W_up + b_up."""
+        rng = np.random.default_rng(14)
+        adapter = cast(some_adapter(rng, 5, 3, VARIANTS[name]), np.float32)
+        adapter["down"] = {
+            "weight": np.zeros((5, 3), np.float32),
+            "bias": np.full(3, np.float32(2)),
+        }
+        z = rng.standard_normal((rows, 5), np.float32)
+
+        def loss(flat: dict[str, Any]) -> Any:
+            tree = from_leaves(flat)
+            return anp.sum(apply_variant(tree, z, z, "tanh", VARIANTS[name], level))
+
+        _, grads = value_and_grads(loss, dict(leaves(adapter)))
+        assert all(np.isfinite(g).all() for g in grads.values())
+        moved = apply_variant(adapter, z, z, "tanh", VARIANTS[name], level)
+        up = adapter["up"]
+        expected = (
+            z + np.tanh(adapter["norm"]["bias"].astype(np.float64)) @ up["weight"] + up["bias"]
+        )
+        # the rows' mean is good to 1e-7 and magnified by 316 at most
+        np.testing.assert_allclose(moved, expected, rtol=0, atol=1e-4)
+
+
+# ------------------------------------------------------------------------- batch normalisation
+
+TEXTS = ["morulan tikora bado", ("zafquin", "bado tikora"), "bado", "tikora zafquin morulan bado"]
+
+
+@pytest.fixture(scope="module")
+def model(tiny) -> tuple[Tree, Tree]:
+    """The tiny BERT and large adapters with batch normalisation, in float64."""
+    rng = np.random.default_rng(15)
+    adapters = {
+        layer: {p: some_adapter(rng, 32, 3, VARIANTS["batch-norm"])
+                for p in ("attention", "feed_forward")}
+        for layer in range(tiny.config.num_hidden_layers)
+    }  # fmt: skip
+    return cast(tiny.params, np.float64), adapters
+
+
+class TestPopulationStatistics:
+    VARIANT = VARIANTS["batch-norm"]
+
+    def batch(self, tiny, texts: list) -> Batch:
+        return make_batch(encode_texts(tiny.tokenizer, texts, 64))
+
+    def cls(self, tiny, params: Tree, adapters: Tree, texts: list, ops: Any = fused) -> np.ndarray:
+        """The texts' [CLS] states. [B, D]"""
+        adapt = attach_variant(adapters, "gelu_tanh", self.VARIANT, ops)
+        batch = self.batch(tiny, texts)
+        return encode(params, batch, tiny.config, adapt=adapt, ops=ops, first_only=True)[-1]
+
+    def settle(self, tiny, params: Tree, adapters: Tree, texts: list = TEXTS) -> Tree:
+        def run(adapt: Any) -> Any:
+            batch = self.batch(tiny, texts)
+            return encode(params, batch, tiny.config, adapt=adapt, first_only=True)
+
+        return population_statistics(adapters, self.VARIANT, "gelu_tanh", run)
+
+    def test_of_a_classifier_are_those_of_its_training_where_the_last_layer_sees_cls(self, tiny):
+        method = replace(METHODS["adapters"], size=3, variant="batch-norm")
+        tree = init_task(tiny, method, RECIPES["paper"], 2, seed=0)
+        ready = settle(tree, self.batch(tiny, TEXTS), tiny.config, method)["adapters"]
+        expected = self.settle(tiny, tiny.params, tree["adapters"])
+        assert {path: leaf.tobytes() for path, leaf in leaves(ready)} == {
+            path: leaf.tobytes() for path, leaf in leaves(expected)
+        }
+
+    @pytest.mark.parametrize("level", LEVELS)
+    def test_give_each_text_the_same_output_whatever_its_neighbours(self, tiny, model, level):
+        params, adapters = model
+        ready = self.settle(tiny, params, adapters)
+        together = self.cls(tiny, params, ready, TEXTS, level)
+        alone = [self.cls(tiny, params, ready, [text], level)[0] for text in TEXTS]
+        reversed_ = self.cls(tiny, params, ready, TEXTS[::-1], level)[::-1]
+        # float64; the matrix products of other numbers of rows add up in other orders
+        np.testing.assert_allclose(alone, together, rtol=0, atol=1e-11)
+        np.testing.assert_allclose(reversed_, together, rtol=0, atol=1e-11)
+
+    def test_are_needed_for_that(self, tiny, model):
+        params, adapters = model
+        together = self.cls(tiny, params, adapters, TEXTS)
+        for number, text in enumerate(TEXTS):
+            alone = self.cls(tiny, params, adapters, [text])[0]
+            assert np.abs(alone - together[number]).max() > 0.1
+
+    @pytest.mark.parametrize("parallel", [False, True])
+    def test_leave_the_sample_itself_as_it_was(self, tiny, model, parallel):
+        """Also where the adapters read the sublayer's input: any of the extensions combine."""
+        params, adapters = model
+        variant = replace(self.VARIANT, parallel=parallel)
+        batch = self.batch(tiny, TEXTS)
+
+        def run(adapt: Any) -> np.ndarray:
+            return encode(params, batch, tiny.config, adapt=adapt, first_only=True)[-1]
+
+        ready = population_statistics(adapters, variant, "gelu_tanh", run)
+        before, after = (run(attach_variant(t, "gelu_tanh", variant)) for t in (adapters, ready))
+        np.testing.assert_array_equal(before, after)
+
+    def test_are_the_mean_and_variance_of_what_reaches_each_settled_adapter(self, tiny, model):
+        params, adapters = model
+        ready = self.settle(tiny, params, adapters)
+        adapt = attach_variant(ready, "gelu_tanh", self.VARIANT)
+        rows = []
+
+        def watched(layer: int, place: str, z: np.ndarray, x: np.ndarray) -> np.ndarray:
+            features = linear(z, ready[layer][place]["down"])
+            norm = ready[layer][place]["norm"]
+            np.testing.assert_allclose(norm["mean"], np.mean(features, axis=0), atol=1e-12)
+            np.testing.assert_allclose(norm["variance"], np.var(features, axis=0), atol=1e-12)
+            rows.append(len(z))
+            return adapt(layer, place, z, x)
+
+        batch = self.batch(tiny, TEXTS)
+        encode(params, batch, tiny.config, adapt=watched, first_only=True)
+        layers = tiny.config.num_hidden_layers
+        # every token, but in the last layer the texts' first ones
+        assert rows == [len(batch.ids)] * 2 * (layers - 1) + [len(TEXTS)] * 2
+
+    def test_add_two_leaves_an_adapter_that_no_gradient_trains(self, tiny, model):
+        params, adapters = model
+        ready = self.settle(tiny, params, adapters)
+        before, after = (dict(leaves({"adapters": tree})) for tree in (adapters, ready))
+        added = after.keys() - before.keys()
+        assert added == {p for p in after if re.match(STATISTICS, p)}
+        assert added == {
+            f"adapters.{layer}.{place}.norm.{name}"
+            for layer in range(tiny.config.num_hidden_layers)
+            for place in ("attention", "feed_forward")
+            for name in ("mean", "variance")
+        }
+        assert all(after[path] is before[path] for path in before)
+
+    def test_are_float32_for_float32(self, tiny, model):
+        params, adapters = (cast(tree, np.float32) for tree in model)
+        ready = self.settle(tiny, params, adapters)
+        assert {leaf.dtype for _, leaf in leaves(ready)} == {np.dtype(np.float32)}
+        assert self.cls(tiny, params, ready, TEXTS).dtype == np.float32
+
+    def test_replace_older_ones(self, tiny, model):
+        params, adapters = model
+        old = self.settle(tiny, params, adapters, TEXTS[:2])
+        new, fresh = (self.settle(tiny, params, tree) for tree in (old, adapters))
+        for (path, one), (_, other), (_, older) in zip(
+            *(leaves(tree) for tree in (new, fresh, old)), strict=True
+        ):
+            np.testing.assert_array_equal(one, other)
+            if path.endswith(("mean", "variance")):
+                assert (one != older).any()
+
+    def test_leave_a_layer_without_adapters_alone(self, tiny, model):
+        params, adapters = model
+        top = {1: adapters[1]}
+        assert list(self.settle(tiny, params, top)) == [1]
+
+    @pytest.mark.parametrize("name", [n for n in NAMES if n != "batch-norm"])
+    def test_no_other_variant_has_any(self, name):
+        adapters = init_variants(np.random.default_rng(0), TINY, 4, 1e-2, VARIANTS[name])
+
+        def run(adapt: Any) -> Any:
+            raise AssertionError("nothing to be computed")
+
+        assert population_statistics(adapters, VARIANTS[name], "gelu_tanh", run) is adapters
+
+    def test_come_from_one_batch_only(self, tiny, model):
+        """Of two, the second would silently replace the first's."""
+        params, adapters = model
+
+        def run(adapt: Any) -> Any:
+            for text in TEXTS:
+                encode(params, self.batch(tiny, [text]), tiny.config, adapt=adapt)
+
+        with pytest.raises(ValueError, match="must be one batch: layer 0 came twice"):
+            population_statistics(adapters, self.VARIANT, "gelu_tanh", run)
+
+
+class TestOneText:
+    """While training, batch normalisation sees the shard's texts, whatever their number."""
+
+    def test_of_one_text_the_last_layer_has_nothing_to_tell_apart(self, tiny, model):
+        """Its only row is [CLS], which is its own mean: the adapter adds the same to any text."""
+        params, adapters = model
+        adapt = attach_variant(adapters, "gelu_tanh", VARIANTS["batch-norm"])
+        last, added = tiny.config.num_hidden_layers - 1, []
+
+        def watched(layer: int, place: str, z: np.ndarray, x: np.ndarray) -> np.ndarray:
+            moved = adapt(layer, place, z, x)
+            if (layer, place) == (last, "attention"):
+                added.append(moved - z)
+            return moved
+
+        for text in TEXTS:
+            batch = make_batch(encode_texts(tiny.tokenizer, [text], 64))
+            encode(params, batch, tiny.config, adapt=watched, first_only=True)
+        for one, other in pairwise(added):
+            assert one.shape == (1, 32)
+            np.testing.assert_allclose(one, other, rtol=0, atol=1e-12)

@@ -1,0 +1,608 @@
+"""The ledger of `minibert reproduce`: what Houlsby et al. 2019 claim, judged by rules that were
+written down before any run.
+
+No run is computed here. The results are made up, each score from a table of effects in points, so
+that which claims are true is known.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from adapters.reproduce.ledger.claims import CLAIMS, LEFT_OUT, Claim, ledger
+from adapters.reproduce.ledger.estimates import (
+    FAILS,
+    HOLDS,
+    MARGIN,
+    OPEN,
+    Estimate,
+    above,
+    all_of,
+    at_least,
+    at_most,
+    below,
+    difference,
+    over_seeds,
+    spread,
+)
+from adapters.reproduce.ledger.judges import SQUAD_ERROR, few_parameters
+from adapters.reproduce.studies import (
+    ablation,
+    epochs,
+    extensions,
+    init_scale,
+    many_tasks,
+    squad_sizes,
+    table1,
+    tradeoff,
+)
+from adapters.reproduce.studies.plans import ADAPTERS, BUDGETS, Plan, sized
+from adapters.reproduce.studies.table1 import FULL
+from adapters.reproduce.sweep.cost import tokens
+from adapters.reproduce.sweep.runs_file import Config, Runs, run_key
+
+STUDIES = (table1, tradeoff, squad_sizes, ablation, init_scale, extensions, many_tasks, epochs)
+CASES = {f"{claim.where}: {claim.says}": claim for claim in CLAIMS}
+LAYERS = 6
+METRICS = {"cola": ("matthews",), "mrpc": ("accuracy", "f1")}
+PARAMETERS = {"full": 22_000_000, "head": 0, "norms": 10_000}
+
+# The score of each method in points, as the paper would have it. Then: what ablation and sequences
+# lose, and how far the seeds scatter (their standard deviation).
+PAPER: dict[str, float] = {
+    "full": 80.0, "head": 60.0, "norms": 75.0, "m=64": 80.0, "m=8": 79.9, "m=256": 80.1,
+    "m=1": 79.8, "m=2": 79.9, "top 1": 70.0, "top 3": 78.0, "std=1e-07": 80.0, "std=0.0001": 80.0,
+    "std=0.1": 75.0, "std=1": 50.0, "long": 80.0, "variant": 80.0,
+    "squad full": 85.0, "squad m=64": 87.0, "squad m=2": 87.0,
+    "single": 1.0, "lower": 2.0, "upper": 9.0, "all": 29.0, "constant": 51.0,
+    "forgets": 20.0, "changed": 0.0, "scatter": 0.1,
+}  # fmt: skip
+
+
+def plan_of(seeds: int = 3, **changes: Any) -> Plan:
+    """The budget "full", with as many seeds for every study as for table 1."""
+    budget = replace(BUDGETS["full"], curve_seeds=3)
+    return Plan(budget, "minilm", "0" * 64, LAYERS, seeds, **changes)
+
+
+def label(config: Config) -> str:
+    """The row of the effects that a run's method has."""
+    method = config["method"]
+    if config["kind"] == "squad":
+        return "squad full" if method["name"] == "full" else f"squad m={method['size']}"
+    if "first_layer" in method:
+        return f"top {LAYERS - method['first_layer']}"
+    if method["name"] != "adapters":
+        return str(method["name"])
+    if "variant" in method or "activation" in method:
+        return "variant"
+    if "std" in method:
+        return f"std={method['std']:g}"
+    return "long" if config["epochs"] == 20 else f"m={method['size']}"
+
+
+def scores(task: str, points: float) -> dict[str, float]:
+    """In the main metric so many points; another that a task has is lower."""
+    *others, main = METRICS.get(task, ("accuracy",))
+    return {**{name: points / 100 - 0.3 for name in others}, main: points / 100}
+
+
+def make(effects: dict[str, float]) -> Callable[[Config], dict[str, Any]]:
+    """Results by these effects. Seeds 0, 1, 2 are off by -1, 0, 1 standard deviations."""
+
+    def points(config: Config) -> float:
+        return effects[label(config)] + effects["scatter"] * (config["seed"] - 1)
+
+    def result(config: Config) -> dict[str, Any]:
+        if config["kind"] == "ablation":
+            source = config["of"]
+            task, whole, off = source["task"], points(source), 0.3 * (source["seed"] - 1)
+
+            def lost(first: int, last: int) -> float:
+                if (first, last) == (0, LAYERS - 1):
+                    return effects["all"] + off
+                if first == last:
+                    return effects["single"] * (first + 1) / LAYERS + off
+                return {(0, 2): effects["lower"], (3, 5): effects["upper"]}.get((first, last), 3.0)
+
+            spans = [
+                {"first": a, "last": b, "dev": scores(task, whole - lost(a, b))}
+                for a in range(LAYERS)
+                for b in range(a, LAYERS)
+            ]
+            constant = scores(task, effects["constant"])
+            return {"dev": scores(task, whole), "spans": spans, "constant": constant}
+        if config["kind"] == "sequence":
+            tasks = [step["task"] for step in config["steps"]]
+            loss = effects["forgets"] if config["shared"] else 0.0
+            rows = [
+                [scores(task, 80.0 - loss * (i - j > 0)) for j, task in enumerate(tasks[: i + 1])]
+                for i in range(len(tasks))
+            ]
+            other = 5 if config["shared"] else int(effects["changed"])
+            changed = [[other * (j < i) for j in range(i + 1)] for i in range(len(tasks))]
+            return {"scores": rows, "changed": changed, "parameters": 1}
+        if config["kind"] == "squad":
+            dev = {"f1": points(config) / 100, "exact_match": 0.5}
+            return {"dev": dev, "epochs": [dev], "parameters": {"task": 1}}
+        method = config["method"]
+        few = PARAMETERS.get(method["name"], 10_000 + 10_000 * method.get("size", 0))
+        found = scores(config["task"], points(config))
+        return {
+            "dev": found, "validation": [found], "best_epoch": 1, "loss": 0.1,
+            "constant": found, "parameters": {"task": few, "adapters": few},
+        }  # fmt: skip
+
+    return result
+
+
+def add(runs: Runs, config: Config, result: dict[str, Any]) -> None:
+    runs[run_key(config)] = {"key": run_key(config), "config": config, "result": result}
+
+
+def everything(plan: Plan, **changes: float) -> Runs:
+    """All runs of all studies, as in the paper but for the changes."""
+    assert changes.keys() <= PAPER.keys()
+    result, runs = make({**PAPER, **changes}), Runs()
+    while missing := [c for s in STUDIES for c in s.wanted(plan, runs) if run_key(c) not in runs]:
+        for config in missing:
+            add(runs, config, result(config))
+    return runs
+
+
+# ----------------------------------------------------------------------------------- estimates
+
+
+def test_two_standard_errors_decide_exactly_at_the_boundary_and_beside_it():
+    """1 + 2 x 0.5 = 2 and 1 - 2 x 0.5 = 0, exact in float64."""
+    one = Estimate(1.0, 0.5)
+    assert [at_least(one, bound) for bound in (-0.001, 0.0, 0.001)] == [HOLDS, HOLDS, OPEN]
+    assert [at_least(one, bound) for bound in (1.999, 2.0, 2.001)] == [OPEN, OPEN, FAILS]
+    assert [at_most(one, bound) for bound in (-0.001, 0.0, 0.001)] == [FAILS, OPEN, OPEN]
+    assert [at_most(one, bound) for bound in (1.999, 2.0, 2.001)] == [OPEN, HOLDS, HOLDS]
+    assert [above(one, bound) for bound in (-0.001, 0.0, 0.001)] == [HOLDS, OPEN, OPEN]
+    assert [above(one, bound) for bound in (1.999, 2.0, 2.001)] == [OPEN, FAILS, FAILS]
+    assert [below(one, bound) for bound in (-0.001, 0.0, 0.001)] == [FAILS, FAILS, OPEN]
+    assert [below(one, bound) for bound in (1.999, 2.0, 2.001)] == [OPEN, OPEN, HOLDS]
+
+
+def test_no_difference_at_all_is_at_least_and_at_most_0_but_not_above_or_below():
+    nothing = Estimate(0.0, 0.0)
+    assert (at_least(nothing, 0.0), at_most(nothing, 0.0)) == (HOLDS, HOLDS)
+    assert (above(nothing, 0.0), below(nothing, 0.0)) == (FAILS, FAILS)
+
+
+def test_a_bound_that_is_met_exactly_is_met_in_float64_too():
+    """0.90 - 0.88 is 0.02 + 2e-17 in float64."""
+    assert 100 * (0.90 - 0.88) > 2.0
+    assert at_most(Estimate(100 * (0.90 - 0.88), 0.0), 2.0) == HOLDS
+    assert at_least(Estimate(100 * (0.88 - 0.90), 0.0), -2.0) == HOLDS
+    assert above(Estimate(100 * (0.90 - 0.88), 0.0), 2.0) == FAILS
+
+
+@pytest.mark.parametrize("rule", [at_least, at_most, above, below])
+def test_without_an_estimate_or_its_error_nothing_is_decided(rule):
+    assert rule(None, 0.0) == OPEN
+    assert rule(Estimate(50.0, None), 0.0) == OPEN
+
+
+def test_a_claim_about_every_task_fails_with_one_and_holds_with_all():
+    assert all_of([HOLDS, HOLDS]) == HOLDS
+    assert all_of([HOLDS, OPEN]) == OPEN
+    assert all_of([OPEN, FAILS, HOLDS]) == FAILS
+
+
+def test_an_estimate_over_seeds_is_their_mean_and_its_standard_error():
+    """1, 2, 6: mean 3, variance (4 + 1 + 9) / 2 = 7, error the root of 7 / 3."""
+    found = over_seeds([1.0, 2.0, 6.0])
+    assert (found.value, found.error) == (pytest.approx(3.0), pytest.approx((7 / 3) ** 0.5))
+    assert over_seeds([4.0]) == Estimate(4.0, None)
+
+
+def by_hand(values: dict[tuple[str, str], list[float]], plan: Plan) -> Runs:
+    """Runs of table 1's grids with these dev scores by (task, method), one a seed; validation is
+    best at each grid's second rate."""
+    runs: Runs = {}
+    for (task, name), dev in values.items():
+        method = {"adapters": ADAPTERS, "full": FULL}[name]
+        grid = plan.grid(task, method)
+        for number, config in enumerate(grid):
+            found = {"dev": scores(task, 1.0), "validation": [scores(task, float(number == 1))]}
+            add(runs, config, found)
+        for seed, value in enumerate(dev):
+            found = {"dev": scores(task, value), "validation": [scores(task, 1.0)]}
+            add(runs, {**grid[1], "seed": seed}, found)
+    return runs
+
+
+class TestDifferences:
+    plan = plan_of(tasks=("rte", "mrpc"))
+    runs = by_hand(
+        {
+            ("rte", "adapters"): [70.0, 74.0],  # mean 72, squares 4 + 4
+            ("rte", "full"): [69.0, 71.0, 76.0],  # mean 72, squares 9 + 1 + 16
+            ("mrpc", "adapters"): [88.0, 90.0, 89.0],  # mean 89, squares 1 + 1 + 0
+            ("mrpc", "full"): [92.0, 90.0],  # mean 91, squares 1 + 1
+        },
+        plan,
+    )
+
+    def pair(self, task: str) -> tuple[str, Config | None, Config | None]:
+        chosen = (table1.chosen(self.plan, self.runs, task, m) for m in (ADAPTERS, FULL))
+        return task, *chosen
+
+    def test_a_tasks_spread_is_pooled_over_both_methods(self):
+        """Squares over degrees of freedom: 34 / (1 + 2) and 4 / (2 + 1)."""
+        assert spread(self.plan, self.runs, "rte") == pytest.approx((34 / 3) ** 0.5)
+        assert spread(self.plan, self.runs, "mrpc") == pytest.approx((4 / 3) ** 0.5)
+
+    def test_of_one_task_by_hand(self):
+        """Full fine-tuning's own two scores scatter more, by squares of 2, than those of both."""
+        found = difference(self.plan, self.runs, [self.pair("mrpc")])
+        assert found is not None
+        assert found.value == pytest.approx(-2.0)
+        assert found.error == pytest.approx((4 / 3 / 3 + 2 / 2) ** 0.5)
+
+    def test_over_tasks_are_the_mean_and_errors_add_in_squares(self):
+        found = difference(self.plan, self.runs, [self.pair("rte"), self.pair("mrpc")])
+        assert found is not None
+        assert found.value == pytest.approx((0.0 - 2.0) / 2)
+        square = (34 / 3 / 2 + 13 / 3) + (4 / 3 / 3 + 2 / 2)
+        assert found.error == pytest.approx(square**0.5 / 2)
+        assert str(found) == "-1.0 ± 1.7"
+
+    def test_between_single_seeds_have_the_tasks_scatter(self):
+        """All that is known of one run is how other runs of its task scatter."""
+        task, ours, full = self.pair("rte")
+        lone = {**(ours or {}), "rate": 7.0}
+        runs = {**self.runs}
+        add(runs, lone, {"dev": scores(task, 60.0), "validation": [scores(task, 1.0)]})
+        found = difference(self.plan, runs, [(task, lone, full)])
+        assert found == Estimate(pytest.approx(-12.0), pytest.approx((34 / 3 + 13 / 3) ** 0.5))
+
+    def test_to_seeds_that_fell_apart_are_as_doubtful_as_those(self):
+        """Two of three trainings worked: 84, 84 and 51 have a standard error of 11."""
+        task, ours, full = self.pair("rte")
+        apart = {**(ours or {}), "rate": 7.0}
+        runs = {**self.runs}
+        for seed, value in enumerate((84.0, 84.0, 51.0)):
+            found = {"dev": scores(task, value), "validation": [scores(task, 1.0)]}
+            add(runs, {**apart, "seed": seed}, found)
+        estimate = difference(self.plan, runs, [(task, apart, full)])
+        assert estimate == Estimate(pytest.approx(1.0), pytest.approx((11.0**2 + 13 / 3) ** 0.5))
+
+    def test_are_unknown_while_a_run_is_missing(self):
+        task, ours, _ = self.pair("rte")
+        assert difference(self.plan, self.runs, [(task, ours, None)]) is None
+        other = {**(ours or {}), "rate": 7.0}
+        assert difference(self.plan, self.runs, [self.pair("mrpc"), (task, ours, other)]) is None
+        assert difference(self.plan, self.runs, []) is None
+
+    def test_of_single_seeds_have_no_error(self):
+        plan = replace(self.plan, seeds=1)
+        found = difference(plan, self.runs, [self.pair("mrpc")])
+        assert found == Estimate(pytest.approx(88.0 - 92.0), None)
+        assert str(found) == "-4.0"
+        assert spread(plan, self.runs, "mrpc") is None
+
+
+# ---------------------------------------------------------------------------------- verdicts
+
+
+def verdicts(plan: Plan, runs: Runs) -> dict[str, str]:
+    return {name: claim.judge(plan, runs)[1] for name, claim in CASES.items()}
+
+
+# For each claim: a change of the effects that makes it untrue.
+UNTRUE: dict[str, dict[str, float]] = {
+    "Adapters of the best size": {"m=64": 78.0, "m=8": 78.0, "m=256": 78.0},
+    "So are adapters of size 64": {"m=64": 78.0},
+    "Adapters are better than a head": {"head": 81.0},
+    "Sizes 8, 64 and 256": {"m=8": 75.0},
+    "Adapters keep the score with two": {"m=1": 70.0, "m=8": 70.0},
+    "Fine-tuning only the top": {"top 1": 81.0},
+    "Training LayerNorms alone": {"norms": 81.0},
+    "SQuAD: size 64": {"squad m=64": 80.0},
+    "SQuAD: so is size 2": {"squad m=2": 80.0},
+    "Removing any one layer": {"single": 9.0},
+    "Removing all of them": {"all": 9.0},
+    "Higher layers' adapters": {"upper": 1.0},
+    "Initial std of 1e-2": {"std=1e-07": 70.0},
+    "Larger ones are worse": {"std=1": 80.5},
+    "The extensions bring": {"variant": 82.0},
+    "Adapters remember": {"changed": 1.0},
+    "Fine-tuning one network": {"forgets": -1.0},
+    "Enough epochs and rate": {"m=64": 75.0, "long": 75.0},
+}
+# Between true and untrue: where seeds scatter by 3 points, a difference of about 0 or the margin.
+UNSURE: dict[str, dict[str, float]] = {
+    name: {"scatter": 3.0} for name in UNTRUE if not name.startswith(("SQuAD", "Removing", "High"))
+}
+UNSURE |= {
+    "Adapters are better than a head": {"head": 80.5, "scatter": 3.0},
+    "Fine-tuning only the top": {"top 1": 79.5, "scatter": 3.0},
+    "Training LayerNorms alone": {"norms": 79.5, "scatter": 3.0},
+    "Larger ones are worse": {"std=1": 79.5, "scatter": 3.0},
+    "Fine-tuning one network": {"forgets": 0.5, "scatter": 3.0},
+    "SQuAD: size 64": {"squad m=64": 85.0},  # of one run each; its error is taken to be 1 point
+    "SQuAD: so is size 2": {"squad m=2": 85.0},
+    "Removing any one layer": {"single": 2.0},  # the losses scatter by 0.3
+    "Removing all of them": {"all": 27.0},
+    "Adapters remember": {},
+}
+
+
+def named(start: str) -> Claim:
+    (found,) = [claim for claim in CLAIMS if claim.says.startswith(start)]
+    return found
+
+
+class TestVerdicts:
+    plan = plan_of()
+
+    def test_all_claims_hold_where_all_is_as_in_the_paper(self):
+        assert verdicts(self.plan, everything(self.plan)) == dict.fromkeys(CASES, HOLDS)
+
+    def test_every_claim_has_its_case(self):
+        arithmetic = "Size 64 trains 2.1 %"
+        assert len(UNTRUE) + 1 == len(CLAIMS)
+        assert {named(start).says for start in (*UNTRUE, arithmetic)} == {c.says for c in CLAIMS}
+
+    @pytest.mark.parametrize("start", UNTRUE)
+    def test_a_claim_that_is_not_true_does_not_hold(self, start):
+        claim = named(start)
+        text, verdict = claim.judge(self.plan, everything(self.plan, **UNTRUE[start]))
+        assert verdict == FAILS, text
+
+    @pytest.mark.parametrize("start", [start for start, changes in UNSURE.items() if changes])
+    def test_where_the_seeds_scatter_too_far_nothing_is_decided(self, start):
+        text, verdict = named(start).judge(self.plan, everything(self.plan, **UNSURE[start]))
+        assert verdict == OPEN, text
+
+    def test_without_runs_only_arithmetic_is_decided(self):
+        found = verdicts(self.plan, {})
+        assert [name for name, verdict in found.items() if verdict != OPEN] == [
+            name for name in found if "Size 64 trains 2.1 %" in name
+        ]
+
+    def test_one_seed_decides_only_what_is_exact_or_has_its_own_error(self):
+        plan = plan_of(seeds=1)
+        found = verdicts(plan, everything(plan))
+        decided = {CASES[name].says for name, verdict in found.items() if verdict != OPEN}
+        starts = ("Size 64 trains", "Adapters remember", "SQuAD: size 64", "SQuAD: so is")
+        assert decided == {named(start).says for start in starts}
+
+    def test_only_exact_claims_and_those_of_squad_leave_out_the_sample(self):
+        plan = plan_of(tasks=("cola", "sst-2", "rte"), sample=True)
+        found = verdicts(plan, everything(plan))
+        undecided = {CASES[name].says for name, verdict in found.items() if verdict == OPEN}
+        assert undecided == {named("SQuAD: size 64").says, named("SQuAD: so is").says}
+
+
+class TestMargins:
+    """Without any scatter a verdict turns exactly at its bound."""
+
+    plan = plan_of()
+
+    def judged(self, start: str, **changes: float) -> str:
+        runs = everything(self.plan, **{"scatter": 0.0, **changes})
+        return named(start).judge(self.plan, runs)[1]
+
+    @pytest.mark.parametrize("start", ["So are adapters of size 64", "Enough epochs"])
+    def test_without_loss_is_at_most_the_margin_below(self, start):
+        edge = 80.0 - MARGIN
+        low = {"long": 0.0}
+        assert self.judged(start, **low, **{"m=64": edge}) == HOLDS
+        assert self.judged(start, **low, **{"m=64": edge - 0.01}) == FAILS
+
+    def test_sizes_are_alike_within_the_margin(self):
+        assert self.judged("Sizes 8, 64", **{"m=256": 79.9 + MARGIN}) == HOLDS
+        assert self.judged("Sizes 8, 64", **{"m=256": 79.91 + MARGIN}) == FAILS
+
+    @pytest.mark.parametrize(
+        "start, effect",
+        [("Fine-tuning only the top", "top 1"), ("Training LayerNorms", "norms"),
+         ("Larger ones are worse", "std=1")],
+    )  # fmt: skip
+    def test_worse_is_below_and_equal_is_not(self, start, effect):
+        assert self.judged(start, **{effect: 79.99}) == HOLDS
+        assert self.judged(start, **{effect: 80.0}) == FAILS
+
+    def test_better_than_features_is_above_and_equal_is_not(self):
+        assert self.judged("Adapters are better", head=79.99) == HOLDS
+        assert self.judged("Adapters are better", head=80.0) == FAILS
+
+    def test_forgetting_is_below_and_unchanged_is_not(self):
+        assert self.judged("Fine-tuning one network", forgets=0.01) == HOLDS
+        assert self.judged("Fine-tuning one network", forgets=0.0) == FAILS
+
+    def test_an_extension_gains_if_it_is_more_than_the_margin_above(self):
+        assert self.judged("The extensions", variant=80.0 + MARGIN) == HOLDS
+        assert self.judged("The extensions", variant=80.01 + MARGIN) == FAILS
+
+    def test_squad_is_decided_two_of_its_errors_away(self):
+        edge = 85.0 - MARGIN + 2 * SQUAD_ERROR
+        assert self.judged("SQuAD: size 64", **{"squad m=64": edge}) == HOLDS
+        assert self.judged("SQuAD: size 64", **{"squad m=64": edge - 0.01}) == OPEN
+        low = 85.0 - MARGIN - 2 * SQUAD_ERROR
+        assert self.judged("SQuAD: size 64", **{"squad m=64": low}) == OPEN
+        assert self.judged("SQuAD: size 64", **{"squad m=64": low - 0.01}) == FAILS
+
+
+class TestOneHundredth:
+    """ "Two orders of magnitude": only sizes with at most 1/100 of the parameters count."""
+
+    plan = plan_of()
+    claim = named("Adapters keep the score with two")
+
+    def test_the_smallest_size_that_will_do_is_named(self):
+        text, _ = self.claim.judge(self.plan, everything(self.plan))
+        assert text.startswith("m = 1: ")
+        assert text.endswith("with 1/1100 of the parameters")  # 22,000,000 / 20,000
+        text, verdict = self.claim.judge(self.plan, everything(self.plan, **{"m=1": 70.0}))
+        assert (text.split(":")[0], verdict) == ("m = 8", HOLDS)
+
+    def test_a_larger_size_does_not_help_however_good_it_is(self):
+        runs = everything(self.plan, **{"m=1": 70.0, "m=8": 71.0, "m=64": 80.0, "m=256": 90.0})
+        text, verdict = self.claim.judge(self.plan, runs)
+        assert (text.split(":")[0], verdict) == ("m = 8", FAILS)
+
+    def test_nothing_is_decided_while_one_of_them_is_in_doubt_or_missing(self):
+        runs = everything(self.plan, **{"m=1": 70.0, "m=8": 79.0, "scatter": 0.5})
+        assert self.claim.judge(self.plan, runs)[1] == OPEN
+        runs = everything(self.plan, **{"m=1": 70.0, "m=8": 70.0})
+        without = {k: r for k, r in runs.items() if r["config"].get("method") != sized(8)}
+        assert self.claim.judge(self.plan, without)[1] == OPEN
+
+
+class TestSquad:
+    def test_is_judged_by_the_seeds_that_were_asked_for(self):
+        """--seeds 1 of a budget whose curves have three."""
+        plan = plan_of(seeds=1)
+        assert {r["config"].get("seed", 0) for r in everything(plan).values()} == {0}
+        assert named("SQuAD: size 64").judge(plan, everything(plan))[1] == HOLDS
+
+    def test_a_rate_that_diverges_is_not_chosen_and_decides_nothing_by_itself(self):
+        grids = {"adapters": ((1e-3, 2), (1.0, 2)), "full": ((1e-4, 2),)}
+        plan = plan_of()
+        plan = replace(plan, budget=replace(plan.budget, squad_grids=grids))
+        runs = everything(plan)
+        for config in [run["config"] for run in runs.values()]:
+            if config["kind"] == "squad" and config["rate"] == 1.0:
+                add(runs, config, {"diverged": "it did"})
+        text, verdict = named("SQuAD: size 64").judge(plan, runs)
+        assert (text, verdict) == ("m = 64: 87.0 against 85.0", HOLDS)
+
+    def test_nothing_is_decided_before_the_whole_grid_has_run(self):
+        plan = plan_of()
+        runs = everything(plan)
+        some = [k for k, r in runs.items() if r["config"]["kind"] == "squad"]
+        for key in some:
+            rest = {k: r for k, r in runs.items() if k != key}
+            both = {named(s).judge(plan, rest)[1] for s in ("SQuAD: size 64", "SQuAD: so is")}
+            assert OPEN in both
+
+
+def test_the_papers_shares_follow_from_bert_larges_shapes():
+    """Section 3.2: 24 layers of d = 1024. An adapter of 64 has 132,160 parameters, 48 of them are
+    2.1 % of the layers' 302,309,376; nine tasks need 1 + 9 x 0.021 = 1.2 times the parameters."""
+    share = 48 * 132_160 / 302_309_376
+    assert (round(100 * share, 1), round(1 + 9 * share, 1)) == (2.1, 1.2)
+    text, verdict = few_parameters(plan_of(), {})
+    assert verdict == HOLDS
+    assert text.startswith(f"{100 * share:.2f} %, {1 + 9 * share:.2f}x")
+
+
+def test_a_run_that_diverged_has_no_ablation_and_a_run_that_is_missing_has_none_yet():
+    """So no two workers train the same task, one of them for its ablation."""
+    plan = plan_of(tasks=("rte",))
+    runs = everything(plan)
+    like = table1.chosen(plan, runs, "rte", ADAPTERS)
+    assert like is not None
+    add(runs, {**like, "seed": 1}, {"diverged": "it did"})
+    del runs[run_key({**like, "seed": 2})]
+    wanted = ablation.wanted(plan, runs)
+    assert [c["of"]["seed"] for c in wanted if c["kind"] == "ablation"] == [0]
+    assert {**like, "seed": 2} in wanted
+
+
+# ------------------------------------------------------------------------------------ the ledger
+
+COMMAND = "minibert reproduce {study} --budget full --base minilm"
+
+
+def rows(text: str) -> list[list[str]]:
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+class TestTheLedger:
+    plan = plan_of()
+
+    def test_lists_every_claim_with_its_number_rule_verdict_and_command(self):
+        text = ledger(self.plan, everything(self.plan), COMMAND)
+        found = rows(text)
+        assert len(found) == len(CLAIMS) == 19
+        for claim, row in zip(CLAIMS, found, strict=True):
+            assert row[:3] == [claim.where, claim.says, claim.number]
+            assert row[3] not in ("", "-")
+            assert row[4:6] == [claim.rule, f"**{HOLDS}**"]
+            assert row[6] == f"`minibert reproduce {claim.study} --budget full --base minilm`"
+
+    def test_names_studies_that_there_are_and_claims_of_all_of_them(self):
+        assert {claim.study for claim in CLAIMS} == {study.NAME for study in STUDIES}
+
+    def test_says_what_no_run_can_decide_and_of_what_it_is(self):
+        text = ledger(self.plan, {}, COMMAND)
+        for where, what, why in LEFT_OUT:
+            assert f"- {where}, {what}: {why}." in text
+        assert "Budget `full`, 3 seeds, tasks cola, sst-2, mrpc, rte." in text
+        assert "1 seed, " in ledger(plan_of(seeds=1), {}, COMMAND)
+
+    def test_states_the_numbers_that_its_rules_use(self):
+        """ "-1" in a rule is the margin; 2 points for an ablation; SQuAD's error."""
+        assert MARGIN == 1.0
+        for start in ("Adapters of the best", "So are", "SQuAD: size", "Initial std", "Enough"):
+            assert re.search(r"at least -1(?!\d)", named(start).rule), start
+        for start in ("Sizes 8", "The extensions"):
+            assert re.search(r"at most 1$", named(start).rule), start
+        assert named("SQuAD: size 64").rule.endswith(f"with {SQUAD_ERROR:g} as its standard error")
+        assert "at most 1/100" in named("Adapters keep").rule
+        assert all("at most 2" in named(s).rule for s in ("Removing any", "Removing all"))
+        for start in ("Fine-tuning only", "Training Layer", "Larger", "Fine-tuning one"):
+            assert named(start).rule.endswith("below 0") or "below 0" in named(start).rule
+        assert named("Adapters are better").rule.endswith("above 0")
+
+    @settings(max_examples=12)
+    @given(data=st.data())
+    def test_never_fails_whatever_part_of_the_runs_is_there(self, data):
+        tasks = data.draw(st.sampled_from([("sst-2", "mrpc"), ("rte",), ("cola", "sst-2", "rte")]))
+        plan = plan_of(tasks=tasks, seeds=data.draw(st.integers(1, 3)))
+        whole = everything(plan, scatter=data.draw(st.sampled_from((0.0, 0.1, 3.0))))
+        rarely = data.draw(st.sampled_from((0.02, 0.3)))
+        random = data.draw(st.randoms(use_true_random=False))
+        runs: Runs = {}
+        for run in whole.values():
+            chance = random.random()
+            if chance >= 2 * rarely:
+                add(runs, run["config"], run["result"])
+            elif chance >= rarely:
+                add(runs, run["config"], {"diverged": "the loss is not a number"})
+        text = ledger(plan, runs, COMMAND)
+        assert "nan" not in text
+        assert "None" not in text
+        for row in rows(text):
+            assert row[5] in {f"**{verdict}**" for verdict in (HOLDS, FAILS, OPEN)}
+            assert row[3]
+
+
+# ------------------------------------------------------------------------------------- costs
+
+
+class TestCosts:
+    """Only for order and ETA: what is longer must cost more."""
+
+    plan = plan_of()
+
+    def test_every_wanted_run_has_one(self):
+        for run in everything(self.plan).values():
+            assert tokens(run["config"]) > 0
+
+    def test_grow_with_epochs_examples_and_what_is_trained(self):
+        run = self.plan.classify("sst-2", ADAPTERS, 1e-3, 3)
+        cost = tokens(run)
+        assert tokens({**run, "epochs": 6}) > 1.9 * cost
+        assert tokens({**run, "examples": 2000}) == pytest.approx(cost / 2)
+        assert tokens({**run, "examples": None}) == pytest.approx(cost * 67349 / 4000)
+        assert tokens({**run, "method": FULL}) > cost > tokens({**run, "method": {"name": "head"}})
+        top = {"name": "full", "first_layer": 5}
+        assert tokens({**run, "method": top}) < tokens({**run, "method": FULL})
+
+    def test_all_of_squads_questions_are_its_87599(self):
+        run = {**self.plan.squad(ADAPTERS, 1e-3, 2), "examples": None}
+        assert tokens(run) == pytest.approx(tokens({**run, "examples": 8759}) * 10, rel=2e-4)

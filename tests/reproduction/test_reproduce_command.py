@@ -1,0 +1,258 @@
+"""`minibert reproduce` as it is typed: from words to runs, tables, pictures and the ledger.
+
+One small sweep on a random BERT and the project's sample of SST-2, through its worker process.
+"""
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_line import ROOT, TINY, Result, minibert, works
+
+from adapters.reproduce import campaign as command
+from adapters.reproduce.campaign import Progress, all_wanted, make_plan, studies_named
+from adapters.reproduce.studies.plans import ADAPTERS, BUDGETS, Plan
+from adapters.reproduce.studies.table1 import FULL, HEAD
+from adapters.reproduce.sweep.cost import tokens
+from adapters.reproduce.sweep.one_run import parts, questions
+from adapters.reproduce.sweep.runs_file import read_runs, run_key
+from minibert.errors import InputError
+from minibert.tensors import read_safetensors, write_safetensors
+
+ADAPTER_RUNS = 2 + 7  # sizes 8 and 64, seven extensions
+SMALL = replace(
+    BUDGETS["quick"],
+    grids={name: ((1e-2, 1),) for name in BUDGETS["quick"].grids},
+    best_of=(8, 64),
+)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory) -> Path:
+    """The committed tiny BERT with as many positions as the runs' texts may have tokens: 128."""
+    folder = tmp_path_factory.mktemp("bases") / "small-bert"
+    folder.mkdir()
+    tensors, _ = read_safetensors(TINY / "model.safetensors")
+    (name,) = [name for name in tensors if "position_embeddings" in name]
+    longer = {**tensors, name: np.concatenate([tensors[name]] * 2)}
+    write_safetensors(folder / "model.safetensors", longer, {"format": "pt"})
+    config = json.loads((TINY / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 128}))
+    (folder / "vocab.txt").write_bytes((TINY / "vocab.txt").read_bytes())
+    return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small() -> Iterator[None]:
+    """One task and one epoch; no worker is left at the end."""
+    from joblib.externals.loky import get_reusable_executor
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(BUDGETS, "quick", SMALL)
+        patch.setattr(command, "TASKS", ("sst-2",))
+        yield
+    get_reusable_executor().shutdown(wait=True)
+
+
+def reproduce(base: Path, out: Path, *words: object) -> Result:
+    return works("reproduce", *words, "--sample", "--budget", "quick", "--base", base, "--out", out)
+
+
+@pytest.fixture(scope="module")
+def swept(base, tmp_path_factory) -> tuple[Path, Result]:
+    """The folder of a finished sweep, and what was printed."""
+    out = tmp_path_factory.mktemp("results") / "sweep"
+    return out, reproduce(base, out, "table1", "extensions", "--workers", 1)
+
+
+def pages(folder: Path) -> dict[str, bytes]:
+    """All that is made from the runs."""
+    found = [folder / "results.md", folder / "claims.md", *(folder / "figures").iterdir()]
+    return {path.name: path.read_bytes() for path in found}
+
+
+class TestASweep:
+    def test_runs_what_the_studies_want_each_once(self, swept):
+        runs = read_runs(swept[0])
+        lines = (swept[0] / "runs.jsonl").read_text().splitlines()
+        assert len(lines) == len(runs) == 2 + ADAPTER_RUNS
+        methods = [run["config"]["method"] for run in runs.values()]
+        assert methods.count(FULL) == methods.count(HEAD) == methods.count(ADAPTERS) == 1
+        assert all(
+            "dev" in run["result"] and run["result"]["seconds"] >= 0 for run in runs.values()
+        )
+
+    def test_makes_the_tables_the_pictures_and_the_ledger(self, swept):
+        out, printed = swept
+        found = pages(out)
+        assert found.keys() == {"results.md", "claims.md", "table1.png", "extensions.png"}
+        text = found["results.md"].decode()
+        for name in ("table1", "extensions"):
+            assert found[f"{name}.png"].startswith(b"\x89PNG\r\n\x1a\n")
+            assert f"](figures/{name}.png)" in text
+        best = max(run["result"]["dev"]["accuracy"] for run in read_runs(out).values())
+        assert f"{100 * best:.1f}" in text
+        assert "Claims of the paper on small-bert" in found["claims.md"].decode()
+        assert str(out / "results.md") in printed.out
+        assert str(out / "claims.md") in printed.out
+
+    def test_names_no_place_of_this_machine_in_a_page(self, swept, base):
+        for name, data in pages(swept[0]).items():
+            for place in (base, base.parent, swept[0], ROOT, Path.home()):
+                assert str(place).encode() not in data, name
+        assert "--budget quick --base small-bert --sample`" in (swept[0] / "claims.md").read_text()
+
+    def test_leaves_nothing_beside_runs_pages_and_task_files(self, swept):
+        kept = [p.relative_to(swept[0]) for p in swept[0].rglob("*") if p.is_file()]
+        others = {p.as_posix() for p in kept if p.suffix != ".lock" and p.parts[0] != "tasks"}
+        pictures = {"figures/table1.png", "figures/extensions.png"}
+        assert others == {"runs.jsonl", "results.md", "claims.md", *pictures}
+        assert sum(p.parts[0] == "tasks" for p in kept) == ADAPTER_RUNS
+
+    def test_runs_nothing_a_second_time(self, swept, base, monkeypatch):
+        out, first = swept
+        runs, before = (out / "runs.jsonl").read_bytes(), pages(out)
+        monkeypatch.setattr(command, "run_sweep", None)  # what would be called
+        assert reproduce(base, out, "table1", "extensions", "--workers", 1).out == first.out
+        assert (out / "runs.jsonl").read_bytes() == runs
+        assert pages(out) == before
+
+    def test_a_report_needs_only_the_runs(self, swept, base, tmp_path):
+        shutil.copy(swept[0] / "runs.jsonl", tmp_path)
+        reproduce(base, tmp_path, "extensions", "table1", "--report-only")
+        assert pages(tmp_path) == pages(swept[0])
+
+    def test_takes_up_only_what_is_missing(self, swept, base, tmp_path):
+        """As after a kill: one line less."""
+        lines = (swept[0] / "runs.jsonl").read_bytes().splitlines(keepends=True)
+        (tmp_path / "runs.jsonl").write_bytes(b"".join(lines[:-1]) + lines[-1][:50])
+        reproduce(base, tmp_path, "table1", "extensions", "--workers", 1)
+        again = (tmp_path / "runs.jsonl").read_bytes().splitlines(keepends=True)
+        assert again[:-1] == lines[:-1]
+        old, new = json.loads(lines[-1]), json.loads(again[-1])
+        assert new["config"] == old["config"]
+        del old["result"]["seconds"], new["result"]["seconds"]
+        assert new["result"] == old["result"]
+
+
+def test_a_report_of_an_empty_folder_says_that_there_is_nothing_yet(base, tmp_path):
+    out = tmp_path / "new"
+    reproduce(base, out, "--report-only")
+    text, claims = (out / "results.md").read_text(), (out / "claims.md").read_text()
+    assert text.count("o runs yet") == len(command.STUDIES)
+    assert claims.count("**not decided by these runs**") == 18
+    assert sorted(path.name for path in out.iterdir()) == ["claims.md", "results.md"]
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (("table2",), "unknown study 'table2'; known: table1, tradeoff, squad, ablation, "),
+        (("--budget", "huge"), "unknown budget 'huge'; known: quick, full, paper"),
+        (("--seeds", 0), "seeds must be at least 1, not 0"),
+        (("--workers", 0), "workers must be at least 1, not 0"),
+        (("--workers", 2, "--cluster", "tcp://x:1"), "give either --workers or --cluster"),
+        (("--threads", 0), "threads must be at least 1, not 0"),
+        (("--base", "/nowhere/at-all"), "/nowhere/at-all"),
+        (("--seeds", "many"), "invalid int value: 'many'"),
+    ],
+)
+def test_bad_values_are_refused_in_a_line_and_leave_nothing(base, tmp_path, words, message):
+    out = tmp_path / "out"
+    usual = () if "--base" in words else ("--base", base)
+    result = minibert("reproduce", *words, *usual, "--sample", "--out", out)
+    assert (result.code, result.out) == (2, "")
+    assert message in result.err
+    assert len(result.err.splitlines()) == 1
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    "study, message", [("table1", "run `minibert fetch sst-2`"), ("squad", "minibert fetch squad")]
+)
+def test_data_that_are_not_here_are_told_before_anything_runs(
+    base, tmp_path, monkeypatch, study, message
+):
+    """And only those that the studies need."""
+    for name in ("MINIBERT_GLUE", "MINIBERT_SQUAD", "MINIBERT_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / "empty"))
+    monkeypatch.chdir(tmp_path)
+    parts.cache_clear()
+    questions.cache_clear()
+    out = tmp_path / "out"
+    result = minibert("reproduce", study, "--base", base, "--out", out)
+    assert (result.code, result.out) == (2, "")
+    assert message in result.err
+    assert len(result.err.splitlines()) == 1
+    assert not out.exists()
+
+
+# ------------------------------------------------------------------------------- its parts
+
+
+def test_all_are_all_studies_and_names_come_in_the_papers_order():
+    assert [study.NAME for study in studies_named(["all"])] == list(command.STUDIES)
+    assert [study.NAME for study in studies_named(["epochs", "table1"])] == ["table1", "epochs"]
+
+
+def test_a_plan_has_the_budgets_seeds_or_those_asked_for(base):
+    assert make_plan(BUDGETS["full"], str(base), None, True).seeds == 3
+    assert make_plan(BUDGETS["full"], str(base), 1, True).seeds == 1
+    plan = make_plan(BUDGETS["full"], str(base), None, True)
+    assert (plan.layers, len(plan.base_sha256)) == (2, 64)
+    with pytest.raises(InputError, match="seeds must be at least 1, not -1"):
+        make_plan(BUDGETS["full"], str(base), -1, True)
+
+
+def test_a_name_or_relative_folder_stands_in_a_page_as_it_was_typed():
+    plan = Plan(BUDGETS["quick"], "minilm", "0" * 64, 6, 1)
+    assert plan.base_shown == "minilm"
+    assert replace(plan, base="some-org/some-bert").base_shown == "some-org/some-bert"
+    assert replace(plan, base="/somewhere/private/bert").base_shown == "bert"
+
+
+def test_the_longest_runs_come_first_and_each_once():
+    plan = Plan(BUDGETS["full"], "minilm", "0" * 64, 6, 3)
+    wanted = all_wanted(studies_named(["all"]), plan, {})
+    costs = [tokens(config) for config in wanted.values()]
+    assert costs == sorted(costs, reverse=True)
+    assert all(run_key(config) == key for key, config in wanted.items())
+
+
+class Bar:
+    """What the progress uses of tqdm's bar."""
+
+    total, n, initial = 1.0, 0.0, 0.0
+
+    def update(self, amount: float) -> None:
+        self.n += amount
+
+    def refresh(self) -> None: ...
+
+    def set_postfix_str(self, text: str) -> None:
+        self.text = text
+
+
+def test_the_eta_goes_by_what_was_computed_here():
+    """The bar's speed is (n - initial) / elapsed: what an earlier sweep did must not count."""
+    plan = Plan(BUDGETS["full"], "minilm", "0" * 64, 6, 3)
+    first, second, third = (plan.classify("rte", ADAPTERS, 1e-3, n) for n in (1, 2, 3))
+    keys = [run_key(config) for config in (first, second, third)]
+    bar = Bar()
+    progress = Progress(bar)
+    progress.expect({keys[0]: first, keys[1]: second}, {keys[0]: {}})
+    assert (bar.n, bar.initial) == (tokens(first), tokens(first))
+    assert bar.total == tokens(first) + tokens(second)
+    progress(None, 1, 0)
+    assert bar.text == "1 done, 1 running, 0 left"
+    progress(second, 0, 0)
+    assert bar.text == "2 done, 0 running, 0 left"
+    known = dict(zip(keys, (first, second, third), strict=True))
+    progress.expect(known, {keys[0]: {}, keys[1]: {}})
+    assert bar.n - bar.initial == pytest.approx(tokens(second))
+    assert bar.total == sum(map(tokens, known.values()))
+    assert progress.done == 2
