@@ -4,65 +4,55 @@ Houlsby et al. 2019, section 3.5 and figure 5. Everything below the head is what
 task has; the head reads every token's state instead of the pooled [CLS].
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from adapters.cached_layers import fixed_layers
-from adapters.methods.table import Method, split
+from adapters.cached_layers import frozen_layers
+from adapters.methods.method import Method
 from adapters.predict import check_length
 from adapters.recipes import optimised, recipe_named
-from adapters.run_folder import data_hash, described, own_folder, write_report
-from adapters.task_model import adapt_of, init_task, settle
+from adapters.run_folder import RunOptions, data_hash, describe_method, own_folder, write_report
+from adapters.task_model import TaskModel, last_states, new_task_model
+from adapters.training_run import Training, fit_training
 from minibert import fused
+from minibert.batch import Batch, make_batch
 from minibert.checkpoint import Base
-from minibert.config import BertConfig
-from minibert.data.squad import Question, score
+from minibert.data.squad import Question, Questions, score
 from minibert.data.windows import Window, make_windows
-from minibert.errors import InputError
+from minibert.errors import Diverged, InputError
 from minibert.heads import best_span, span_log_probabilities, span_logits, span_loss
 from minibert.machine.threads import each, thread_count
-from minibert.model import embed, encoder_layers
 from minibert.ops import Array
-from minibert.tokenizer import Batch, make_batch
-from minibert.training.loop import Report, Settings, fit
-from minibert.tree import Tree, from_leaves, leaves, merge
+from minibert.training.schedule import Settings
+from minibert.tree import Tree, merge
 
 MAX_LENGTH, STRIDE = 384, 128  # tokens, as in BERT's released code
-STATISTICS_WINDOWS = 64  # of training, for the statistics of batch normalisation
+SAMPLE_WINDOWS = 64  # of training, for what is settled after it
+
+
+class NotFinite(InputError):
+    """A model's scores are infinite or not a number."""
 
 
 def span_forward(
-    tree: Tree,
+    model: TaskModel,
     batch: Batch,
-    config: BertConfig,
-    method: Method,
-    *,
     rng: np.random.Generator | None = None,
-    fixed: int | None = None,
+    frozen: int | None = None,
     ops: ModuleType = fused,
 ) -> Array:
-    """Tokens to start and end scores through the whole model: [N tokens] -> [N, 2]. `rng` switches
-    dropout on; with `fixed`, not in the embeddings and that many layers."""
-    base, adapt, lengths = tree["base"], adapt_of(tree, method, ops, config), batch.lengths
-    layers = partial(encoder_layers, base, adapt=adapt, ops=ops, first_only=False)
-    below = range(fixed or 0)
-    states = embed(base, batch, config, rng if fixed is None else None, ops)
-    states = layers(below, states, lengths, config)[-1]  # [N, D]
-    above = range(len(below), config.num_hidden_layers)
-    states = layers(above, states, lengths, config, rng=rng)[-1]  # [N, D]
-    return span_logits(tree["head"], states, ops)
+    """Token ids to start and end scores through the whole model: [N tokens] -> [N, 2]. `rng`
+    switches dropout on, but not in the embeddings and the `frozen` layers at the bottom."""
+    states = last_states(model, batch, rng, frozen, first_only=False, ops=ops)  # [N, D]
+    return span_logits(model.tree["head"], states, ops)
 
 
 def answer_windows(
-    tree: Tree,
-    base: Base,
-    method: Method,
+    model: TaskModel,
     questions: Sequence[Question],
     windows: Sequence[Window],
     threads: int | None = None,
@@ -71,9 +61,9 @@ def answer_windows(
     probability in any of its windows; "" for a context without tokens.
 
     Windows compete by probability alone, which serves as well as a rule about which window knows
-    a token best and is simpler: one without the answer was trained to point at [CLS], so that its
-    spans have next to none. Each window is computed by itself: they are long enough for that to
-    cost little, and an answer then never depends, by not a bit, on which other questions are asked.
+    a token best and is simpler: a window without the answer was trained to point at [CLS], so that
+    its spans have next to none. Each window is computed by itself: they are long enough for that to
+    cost little, and no bit of an answer then depends on which other questions are asked.
     `threads` of them run at once (default: as many as there are cores). Raises InputError when the
     scores are not finite.
     """
@@ -81,16 +71,16 @@ def answer_windows(
     def run(window: Window) -> tuple[float, int, int]:
         batch = make_batch([window.encoded])
         with np.errstate(over="ignore", invalid="ignore"):  # looked at below
-            logits = span_forward(tree, batch, base.config, method)  # [T, 2]
+            logits = span_forward(model, batch)  # [T, 2]
             if not np.isfinite(logits).all():
-                raise InputError("the scores are no longer finite")
+                raise NotFinite("the scores are no longer finite")
             return best_span(span_log_probabilities(logits, batch.lengths)[window.rows])
 
-    known = [window for window in windows if len(window.offsets)]
+    readable = [window for window in windows if len(window.offsets)]
     answers = [""] * len(questions)
     best = [-np.inf] * len(questions)
-    spans = each(run, known, thread_count(threads))
-    for window, (total, start, end) in zip(known, spans, strict=True):
+    spans = each(run, readable, thread_count(threads))
+    for window, (total, start, end) in zip(readable, spans, strict=True):
         number = window.question
         if total > best[number]:
             best[number] = total
@@ -99,20 +89,18 @@ def answer_windows(
 
 
 def answer_questions(
-    tree: Tree,
-    base: Base,
-    method: Method,
+    model: TaskModel,
     questions: Sequence[Question],
     *,
     max_length: int = MAX_LENGTH,
     stride: int = STRIDE,
     threads: int | None = None,
 ) -> list[str]:
-    """Each question's answer, a piece of its context; `tree` is a trained whole model. Raises
-    InputError when the base has no positions for `max_length`."""
-    check_length(base, max_length)
-    windows = make_windows(base.tokenizer, questions, max_length, stride)
-    return answer_windows(tree, base, method, questions, windows, threads)
+    """Each question's answer, a piece of its context, by a trained model. Raises InputError when
+    the base has no positions for `max_length`."""
+    check_length(model.base, max_length)
+    windows = make_windows(model.base.tokenizer, questions, max_length, stride)
+    return answer_windows(model, questions, windows, threads)
 
 
 @dataclass(frozen=True)
@@ -128,107 +116,102 @@ class TrainedSquad:
     losses: list[float]
     epochs: list[dict[str, float]]
 
+    @property
+    def model(self) -> TaskModel:
+        """The best epoch's model."""
+        return TaskModel(self.base, self.method, merge({"base": self.base.params}, self.trained))
+
     def answers(self, questions: Sequence[Question], threads: int | None = None) -> list[str]:
         """Each question's answer by the best epoch."""
-        tree = merge({"base": self.base.params}, self.trained)
+        length, stride = self.max_length, self.stride
         return answer_questions(
-            tree, self.base, self.method, questions,
-            max_length=self.max_length, stride=self.stride, threads=threads,
-        )  # fmt: skip
-
-
-def squad_loss(
-    tree: Tree, base: Base, method: Method, windows: Sequence[Window]
-) -> Callable[[dict[str, Any], np.ndarray, np.random.Generator], Any]:
-    """The training loss as a function of the trained leaves {path: array} alone, for windows given
-    by number."""
-    fixed = fixed_layers(tree, method)
-    trained, frozen = split(tree, method)
-    paths = [path for path, _ in leaves(trained)]
-    starts = np.array([window.start for window in windows])
-    ends = np.array([window.end for window in windows])
-
-    def batch_loss(flat: dict[str, Any], numbers: np.ndarray, rng: np.random.Generator) -> Any:
-        whole = merge(frozen, from_leaves({path: flat[path] for path in paths}))
-        batch = make_batch([windows[i].encoded for i in numbers])
-        logits = span_forward(whole, batch, base.config, method, rng=rng, fixed=fixed)
-        return span_loss(logits, batch.lengths, starts[numbers], ends[numbers])
-
-    return batch_loss
+            self.model, questions, max_length=length, stride=stride, threads=threads
+        )
 
 
 def train_squad(
     base: Base,
-    train_questions: Sequence[Question],
-    dev_questions: Sequence[Question],
+    data: Questions,
     method: Method,
     settings: Settings,
     *,
     recipe: str = "paper",
     max_length: int = MAX_LENGTH,
     stride: int = STRIDE,
-    out: Path | str | None = None,
-    resume: bool = False,
-    threads: int | None = None,
-    on_report: Callable[[Report], None] = lambda report: None,
+    **options: Any,
 ) -> TrainedSquad:
-    """Train question answering on a frozen base; a batch is `settings.batch_size` windows. With
-    `out`, that folder holds checkpoint.safetensors, to resume from, and report.json.
+    """Train question answering on a frozen base; a batch is `settings.batch_size` windows.
+    `options` are those of `RunOptions` (nothing is cached). With `out`, that folder holds
+    checkpoint.safetensors, to resume from, and report.json.
 
     The settings' optimiser constants are replaced by the recipe's. Raises InputError for bad
-    settings, no questions, a length that the base has no positions for, a folder that holds another
-    run or is in use, or a diverging loss; Interrupted after Ctrl-C, with the state saved.
+    settings, no questions, a length that the base has no positions for, or a folder that holds
+    another run or is in use; Diverged for a learning rate that is too high; Interrupted after
+    Ctrl-C, with the state saved. (Eight arguments: as `train_task`, and the stride.)
     """
-    chosen = recipe_named(recipe)
-    settings = optimised(settings, chosen)
+    run = RunOptions(**options)
+    training = prepare(base, data, method, settings, recipe, max_length, stride, run)
+    with own_folder(run):
+        state = fit_training(training, run)
+        if run.folder:
+            write_report(run.folder, training.identity, training.settings, state)
+    best = training.best(state)
+    return TrainedSquad(base, method, max_length, stride, best, state.losses, state.epochs)
+
+
+def prepare(
+    base: Base,
+    data: Questions,
+    method: Method,
+    settings: Settings,
+    recipe: str = "paper",
+    max_length: int = MAX_LENGTH,
+    stride: int = STRIDE,
+    run: RunOptions | None = None,
+) -> Training:
+    """The training of a span head: the questions read in windows, the model made. The arguments are
+    those of `train_squad`, hence eight."""
+    run = run or RunOptions()
     check_length(base, max_length)
-    for name, questions in (("train", train_questions), ("dev", dev_questions)):
+    for name, questions in data._asdict().items():
         if not questions:
             raise InputError(f"squad: there are no {name} questions")
-    tree = init_task(base, method, chosen, 2, settings.seed)
-    windows = make_windows(base.tokenizer, train_questions, max_length, stride)
-    dev = make_windows(base.tokenizer, dev_questions, max_length, stride)
-    trained, _ = split(tree, method)
-    sample = make_batch([window.encoded for window in windows[:STATISTICS_WINDOWS]])
+    chosen = recipe_named(recipe)
+    settings = optimised(settings, chosen)
+    model = new_task_model(base, method, chosen, 2, settings.seed)
+    windows, dev = (make_windows(base.tokenizer, part, max_length, stride) for part in data)
+    frozen = frozen_layers(model)
+    starts = np.array([window.start for window in windows])
+    ends = np.array([window.end for window in windows])
 
-    def whole(flat: dict[str, Any]) -> Tree:
-        tree_now = merge(tree, from_leaves(flat))
-        return settle(tree_now, sample, base.config, method, first_only=False)
+    def batch_loss(model: TaskModel, numbers: np.ndarray, rng: np.random.Generator) -> Any:
+        batch = make_batch([windows[i].encoded for i in numbers])
+        logits = span_forward(model, batch, rng, frozen)
+        return span_loss(logits, batch.lengths, starts[numbers], ends[numbers])
 
-    def evaluate(flat: dict[str, Any]) -> dict[str, float]:
+    def dev_score(model: TaskModel) -> dict[str, float]:
         try:
-            answers = answer_windows(whole(flat), base, method, dev_questions, dev, threads)
-        except InputError as error:
-            raise InputError(f"{error}: learning rate {settings.rate:g} diverges") from None
-        return score(dev_questions, answers)
+            answers = answer_windows(model, data.dev, dev, run.threads)
+        except NotFinite as error:
+            raise Diverged(f"{error}: learning rate {settings.rate:g} diverges") from None
+        return score(data.dev, answers)
 
-    identity = {
-        "task": "squad",
-        **described(method),
-        "recipe": recipe,
-        "max_length": max_length,
-        "stride": stride,
-        "base": base.sha256,
-        "questions": len(train_questions),
-        "data_sha256": data_hash(train_questions, dev_questions),
-    }
-    folder = Path(out) if out is not None else None
-    with own_folder(folder, resume):
-        state = fit(
-            dict(leaves(trained)),
-            squad_loss(tree, base, method, windows),
-            evaluate,
-            [len(window.encoded.ids) for window in windows],
-            settings,
-            folder=folder,
-            identity=identity,
-            resume=resume,
-            on_report=on_report,
-            threads=threads,
-        )
-        if folder:
-            write_report(folder, identity, settings, state)
-    best = from_leaves(state.best)
-    if "adapters" in best:  # batch normalisation's statistics belong to them
-        best["adapters"] = whole(state.best)["adapters"]
-    return TrainedSquad(base, method, max_length, stride, best, state.losses, state.epochs)
+    return Training(
+        model,
+        settings,
+        batch_loss,
+        dev_score,
+        lengths=[len(window.encoded.ids) for window in windows],
+        sample=make_batch([window.encoded for window in windows[:SAMPLE_WINDOWS]]),
+        first_only=False,
+        identity={
+            "task": "squad",
+            **describe_method(method),
+            "recipe": recipe,
+            "max_length": max_length,
+            "stride": stride,
+            "base": base.sha256,
+            "questions": len(data.train),
+            "data_sha256": data_hash(data.train, data.dev),
+        },
+    )

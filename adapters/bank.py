@@ -10,10 +10,11 @@ import numpy as np
 
 from adapters.predict import predict_logits
 from adapters.task_file import TaskFile, load_task, on_base
+from adapters.task_model import TaskModel
 from minibert.checkpoint import Base
 from minibert.errors import InputError
 from minibert.tokenizer import Text, encode_texts
-from minibert.tree import Tree, count
+from minibert.tree import count
 
 
 class Bank:
@@ -27,7 +28,7 @@ class Bank:
     def __init__(self, base: Base) -> None:
         self.base = base
         self.tasks: dict[str, TaskFile] = {}
-        self.trees: dict[str, Tree] = {}
+        self.models: dict[str, TaskModel] = {}
 
     def open(self, path: Path | str, name: str | None = None) -> TaskFile:
         """Add a task file under its own name or another. Raises InputError when it is of another
@@ -36,7 +37,7 @@ class Bank:
         name = name or task.task.name
         if name in self.tasks:
             raise InputError(f"{path}: a task named {name!r} is already open")
-        self.trees[name] = on_base(task, self.base, path)
+        self.models[name] = on_base(task, self.base, path)
         self.tasks[name] = task
         return task
 
@@ -44,9 +45,8 @@ class Bank:
         """One task's logits of texts: [B, C]. Raises InputError for a name that is not open."""
         if name not in self.tasks:
             raise InputError(f"no task named {name!r} is open; open: {', '.join(self.tasks)}")
-        task = self.tasks[name]
-        encoded = encode_texts(self.base.tokenizer, texts, task.max_length)
-        return predict_logits(self.trees[name], self.base, task.method, encoded)
+        encoded = encode_texts(self.base.tokenizer, texts, self.tasks[name].max_length)
+        return predict_logits(self.models[name], encoded)
 
     def parameters(self) -> int:
         """All parameters in memory: the base once, and every task's own."""

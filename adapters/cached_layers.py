@@ -1,69 +1,80 @@
-"""The fixed bottom of a model: the embeddings and layers below the lowest trained parameter.
+"""The frozen bottom of a model: the embeddings and layers below the lowest trained parameter.
 
 Nothing in it changes while a task is trained, so it is a fixed function of the text, computed
-without dropout like any feature extractor. Its states can then be computed once and kept, and
-every later epoch runs the layers above them only.
+without dropout like any feature extractor. What leaves it can be computed once and cached, and
+every later epoch runs the layers above it only.
 """
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from adapters.methods.table import Method
-from adapters.task_model import fixed_states
-from minibert.checkpoint import Base
+from adapters.task_model import TaskModel, frozen_states
+from minibert.batch import group_by_length, make_batch
 from minibert.machine.threads import each
-from minibert.tokenizer import Encoded, group_by_length, make_batch
-from minibert.tree import Tree, leaves
+from minibert.tokenizer import Encoded
+from minibert.tree import leaves
 
-LIMIT = 2 << 30  # bytes: more states than that are not kept
+LIMIT = 2 << 30  # bytes: more states than that are not cached
 
 
-def fixed_layers(tree: Tree, method: Method) -> int | None:
+@dataclass(frozen=True)
+class Bottom:
+    """The number of frozen layers at the bottom, above frozen embeddings (None: not even these are
+    frozen), and their output for each text, where cached: [T, D], or [1, D] if all are frozen."""
+
+    layers: int | None
+    states: Sequence[np.ndarray] | None = None
+
+    def batch_states(self, numbers: Sequence[int] | np.ndarray) -> np.ndarray | None:
+        """What leaves them for the texts of these numbers, end to end, where it is cached."""
+        return None if self.states is None else np.concatenate([self.states[i] for i in numbers])
+
+
+def frozen_layers(model: TaskModel) -> int | None:
     """How many layers at the bottom the method leaves as they are, embeddings included; None when
-    it trains something of the embeddings, so that nothing is fixed."""
-    layers = len(tree["base"]["layers"])
-    trained = [path for path, _ in leaves(tree) if method.trains(path)]
+    it trains something of the embeddings, so that nothing is frozen."""
+    trained = [path for path, _ in leaves(model.tree) if model.method.trains(path)]
     if any(path.startswith("base.embeddings.") for path in trained):
         return None
     numbers = (re.match(r"(?:base\.layers|adapters)\.(\d+)\.", path) for path in trained)
+    layers = model.base.config.num_hidden_layers
     return min((int(number[1]) for number in numbers if number), default=layers)
 
 
-def states_bytes(base: Base, encoded: Sequence[Encoded], fixed: int) -> int:
-    """What `keep_states` would take: one row a token, or a text when all layers are fixed."""
-    whole = fixed == base.config.num_hidden_layers
-    rows = len(encoded) if whole else sum(len(text.ids) for text in encoded)
-    return 4 * rows * base.config.hidden_size
+def states_bytes(model: TaskModel, encoded: Sequence[Encoded], frozen: int) -> int:
+    """What `cache_states` would take: one row a token, or a text when all layers are frozen."""
+    every = frozen == model.base.config.num_hidden_layers
+    rows = len(encoded) if every else sum(len(text.ids) for text in encoded)
+    return 4 * rows * model.base.config.hidden_size
 
 
-def keep_states(
-    tree: Tree,
-    base: Base,
-    method: Method,
+def cache_states(
+    model: TaskModel,
     encoded: Sequence[Encoded],
-    fixed: int,
+    frozen: int,
     threads: int,
     on_done: Callable[[int, int], None] = lambda done, total: None,
-) -> list[np.ndarray]:
-    """What leaves the fixed layers, for every text: [T, D], or [1, D] when all layers are fixed.
+) -> Bottom:
+    """The `frozen` layers with what leaves them for every text.
 
     on_done(texts, of so many) is called now and then.
     """
+    every = frozen == model.base.config.num_hidden_layers
 
     def run(group: list[int]) -> list[np.ndarray]:
         batch = make_batch([encoded[i] for i in group])
-        states = fixed_states(tree, batch, base.config, method, fixed)
-        rows = batch.lengths if len(states) == len(batch.ids) else np.ones(len(group), int)
-        return np.split(states, np.cumsum(rows)[:-1])
+        rows = np.ones_like(batch.lengths) if every else batch.lengths  # of each text
+        return np.split(frozen_states(model, batch, frozen), np.cumsum(rows)[:-1])
 
     groups = group_by_length([len(text.ids) for text in encoded])
-    kept: list[np.ndarray] = [np.empty(0)] * len(encoded)
+    cached: list[np.ndarray] = [np.empty(0)] * len(encoded)
     done = 0
     for group, parts in zip(groups, each(run, groups, threads), strict=True):
         for i, states in zip(group, parts, strict=True):
-            kept[i] = states
+            cached[i] = states
         done += len(group)
         on_done(done, len(encoded))
-    return kept
+    return Bottom(frozen, cached)

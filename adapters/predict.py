@@ -4,15 +4,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from adapters.methods.table import Method
+from adapters.cached_layers import Bottom
 from adapters.task_file import TaskFile, on_base
-from adapters.task_model import forward
+from adapters.task_model import TaskModel, forward
+from minibert.batch import group_by_length, make_batch
 from minibert.checkpoint import Base
 from minibert.data.tasks import Example, score
 from minibert.errors import InputError
 from minibert.machine.threads import each, thread_count
-from minibert.tokenizer import Encoded, Text, encode_texts, group_by_length, make_batch
-from minibert.tree import Tree
+from minibert.tokenizer import Encoded, Text, encode_texts
 
 
 def check_length(base: Base, max_length: int) -> int:
@@ -31,31 +31,30 @@ def encode_examples(base: Base, examples: Sequence[Example], max_length: int) ->
 
 
 def predict_logits(
-    tree: Tree,
-    base: Base,
-    method: Method,
+    model: TaskModel,
     encoded: Sequence[Encoded],
     threads: int | None = None,
-    states: Sequence[np.ndarray] | None = None,
-    fixed: int | None = None,
+    bottom: Bottom | None = None,
 ) -> np.ndarray:
     """The logits of every text, in the given order: [B, C].
 
     Texts of similar length are computed together, and `threads` such groups at once (default: as
-    many as there are cores), which changes no bit. `states` are what left the `fixed` layers at
-    the bottom, where known.
+    many as there are cores), which changes no bit. `bottom` has the states of the texts' frozen
+    layers, where they are cached.
     """
+    bottom = bottom or Bottom(None)
 
-    def run(chosen: list[int]) -> np.ndarray:
-        batch = make_batch([encoded[i] for i in chosen])
-        known = None if states is None else np.concatenate([states[i] for i in chosen])
-        with np.errstate(over="ignore", invalid="ignore"):  # whoever asked looks at the logits
-            return forward(tree, batch, base.config, method, fixed=fixed, states=known)
+    def run(numbers: list[int]) -> np.ndarray:
+        batch = make_batch([encoded[i] for i in numbers])
+        with np.errstate(over="ignore", invalid="ignore"):  # the caller looks at the logits
+            states = bottom.batch_states(numbers)
+            return forward(model, batch, None, bottom.layers, states)
 
-    groups = group_by_length([len(e.ids) for e in encoded])
-    logits = np.empty((len(encoded), len(tree["head"]["bias"])), tree["head"]["bias"].dtype)
-    for chosen, rows in zip(groups, each(run, groups, thread_count(threads)), strict=True):
-        logits[chosen] = rows
+    bias = model.tree["head"]["bias"]
+    groups = group_by_length([len(text.ids) for text in encoded])
+    logits = np.empty((len(encoded), len(bias)), bias.dtype)
+    for numbers, rows in zip(groups, each(run, groups, thread_count(threads)), strict=True):
+        logits[numbers] = rows
     return logits
 
 
@@ -67,7 +66,7 @@ def evaluate_task(
     if not examples:
         raise InputError(f"{task.task.name}: there are no examples to score")
     encoded = encode_examples(base, examples, task.max_length)
-    logits = predict_logits(on_base(task, base), base, task.method, encoded, threads)
+    logits = predict_logits(on_base(task, base), encoded, threads)
     return score(task.task, logits, [e.label for e in examples])
 
 
@@ -76,4 +75,4 @@ def predict_texts(
 ) -> np.ndarray:
     """The logits [B, C] of texts. Raises InputError when the task is of another base."""
     encoded = encode_texts(base.tokenizer, texts, task.max_length)
-    return predict_logits(on_base(task, base), base, task.method, encoded, threads)
+    return predict_logits(on_base(task, base), encoded, threads)

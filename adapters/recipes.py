@@ -7,8 +7,8 @@ the text leaves open (head, epsilon, clipping) is as in BERT's fine-tuning witho
 from dataclasses import dataclass, replace
 
 from minibert.errors import InputError
-from minibert.training.loop import Settings
 from minibert.training.optim import Adam
+from minibert.training.schedule import Settings
 
 
 @dataclass(frozen=True)

@@ -1,45 +1,81 @@
-"""A training run's own folder: held by one run at a time, and what is written there about it."""
+"""How a training runs, and its own folder: held by one run at a time, with a report in the end."""
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from adapters.methods.table import Method
+from adapters.methods.method import Method
 from minibert.errors import InputError
 from minibert.files import atomic_write, lock
-from minibert.training.loop import Settings, State
+from minibert.training.loop import Report
+from minibert.training.resume import Checkpoint, State
+from minibert.training.schedule import Settings
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a training runs. Nothing here changes a bit of its result.
+
+    out: its folder, where it can be resumed from; None keeps nothing. resume: continue the run in
+    `out`. threads: default one a core. cache: compute what leaves the frozen bottom layers once, if
+    it fits into memory (`cached_layers.LIMIT`). on_report(report) is called after every step,
+    on_cache(texts, of so many) while the cache is filled.
+    """
+
+    out: Path | str | None = None
+    resume: bool = False
+    threads: int | None = None
+    cache: bool = True
+    on_report: Callable[[Report], None] = lambda report: None
+    on_cache: Callable[[int, int], None] = lambda done, total: None
+
+    @property
+    def folder(self) -> Path | None:
+        """`out` as a path."""
+        return None if self.out is None else Path(self.out)
+
+    @property
+    def task_path(self) -> Path | None:
+        """Where the task file is kept."""
+        return self.folder / "task.safetensors" if self.folder else None
+
+    def checkpoint(self, identity: dict[str, Any]) -> Checkpoint | None:
+        """The checkpoint of the run with this identity."""
+        if self.folder is None:
+            return None
+        return Checkpoint(self.folder / "checkpoint.safetensors", identity, self.resume)
 
 
 @contextmanager
-def own_folder(folder: Path | None, resume: bool) -> Iterator[None]:
-    """Hold an output folder for one run. Refuses one that is in use, and without `resume` one
-    that already holds a run."""
+def own_folder(run: RunOptions) -> Iterator[None]:
+    """Hold the run's folder. Raises InputError for one that is in use, or that already holds a run
+    which is not to be resumed."""
+    folder = run.folder
     if folder is None:
         yield
         return
     with lock(folder / ".lock", f"{folder}: another run is using this folder"):
         kept = [n for n in ("checkpoint", "task") if (folder / f"{n}.safetensors").exists()]
-        if kept and not resume:
+        if kept and not run.resume:
             raise InputError(
                 f"{folder}: already holds a run; continue it with --resume, or choose another --out"
             )
         yield
 
 
-def described(method: Method) -> dict[str, Any]:
-    """What a run's files say of its method."""
+def describe_method(method: Method) -> dict[str, Any]:
+    """A method as a run's files name it."""
     fields = asdict(method)
     del fields["trained"]
     return {"method": fields.pop("name"), **fields}
 
 
 def data_hash(train: Sequence[Any], dev: Sequence[Any]) -> str:
-    """12 hex digits that tell other examples, or others' order, apart: a run is never resumed on
-    other data."""
+    """12 hex digits of a run's examples and their order: a run is never resumed on other data."""
     text = repr((list(train), list(dev)))
     return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:12]
 

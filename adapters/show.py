@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from adapters.finetune import Trained
-from adapters.methods.table import CHOICES, Method, parameter_table
+from adapters.methods.method import parameter_table
+from adapters.methods.table import TABLE, method_rows
 from adapters.task_file import TaskFile
-from adapters.task_model import method_rows
+from adapters.task_model import TaskModel
 from minibert.checkpoint import Base
 from minibert.data.tasks import Task
 from minibert.files import atomic_write
@@ -22,7 +23,7 @@ from minibert.heads import probabilities
 from minibert.machine.doctor import Diagnosis
 from minibert.tokenizer import Text
 from minibert.training.loop import Report
-from minibert.tree import Tree, count, leaves
+from minibert.tree import count, leaves
 
 
 def table(rows: Sequence[Sequence[Any]], headers: Sequence[str], style: str = "simple") -> str:
@@ -39,9 +40,9 @@ def facts(rows: Sequence[tuple[str, Any]]) -> str:
     return "\n".join(f"{name:{width}}  {value}" for name, value in rows)
 
 
-def trained_table(tree: Tree, method: Method, style: str = "simple") -> str:
+def trained_table(model: TaskModel, style: str = "simple") -> str:
     """What is trained and what is frozen, group by group; shares are of all parameters."""
-    rows = parameter_table(tree, method)
+    rows = parameter_table(model.tree, model.method)
     trained_total, frozen_total = sum(row[1] for row in rows), sum(row[2] for row in rows)
     body = []
     for group, trained, frozen in [*rows, ("all", trained_total, frozen_total)]:
@@ -61,7 +62,7 @@ def methods_table(base: Base, size: int | None = None) -> str:
     total = count(base.params) + 2 * base.config.hidden_size + 2  # with the head
     rows = [
         (str(method), what, f"{trained:,}", f"{100 * trained / total:.3f} %")
-        for method, what, trained in method_rows(base, size)
+        for method, what, trained in method_rows(base.config, size)
     ]
     return table(rows, ("method", "trains, beside the head", "trained parameters", "share"))
 
@@ -108,7 +109,7 @@ def describe_base(base: Base) -> str:
 def describe_task(task: TaskFile, path: Path) -> str:
     """What a task file holds, and what it needs."""
     results = {name: value for name, value in task.results.items() if name != "epoch"}
-    has_activation = "activation" in CHOICES.get(task.method.name, ())
+    has_activation = "activation" in TABLE[task.method.name].choices
     activation = f", activation {task.method.activation}" if has_activation else ""
     return facts([
         ("task file", path),

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from adapters.methods.table import Method
+from adapters.methods.method import Method
+from adapters.task_model import TaskModel
 from minibert.checkpoint import Base
 from minibert.data.tasks import Task
 from minibert.errors import InputError
@@ -80,7 +81,7 @@ def _tuples(kind: Any, values: dict[str, Any]) -> Any:
     return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
 
 
-def on_base(task: TaskFile, base: Base, path: Path | str = "task") -> Tree:
+def on_base(task: TaskFile, base: Base, path: Path | str = "task") -> TaskModel:
     """The task's whole model: its trained leaves over the base's own arrays (none is copied).
 
     Raises InputError, saying which base is wanted, when it was trained on another one.
@@ -90,4 +91,4 @@ def on_base(task: TaskFile, base: Base, path: Path | str = "task") -> Tree:
             f"{path}: was trained on {task.base_name} (weights sha256 "
             f"{task.base_sha256[:12]}...), not on {base.name} ({base.sha256[:12]}...)"
         )
-    return merge({"base": base.params}, task.trained)
+    return TaskModel(base, task.method, merge({"base": base.params}, task.trained))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from minibert.checkpoint import our_path
 from minibert.config import BertConfig
-from minibert.model import random_params
+from minibert.parameters import random_params
 from minibert.tensors import as_stored, write_safetensors
 from minibert.tree import leaves
 
@@ -57,7 +57,7 @@ def small_task(folder: Path, base_folder: Path) -> Path:
     from adapters.methods.table import METHODS
     from minibert.checkpoint import load_base
     from minibert.data.glue import glue_data
-    from minibert.training.loop import Settings
+    from minibert.training.schedule import Settings
 
     path = folder / "task.safetensors"
     if not path.exists():

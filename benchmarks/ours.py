@@ -12,18 +12,21 @@ from worker import Work, serve
 
 from adapters.cached_layers import fixed_layers, keep_states
 from adapters.finetune import task_loss
-from adapters.methods.table import METHODS, Method, method_named, split, top_layers
+from adapters.methods.method import Method, split
+from adapters.methods.table import METHODS, method_named, top_layers
 from adapters.predict import predict_logits
 from adapters.recipes import recipe_named
 from adapters.task_model import init_task
+from minibert.batch import group_by_length, make_batch
 from minibert.checkpoint import Base, load_base
 from minibert.config import BertConfig
 from minibert.machine.kernels import COLUMNS, INNER, ROWS
 from minibert.machine.threads import each
-from minibert.model import encode, pool, random_params
-from minibert.tokenizer import Encoded, group_by_length, make_batch
-from minibert.training.loop import DROPOUT, Settings, generator
+from minibert.model import encode, pool
+from minibert.parameters import random_params
+from minibert.tokenizer import Encoded
 from minibert.training.optim import adam_start, adam_step, global_norm
+from minibert.training.schedule import DROPOUT, Settings, generator
 from minibert.training.shards import batch_gradients
 from minibert.tree import Tree, leaves
 

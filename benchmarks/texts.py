@@ -5,7 +5,7 @@ from minibert.data.glue import glue_data
 from minibert.errors import InputError
 from minibert.fetch.models import locate_model
 from minibert.tokenizer import encode_texts, load_tokenizer
-from minibert.training.loop import generator
+from minibert.training.schedule import generator
 
 Batches = list[list[list[int]]]  # [batch][text][token]
 

@@ -14,10 +14,10 @@ import numpy as np
 from minibert.config import BertConfig, read_config
 from minibert.errors import InputError
 from minibert.files import sha256_file
-from minibert.model import parameter_shapes
+from minibert.parameters import masked_token_shapes, parameter_shapes
 from minibert.tensors import as_stored, read_safetensors
 from minibert.tokenizer import load_tokenizer
-from minibert.tree import Tree, from_leaves, transform
+from minibert.tree import Tree, from_leaves
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -102,14 +102,6 @@ def _check_folder(folder: Path) -> Path:
     raise InputError(f"{folder}: has no model.safetensors")
 
 
-def masked_token_shapes(config: BertConfig) -> dict[str, tuple[int, ...]]:
-    """The masked-token head's parameters by path, which a checkpoint may hold."""
-    d = config.hidden_size
-    shapes = {"transform.weight": (d, d), "transform.bias": (d,), "norm.weight": (d,),
-              "norm.bias": (d,), "bias": (config.vocab_size,)}  # fmt: skip
-    return {f"masked_tokens.{name}": shape for name, shape in shapes.items()}
-
-
 def load_base(folder: Path | str, *, pooler: bool = True, dtype: Any = np.float32) -> Base:
     """A checkpoint folder (config.json, model.safetensors, tokenizer files) -> Base.
 
@@ -182,8 +174,3 @@ def promised_sha256(folder: Path) -> str | None:
     # a line is the digest, a space, a space or (for binary mode) an asterisk, and the name
     sums = {name[1:]: digest for digest, _, name in (line.partition(" ") for line in lines)}
     return sums.get("model.safetensors")
-
-
-def cast(params: Tree, dtype: Any) -> Tree:
-    """The same parameters in another floating type (float64 for gradient checks)."""
-    return transform(lambda leaf: np.asarray(leaf).astype(dtype), params)

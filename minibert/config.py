@@ -8,7 +8,8 @@ from typing import Any
 
 from minibert.errors import InputError
 
-ACTIVATIONS = ("gelu", "gelu_new", "relu")
+# config.json's names of the feed-forward activation, and those of the functions here.
+ACTIVATIONS = {"gelu": "gelu", "gelu_new": "gelu_tanh", "relu": "relu"}
 
 # Settings that change the mathematics. This encoder computes the first value only; a
 # config.json that says otherwise is refused, naming the setting. A setting that is absent

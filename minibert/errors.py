@@ -1,4 +1,4 @@
-"""The one error that a user can cause and mend."""
+"""The errors that a user can cause and mend."""
 
 
 class InputError(Exception):
@@ -7,3 +7,7 @@ class InputError(Exception):
     Its text is one line that names the culprit. The command line prints that line and
     exits with code 2; a Python caller may catch it.
     """
+
+
+class Diverged(InputError):
+    """Training diverged: the loss or the logits are no longer finite at this learning rate."""

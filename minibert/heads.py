@@ -10,24 +10,18 @@ import numpy as np
 from autograd.tracer import getval
 
 from minibert import fused
-from minibert.config import BertConfig
-from minibert.model import ACTIVATION_NAMES, drop
+from minibert.config import ACTIVATIONS, BertConfig
+from minibert.model import ForwardPass
 from minibert.ops import Array
 from minibert.tree import Tree
 
 
-def classify(
-    head: Tree,
-    pooled: Array,
-    rate: float = 0.0,
-    rng: np.random.Generator | None = None,
-    ops: ModuleType = fused,
-) -> Array:
+def classify(head: Tree, pooled: Array, run: ForwardPass) -> Array:
     """Class scores (or the regression's value) from the pooled [CLS]. [B, D] -> [B, C]
 
-    While training (`rng` given) the pooled vector goes through dropout first, as in BERT.
+    While training the pooled vector goes through dropout first, as in BERT.
     """
-    return ops.linear(drop(pooled, rate, rng, ops), head["weight"], head["bias"])
+    return run.affine(run.drop(pooled), head)
 
 
 def loss(logits: Array, labels: Array, regression: bool, ops: ModuleType = fused) -> Array:
@@ -109,6 +103,6 @@ def masked_tokens(
     """
     head = params["masked_tokens"]
     x = ops.linear(hidden[rows], head["transform"]["weight"], head["transform"]["bias"])  # [R, D]
-    x = getattr(ops, ACTIVATION_NAMES[config.hidden_act])(x)
+    x = getattr(ops, ACTIVATIONS[config.hidden_act])(x)
     x = ops.layer_norm(x, head["norm"]["weight"], head["norm"]["bias"], config.layer_norm_eps)
     return ops.linear(x, params["embeddings"]["word"].T, head["bias"])

@@ -1,32 +1,28 @@
 """The BERT encoder: embed -> layers -> pooler. Pure functions over nested dicts.
 
-Devlin et al. 2018, arXiv 1810.04805, section 3, on the encoder of Vaswani et al. 2017. One
-layer is two sublayers, attention and feed-forward, each followed by a skip connection and a
-LayerNorm:
+Devlin et al. 2018, arXiv 1810.04805, section 3, on the encoder of Vaswani et al. 2017. One layer is
+two sublayers, attention and feed-forward, each followed by a skip connection and a LayerNorm:
 
-    x = LayerNorm(x + adapt(attention(x)))
-    x = LayerNorm(x + adapt(feed_forward(x)))
+    x = LayerNorm(x + adapt(dropout(attention(x))))
+    x = LayerNorm(x + adapt(dropout(feed_forward(x))))
 
-`adapt(layer, place, z, x)` is where adapters come in without the encoder knowing them: it gets
-each sublayer's output z, projected back to D and after dropout, just before the skip
-connection (Houlsby et al. 2019, figure 2), with x, the sublayer's input. The default returns z.
-A hook marked by `at_projections` is called inside attention too, with the query, the key and the
-value, in this order, and the rows that each is projected from.
-
-Every function takes `ops`: the plain specification `minibert.ops`, or its fast twin
-`minibert.fused`.
+`adapt(layer, place, z, x)` is where adapters come in without the encoder knowing them. The encoder
+calls it on each sublayer's output z (place ATTENTION or FEED_FORWARD), after its projection and
+dropout and before the skip connection; x is the sublayer's input (Houlsby et al. 2019, figure 2).
+It also calls it on the attention's three projections (place QUERY, KEY or VALUE), with x the rows
+that were projected. It returns what takes z's place; the default returns z.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 
 from minibert import fused
-from minibert.config import BertConfig
+from minibert.batch import Batch
+from minibert.config import ACTIVATIONS, BertConfig
 from minibert.ops import Array
-from minibert.tokenizer import Batch
 from minibert.tree import Tree
 
 Adapt = Callable[[int, str, Array, Array], Array]
@@ -34,137 +30,114 @@ Adapt = Callable[[int, str, Array, Array], Array]
 ATTENTION, FEED_FORWARD = PLACES = ("attention", "feed_forward")
 QUERY, KEY, VALUE = PROJECTIONS = ("query", "key", "value")
 
-# The names that config.json uses for the feed-forward activation, and ours.
-ACTIVATION_NAMES = {"gelu": "gelu", "gelu_new": "gelu_tanh", "relu": "relu"}
 
-
-def identity(layer: int, place: str, z: Array, x: Array) -> Array:
+def no_adapters(layer: int, place: str, z: Array, x: Array) -> Array:
     """The `adapt` of a BERT without adapters."""
     return z
 
 
-def at_projections(adapt: Adapt) -> Adapt:
-    """The hook, marked to be called at PROJECTIONS too, before PLACES. (A hook around it is not
-    marked by itself; `functools.wraps` hands the mark on.)"""
-    adapt.at_projections = True  # type: ignore[attr-defined]
-    return adapt
+@dataclass(frozen=True)
+class ForwardPass:
+    """What stays the same throughout one forward pass, and the three steps that need it everywhere.
+
+    lengths: the tokens of each text [B]; rng: switches dropout on, for training; ops: `fused`, or
+    the plain specification `minibert.ops`.
+    """
+
+    config: BertConfig
+    lengths: Array
+    adapt: Adapt = no_adapters
+    rng: np.random.Generator | None = None
+    ops: ModuleType = fused
+
+    def affine(self, x: Array, p: Tree) -> Array:
+        """x W + b. [N, in] -> [N, out]"""
+        return self.ops.linear(x, p["weight"], p["bias"])
+
+    def add_norm(self, x: Array, z: Array, p: Tree) -> Array:
+        """LayerNorm(x + z), the skip connection x and the sublayer's output z. [N, D] -> [N, D]"""
+        return self.ops.add_layer_norm(x, z, p["weight"], p["bias"], self.config.layer_norm_eps)
+
+    def drop(self, x: Array) -> Array:
+        """Dropout of hidden states while training; x itself otherwise. Any shape."""
+        keep = self.keep_mask(x.size, self.config.hidden_dropout_prob)
+        if keep is None:
+            return x
+        return self.ops.dropout(x, keep.reshape(x.shape), self.config.hidden_dropout_prob)
+
+    def keep_mask(self, size: int, rate: float) -> Array | None:
+        """Which of `size` numbers dropout keeps [size]; None when it is off."""
+        return None if self.rng is None or rate == 0 else self.ops.keep_mask(self.rng, size, rate)
+
+    def first_tokens(self, x: Array) -> Array:
+        """The row of each text's first token, [CLS]. [N, D] -> [B, D]"""
+        return self.ops.lookup(x, np.cumsum(self.lengths) - self.lengths)
 
 
-def drop(x: Array, rate: float, rng: np.random.Generator | None, ops: ModuleType) -> Array:
-    """Dropout while training (`rng` given); x itself otherwise. Any shape."""
-    if rng is None or rate == 0:
-        return x
-    return ops.dropout(x, ops.keep_mask(rng, x.size, rate).reshape(x.shape), rate)
-
-
-def embed(
-    params: Tree,
-    batch: Batch,
-    config: BertConfig,
-    rng: np.random.Generator | None = None,
-    ops: ModuleType = fused,
-) -> Array:
+def embed(params: Tree, batch: Batch, run: ForwardPass) -> Array:
     """Token + position + segment embedding, LayerNorm, dropout. -> [N, D]"""
-    tables = params["embeddings"]
+    tables, ops = params["embeddings"], run.ops
     x = (
         ops.lookup(tables["word"], batch.ids)
         + ops.lookup(tables["position"], batch.positions)
         + ops.lookup(tables["segment"], batch.segments)
     )  # [N, D]
     norm = tables["norm"]
-    x = ops.layer_norm(x, norm["weight"], norm["bias"], config.layer_norm_eps)
-    return drop(x, config.hidden_dropout_prob, rng, ops)
+    return run.drop(ops.layer_norm(x, norm["weight"], norm["bias"], run.config.layer_norm_eps))
 
 
 def self_attention(
-    params: Tree,
-    asking: Array,
-    x: Array,
-    lengths: Array,
-    config: BertConfig,
-    rng: np.random.Generator | None,
-    ops: ModuleType,
-    adapt: Adapt,
-    number: int,
+    p: Tree, number: int, queries: Array, x: Array, query_lengths: Array, run: ForwardPass
 ) -> Array:
     """Multi-head self-attention, projected back to D. [M, D], [N, D] -> [M, D]
 
-    The rows of `asking` attend to those of x: all N rows of x, or each text's first one (M = B).
-    `adapt(number, name, z, rows)` gets each of the three projections z, with the layer's number.
+    The rows of `queries`, `query_lengths[b]` of text b, attend to all rows x of their own text.
     """
-    query, key, value = (
-        adapt(number, name, ops.linear(rows, params[name]["weight"], params[name]["bias"]), rows)
-        for name, rows in zip(PROJECTIONS, (asking, x, x), strict=True)
-    )  # [M, D], [N, D], [N, D]
-    heads, rate = config.num_attention_heads, config.attention_probs_dropout_prob
-    keep = None
-    if rng is not None and rate > 0:
-        queries = lengths if len(asking) == len(x) else 1  # of each text
-        keep = ops.keep_mask(rng, heads * int(np.sum(queries * lengths)), rate)
-    mixed = ops.attention(query, key, value, lengths, heads, keep, rate)  # [M, D]
-    return ops.linear(mixed, params["output"]["weight"], params["output"]["bias"])
+    heads, rate = run.config.num_attention_heads, run.config.attention_probs_dropout_prob
+    query = run.adapt(number, QUERY, run.affine(queries, p["query"]), queries)  # [M, D]
+    key = run.adapt(number, KEY, run.affine(x, p["key"]), x)  # [N, D]
+    value = run.adapt(number, VALUE, run.affine(x, p["value"]), x)  # [N, D]
+    keep = run.keep_mask(heads * int(query_lengths @ run.lengths), rate)
+    mixed = run.ops.attention(query, key, value, query_lengths, run.lengths, heads, keep, rate)
+    return run.affine(mixed, p["output"])  # [M, D]
 
 
-def feed_forward(params: Tree, x: Array, config: BertConfig, ops: ModuleType = fused) -> Array:
+def feed_forward(p: Tree, x: Array, run: ForwardPass) -> Array:
     """Two linear maps with the activation between them. [N, D] -> [N, F] -> [N, D]"""
-    activation = getattr(ops, ACTIVATION_NAMES[config.hidden_act])
-    inner = activation(ops.linear(x, params["inner"]["weight"], params["inner"]["bias"]))  # [N, F]
-    return ops.linear(inner, params["output"]["weight"], params["output"]["bias"])
+    activation = getattr(run.ops, ACTIVATIONS[run.config.hidden_act])
+    return run.affine(activation(run.affine(x, p["inner"])), p["output"])
 
 
 def encoder_layer(
-    params: Tree,
-    number: int,
-    x: Array,
-    lengths: Array,
-    config: BertConfig,
-    adapt: Adapt = identity,
-    rng: np.random.Generator | None = None,
-    ops: ModuleType = fused,
-    first_only: bool = False,
+    params: Tree, number: int, x: Array, run: ForwardPass, first_only: bool = False
 ) -> Array:
     """One layer: two sublayers, each with dropout, adapter, skip and LayerNorm. [N, D] -> [N, D]
 
-    With `first_only`, the new states of each text's first token alone: [N, D] -> [B, D].
+    With `first_only`, the new states of each text's first token alone: [N, D] -> [B, D]. Its keys
+    and values still come from every token.
     """
-    for place in PLACES:
-        sublayer = params[place]
-        if place == ATTENTION:
-            context = x
-            if first_only:
-                x = ops.lookup(x, np.cumsum(lengths) - lengths)  # [B, D]
-            inside = adapt if getattr(adapt, "at_projections", False) else identity
-            z = self_attention(sublayer, x, context, lengths, config, rng, ops, inside, number)
-        else:
-            z = feed_forward(sublayer, x, config, ops)
-        z = drop(z, config.hidden_dropout_prob, rng, ops)
-        z = adapt(number, place, z, x)
-        norm = sublayer["norm"]
-        x = ops.add_layer_norm(x, z, norm["weight"], norm["bias"], config.layer_norm_eps)
-    return x
+    attention, feed = params[ATTENTION], params[FEED_FORWARD]
+    queries, query_lengths = x, run.lengths  # [M, D], [B]
+    if first_only:
+        queries, query_lengths = run.first_tokens(x), np.ones_like(run.lengths)
+    z = run.drop(self_attention(attention, number, queries, x, query_lengths, run))
+    x = run.add_norm(queries, run.adapt(number, ATTENTION, z, queries), attention["norm"])
+    z = run.drop(feed_forward(feed, x, run))
+    return run.add_norm(x, run.adapt(number, FEED_FORWARD, z, x), feed["norm"])
 
 
 def encoder_layers(
-    params: Tree,
-    numbers: range,
-    x: Array,
-    lengths: Array,
-    config: BertConfig,
-    *,
-    adapt: Adapt = identity,
-    rng: np.random.Generator | None = None,
-    ops: ModuleType = fused,
-    first_only: bool,
+    params: Tree, numbers: range, x: Array, run: ForwardPass, first_only: bool = False
 ) -> list[Array]:
-    """The states that enter the layers of these numbers and, last, those that leave them."""
+    """The states that enter the layers of these numbers and, last, those that leave them.
+
+    With `first_only`, the model's last layer computes each text's first token alone.
+    """
     states = [x]
     for number in numbers:
-        layer, last = params["layers"][number], number == config.num_hidden_layers - 1
-        states.append(
-            encoder_layer(
-                layer, number, states[-1], lengths, config, adapt, rng, ops, first_only and last
-            )
-        )
+        last = number == run.config.num_hidden_layers - 1
+        layer = params["layers"][number]
+        states.append(encoder_layer(layer, number, states[-1], run, first_only and last))
     return states
 
 
@@ -173,74 +146,33 @@ def encode(
     batch: Batch,
     config: BertConfig,
     *,
-    adapt: Adapt = identity,
+    adapt: Adapt = no_adapters,
     rng: np.random.Generator | None = None,
     ops: ModuleType = fused,
     first_only: bool = False,
 ) -> list[Array]:
     """Every layer's hidden states: L + 1 arrays [N, D], the embedding's first.
 
-    `rng` is the training's random generator and switches dropout on. With `first_only` the last
-    array is [B, D], the [CLS] states: all that a classifier needs, and the last layer's work for
-    the other tokens is saved.
+    `adapt`, `rng` and `ops` are those of `ForwardPass`, which this function makes: hence its seven
+    arguments. With `first_only` the last array is [B, D], the [CLS] states: all that a classifier
+    needs, and the last layer's work for the other tokens is saved.
     """
-    x = embed(params, batch, config, rng, ops)
+    run = ForwardPass(config, batch.lengths, adapt, rng, ops)
     numbers = range(config.num_hidden_layers)
-    return encoder_layers(
-        params, numbers, x, batch.lengths, config,
-        adapt=adapt, rng=rng, ops=ops, first_only=first_only,
-    )  # fmt: skip
+    return encoder_layers(params, numbers, embed(params, batch, run), run, first_only)
+
+
+def without_dropout(run: ForwardPass) -> ForwardPass:
+    """The same pass with dropout off, as in a part of the model that is not trained."""
+    return replace(run, rng=None)
+
+
+def pooler(params: Tree, first: Array, ops: ModuleType = fused) -> Array:
+    """tanh of a linear map of the [CLS] states. [B, D] -> [B, D]"""
+    p = params["pooler"]
+    return ops.tanh(ops.linear(first, p["weight"], p["bias"]))
 
 
 def pool(params: Tree, hidden: Array, batch: Batch, ops: ModuleType = fused) -> Array:
-    """tanh of a linear map of each text's [CLS] state. [N, D] or only those [B, D] -> [B, D]"""
-    first = hidden if len(hidden) == len(batch.lengths) else hidden[batch.starts]  # [B, D]
-    pooler = params["pooler"]
-    return ops.tanh(ops.linear(first, pooler["weight"], pooler["bias"]))
-
-
-def parameter_shapes(config: BertConfig) -> dict[str, tuple[int, ...]]:
-    """The encoder's parameters by path, with their shapes: what a checkpoint must hold.
-
-    A linear map's weight is [in, out].
-    """
-    d, f = config.hidden_size, config.intermediate_size
-
-    def linear(path: str, size_in: int, size_out: int) -> dict[str, tuple[int, ...]]:
-        return {f"{path}.weight": (size_in, size_out), f"{path}.bias": (size_out,)}
-
-    def norm(path: str) -> dict[str, tuple[int, ...]]:
-        return {f"{path}.weight": (d,), f"{path}.bias": (d,)}
-
-    shapes: dict[str, tuple[int, ...]] = {
-        "embeddings.word": (config.vocab_size, d),
-        "embeddings.position": (config.max_position_embeddings, d),
-        "embeddings.segment": (config.type_vocab_size, d),
-        **norm("embeddings.norm"),
-    }
-    for i in range(config.num_hidden_layers):
-        for name in ("query", "key", "value", "output"):
-            shapes |= linear(f"layers.{i}.attention.{name}", d, d)
-        shapes |= norm(f"layers.{i}.attention.norm")
-        shapes |= linear(f"layers.{i}.feed_forward.inner", d, f)
-        shapes |= linear(f"layers.{i}.feed_forward.output", f, d)
-        shapes |= norm(f"layers.{i}.feed_forward.norm")
-    return shapes | linear("pooler", d, d)
-
-
-def random_params(config: BertConfig, seed: int = 0, dtype: Any = np.float32) -> Tree:
-    """An untrained BERT: weights N(0, initializer_range), biases 0, LayerNorm gains 1."""
-    from minibert.tree import from_leaves
-
-    rng = np.random.default_rng(seed)
-
-    def leaf(path: str, shape: tuple[int, ...]) -> Array:
-        if path.endswith("norm.weight"):
-            return np.ones(shape, dtype)
-        if path.endswith("bias"):
-            return np.zeros(shape, dtype)
-        # drawn as [out, in] and seen as [in, out], the way a checkpoint lies in memory
-        drawn = rng.standard_normal(shape[::-1], np.float32) * config.initializer_range
-        return drawn.astype(dtype, copy=False).T
-
-    return from_leaves({p: leaf(p, shape) for p, shape in parameter_shapes(config).items()})
+    """The pooled vector of each text, from all tokens' last hidden states. [N, D] -> [B, D]"""
+    return pooler(params, ops.lookup(hidden, batch.starts), ops)

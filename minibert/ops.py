@@ -109,7 +109,8 @@ def attention(
     query: Array,
     key: Array,
     value: Array,
-    lengths: Sequence[int],
+    query_lengths: Sequence[int],
+    key_lengths: Sequence[int],
     heads: int,
     keep: Array | None = None,
     rate: float = 0.0,
@@ -117,27 +118,29 @@ def attention(
     """Scaled dot-product attention within each sequence. [M, D], [N, D], [N, D] -> [M, D].
 
     Vaswani et al. 2017, arXiv 1706.03762, eq. 1: softmax(Q K^T / sqrt(D/H)) V for every head.
-    A batch is the concatenation of its sequences, `lengths` long; a token sees its own sequence
-    only, so no mask is needed. Every token asks (M = N), or one of each sequence (M = B). `keep` is
-    the dropout mask of the attention probabilities of the whole batch, flat: H*Q*T entries for
-    each sequence in turn, of which Q rows ask (Q = T or 1).
+    A batch is the concatenation of its sequences, so a token sees its own sequence only and no mask
+    is needed. Sequence b has `key_lengths[b]` = T keys and values, and `query_lengths[b]` = Q query
+    rows: all its tokens in self-attention, or [CLS] alone. M and N are the sums of the two.
+    `keep` is dropout's mask for the attention probabilities of the whole batch, flat: H*Q*T entries
+    for each sequence in turn, `rate` its rate. (Eight arguments: each is a symbol of the formula,
+    or tells where the sequences are, or belongs to dropout.)
     """
     scale = 1.0 / math.sqrt(query.shape[1] / heads)
-    outputs, start, asked, used = [], 0, 0, 0
-    for length in lengths:
-        asking = length if len(query) == len(key) else 1  # Q
-        q = split_heads(query[asked : asked + asking], heads)  # [H, Q, D/H]
-        k, v = (split_heads(x[start : start + length], heads) for x in (key, value))  # [H, T, D/H]
+    outputs, first_query, first_key, first_mask = [], 0, 0, 0
+    for asking, length in zip(query_lengths, key_lengths, strict=True):  # Q, T
+        q = split_heads(query[first_query : first_query + asking], heads)  # [H, Q, D/H]
+        k = split_heads(key[first_key : first_key + length], heads)  # [H, T, D/H]
+        v = split_heads(value[first_key : first_key + length], heads)  # [H, T, D/H]
         scores = np.matmul(q, np.transpose(k, (0, 2, 1))) * scale  # [H, Q, T]
         probabilities = softmax(scores)
         if keep is not None:
             size = heads * asking * length
-            mask = keep[used : used + size].reshape(heads, asking, length)
+            mask = keep[first_mask : first_mask + size].reshape(heads, asking, length)
             probabilities = dropout(probabilities, mask, rate)
-            used += size
+            first_mask += size
         outputs.append(join_heads(np.matmul(probabilities, v)))  # [Q, D]
-        start += length
-        asked += asking
+        first_query += asking
+        first_key += length
     return np.concatenate(outputs, axis=0)
 
 

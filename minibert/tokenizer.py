@@ -1,4 +1,4 @@
-"""Text -> token ids -> a Batch, on the `tokenizers` library.
+"""Text -> token ids, on the `tokenizers` library.
 
 BERT reads `[CLS] first sentence [SEP]` (segment 0), and for a pair also `second sentence
 [SEP]` (segment 1). WordPiece cuts unknown words into known pieces, so any Unicode text works.
@@ -6,7 +6,6 @@ BERT reads `[CLS] first sentence [SEP]` (segment 0), and for a pair also `second
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -25,25 +24,6 @@ class Encoded(NamedTuple):
 
     ids: np.ndarray
     segments: np.ndarray
-
-
-@dataclass(frozen=True)
-class Batch:
-    """B texts end to end, without padding: N = sum(lengths) tokens.
-
-    ids, segments, positions: int64 [N]; lengths: int64 [B]. A text's first token, [CLS], is at
-    row `starts[b]`.
-    """
-
-    ids: np.ndarray
-    segments: np.ndarray
-    positions: np.ndarray
-    lengths: np.ndarray
-
-    @property
-    def starts(self) -> np.ndarray:
-        """The row of each text's first token: int64 [B]."""
-        return np.cumsum(self.lengths) - self.lengths
 
 
 def load_tokenizer(folder: Path | str) -> "Tokenizer":
@@ -140,33 +120,3 @@ def encode_texts(tokenizer: "Tokenizer", texts: Sequence[Text], max_length: int)
 
 def _characters(text: str) -> str:
     return text.encode("utf-8", "ignore").decode("utf-8")
-
-
-def make_batch(encoded: Sequence[Encoded]) -> Batch:
-    """Lay texts end to end; positions count from 0 in each."""
-    if not encoded:
-        raise ValueError("a batch needs at least one text")
-    lengths = np.array([len(e.ids) for e in encoded])
-    return Batch(
-        ids=np.concatenate([e.ids for e in encoded]),
-        segments=np.concatenate([e.segments for e in encoded]),
-        positions=np.concatenate([np.arange(length) for length in lengths]),
-        lengths=lengths,
-    )
-
-
-GROUP_TOKENS = 1024
-
-
-def group_by_length(lengths: Sequence[int]) -> list[list[int]]:
-    """Text numbers from short to long, in groups to be computed together: at most GROUP_TOKENS
-    tokens each, or one text."""
-    groups: list[list[int]] = []
-    tokens = GROUP_TOKENS
-    for i in sorted(range(len(lengths)), key=lambda i: lengths[i]):
-        tokens += lengths[i]
-        if tokens > GROUP_TOKENS:
-            groups.append([])
-            tokens = lengths[i]
-        groups[-1].append(i)
-    return groups

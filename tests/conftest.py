@@ -12,7 +12,8 @@ import pytest
 from hypothesis import Phase, settings
 
 from minibert.checkpoint import Base, load_base
-from minibert.data.glue import Data, glue_data
+from minibert.data.glue import glue_data
+from minibert.data.tasks import Data
 from minibert.errors import InputError
 from minibert.fetch.models import locate_model
 

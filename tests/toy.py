@@ -8,9 +8,8 @@ import numpy as np
 from adapters.finetune import Trained, train_task
 from adapters.methods.table import METHODS, method_named
 from minibert.checkpoint import Base
-from minibert.data.glue import Data
-from minibert.data.tasks import Example, Task
-from minibert.training.loop import Settings
+from minibert.data.tasks import Data, Example, Task
+from minibert.training.schedule import Settings
 
 WORDS = ["ba", "bi", "bo", "da", "di", "do", "fa", "fi", "fo", "ga", "gi", "go"]
 TASK = Task("toy", "", ("text",), "label", ("0", "1"), ("morulan", "tikora"))

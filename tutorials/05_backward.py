@@ -22,7 +22,8 @@ from autograd.tracer import trace
 from autograd.util import toposort
 
 from adapters.finetune import task_loss
-from adapters.methods.table import method_named, split
+from adapters.methods.method import split
+from adapters.methods.table import method_named
 from adapters.predict import encode_examples
 from adapters.recipes import recipe_named
 from adapters.task_model import init_task

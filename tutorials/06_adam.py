@@ -17,7 +17,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from adapters.finetune import task_loss
-from adapters.methods.table import method_named, split
+from adapters.methods.method import split
+from adapters.methods.table import method_named
 from adapters.predict import encode_examples
 from adapters.recipes import recipe_named
 from adapters.show import table

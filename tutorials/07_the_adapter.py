@@ -19,9 +19,8 @@ import numpy as np
 from adapters.methods import bottleneck as bn
 from adapters.show import table
 from minibert import BertConfig, encode, encode_texts, load_base, make_batch
-from minibert.checkpoint import cast
 from minibert.fetch.models import fetch_model
-from minibert.model import parameter_shapes
+from minibert.parameters import cast, parameter_shapes
 from minibert.tree import count, from_leaves, leaves
 
 out = Path(os.environ.get("MINIBERT_TUTORIAL_OUT", "runs/tutorials"))

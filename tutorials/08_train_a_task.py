@@ -21,7 +21,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from adapters.finetune import subset, train_task
-from adapters.methods.table import method_named, split
+from adapters.methods.method import split
+from adapters.methods.table import method_named
 from adapters.predict import predict_texts
 from adapters.recipes import recipe_named
 from adapters.show import Progress, table, trained_table
@@ -32,7 +33,7 @@ from minibert.data.glue import glue_data
 from minibert.fetch.datasets import find_task
 from minibert.fetch.models import fetch_model
 from minibert.heads import probabilities
-from minibert.training.loop import Settings
+from minibert.training.schedule import Settings
 from minibert.tree import count, leaves
 
 out = Path(os.environ.get("MINIBERT_TUTORIAL_OUT", "runs/tutorials"))

@@ -24,7 +24,7 @@ from adapters.show import Progress, table
 from minibert import load_base
 from minibert.data.glue import glue_data
 from minibert.fetch.models import fetch_model
-from minibert.training.loop import Settings
+from minibert.training.schedule import Settings
 from minibert.tree import count
 
 out = Path(os.environ.get("MINIBERT_TUTORIAL_OUT", "runs/tutorials"))

@@ -27,7 +27,7 @@ from minibert import load_base
 from minibert.data.glue import glue_data
 from minibert.data.tasks import score
 from minibert.fetch.models import fetch_model
-from minibert.training.loop import Settings
+from minibert.training.schedule import Settings
 from minibert.tree import from_leaves, leaves
 
 out = Path(os.environ.get("MINIBERT_TUTORIAL_OUT", "runs/tutorials"))

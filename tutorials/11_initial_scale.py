@@ -28,7 +28,7 @@ from adapters.task_model import adapt_of, init_task
 from minibert import encode, encode_texts, load_base, make_batch
 from minibert.data.glue import glue_data
 from minibert.fetch.models import fetch_model
-from minibert.training.loop import Settings
+from minibert.training.schedule import Settings
 
 out = Path(os.environ.get("MINIBERT_TUTORIAL_OUT", "runs/tutorials"))
 out.mkdir(parents=True, exist_ok=True)

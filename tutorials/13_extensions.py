@@ -24,10 +24,10 @@ from adapters.methods.table import method_named, top_layers
 from adapters.methods.variants import VARIANTS, apply_variant, init_variant, parameter_count
 from adapters.show import Progress
 from minibert import encode, encode_texts, load_base, make_batch
-from minibert.checkpoint import cast
 from minibert.data.glue import glue_data
 from minibert.fetch.models import fetch_model
-from minibert.training.loop import Settings
+from minibert.parameters import cast
+from minibert.training.schedule import Settings
 from minibert.tree import count
 
 out = Path(os.environ.get("MINIBERT_TUTORIAL_OUT", "runs/tutorials"))

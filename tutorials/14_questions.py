@@ -25,7 +25,7 @@ from minibert.data import squad as qa
 from minibert.data.windows import make_windows
 from minibert.fetch.models import fetch_model
 from minibert.heads import best_span, span_log_probabilities
-from minibert.training.loop import Settings
+from minibert.training.schedule import Settings
 from minibert.tree import count, merge
 
 out = Path(os.environ.get("MINIBERT_TUTORIAL_OUT", "runs/tutorials"))

@@ -21,15 +21,16 @@ import numpy as np
 
 from adapters.finetune import train_task
 from adapters.methods.lora import merge_lora
-from adapters.methods.table import method_named, split, top_layers
+from adapters.methods.method import split
+from adapters.methods.table import method_named, top_layers
 from adapters.recipes import recipe_named
 from adapters.show import table
 from adapters.task_model import forward, init_task
 from minibert import encode_texts, load_base, make_batch
-from minibert.checkpoint import cast
 from minibert.data.glue import glue_data
 from minibert.fetch.models import fetch_model
-from minibert.training.loop import Settings
+from minibert.parameters import cast
+from minibert.training.schedule import Settings
 from minibert.tree import leaves, merge
 
 out = Path(os.environ.get("MINIBERT_TUTORIAL_OUT", "runs/tutorials"))

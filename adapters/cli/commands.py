@@ -47,12 +47,12 @@ def train_command(options: argparse.Namespace) -> None:
         metrics_text,
         trained_table,
     )
-    from adapters.task_model import init_task
+    from adapters.task_model import new_task_model
     from minibert.checkpoint import load_base
     from minibert.data.glue import glue_examples
     from minibert.fetch.models import locate_model
     from minibert.machine.threads import thread_count
-    from minibert.training.loop import Settings
+    from minibert.training.schedule import Settings
 
     method = method_named(
         options.method,
@@ -82,7 +82,7 @@ def train_command(options: argparse.Namespace) -> None:
     if options.layers is not None:
         first, last = options.layers
         method = layer_span(method, first, last, base.config)
-    tree = init_task(base, method, recipe, data.task.outputs, options.seed)
+    model = new_task_model(base, method, recipe, data.task.outputs, options.seed)
     out = options.out or Path("runs") / f"{data.task.name}-{method.name}"
     print(facts([
         ("data", f"{data.source}: {len(data.train):,} to train on, {len(data.dev):,} dev"),
@@ -91,7 +91,7 @@ def train_command(options: argparse.Namespace) -> None:
         ("training", f"{settings.epochs} epochs in batches of {settings.batch_size}, peak learning "
          f"rate {settings.rate:g}, seed {settings.seed}, texts up to {options.max_length} tokens"),
     ]))  # fmt: skip
-    print(f"\n{trained_table(tree, method)}\n", flush=True)
+    print(f"\n{trained_table(model)}\n", flush=True)
     if options.resume and not (out / "checkpoint.safetensors").exists():
         print(f"{out}: has no checkpoint yet; starting from the beginning", file=sys.stderr)
     progress = Progress(data.task.name)
@@ -125,7 +125,7 @@ def evaluate_command(options: argparse.Namespace) -> None:
     from adapters.show import metrics_text
     from adapters.task_file import load_task
     from minibert.data.glue import glue_examples
-    from minibert.data.tasks import read_examples
+    from minibert.data.tables import read_examples
     from minibert.machine.threads import thread_count
 
     thread_count(options.threads)  # a bad number is refused before anything is read
@@ -174,7 +174,7 @@ def info_command(options: argparse.Namespace) -> None:
     from adapters.recipes import recipe_named
     from adapters.show import describe_base, describe_task, methods_table, trained_table
     from adapters.task_file import load_task
-    from adapters.task_model import init_task
+    from adapters.task_model import new_task_model
     from minibert.checkpoint import load_base
     from minibert.fetch.models import locate_model
 
@@ -188,7 +188,7 @@ def info_command(options: argparse.Namespace) -> None:
     base = load_base(locate_model(options.name))
     print(describe_base(base))
     print(f"\nWith method {method}, for a task of two classes:\n")
-    print(trained_table(init_task(base, method, recipe_named("paper"), 2, 0), method))
+    print(trained_table(new_task_model(base, method, recipe_named("paper"), 2, 0)))
     print("\nThe methods, each with a head for two classes:\n")
     print(methods_table(base, method.size if method.name == "adapters" else None))
 

@@ -18,14 +18,15 @@ from adapters.show import (
     trained_table,
 )
 from adapters.task_file import load_task
-from adapters.task_model import init_task
+from adapters.task_model import new_task_model
 from minibert.checkpoint import load_base
-from minibert.data.glue import Data, glue_data
+from minibert.data.glue import glue_data
+from minibert.data.tasks import Data
 from minibert.errors import InputError
 from minibert.fetch.datasets import fetch_task, find_task
 from minibert.fetch.models import fetch_model
 from minibert.heads import probabilities
-from minibert.training.loop import Settings
+from minibert.training.schedule import Settings
 
 TASK, EXAMPLES = "sst-2", 1500
 # the pooled vectors of this base are small, so a good head needs large weights: a high rate
@@ -67,9 +68,9 @@ def demo(out: Path) -> None:
         ("weights", f"{base.folder}, sha256 {base.sha256[:12]}..."),
         ("data", f"{data.source}: {len(data.train):,} to train on, {len(data.dev):,} dev"),
     ]))  # fmt: skip
-    adapters = method_named("adapters")
-    tree = init_task(base, adapters, recipe_named("paper"), data.task.outputs, seed=0)
-    print(f"\n{trained_table(tree, adapters)}\n", flush=True)
+    recipe, outputs = recipe_named("paper"), data.task.outputs
+    model = new_task_model(base, method_named("adapters"), recipe, outputs, seed=0)
+    print(f"\n{trained_table(model)}\n", flush=True)
 
     # the sample is small: about the same number of steps from smaller batches and more epochs
     epochs, batch_size = (4, 32) if len(data.train) >= EXAMPLES else (12, 16)

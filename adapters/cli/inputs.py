@@ -12,12 +12,13 @@ from minibert.errors import InputError
 if TYPE_CHECKING:
     from adapters.task_file import TaskFile
     from minibert.checkpoint import Base
-    from minibert.data.glue import Data
+    from minibert.data.tasks import Data
 
 
 def load_data(options: argparse.Namespace) -> "Data":
     """The data that the options ask for. Raises InputError when they contradict each other."""
-    from minibert.data.glue import glue_data, own_data
+    from minibert.data.glue import glue_data
+    from minibert.data.tables import own_data
 
     if bool(options.task) == bool(options.train or options.dev):
         raise InputError("give either --task NAME, or --train FILE.tsv and --dev FILE.tsv")
@@ -60,7 +61,7 @@ def find_base(options: argparse.Namespace, task: "TaskFile") -> "Base":
 
 def given_texts(options: argparse.Namespace, task: "TaskFile") -> list[Any]:
     """The texts of the arguments, of --input, or of standard input."""
-    from minibert.data.tasks import read_texts
+    from minibert.data.tables import read_texts
 
     given = [*options.texts, *(tuple(pair) for pair in options.pair)]
     if given and options.input:

@@ -12,6 +12,7 @@ from types import ModuleType
 
 import numpy as np
 
+from adapters.methods.method import Method
 from minibert import fused
 from minibert.config import BertConfig
 from minibert.errors import InputError
@@ -29,17 +30,43 @@ ACTIVATIONS = {
 }
 
 
-def parameter_count(d: int, m: int) -> int:
-    """2md + d + m: two projections and their two biases (section 2.1)."""
-    return 2 * m * d + d + m
+def bottleneck(adapter: Tree, z: Array, activation: str, ops: ModuleType = fused) -> Array:
+    """A(z) = z + B(z), the adapter with its own skip connection. [N, d] -> [N, d]"""
+    return z + branch(adapter, z, activation, ops)
 
 
-def truncated_normal(rng: np.random.Generator, shape: tuple[int, ...], std: float) -> Array:
-    """N(0, std^2) without what lies beyond two std (section 3.6): those are drawn again."""
-    values = rng.standard_normal(shape, np.float32)
-    while (beyond := np.abs(values) > 2.0).any():
-        values[beyond] = rng.standard_normal(int(beyond.sum()), np.float32)
-    return values * np.float32(std)
+def branch(adapter: Tree, z: Array, activation: str, ops: ModuleType = fused) -> Array:
+    """B(z) = f(z W_down + b_down) W_up + b_up. [N, d] -> [N, m] -> [N, d]"""
+    down, up = adapter["down"], adapter["up"]
+    inner = getattr(ops, activation)(ops.linear(z, down["weight"], down["bias"]))  # [N, m]
+    return ops.linear(inner, up["weight"], up["bias"])
+
+
+def attach(tree: Tree, config: BertConfig, method: Method, ops: ModuleType = fused) -> Adapt:
+    """The hook that the encoder calls: tree["adapters"][layer][place], where there is one.
+
+    A layer or place without an adapter is left as it is. Raises InputError for an unknown
+    activation.
+    """
+    check_activation(method.activation)
+
+    def adapt(layer: int, place: str, z: Array, x: Array) -> Array:
+        adapter = tree["adapters"].get(layer, {}).get(place)
+        return z if adapter is None else bottleneck(adapter, z, method.activation, ops)
+
+    return adapt
+
+
+def init(rng: np.random.Generator, config: BertConfig, method: Method) -> Tree:
+    """Two adapters a layer: {layer: {"attention": adapter, "feed_forward": adapter}}.
+
+    The method says their size m and initial std. Raises InputError for a size below 1.
+    """
+    m, std = sizes(method)
+    return {
+        layer: {place: init_adapter(rng, config.hidden_size, m, std) for place in PLACES}
+        for layer in range(config.num_hidden_layers)
+    }
 
 
 def init_adapter(rng: np.random.Generator, d: int, m: int, std: float) -> Tree:
@@ -53,24 +80,33 @@ def init_adapter(rng: np.random.Generator, d: int, m: int, std: float) -> Tree:
     }
 
 
-def init_adapters(rng: np.random.Generator, config: BertConfig, m: int, std: float) -> Tree:
-    """Two adapters a layer: {layer: {"attention": adapter, "feed_forward": adapter}}.
-
-    Raises InputError for a size below 1.
-    """
-    if m < 1:
-        raise InputError(f"adapter size must be at least 1, not {m}")
-    return {
-        layer: {place: init_adapter(rng, config.hidden_size, m, std) for place in PLACES}
-        for layer in range(config.num_hidden_layers)
-    }
+def truncated_normal(rng: np.random.Generator, shape: tuple[int, ...], std: float) -> Array:
+    """N(0, std^2), redrawn where it lies beyond two std (section 3.6)."""
+    values = rng.standard_normal(shape, np.float32)
+    while (beyond := np.abs(values) > 2.0).any():
+        values[beyond] = rng.standard_normal(int(beyond.sum()), np.float32)
+    return values * np.float32(std)
 
 
-def bottleneck(adapter: Tree, z: Array, activation: str, ops: ModuleType = fused) -> Array:
-    """A(z), the adapter with its own skip connection. [N, d] -> [N, m] -> [N, d]"""
-    down, up = adapter["down"], adapter["up"]
-    inner = getattr(ops, activation)(ops.linear(z, down["weight"], down["bias"]))  # [N, m]
-    return z + ops.linear(inner, up["weight"], up["bias"])
+def parameter_count(d: int, m: int) -> int:
+    """Of one adapter, 2md + d + m: two projections and their two biases (section 2.1)."""
+    return 2 * m * d + d + m
+
+
+def layer_parameters(d: int, method: Method) -> int:
+    """Of one layer's two adapters."""
+    return len(PLACES) * parameter_count(d, method.size or 0)
+
+
+def sizes(method: Method, least: int = 1) -> tuple[int, float]:
+    """The adapters' size m and initial std. Raises InputError for a size below `least`."""
+    m, std = method.size or 0, method.std
+    if m < least:
+        where = f" for variant {method.variant!r}" if least > 1 else ""
+        raise InputError(f"adapter size must be at least {least}{where}, not {m}")
+    if std is None:
+        raise ValueError("the adapters' initial std is the recipe's, and must be filled in first")
+    return m, std
 
 
 def check_activation(name: str) -> None:
@@ -79,35 +115,13 @@ def check_activation(name: str) -> None:
         raise InputError(f"unknown activation {name!r}; known: {', '.join(ACTIVATIONS)}")
 
 
-def attach(adapters: Tree, activation: str = "gelu_tanh", ops: ModuleType = fused) -> Adapt:
-    """The `adapt` that `minibert.model.encode` calls: adapters[layer][place], where there is one.
-
-    A layer or place without an adapter is left as it is.
-    """
-    check_activation(activation)
-
-    def adapt(layer: int, place: str, z: Array, x: Array) -> Array:
-        adapter = adapters.get(layer, {}).get(place)
-        return z if adapter is None else bottleneck(adapter, z, activation, ops)
-
-    return adapt
-
-
-def distance_bound(z_norm: float, d: int, m: int, std: float) -> float:
-    """An upper bound of |A(z) - z| right after initialisation, for any z with norm |z|.
-
-    Truncation keeps every weight within 2 std, so a projection's norm is at most its Frobenius
-    norm 2 std sqrt(m d). GELU and the others satisfy |f(x)| <= |x|, so with zero biases
-    |A(z) - z| <= |W_up| |f(W_down z)| <= (2 std)^2 m d |z|.
-    """
-    return (2.0 * std) ** 2 * m * d * z_norm
-
-
 def expected_distance(z_norm: float, d: int, m: int, std: float) -> float:
-    """The root mean square of |A(z) - z| to be expected for an f with f'(0) = 1/2 (the GELUs and
-    swish) and small std: f halves its small inputs, and each projection multiplies the mean
-    square by its fan-in's variance: 0.5 std'^2 sqrt(m d) |z|, std' = 0.8796 std the standard
-    deviation that truncation at two std leaves.
+    """The root mean square of |A(z) - z| right after initialisation, for small std and an f with
+    f'(0) = 1/2 (the GELUs and swish). The mathematics of tutorials 07 and 11; not used in training.
+
+    f halves its small inputs, and each projection multiplies the mean square by its fan-in's
+    variance: 0.5 std'^2 sqrt(m d) |z|, where std' = 0.8796 std is the standard deviation that is
+    left after truncation at two std.
     """
     truncated = 0.8796256610342398 * std
     return 0.5 * truncated**2 * math.sqrt(m * d) * z_norm

@@ -12,47 +12,49 @@ from types import ModuleType
 
 import numpy as np
 
-from adapters.methods.bottleneck import check_activation
-from adapters.methods.bottleneck import parameter_count as adapter_count
-from adapters.methods.variants import Variant, branch, init_variants
+from adapters.methods.bottleneck import (
+    branch,
+    check_activation,
+    init_adapter,
+    parameter_count,
+    sizes,
+)
+from adapters.methods.method import Method
 from minibert import fused
 from minibert.config import BertConfig
 from minibert.model import FEED_FORWARD, Adapt
 from minibert.ops import Array
 from minibert.tree import Tree
 
-# The form of its adapters: one in each layer, of the paper's own kind.
-FORM = Variant("pfeiffer", "z + B(LayerNorm(x + z))", places=(FEED_FORWARD,))
 
-
-def parameter_count(d: int, m: int, layers: int) -> int:
-    """2md + d + m for each layer, half of Houlsby's."""
-    return layers * adapter_count(d, m)
-
-
-def init_pfeiffer(rng: np.random.Generator, config: BertConfig, m: int, std: float) -> Tree:
-    """{layer: {"feed_forward": adapter}}, near the identity as Houlsby's (`init_adapter`).
-
-    Raises InputError for a size below 1.
-    """
-    return init_variants(rng, config, m, std, FORM)
-
-
-def attach_pfeiffer(
-    adapters: Tree, layers: Tree, eps: float, activation: str = "relu", ops: ModuleType = fused
-) -> Adapt:
-    """The `adapt` that `minibert.model.encode` calls: adapters[layer][place], where there is one.
-
-    `layers` are the base's, whose LayerNorms the adapters read through, with their `eps`.
-    """
-    check_activation(activation)
+def attach(tree: Tree, config: BertConfig, method: Method, ops: ModuleType = fused) -> Adapt:
+    """The hook that the encoder calls: tree["adapters"][layer][place], where there is one, reading
+    through the LayerNorms of tree["base"]. Raises InputError for an unknown activation."""
+    check_activation(method.activation)
 
     def adapt(layer: int, place: str, z: Array, x: Array) -> Array:
-        adapter = adapters.get(layer, {}).get(place)
+        adapter = tree["adapters"].get(layer, {}).get(place)
         if adapter is None:
             return z
-        norm = layers[layer][place]["norm"]
-        u = ops.add_layer_norm(x, z, norm["weight"], norm["bias"], eps)  # [N, d]
-        return z + branch(adapter, u, activation, FORM, ops)
+        norm = tree["base"]["layers"][layer][place]["norm"]
+        u = ops.add_layer_norm(x, z, norm["weight"], norm["bias"], config.layer_norm_eps)  # [N, d]
+        return z + branch(adapter, u, method.activation, ops)
 
     return adapt
+
+
+def init(rng: np.random.Generator, config: BertConfig, method: Method) -> Tree:
+    """{layer: {"feed_forward": adapter}}, near the identity as Houlsby's (`init_adapter`).
+
+    The method says their size m and initial std. Raises InputError for a size below 1.
+    """
+    m, std = sizes(method)
+    return {
+        layer: {FEED_FORWARD: init_adapter(rng, config.hidden_size, m, std)}
+        for layer in range(config.num_hidden_layers)
+    }
+
+
+def layer_parameters(d: int, method: Method) -> int:
+    """Of one layer's adapter: half of Houlsby's two."""
+    return parameter_count(d, method.size or 0)

@@ -1,97 +1,94 @@
-"""Tuning methods as data: which parameters a task trains, and which stay frozen.
+"""The table of tuning methods: what each trains, and the file that has its adapters.
 
-All parameters of a task's model form one tree: "base" (the BERT), "adapters" and "head". A
-method is a list of patterns over the paths of that tree: a path that one of them matches is
-trained, all others are frozen. That is the whole of "freezing": `split` gives the trained part
-to the optimiser, and only that part is ever differentiated.
+A file of adapters exports
+
+    init(rng, config, method)            fresh adapters: {layer: {place: adapter}}
+    attach(tree, config, method, ops)    the hook `adapt` that the encoder calls
+    layer_parameters(d, method)          how many parameters one layer's adapters have
+
+and, where something is left to do after training, `settle` (see `batch_norm`).
 """
 
-import re
+import math
 from dataclasses import dataclass, replace
+from types import ModuleType
 from typing import Any
 
-from adapters.methods.bottleneck import check_activation
-from adapters.methods.variants import STATISTICS, variant_named
+from adapters.methods import batch_norm, bottleneck, lora, pfeiffer, variants
+from adapters.methods.method import ADAPTERS, HEAD, NORMS, Method
 from minibert.config import BertConfig
 from minibert.errors import InputError
-from minibert.tree import Tree, leaves, partition
-
-NORMS = r"base\.(embeddings|layers)\.(.*\.)?norm\."  # not the masked-token head's, never used
+from minibert.parameters import parameter_shapes
 
 
 @dataclass(frozen=True)
-class Method:
-    """Patterns of the trained paths; `size` is the adapters' m or LoRA's r, None for no adapters.
+class Entry:
+    """A method; what it trains beside the head, in words; the file with its adapters, if it has
+    any; and what may be chosen of them."""
 
-    Of the layers, those from `first_layer` up to `last_layer` (None: the top) are trained; with a
-    `first_layer` above 0, the embeddings are not. `variant`: see `variants`; `std`: of the
-    adapters' initialisation, None for the recipe's.
-    """
-
-    name: str
-    trained: tuple[str, ...]
-    size: int | None = None
-    activation: str = "gelu_tanh"
-    first_layer: int = 0
-    last_layer: int | None = None
-    variant: str = "serial"
-    std: float | None = None
-
-    def __str__(self) -> str:
-        words = [self.name]
-        if self.variant != "serial":
-            words.append(self.variant)
-        if self.size is not None:
-            words.append(f"{'r' if self.name == 'lora' else 'm'} = {self.size}")
-        if self.std is not None:
-            words.append(f"initial std {self.std:g}")
-        if self.first_layer:
-            words.append(f"from layer {self.first_layer}")
-        if self.last_layer is not None:
-            words.append(f"up to layer {self.last_layer}")
-        return ", ".join(words)
-
-    def has_layer(self, number: int) -> bool:
-        """Whether the layer is among those that may be trained."""
-        return self.first_layer <= number and (self.last_layer is None or number <= self.last_layer)
-
-    def trains(self, path: str) -> bool:
-        """Whether the parameter at this path is trained."""
-        if re.match(STATISTICS, path):
-            return False
-        layer = re.match(r"(?:base\.layers|adapters)\.(\d+)\.", path)
-        if layer and not self.has_layer(int(layer[1])):
-            return False
-        if self.first_layer and path.startswith("base.embeddings."):
-            return False
-        return any(re.match(pattern, path) for pattern in self.trained)
+    method: Method
+    what: str
+    adapters: ModuleType | None = None
+    choices: tuple[str, ...] = ()
 
 
-# The paper's method (section 2.1): adapters, every LayerNorm (the embedding's too) and the head.
-# The pooler is used and stays frozen, as in the released code.
+# The first is the paper's method (section 2.1): adapters, every LayerNorm (the embedding's too) and
+# the head. The pooler is used and stays frozen, as in the released code.
 #
-# Beyond the paper: LoRA and Pfeiffer's adapters train nothing of the base, as where they come from.
+# Beyond the paper: LoRA and Pfeiffer's adapters train nothing of the base, as in their papers.
 # "biases" is BitFit (Ben Zaken et al. 2021, arXiv 2106.10199): every bias, the LayerNorms' too and,
 # as in its released code, the pooler's.
-METHODS = {
-    method.name: method
-    for method in (
-        Method("adapters", (r"adapters\.", NORMS, r"head\."), size=64),
-        Method("full", (r"base\.(embeddings|layers|pooler)\.", r"head\.")),
-        Method("norms", (NORMS, r"head\.")),
-        Method("head", (r"head\.",)),
-        Method("lora", (r"adapters\.", r"head\."), size=8),
-        Method("pfeiffer", (r"adapters\.", r"head\."), size=48, activation="relu"),
-        Method("biases", (r"base\.(embeddings|layers|pooler)\.(.*\.)?bias$", r"head\.")),
+TABLE = {
+    entry.method.name: entry
+    for entry in (
+        Entry(
+            Method("adapters", (ADAPTERS, NORMS, HEAD), size=64),
+            "adapters, every LayerNorm",
+            bottleneck,
+            ("size", "activation", "variant", "std"),
+        ),
+        Entry(Method("full", (r"base\.(embeddings|layers|pooler)\.", HEAD)), "everything"),
+        Entry(Method("norms", (NORMS, HEAD)), "every LayerNorm"),
+        Entry(Method("head", (HEAD,)), "nothing (frozen features)"),
+        Entry(
+            Method("lora", (ADAPTERS, HEAD), size=8), "A and B beside query, value", lora, ("size",)
+        ),
+        Entry(
+            Method("pfeiffer", (ADAPTERS, HEAD), size=48, activation="relu"),
+            "one adapter a layer",
+            pfeiffer,
+            ("size", "activation", "std"),
+        ),
+        Entry(
+            Method("biases", (r"base\.(embeddings|layers|pooler)\.(.*\.)?bias$", HEAD)),
+            "every bias (BitFit)",
+        ),
     )
 }
+METHODS = {name: entry.method for name, entry in TABLE.items()}
 
-# What may be chosen of a method's adapters; the other methods have none.
-CHOICES = {
-    "adapters": ("size", "activation", "variant", "std"),
-    "pfeiffer": ("size", "activation", "std"),
-    "lora": ("size",),
+# The variants of the paper's adapters: the file of each, and what it computes.
+VARIANT_FILES: dict[str, ModuleType] = {
+    "serial": bottleneck,
+    **dict.fromkeys(variants.VARIANTS, variants),
+    batch_norm.VARIANT.name: batch_norm,
 }
+VARIANTS = {
+    "serial": "z + f(z W_down + b_down) W_up + b_up, the paper's own",
+    **{name: variant.what for name, variant in variants.VARIANTS.items()},
+    batch_norm.VARIANT.name: batch_norm.VARIANT.what,
+}
+
+
+def adapters_of(method: Method) -> ModuleType:
+    """The file with the method's adapters. Raises InputError for an unknown variant."""
+    if method.variant == "serial":
+        adapters = TABLE[method.name].adapters
+        if adapters is None:
+            raise ValueError(f"method {method.name!r} has no adapters")
+        return adapters
+    variants.check_variant(method.variant, tuple(VARIANT_FILES))
+    return VARIANT_FILES[method.variant]
 
 
 def method_named(
@@ -107,26 +104,25 @@ def method_named(
     if name not in METHODS:
         raise InputError(f"unknown method {name!r}; known: {', '.join(METHODS)}")
     if activation is not None:
-        check_activation(activation)
-    variant_named(variant)
+        bottleneck.check_activation(activation)
+    variants.check_variant(variant, tuple(VARIANT_FILES))
     if std is not None and not 0 < std < float("inf"):
         raise InputError(f"the adapters' initial std must be positive, not {std}")
-    method = METHODS[name]
+    entry = TABLE[name]
     form = None if variant == "serial" else variant
     asked = {"size": size, "activation": activation, "variant": form, "std": std}
     chosen: dict[str, Any] = {what: value for what, value in asked.items() if value is not None}
     for what in chosen:
-        if what not in CHOICES.get(name, ()):
-            why = "has no adapters, so it " if method.size is None else ""
+        if what not in entry.choices:
+            why = "" if entry.adapters else "has no adapters, so it "
             raise InputError(f"method {name!r} {why}takes no {what}")
-    return replace(method, **chosen)
+    return replace(entry.method, **chosen)
 
 
 def top_layers(method: Method, top: int, config: BertConfig) -> Method:
     """The method in the top `top` of the layers only. Raises InputError for a number of layers that
-    the model has not, or a method that trains no layer."""
-    if method.name == "head":
-        raise InputError("method 'head' trains no layer, so it takes no number of top layers")
+    the model does not have, or a method that trains no layer."""
+    _trains_layers(method, "number of top layers")
     if not 1 <= top <= config.num_hidden_layers:
         raise InputError(f"top layers must be from 1 to {config.num_hidden_layers}, not {top}")
     return replace(method, first_layer=config.num_hidden_layers - top)
@@ -134,10 +130,9 @@ def top_layers(method: Method, top: int, config: BertConfig) -> Method:
 
 def layer_span(method: Method, first: int, last: int, config: BertConfig) -> Method:
     """The method in the layers from `first` to `last` only, both counted from 0 and included; with
-    adapters, the other layers have none. Raises InputError for layers that the model has not, or a
-    method that trains no layer."""
-    if method.name == "head":
-        raise InputError("method 'head' trains no layer, so it takes no span of layers")
+    adapters, the other layers have none. Raises InputError for layers that the model does not have,
+    or a method that trains no layer."""
+    _trains_layers(method, "span of layers")
     layers = config.num_hidden_layers
     if not 0 <= first <= last < layers:
         raise InputError(
@@ -147,30 +142,39 @@ def layer_span(method: Method, first: int, last: int, config: BertConfig) -> Met
     return replace(method, first_layer=first, last_layer=None if last == layers - 1 else last)
 
 
-def split(tree: Tree, method: Method) -> tuple[Tree, Tree]:
-    """(trained, frozen): every leaf of the tree is in exactly one of the two."""
-    return partition(tree, method.trains)
+def _trains_layers(method: Method, asked: str) -> None:
+    if method.trained == (HEAD,):
+        raise InputError(f"method {method.name!r} trains no layer, so it takes no {asked}")
 
 
-# The groups of the parameter table, in the order of the model; the first match counts.
-GROUPS = [
-    ("LayerNorms", NORMS),
-    ("embeddings", r"base\.embeddings"),
-    ("attention", r"base\.layers\.\d+\.attention"),
-    ("feed-forward", r"base\.layers\.\d+\.feed_forward"),
-    ("pooler", r"base\.pooler"),
-    ("masked-token head", r"base\.masked_tokens"),
-    ("adapters", r"adapters"),
-    ("task head", r"head"),
-]
+def adapter_parameters(config: BertConfig, method: Method) -> int:
+    """How many parameters all of the method's adapters have, by its file's formula."""
+    if method.size is None:
+        return 0
+    layers = sum(map(method.has_layer, range(config.num_hidden_layers)))
+    return layers * adapters_of(method).layer_parameters(config.hidden_size, method)
 
 
-def parameter_table(tree: Tree, method: Method) -> list[tuple[str, int, int]]:
-    """(group, trained parameters, frozen parameters) for every group that has any."""
-    rows = {group: [0, 0] for group, _ in GROUPS}
-    for path, leaf in leaves(tree):
-        group = next(g for g, pattern in GROUPS if re.match(pattern, path))
-        rows[group][0 if method.trains(path) else 1] += leaf.size
-    return [
-        (group, trained, frozen) for group, (trained, frozen) in rows.items() if trained + frozen
+def trained_parameters(config: BertConfig, method: Method, outputs: int) -> int:
+    """How many parameters the method trains, with a head of `outputs` outputs."""
+    of_base = sum(
+        math.prod(shape)
+        for path, shape in parameter_shapes(config).items()
+        if method.trains(f"base.{path}")
+    )
+    return of_base + adapter_parameters(config, method) + (config.hidden_size + 1) * outputs
+
+
+def method_rows(config: BertConfig, size: int | None = None) -> list[tuple[Method, str, int]]:
+    """Every kind of method on a base: (the method, what it trains beside the head, how many
+    parameters that is with the head of a task of two classes). `size`: of "adapters"."""
+    adapters, full = method_named("adapters", size), METHODS["full"]
+    half = max(1, config.num_hidden_layers // 2)
+    kinds = [(entry.method, entry.what) for entry in TABLE.values()]
+    kinds[0] = (adapters, kinds[0][1])
+    kinds[1:1] = [
+        (top_layers(adapters, half, config), "those of the top half"),
+        (layer_span(adapters, 0, half - 1, config), "those of the lower half"),
     ]
+    kinds[4:4] = [(top_layers(full, 1, config), "the top layer, the pooler")]
+    return [(method, what, trained_parameters(config, method, 2)) for method, what in kinds]

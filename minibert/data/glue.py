@@ -1,24 +1,14 @@
 """Where a task's examples come from: real GLUE, the project's own sample, or one's own files."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
-from minibert.data.tasks import GLUE, Example, Task, glue_task, own_task, read_examples, read_lines
+from minibert.data.tables import read_examples, read_lines
+from minibert.data.tasks import GLUE, Data, Example, Task, glue_task
 from minibert.errors import InputError
 from minibert.fetch.datasets import find_task
 
 SAMPLE = Path(__file__).parent / "samples"
 SAMPLE_TASKS = ("sst-2", "cola", "rte", "sts-b")
-
-
-@dataclass(frozen=True)
-class Data:
-    """A task with its training and development examples; `source` says in words which they are."""
-
-    task: Task
-    train: list[Example]
-    dev: list[Example]
-    source: str
 
 
 def glue_data(name: str, sample: bool = False) -> Data:
@@ -70,12 +60,3 @@ def _raw_mrpc(task: Task, folder: Path, split: str) -> list[Example]:
     rows = (line.split("\t") for line in read_lines(path)[1:])
     is_dev = [(row[1], row[2]) in dev_ids for row in rows]
     return [e for e, dev in zip(examples, is_dev, strict=True) if dev == (split == "dev")]
-
-
-def own_data(
-    train: Path | str, dev: Path | str, text: tuple[str, ...], label: str, regression: bool = False
-) -> Data:
-    """One's own TSV files with a header line; `text` names one or two columns.
-    Raises InputError, naming file, row and column, when they are not as said."""
-    task = own_task(train, text, label, regression)
-    return Data(task, read_examples(task, train), read_examples(task, dev), f"{train} and {dev}")

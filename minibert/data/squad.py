@@ -38,6 +38,13 @@ class Question:
     answers: tuple[Answer, ...]
 
 
+class Questions(NamedTuple):
+    """The questions to train on, and those to score each epoch on."""
+
+    train: Sequence[Question]
+    dev: Sequence[Question]
+
+
 # ------------------------------------------------------------------------------------- the files
 
 
@@ -53,7 +60,7 @@ def find_split(split: str) -> Path | None:
     return next((path for path in paths if path.is_file()), None)
 
 
-def squad_data() -> tuple[list[Question], list[Question]]:
+def squad_data() -> Questions:
     """The questions to train on and those to develop on.
 
     Raises InputError when a file is not there, saying how to get it, or is malformed.
@@ -66,7 +73,7 @@ def squad_data() -> tuple[list[Question], list[Question]]:
                 "MINIBERT_SQUAD name the folder that has it"
             )
     train, dev = (read_questions(path) for path in found.values() if path)
-    return train, dev
+    return Questions(train, dev)
 
 
 def fetch_squad(progress: bool = True) -> Path:

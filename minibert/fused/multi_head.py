@@ -19,7 +19,7 @@ _SAFE = 40.0
 
 
 class _Run(NamedTuple):
-    """G neighbouring sequences of one length T, attended together; Q rows of each ask.
+    """G neighbouring sequences with the same T keys and Q query rows, attended together.
 
     `keys` and `queries` are their rows in the batch, `mask` is their part of its flat dropout mask.
     """
@@ -35,16 +35,15 @@ class _Run(NamedTuple):
         return x[rows].reshape(shape).transpose(0, 2, 1, 3)
 
 
-def _runs(lengths: Sequence[int], heads: int, all_ask: bool) -> Iterator[_Run]:
+def _runs(query_lengths: Sequence[int], key_lengths: Sequence[int], heads: int) -> Iterator[_Run]:
     """Cut a batch into runs. Batches sorted by length have few and long ones."""
-    sizes = [int(length) for length in lengths]
+    sizes = [(int(q), int(k)) for q, k in zip(query_lengths, key_lengths, strict=True)]
     first = key = query = mask = 0
     while first < len(sizes):
-        length = sizes[first]
-        asking = length if all_ask else 1
+        asking, length = sizes[first]
         most = _RUN_SCORES // (heads * asking * length)
         count = 1  # or more, up to `most`
-        while count < min(most, len(sizes) - first) and sizes[first + count] == length:
+        while count < min(most, len(sizes) - first) and sizes[first + count] == sizes[first]:
             count += 1
         ends = key + count * length, query + count * asking, mask + count * heads * asking * length
         yield _Run(count, slice(key, ends[0]), slice(query, ends[1]), slice(mask, ends[2]))
@@ -65,7 +64,8 @@ def _attention(
     query: Array,
     key: Array,
     value: Array,
-    lengths: Sequence[int],
+    query_lengths: Sequence[int],
+    key_lengths: Sequence[int],
     heads: int,
     keep: Array | None,
     rate: float,
@@ -73,7 +73,7 @@ def _attention(
 ) -> Array:
     scaled = query * (1.0 / math.sqrt(query.shape[1] / heads))
     y = np.empty(query.shape, query.dtype)
-    for run in _runs(lengths, heads, len(query) == len(key)):
+    for run in _runs(query_lengths, key_lengths, heads):
         q = run.split(scaled, run.queries, heads)  # [G, H, Q, D/H]
         k, v = (run.split(x, run.keys, heads) for x in (key, value))  # [G, H, T, D/H]
         e = _exp(np.matmul(q, k.swapaxes(2, 3)))  # [G, H, Q, T]
@@ -95,13 +95,14 @@ def attention(
     query: Array,
     key: Array,
     value: Array,
-    lengths: Sequence[int],
+    query_lengths: Sequence[int],
+    key_lengths: Sequence[int],
     heads: int,
     keep: Array | None = None,
     rate: float = 0.0,
 ) -> Array:
     """Y = M(P) V with P = softmax(S), S = Q K^T / sqrt(D/H), for every sequence and head; M is
-    dropout. [M, D], [N, D], [N, D] -> [M, D]; which rows ask and `keep` as in `ops.attention`.
+    dropout. [M, D], [N, D], [N, D] -> [M, D]; the arguments are those of `ops.attention`.
 
     Backwards through the three products: dV = M(P)^T g; the gradient of P is dP = M(g V^T), as
     dropout is its own adjoint. Softmax of one row has dp_i/ds_j = p_i (delta_ij - p_j), so
@@ -114,11 +115,12 @@ def attention(
     factor c, Y = r c ((m E) V), and for h = r c g: dV = (m E)^T h and
         dS = E (m (h V^T) - r rowsum(g Y)).
     """
-    return _attention(query, key, value, lengths, heads, keep, rate, saving(query, key, value))
+    saved = saving(query, key, value)
+    return _attention(query, key, value, query_lengths, key_lengths, heads, keep, rate, saved)
 
 
 def _attention_grads(argnums: Any, ans: Array, args: Any, kwargs: Any) -> Callable[..., Any]:
-    query, key, value, _, heads, keep, rate, saved = args
+    query, key, value, _, _, heads, keep, rate, saved = args
     scale = 1.0 / math.sqrt(query.shape[1] / heads)
 
     def vjp(g_all: Array) -> tuple[Array, ...]:

@@ -1,81 +1,45 @@
-"""The training loop: batches, steps, the best epoch, checkpoints and resuming.
+"""The training loop: steps, the best epoch, checkpoints.
 
-It knows nothing of BERT or adapters: it is given named arrays to train, a loss of them, and a
-way to score them. All randomness comes from one seed, through generators that are keyed by what
-they are for and when (epoch's order, step's and shard's dropout). So a resumed run draws what the
-uninterrupted run would have drawn, and continues to the same bits.
+It knows nothing of BERT or adapters: it is given named arrays to train, a loss of them, and a way
+to score them.
 """
 
-import json
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from minibert.errors import InputError
+from minibert.errors import Diverged
 from minibert.machine.threads import thread_count
-from minibert.tensors import as_stored, read_safetensors, write_safetensors
-from minibert.training.optim import (
-    Adam,
-    Leaves,
-    adam_start,
-    adam_step,
-    clip_global_norm,
-    global_norm,
-    warm_up_then_decay,
-)
+from minibert.training.optim import Leaves, adam_step, clip_global_norm, global_norm
+from minibert.training.resume import Checkpoint, State, save_state, start
+from minibert.training.schedule import DROPOUT, Settings, Step, generator, schedule
 from minibert.training.shards import batch_gradients
 
-ORDER, DROPOUT, INIT, SUBSET = range(4)  # what a generator is for
-
 
 @dataclass(frozen=True)
-class Settings:
-    """A run's own numbers. `rate` is the peak of the learning rate."""
+class Problem:
+    """What is trained: `leaves`, the parameters by path.
 
-    rate: float = 1e-3
-    epochs: int = 3
-    batch_size: int = 32
-    seed: int = 0
-    warm_up: float = 0.1
-    rebased: bool = True
-    adam: Adam = field(default_factory=Adam)
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if not (math.isfinite(self.rate) and self.rate > 0):
-            raise InputError(f"the learning rate must be positive, not {self.rate}")
-        if self.seed < 0:
-            raise InputError(f"seed must not be negative, not {self.seed}")
-
-
-@dataclass(frozen=True)
-class State:
-    """Where a run stands after `step` steps: all that resuming needs. Never changed, only replaced
-    by the next one, so that Ctrl-C at any moment finds it whole."""
+    loss(leaves, numbers, rng) is differentiated: the mean loss of the examples of these numbers,
+    with rng for their dropout. score(leaves) gives the dev metrics, the first of which chooses the best
+    epoch. lengths: the examples' token counts.
+    """
 
     leaves: Leaves
-    adam: dict[str, Any]
-    best: Leaves
-    losses: list[float] = field(default_factory=list)
-    epochs: list[dict[str, float]] = field(default_factory=list)
-
-    @property
-    def step(self) -> int:
-        """The number of finished steps."""
-        return int(self.adam["step"])
+    loss: Callable[[Leaves, np.ndarray, np.random.Generator], Any]
+    score: Callable[[Leaves], dict[str, float]]
+    lengths: Sequence[int]
 
 
 @dataclass(frozen=True)
 class Report:
-    """What the progress callback is told after every step and every epoch."""
+    """What the progress callback is told after every step: `step` of `total` is done, in `epoch`
+    (from 0), with the batch's loss, tokens and seconds, and `scores` at an epoch's end."""
 
     step: int
     total: int
@@ -90,110 +54,81 @@ class Interrupted(Exception):
     """Ctrl-C came; the state is saved."""
 
 
-def generator(seed: int, purpose: int, *numbers: int) -> np.random.Generator:
-    """The random generator of a purpose, at a step (and shard) or epoch, of the run with that
-    seed."""
-    sequence = np.random.SeedSequence(seed, spawn_key=(purpose, *numbers))
-    return np.random.Generator(np.random.SFC64(sequence))
-
-
-def epoch_batches(examples: int, settings: Settings, epoch: int) -> list[np.ndarray]:
-    """One epoch's batches: example numbers in an order of the epoch's own."""
-    order = generator(settings.seed, ORDER, epoch).permutation(examples)
-    return [order[i : i + settings.batch_size] for i in range(0, examples, settings.batch_size)]
-
-
-def schedule(settings: Settings, examples: int) -> Iterator[tuple[int, int, np.ndarray, float]]:
-    """All steps of a run: (step, epoch, the batch's example numbers, learning rate)."""
-    per_epoch = math.ceil(examples / settings.batch_size)
-    total = per_epoch * settings.epochs
-    warm_up = round(settings.warm_up * total)
-    for epoch in range(settings.epochs):
-        for i, batch in enumerate(epoch_batches(examples, settings, epoch)):
-            step = epoch * per_epoch + i
-            factor = warm_up_then_decay(step, total, warm_up, settings.rebased)
-            yield step, epoch, batch, settings.rate * factor
-
-
 def fit(
-    leaves: Leaves,
-    loss: Callable[[Leaves, np.ndarray, np.random.Generator], Any],
-    score: Callable[[Leaves], dict[str, float]],
-    lengths: Sequence[int],
+    problem: Problem,
     settings: Settings,
+    checkpoint: Checkpoint | None = None,
     *,
-    folder: Path | None = None,
-    identity: dict[str, Any] | None = None,
-    resume: bool = False,
+    threads: int | None = None,
     on_best: Callable[[State], None] = lambda state: None,
     on_report: Callable[[Report], None] = lambda report: None,
-    checkpoint_seconds: float = 60.0,
-    threads: int | None = None,
 ) -> State:
-    """Train `leaves` by Adam; the best epoch by the first of the scores is kept in `best`.
+    """Train by Adam; the best epoch's parameters are kept in `best`, and on_best(state) is told.
 
-    loss(leaves, batch, rng) is differentiated, shard by shard, on `threads` threads (default: one
-    a core; any number gives the same bits); `lengths` are the examples' token counts. With a
-    folder, `checkpoint.safetensors` there holds the state after every epoch and at least once a
-    minute; `identity` is stored with it, and resuming under another one is refused. Raises
-    Interrupted after Ctrl-C with the state saved, InputError when the loss is no longer finite (the
-    last good checkpoint stays).
+    A step is differentiated shard by shard, on `threads` threads (default: one a core; any number
+    gives the same bits). The checkpoint is written after every epoch and at least once a minute.
+    Raises Interrupted after Ctrl-C with the state saved, Diverged when the loss is no longer finite
+    (the last good checkpoint stays), InputError for a checkpoint of another run.
     """
-    path = folder / "checkpoint.safetensors" if folder else None
-    about = {**(identity or {}), **asdict(settings), "examples": len(lengths)}
-    state = State(leaves, adam_start(leaves), leaves)
-    if resume and path is not None and path.exists():
-        state = load_state(path, leaves, about)
+    if checkpoint:
+        about = {**checkpoint.about, **asdict(settings), "examples": len(problem.lengths)}
+        checkpoint = replace(checkpoint, about=about)
     threads = thread_count(threads)
-    steps = list(schedule(settings, len(lengths)))
+    steps = list(schedule(settings, len(problem.lengths)))
     per_epoch = len(steps) // settings.epochs
-    sizes = np.asarray(lengths)
+    state = start(problem.leaves, checkpoint)
     saved_at = time.monotonic()
     try:
         if state.step // per_epoch > len(state.epochs):  # it was stopped while scoring an epoch
-            state = finish_epoch(state, score(state.leaves), on_best)
-            if path:
-                save_state(path, state, about)
-        for step, epoch, batch, rate in steps[state.step :]:
+            state = finish_epoch(problem, state, on_best)
+            if checkpoint:
+                save_state(checkpoint, state)
+        for step in steps[state.step :]:
             started = time.perf_counter()
-            dropout = partial(generator, settings.seed, DROPOUT, step)
-            value, grads = batch_gradients(loss, state.leaves, batch, sizes, dropout, threads)
-            with np.errstate(over="ignore", invalid="ignore"):
-                norm = global_norm(grads)
-            if not (math.isfinite(value) and math.isfinite(norm)):
-                raise InputError(
-                    f"the loss is no longer finite at step {step + 1} (epoch {epoch + 1}): "
-                    f"learning rate {settings.rate:g} diverges; "
-                    + ("the best epoch so far is kept" if state.epochs else "nothing was kept")
-                )
-            grads = clip_global_norm(grads, norm, settings.adam.clip)
-            new_leaves, new_adam = adam_step(
-                state.leaves, grads, state.adam, rate, settings.adam, threads
-            )
-            losses = [*state.losses, value]
-            state = replace(state, leaves=new_leaves, adam=new_adam, losses=losses)
-            epoch_ends = state.step % per_epoch == 0
+            state = train_step(problem, settings, state, step, threads)
             seconds = time.perf_counter() - started
-            scores = None
+            epoch_ends = state.step % per_epoch == 0
             if epoch_ends:
-                scores = score(state.leaves)
-                state = finish_epoch(state, scores, on_best)
-            report = Report(
-                step + 1, len(steps), epoch, value, int(sizes[batch].sum()), seconds, scores
-            )
-            on_report(report)
-            if path and (epoch_ends or time.monotonic() - saved_at > checkpoint_seconds):
-                save_state(path, state, about)
+                state = finish_epoch(problem, state, on_best)
+            scores = state.epochs[-1] if epoch_ends else None
+            tokens = int(np.asarray(problem.lengths)[step.batch].sum())
+            loss = state.losses[-1]
+            on_report(Report(state.step, len(steps), step.epoch, loss, tokens, seconds, scores))
+            due = checkpoint and time.monotonic() - saved_at > checkpoint.seconds
+            if checkpoint and (epoch_ends or due):
+                save_state(checkpoint, state)
                 saved_at = time.monotonic()
     except KeyboardInterrupt:
-        if path:
-            save_state(path, state, about)
+        if checkpoint:
+            save_state(checkpoint, state)
         raise Interrupted(f"stopped after step {state.step} of {len(steps)}") from None
     return state
 
 
-def finish_epoch(state: State, scores: dict[str, float], on_best: Callable[[State], None]) -> State:
-    """Note an epoch's scores; keep the parameters if its first score is the best so far."""
+def train_step(
+    problem: Problem, settings: Settings, state: State, step: Step, threads: int
+) -> State:
+    """The state after one step: gradients, clipping, Adam. Raises Diverged when the loss or a
+    gradient is not finite."""
+    dropout = partial(generator, settings.seed, DROPOUT, step.number)
+    sizes = np.asarray(problem.lengths)
+    loss, grads = batch_gradients(problem.loss, state.leaves, step.batch, sizes, dropout, threads)
+    with np.errstate(over="ignore", invalid="ignore"):
+        norm = global_norm(grads)
+    if not (math.isfinite(loss) and math.isfinite(norm)):
+        raise Diverged(
+            f"the loss is no longer finite at step {step.number + 1} (epoch {step.epoch + 1}): "
+            f"learning rate {settings.rate:g} diverges; "
+            + ("the best epoch so far is kept" if state.epochs else "nothing was kept")
+        )
+    grads = clip_global_norm(grads, norm, settings.adam.clip)
+    leaves, adam = adam_step(state.leaves, grads, state.adam, step.rate, settings.adam, threads)
+    return replace(state, leaves=leaves, adam=adam, losses=[*state.losses, loss])
+
+
+def finish_epoch(problem: Problem, state: State, on_best: Callable[[State], None]) -> State:
+    """Score an epoch; keep its parameters if its first score is the best so far."""
+    scores = problem.score(state.leaves)
     first = next(iter(scores))
     better = all(scores[first] > earlier[first] for earlier in state.epochs)
     state = replace(state, epochs=[*state.epochs, scores])
@@ -201,46 +136,3 @@ def finish_epoch(state: State, scores: dict[str, float], on_best: Callable[[Stat
         state = replace(state, best=state.leaves)
         on_best(state)
     return state
-
-
-def save_state(path: Path, state: State, about: dict[str, Any]) -> None:
-    """Write a checkpoint, atomically."""
-    groups = {
-        "now": state.leaves,
-        "best": state.best,
-        "first": state.adam["first"],
-        "second": state.adam["second"],
-    }
-    tensors = {
-        f"{group}/{p}": as_stored(p, a)
-        for group, leaves in groups.items()
-        for p, a in leaves.items()
-    }
-    log = {"step": state.step, "losses": state.losses, "epochs": state.epochs, "about": about}
-    write_safetensors(path, tensors, {"run": json.dumps(log)})
-
-
-def load_state(path: Path, like: Leaves, about: dict[str, Any]) -> State:
-    """Read a checkpoint. Raises InputError, naming the option, when it is of another run."""
-    tensors, metadata = read_safetensors(path)
-    try:
-        log = json.loads(metadata["run"])
-        theirs = log["about"]
-    except (KeyError, TypeError, ValueError):
-        raise InputError(f"{path}: is no training checkpoint") from None
-    for name, value in json.loads(json.dumps(about)).items():
-        if theirs.get(name) != value:
-            raise InputError(
-                f"{path}: was made with {name} {theirs.get(name)!r}, not {value!r}; "
-                "resume with the same options"
-            )
-
-    def group(name: str) -> Leaves:
-        return {p: np.array(as_stored(p, tensors[f"{name}/{p}"])) for p in like}
-
-    try:
-        moments = {"first": group("first"), "second": group("second")}
-        now, best = group("now"), group("best")
-    except KeyError as error:
-        raise InputError(f"{path}: lacks {error.args[0]}") from None
-    return State(now, {"step": log["step"], **moments}, best, log["losses"], log["epochs"])

@@ -25,7 +25,7 @@ import pytest
 from adapters.methods.bottleneck import parameter_count
 from adapters.methods.table import METHODS, top_layers
 from minibert import BertConfig
-from minibert.model import parameter_shapes
+from minibert.parameters import parameter_shapes
 
 ROOT = Path(__file__).parents[2]
 SITE = Path(os.environ.get("MINIBERT_SITE", ROOT / "docs" / "_build" / "html")).resolve()

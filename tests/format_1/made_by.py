@@ -17,11 +17,12 @@ from pathlib import Path
 
 import numpy as np
 import toy
-from adapters.predict import predict_texts
 from adapters.store import load_task
 from adapters.tuning import METHODS, method_named
-from minibert.checkpoint import load_base
 from minibert.train import Settings
+
+from adapters.predict import predict_texts
+from minibert.checkpoint import load_base
 from minibert.tree import leaves
 
 METHODS_KEPT = {

@@ -10,9 +10,10 @@ import sys
 
 import numpy as np
 
+from minibert.batch import make_batch
 from minibert.checkpoint import load_base
 from minibert.model import encode, pool
-from minibert.tokenizer import Encoded, make_batch
+from minibert.tokenizer import Encoded
 
 
 def main(folder: str, inputs: str, outputs: str) -> None:

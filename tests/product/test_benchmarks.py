@@ -32,14 +32,17 @@ from rows import QUICK, TABLE
 from scaling import AXES, points
 from texts import random_batch, tokens
 
-from adapters.methods.table import METHODS, method_named, split
+from adapters.methods.method import split
+from adapters.methods.table import METHODS, method_named
 from adapters.recipes import recipe_named
 from adapters.task_model import forward, init_task
 from minibert import fused
+from minibert.batch import make_batch
 from minibert.checkpoint import Base, load_base
 from minibert.errors import InputError
-from minibert.model import encode, parameter_shapes, pool
-from minibert.tokenizer import Encoded, make_batch
+from minibert.model import encode, pool
+from minibert.parameters import parameter_shapes
+from minibert.tokenizer import Encoded
 from minibert.training.gradients import value_and_grads
 from minibert.tree import from_leaves, leaves, merge
 

@@ -21,19 +21,22 @@ from toy import examples, train
 
 from adapters.cached_layers import fixed_layers
 from adapters.methods import lora, pfeiffer
-from adapters.methods.table import METHODS, Method, layer_span, method_named, split, top_layers
+from adapters.methods.method import Method, split
+from adapters.methods.table import METHODS, layer_span, method_named, method_rows, top_layers
 from adapters.predict import predict_texts
 from adapters.recipes import RECIPES
 from adapters.task_file import load_task
-from adapters.task_model import adapt_of, forward, init_task, method_rows
+from adapters.task_model import adapt_of, forward, init_task
 from minibert import fused, ops
-from minibert.checkpoint import Base, cast
+from minibert.batch import make_batch
+from minibert.checkpoint import Base
 from minibert.config import BertConfig
 from minibert.errors import InputError
 from minibert.heads import loss
-from minibert.model import at_projections, encode, parameter_shapes
+from minibert.model import at_projections, encode
+from minibert.parameters import cast, parameter_shapes
 from minibert.tensors import as_stored
-from minibert.tokenizer import Encoded, make_batch
+from minibert.tokenizer import Encoded
 from minibert.training.gradients import value_and_grads
 from minibert.tree import Tree, count, from_leaves, leaves, merge
 

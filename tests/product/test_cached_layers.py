@@ -25,17 +25,20 @@ from toy import MAX_LENGTH, METHOD_LIST, SETTINGS, examples, toy_data, train
 
 import adapters.finetune as finetune
 from adapters.cached_layers import LIMIT, fixed_layers, keep_states, states_bytes
-from adapters.methods.table import METHODS, Method, method_named, parameter_table, split, top_layers
+from adapters.methods.method import Method, parameter_table, split
+from adapters.methods.table import METHODS, method_named, top_layers
 from adapters.predict import encode_examples, predict_logits, predict_texts
 from adapters.recipes import RECIPES
 from adapters.task_file import load_task, on_base
 from adapters.task_model import fixed_states, forward, init_task
 from minibert import fused, ops, tokenizer
-from minibert.checkpoint import Base, cast
+from minibert.batch import Batch, make_batch
+from minibert.checkpoint import Base
 from minibert.errors import InputError
-from minibert.model import encode, random_params
+from minibert.model import encode
+from minibert.parameters import cast, random_params
 from minibert.tensors import read_safetensors
-from minibert.tokenizer import Batch, Encoded, make_batch
+from minibert.tokenizer import Encoded
 from minibert.training.loop import Interrupted
 from minibert.tree import Tree, from_leaves, leaves
 

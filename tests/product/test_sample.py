@@ -10,8 +10,8 @@ from collections import defaultdict
 import numpy as np
 import pytest
 
-from minibert.data.glue import SAMPLE, SAMPLE_TASKS, Data, glue_data
-from minibert.data.tasks import GLUE, Example
+from minibert.data.glue import SAMPLE, SAMPLE_TASKS, glue_data
+from minibert.data.tasks import GLUE, Data, Example
 
 SIZES = {"sst-2": (320, 160), "cola": (320, 160), "rte": (240, 120), "sts-b": (160, 80)}
 

@@ -33,10 +33,12 @@ from adapters.answering import (
     train_squad,
 )
 from adapters.methods.bottleneck import attach
-from adapters.methods.table import METHODS, Method, method_named
+from adapters.methods.method import Method
+from adapters.methods.table import METHODS, method_named
 from adapters.recipes import RECIPES
 from adapters.task_model import adapt_of, init_task
 from minibert import fused, ops
+from minibert.batch import make_batch
 from minibert.checkpoint import Base
 from minibert.data import squad
 from minibert.data.squad import (
@@ -55,9 +57,10 @@ from minibert.data.windows import Window, make_windows
 from minibert.errors import InputError
 from minibert.heads import best_span, span_log_probabilities, span_logits, span_loss
 from minibert.model import encode
-from minibert.tokenizer import encode_texts, make_batch
+from minibert.tokenizer import encode_texts
 from minibert.training.gradients import value_and_grads
-from minibert.training.loop import Interrupted, Settings
+from minibert.training.loop import Interrupted
+from minibert.training.schedule import Settings
 from minibert.tree import Tree, leaves, merge
 
 __all__ = ["home"]  # a fixture, used by its name

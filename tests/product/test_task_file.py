@@ -27,11 +27,12 @@ from adapters.predict import evaluate_task, predict_texts
 from adapters.recipes import RECIPES
 from adapters.task_file import TaskFile, load_task, on_base, save_task
 from adapters.task_model import forward, init_task
+from minibert.batch import make_batch
 from minibert.checkpoint import load_base
 from minibert.data.tasks import GLUE, Task
 from minibert.errors import InputError
 from minibert.tensors import as_stored, write_safetensors
-from minibert.tokenizer import encode_texts, make_batch
+from minibert.tokenizer import encode_texts
 from minibert.tree import Tree, count, from_leaves, leaves
 
 TEXTS = [example.text for example in examples(20, seed=9)]

@@ -33,16 +33,18 @@ import adapters.cached_layers as fixed
 import adapters.finetune as finetune
 import adapters.predict as predict
 from adapters.finetune import task_loss
-from adapters.methods.table import METHODS, split
+from adapters.methods.method import split
+from adapters.methods.table import METHODS
 from adapters.predict import encode_examples, evaluate_task, predict_texts
 from adapters.recipes import RECIPES
 from adapters.task_model import forward, init_task
 from minibert import ops, tokenizer
-from minibert.checkpoint import Base, cast
+from minibert.batch import make_batch
+from minibert.checkpoint import Base
 from minibert.errors import InputError
 from minibert.heads import loss
 from minibert.machine.threads import VARIABLES, each, thread_count
-from minibert.tokenizer import make_batch
+from minibert.parameters import cast
 from minibert.training import optim, shards
 from minibert.training.gradients import value_and_grads
 from minibert.training.loop import Interrupted

@@ -37,11 +37,12 @@ from adapters.methods.variants import (
 from adapters.recipes import RECIPES
 from adapters.task_model import init_task, settle
 from minibert import fused, ops
-from minibert.checkpoint import cast
+from minibert.batch import Batch, make_batch
 from minibert.config import BertConfig
 from minibert.errors import InputError
 from minibert.model import encode
-from minibert.tokenizer import Batch, encode_texts, make_batch
+from minibert.parameters import cast
+from minibert.tokenizer import encode_texts
 from minibert.training.gradients import value_and_grads
 from minibert.tree import Tree, count, from_leaves, leaves
 

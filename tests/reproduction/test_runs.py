@@ -20,7 +20,8 @@ import minibert.training.loop as train_module
 from adapters.answering import train_squad
 from adapters.finetune import train_task
 from adapters.methods.bottleneck import attach
-from adapters.methods.table import METHODS, Method, layer_span, method_named, split
+from adapters.methods.method import Method, split
+from adapters.methods.table import METHODS, layer_span, method_named, method_rows
 from adapters.predict import encode_examples, evaluate_task, predict_logits
 from adapters.recipes import RECIPES
 from adapters.reproduce.studies import extensions, init_scale, table1, tradeoff
@@ -36,8 +37,9 @@ from adapters.reproduce.sweep.one_run import (
 )
 from adapters.reproduce.sweep.runs_file import Config, run_key
 from adapters.task_file import TaskFile, load_task, on_base, save_task
-from adapters.task_model import init_task, method_rows
+from adapters.task_model import init_task
 from minibert import ops
+from minibert.batch import make_batch
 from minibert.checkpoint import Base
 from minibert.config import BertConfig
 from minibert.data.glue import glue_data
@@ -45,10 +47,11 @@ from minibert.data.metrics import METRICS
 from minibert.data.tasks import GLUE
 from minibert.errors import InputError
 from minibert.heads import classify as class_logits
-from minibert.model import encode, parameter_shapes, pool
+from minibert.model import encode, pool
+from minibert.parameters import parameter_shapes
 from minibert.tensors import read_safetensors, write_safetensors
-from minibert.tokenizer import make_batch
-from minibert.training.loop import Interrupted, Settings
+from minibert.training.loop import Interrupted
+from minibert.training.schedule import Settings
 from minibert.tree import Tree, count, from_leaves, leaves
 
 D, F, LAYERS, VOCABULARY, POSITIONS = 32, 64, 3, 199, 64

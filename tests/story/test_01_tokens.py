@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
+from minibert.batch import make_batch
 from minibert.errors import InputError
-from minibert.tokenizer import Encoded, encode_texts, load_tokenizer, make_batch, wordpiece
+from minibert.tokenizer import Encoded, encode_texts, load_tokenizer, wordpiece
 
 TINY = GOLDENS / "tiny"
 VOCABULARY = (TINY / "vocab.txt").read_text("utf-8").split("\n")[:-1]

@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minibert import fused, ops
-from minibert.checkpoint import cast
+from minibert.batch import Batch, make_batch
 from minibert.config import BertConfig
-from minibert.model import embed, random_params
-from minibert.tokenizer import Batch, Encoded, make_batch
+from minibert.model import embed
+from minibert.parameters import cast, random_params
+from minibert.tokenizer import Encoded
 
 LEVELS = [pytest.param(ops, id="ops"), pytest.param(fused, id="fused")]
 # Against plain loops in float64: rounding of a few operations on numbers of about 1. In float32

@@ -16,8 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minibert import fused, ops
+from minibert.batch import make_batch
 from minibert.model import encode
-from minibert.tokenizer import Encoded, encode_texts, make_batch
+from minibert.tokenizer import Encoded, encode_texts
 
 LEVELS = [pytest.param(ops, id="ops"), pytest.param(fused, id="fused")]
 # Against float64 loops: rounding of sums over T and D of numbers of about 1.

@@ -21,10 +21,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minibert import fused, ops
-from minibert.checkpoint import cast
+from minibert.batch import Batch, make_batch
 from minibert.config import BertConfig
-from minibert.model import encode, encoder_layer, feed_forward, random_params
-from minibert.tokenizer import Batch, Encoded, make_batch
+from minibert.model import encode, encoder_layer, feed_forward
+from minibert.parameters import cast, random_params
+from minibert.tokenizer import Encoded
 
 LEVELS = [pytest.param(ops, id="ops"), pytest.param(fused, id="fused")]
 PRECISIONS = [  # tolerances: two sublayers' rounding, values of about 1 to 10

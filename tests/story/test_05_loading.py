@@ -21,12 +21,14 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 from minibert import checkpoint
+from minibert.batch import make_batch
 from minibert.checkpoint import Base, load_base, our_path
 from minibert.config import BertConfig, read_config
 from minibert.errors import InputError
-from minibert.model import encode, parameter_shapes, random_params
+from minibert.model import encode
+from minibert.parameters import parameter_shapes, random_params
 from minibert.tensors import read_safetensors, write_safetensors
-from minibert.tokenizer import Encoded, make_batch
+from minibert.tokenizer import Encoded
 from minibert.tree import count, leaves
 
 TINY = GOLDENS / "tiny"

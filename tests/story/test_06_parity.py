@@ -13,15 +13,18 @@ from autograd import value_and_grad
 from conftest import GOLDENS
 
 from adapters.methods.bottleneck import attach
-from adapters.methods.table import METHODS, method_named, split
+from adapters.methods.method import split
+from adapters.methods.table import METHODS, method_named
 from adapters.task_model import forward
 from minibert import fused, ops
-from minibert.checkpoint import Base, cast, load_base, our_path
+from minibert.batch import Batch, make_batch
+from minibert.checkpoint import Base, load_base, our_path
 from minibert.config import BertConfig
 from minibert.heads import loss, masked_tokens
 from minibert.model import encode, pool
+from minibert.parameters import cast
 from minibert.tensors import as_stored
-from minibert.tokenizer import Batch, Encoded, encode_texts, make_batch
+from minibert.tokenizer import Encoded, encode_texts
 from minibert.tree import from_leaves, leaves, merge
 
 LEVELS = [pytest.param(ops, id="ops"), pytest.param(fused, id="fused")]

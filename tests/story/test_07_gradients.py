@@ -25,12 +25,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minibert import fused, ops
+from minibert.batch import make_batch
 from minibert.fused import activations as fused_activations
 from minibert.fused import multi_head as fused_attention
 from minibert.fused import norm as fused_norm
 from minibert.heads import classify, loss
 from minibert.model import encode, pool
-from minibert.tokenizer import Encoded, make_batch
+from minibert.tokenizer import Encoded
 from minibert.training.gradients import value_and_grads
 from minibert.tree import from_leaves, leaves
 

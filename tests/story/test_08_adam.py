@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from adapters.recipes import RECIPES
 from minibert.config import BertConfig
-from minibert.model import parameter_shapes
+from minibert.parameters import parameter_shapes
 from minibert.training.optim import (
     BLOCK,
     Adam,

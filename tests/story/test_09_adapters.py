@@ -25,11 +25,12 @@ from adapters.methods.bottleneck import (
     truncated_normal,
 )
 from minibert import fused, ops
-from minibert.checkpoint import cast
+from minibert.batch import make_batch
 from minibert.config import BertConfig
 from minibert.errors import InputError
-from minibert.model import encode, identity, parameter_shapes, pool
-from minibert.tokenizer import Encoded, encode_texts, make_batch
+from minibert.model import encode, identity, pool
+from minibert.parameters import cast, parameter_shapes
+from minibert.tokenizer import Encoded, encode_texts
 from minibert.tree import Tree, count, leaves, transform
 
 LEVELS = [pytest.param(ops, id="ops"), pytest.param(fused, id="fused")]

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from conftest import GOLDENS
 
-from adapters.methods.table import METHODS, method_named, parameter_table, split
+from adapters.methods.method import parameter_table, split
+from adapters.methods.table import METHODS, method_named, method_rows
 from adapters.recipes import (
     DEFAULTS,
     DIFFERENCES,
@@ -21,12 +22,12 @@ from adapters.recipes import (
     default_rate_epochs,
     recipe_named,
 )
-from adapters.task_model import init_task, method_rows
+from adapters.task_model import init_task
 from minibert.checkpoint import Base, load_base
 from minibert.config import BertConfig
 from minibert.data.tasks import GLUE
 from minibert.errors import InputError
-from minibert.model import parameter_shapes
+from minibert.parameters import parameter_shapes
 from minibert.training.optim import warm_up_then_decay
 from minibert.tree import Tree, count, leaves, merge
 

@@ -31,30 +31,25 @@ from toy import ADAPTERS, MAX_LENGTH, METHOD_LIST, SETTINGS, TASK, examples, toy
 import adapters.finetune as finetune
 import adapters.predict as predict
 from adapters.finetune import subset, task_loss, train_task
-from adapters.methods.table import METHODS, method_named, split
+from adapters.methods.method import split
+from adapters.methods.table import METHODS, method_named
 from adapters.predict import check_length, encode_examples, evaluate_task, predict_texts
 from adapters.recipes import RECIPES
 from adapters.task_file import load_task, on_base
 from adapters.task_model import forward, init_task
 from minibert import ops, tokenizer
-from minibert.checkpoint import Base, cast, our_path
-from minibert.data.glue import Data
-from minibert.data.tasks import Example
+from minibert.batch import make_batch
+from minibert.checkpoint import Base, our_path
+from minibert.data.tasks import Data, Example
 from minibert.errors import InputError
 from minibert.heads import classify, loss
+from minibert.parameters import cast
 from minibert.tensors import as_stored
-from minibert.tokenizer import Encoded, make_batch
-from minibert.training.loop import (
-    Interrupted,
-    Report,
-    Settings,
-    State,
-    epoch_batches,
-    fit,
-    load_state,
-    schedule,
-)
+from minibert.tokenizer import Encoded
+from minibert.training.loop import Interrupted, Report, fit
 from minibert.training.optim import Adam
+from minibert.training.resume import State, load_state
+from minibert.training.schedule import Settings, epoch_batches, schedule
 from minibert.tree import from_leaves, leaves, merge
 
 STEPS = 9

@@ -20,20 +20,10 @@ from conftest import GOLDENS, missing, real_glue
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from minibert.data.glue import SAMPLE, SAMPLE_TASKS, glue_data, glue_examples, own_data, read_split
+from minibert.data.glue import SAMPLE, SAMPLE_TASKS, glue_data, glue_examples, read_split
 from minibert.data.metrics import METRICS, accuracy, f1, matthews, pearson, spearman
-from minibert.data.tasks import (
-    GLUE,
-    Example,
-    Task,
-    constant_score,
-    glue_task,
-    own_task,
-    predictions,
-    read_examples,
-    read_texts,
-    score,
-)
+from minibert.data.tables import own_data, own_task, read_examples, read_texts
+from minibert.data.tasks import GLUE, Example, Task, constant_score, glue_task, predictions, score
 from minibert.errors import InputError
 from minibert.fetch.datasets import find_task
 

@@ -13,20 +13,23 @@ from typing import Any
 
 import numpy as np
 
-from adapters.cached_layers import keep_states
+from adapters.cached_layers import Bottom, cache_states
 from adapters.finetune import Trained, subset, train_task
-from adapters.methods.table import Method, method_named, parameter_table
+from adapters.methods.method import Method, parameter_table
+from adapters.methods.table import method_named
 from adapters.predict import encode_examples, evaluate_task, predict_logits
 from adapters.reproduce.sweep.runs_file import Config, run_key
 from adapters.task_file import TaskFile, load_task, on_base, save_task
+from adapters.task_model import TaskModel
 from minibert.checkpoint import Base, load_base
-from minibert.data.glue import Data, glue_data
-from minibert.data.tasks import Example, constant_score, score
-from minibert.errors import InputError
+from minibert.data.glue import glue_data
+from minibert.data.squad import Questions, squad_data
+from minibert.data.tasks import Data, Example, constant_score, score
+from minibert.errors import Diverged, InputError
 from minibert.fetch.models import locate_model
 from minibert.files import lock
-from minibert.training.loop import Settings, generator
-from minibert.tree import count, merge
+from minibert.training.schedule import Settings, generator
+from minibert.tree import count
 
 VALIDATION = 100  # a generator's purpose, beside those of minibert.training.loop
 
@@ -39,9 +42,7 @@ def execute(config: Config, folder: Path, threads: int) -> dict[str, Any]:
     """
     try:
         result = KINDS[config["kind"]](config, folder, threads)
-    except InputError as error:
-        if "diverges" not in str(error):
-            raise
+    except Diverged as error:
         result = {"diverged": str(error)}
     shutil.rmtree(_under_way(config, folder), ignore_errors=True)
     return result
@@ -109,14 +110,17 @@ def settings_of(config: Config) -> Settings:
     return Settings(**{name: config[name] for name in names})
 
 
-def parameter_counts(base: Base, method: Method, tree: Any) -> dict[str, int]:
+def parameter_counts(model: TaskModel) -> dict[str, int]:
     """What a task trains, as the paper counts it and otherwise. "task": its trained parameters
     without the head, whose size is the task's; "head"; "all": the model without the head;
     "layers": the encoder's layers alone, of which the paper gives its shares."""
-    rows = {group: (trained, frozen) for group, trained, frozen in parameter_table(tree, method)}
+    rows = {
+        group: (trained, frozen)
+        for group, trained, frozen in parameter_table(model.tree, model.method)
+    }
     head = sum(rows.pop("task head"))
     rows.pop("masked-token head", None)
-    embedding_norm = 2 * base.config.hidden_size
+    embedding_norm = 2 * model.base.config.hidden_size
     layers = sum(sum(rows[group]) for group in ("attention", "feed-forward", "LayerNorms"))
     adapters, _ = rows.pop("adapters", (0, 0))  # statistics of batch normalisation are not trained
     return {
@@ -155,7 +159,7 @@ def classify(config: Config, folder: Path, threads: int) -> dict[str, Any]:
         "best_epoch": done.task.results["epoch"],
         "loss": float(np.mean(done.losses[-len(done.losses) // len(done.epochs) :])),
         "constant": constant_score(data.task, data.train, dev),
-        "parameters": parameter_counts(base, method, on_base(done.task, base)),
+        "parameters": parameter_counts(on_base(done.task, base)),
         "examples": [len(data.train), len(data.dev), len(dev)],
     }
 
@@ -166,11 +170,11 @@ def _task_path(config: Config, folder: Path) -> Path:
 
 def trained(config: Config, folder: Path, threads: int) -> TaskFile:
     """The task file of a "classify" configuration with adapters, trained if it is not there. Raises
-    InputError when that diverges."""
+    Diverged when its training does."""
     path = _task_path(config, folder)
     with lock(folder / "under-way" / f"{run_key(config)}.task.lock"):
         if not path.exists() and "diverged" in (result := execute(config, folder, threads)):
-            raise InputError(result["diverged"])
+            raise Diverged(result["diverged"])
     return load_task(path)
 
 
@@ -183,19 +187,17 @@ def ablation(config: Config, folder: Path, threads: int) -> dict[str, Any]:
     source = config["of"]
     task = trained(source, folder, threads)
     base, (_, dev) = base_for(source), parts_of(source)
-    tree, gold = on_base(task, base), [example.label for example in dev]
+    model, gold = on_base(task, base), [example.label for example in dev]
     encoded = encode_examples(base, dev, task.max_length)
     layers = base.config.num_hidden_layers
-    whole = predict_logits(tree, base, task.method, encoded, threads)
-    spans = []
+    whole = predict_logits(model, encoded, threads)
+    spans, adapters = [], model.tree["adapters"]
     for first in range(layers):
-        states = keep_states(tree, base, task.method, encoded, first, threads) if first else None
+        below = cache_states(model, encoded, first, threads) if first else Bottom(None)
         for last in range(first, layers):
-            kept = {n: pair for n, pair in tree["adapters"].items() if not first <= n <= last}
-            logits = predict_logits(
-                {**tree, "adapters": kept}, base, task.method, encoded, threads, states,
-                first if first else None,
-            )  # fmt: skip
+            kept = {n: pair for n, pair in adapters.items() if not first <= n <= last}
+            without = replace(model, tree={**model.tree, "adapters": kept})
+            logits = predict_logits(without, encoded, threads, below)
             spans.append({"first": first, "last": last, "dev": score(task.task, logits, gold)})
     constant = constant_score(task.task, parts_of(source)[0].train, dev)
     return {"dev": score(task.task, whole, gold), "spans": spans, "constant": constant}
@@ -219,7 +221,7 @@ def sequence(config: Config, folder: Path, threads: int) -> dict[str, Any]:
         if config["shared"]:
             out = _under_way(config, folder) / str(number)
             task = _train(base, step, out, threads).task
-            learned = on_base(task, base)["base"]
+            learned = on_base(task, base).tree["base"]
             base = replace(base, params=learned, sha256=f"after {number + 1} tasks")
         else:
             task = trained(step, folder, threads)
@@ -231,9 +233,10 @@ def sequence(config: Config, folder: Path, threads: int) -> dict[str, Any]:
             encoded = encode_examples(base, dev, file.max_length)
             if config["shared"]:
                 tree = {"base": base.params, "head": file.trained["head"]}
+                model = TaskModel(base, file.method, tree)
             else:
-                tree = on_base(file, base)
-            logits = predict_logits(tree, base, file.method, encoded, threads)
+                model = on_base(file, base)
+            logits = predict_logits(model, encoded, threads)
             if j == number:
                 logits_then.append(logits)
             scores[-1].append(score(file.task, logits, [example.label for example in dev]))
@@ -248,15 +251,13 @@ def _total(base: Base, files: list[TaskFile], config: Config) -> int:
 
 
 @cache
-def questions(examples: int | None, dev_examples: int | None) -> tuple[list[Any], list[Any]]:
+def questions(examples: int | None, dev_examples: int | None) -> Questions:
     """SQuAD's training and development questions, or so many of each, drawn with a fixed seed."""
-    from minibert.data.squad import squad_data
-
     found = []
     for number, (part, most) in enumerate(zip(squad_data(), (examples, dev_examples), strict=True)):
         order = generator(0, VALIDATION, 2, number).permutation(len(part))[:most]
         found.append([part[i] for i in sorted(order)])
-    return found[0], found[1]
+    return Questions(*found)
 
 
 def squad(config: Config, folder: Path, threads: int) -> dict[str, Any]:
@@ -265,17 +266,16 @@ def squad(config: Config, folder: Path, threads: int) -> dict[str, Any]:
     from adapters.answering import train_squad
 
     base, method = base_for(config), method_of(config)
-    train, dev = questions(config["examples"], config["dev_examples"])
+    data = questions(config["examples"], config["dev_examples"])
     done = train_squad(
-        base, train, dev, method, settings_of(config), max_length=config["max_length"],
+        base, data, method, settings_of(config), max_length=config["max_length"],
         stride=config["stride"], out=_under_way(config, folder), resume=True, threads=threads,
     )  # fmt: skip
-    tree = merge({"base": base.params}, done.trained)
     return {
         "dev": done.epochs[-1],
         "epochs": done.epochs,
-        "parameters": parameter_counts(base, method, tree),
-        "examples": [len(train), len(dev)],
+        "parameters": parameter_counts(done.model),
+        "examples": [len(data.train), len(data.dev)],
     }
 
 

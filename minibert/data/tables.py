@@ -1,0 +1,161 @@
+"""A task's files: tab-separated without any quoting, one example a line.
+
+Rows are counted from 1, the header included.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from minibert.data.tasks import Column, Data, Example, Task
+from minibert.errors import InputError
+from minibert.tokenizer import Text
+
+
+def read_lines(path: Path) -> list[str]:
+    """A text file's lines, without line ends and without empty ones at its end. Raises InputError
+    for a missing, empty, binary or non-UTF-8 file."""
+    try:
+        lines = _lines(path.read_bytes(), str(path))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    while lines and not lines[-1]:
+        lines.pop()
+    if not lines:
+        raise InputError(f"{path}: is empty")
+    return lines
+
+
+def _lines(data: bytes, name: str) -> list[str]:
+    """UTF-8 to lines; the last line end begins no line. Raises InputError for anything else."""
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise InputError(f"{name}: is UTF-16; save it as UTF-8")
+    if b"\0" in data:
+        raise InputError(f"{name}: is a binary file, not text")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        row = data[: error.start].count(b"\n") + 1
+        raise InputError(f"{name} row {row}: is not UTF-8") from None
+    lines = [line.removesuffix("\r") for line in text.split("\n")]  # U+2028 etc. end no line
+    return lines if lines[-1] else lines[:-1]
+
+
+def read_examples(task: Task, path: Path | str) -> list[Example]:
+    """Read one of a task's files. Rows are counted from 1, the header included.
+
+    Raises InputError, naming file and row, for a file that is unreadable or of another task: a
+    column that is missing, a wrong number of columns, an unknown label, no rows.
+    """
+    path = Path(path)
+    lines = read_lines(path)
+    header = lines[0].split("\t") if task.header else None
+    columns = [_find(column, header, path) for column in (*task.text, task.label)]
+    width = len(header) if header else max(columns) + 1
+    values = {value: number for number, value in enumerate(task.values)}
+    examples = []
+    for row, cells in _rows(lines, path, width, task.header, task.skip_short_rows):
+        *texts, label = (cells[column] for column in columns)
+        text = texts[0] if len(texts) == 1 else (texts[0], texts[1])
+        examples.append(Example(text, _label(label, task, values, path, row)))
+    return examples
+
+
+def _rows(
+    lines: list[str], path: Path, width: int, header: bool = True, skip_short: bool = False
+) -> list[tuple[int, list[str]]]:
+    """(row number, cells) below the header. Raises InputError for another number of cells than
+    `width`, or no rows."""
+    rows = [(n, line.split("\t")) for n, line in enumerate(lines, start=1) if n > header]
+    for row, cells in rows:
+        if len(cells) > width or (len(cells) < width and not skip_short):
+            raise InputError(f"{path} row {row}: has {len(cells)} columns, expected {width}")
+    rows = [(row, cells) for row, cells in rows if len(cells) == width]
+    if not rows:
+        raise InputError(f"{path}: has a header but no rows")
+    return rows
+
+
+def _find(column: Column, header: list[str] | None, path: Path) -> int:
+    if isinstance(column, int):
+        return column
+    if header is None or column not in header:
+        found = ", ".join(header or ())[:200]
+        raise InputError(f"{path}: has no column {column!r} in its header ({found})")
+    return header.index(column)
+
+
+def _label(cell: str, task: Task, values: dict[str, int], path: Path, row: int) -> int | float:
+    shown = repr(cell[:40])
+    if not task.regression:
+        if cell not in values:
+            known = ", ".join(values)
+            raise InputError(f"{path} row {row}: unknown label {shown}; known: {known}")
+        return values[cell]
+    try:
+        score = float(cell)
+    except ValueError:
+        score = float("nan")
+    if not np.isfinite(score):
+        raise InputError(f"{path} row {row}: the label {shown} is not a number")
+    return score
+
+
+def read_texts(task: Task, path: Path | None) -> list[Text]:
+    """Unlabelled texts, one a line, from a file or (path None) from standard input; a task on pairs
+    wants two, separated by a tab. An empty line is an empty text.
+
+    Raises InputError, naming file and row, for an unreadable file or the wrong number of texts.
+    """
+    name = "standard input" if path is None else str(path)
+    try:
+        data = sys.stdin.buffer.read() if path is None else path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{name}: cannot be read: {error.strerror}") from None
+    texts: list[Text] = []
+    for row, line in enumerate(_lines(data, name), start=1):
+        cells = line.split("\t")
+        if len(cells) != len(task.text):
+            raise InputError(
+                f"{name} row {row}: has {len(cells)} texts, "
+                f"but {task.name} takes {len(task.text)} (separated by a tab)"
+            )
+        texts.append(cells[0] if len(cells) == 1 else (cells[0], cells[1]))
+    if not texts:
+        raise InputError(f"{name}: is empty")
+    return texts
+
+
+def own_task(train: Path | str, text: Sequence[str], label: str, regression: bool = False) -> Task:
+    """A task of one's own, from a TSV file with a header line: the names of one or two text
+    columns and of the label column. The classes are the labels of the training file, sorted.
+    Raises InputError, naming the file, when a column is missing or there is but one class."""
+    path = Path(train)
+    if len(text) not in (1, 2):
+        raise InputError(f"a text is one or two columns, not {len(text)}")
+    lines = read_lines(path)
+    header = lines[0].split("\t")
+    column = _find(label, header, path)
+    if regression:
+        return Task(path.stem, "", tuple(text), label, metrics=("pearson", "spearman"))
+    rows = _rows(lines, path, len(header))
+    values = tuple(sorted({cells[column] for _, cells in rows}))
+    if len(values) < 2:
+        raise InputError(f"{path}: column {label!r} has {len(values)} different labels; 2 needed")
+    if len(values) > max(100, len(lines) // 4):
+        raise InputError(
+            f"{path}: column {label!r} has {len(values)} different labels; is it a regression?"
+        )
+    metrics = ("accuracy", "f1") if len(values) == 2 else ("accuracy",)
+    return Task(path.stem, "", tuple(text), label, values, values, metrics)
+
+
+def own_data(
+    train: Path | str, dev: Path | str, text: tuple[str, ...], label: str, regression: bool = False
+) -> Data:
+    """One's own TSV files with a header line; `text` names one or two columns.
+    Raises InputError, naming file, row and column, when they are not as said."""
+    task = own_task(train, text, label, regression)
+    return Data(task, read_examples(task, train), read_examples(task, dev), f"{train} and {dev}")

@@ -1,0 +1,97 @@
+"""Where a run stands, written to its checkpoint file and read back."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minibert.errors import InputError
+from minibert.tensors import as_stored, read_safetensors, write_safetensors
+from minibert.training.optim import Leaves, adam_start
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a run stands after `step` steps: all that resuming needs. Never changed, only replaced
+    by the next one, so that Ctrl-C at any moment finds it whole."""
+
+    leaves: Leaves
+    adam: dict[str, Any]
+    best: Leaves
+    losses: list[float] = field(default_factory=list)
+    epochs: list[dict[str, float]] = field(default_factory=list)
+
+    @property
+    def step(self) -> int:
+        """The number of finished steps."""
+        return int(self.adam["step"])
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A run's checkpoint file. `about` says whose it is: resuming under another is refused.
+
+    resume: start from the file if it is there. seconds: how long after one writing comes the next,
+    besides that at each epoch's end.
+    """
+
+    path: Path
+    about: dict[str, Any]
+    resume: bool = False
+    seconds: float = 60.0
+
+
+def start(leaves: Leaves, checkpoint: Checkpoint | None) -> State:
+    """The state to begin with: before the first step, or the checkpoint's where one is to be
+    resumed. Raises InputError as `load_state` does."""
+    if checkpoint and checkpoint.resume and checkpoint.path.exists():
+        return load_state(checkpoint, leaves)
+    return State(leaves, adam_start(leaves), leaves)
+
+
+def save_state(checkpoint: Checkpoint, state: State) -> None:
+    """Write a checkpoint, atomically."""
+    groups = {
+        "now": state.leaves,
+        "best": state.best,
+        "first": state.adam["first"],
+        "second": state.adam["second"],
+    }
+    tensors = {
+        f"{group}/{p}": as_stored(p, a)
+        for group, leaves in groups.items()
+        for p, a in leaves.items()
+    }
+    about = checkpoint.about
+    log = {"step": state.step, "losses": state.losses, "epochs": state.epochs, "about": about}
+    write_safetensors(checkpoint.path, tensors, {"run": json.dumps(log)})
+
+
+def load_state(checkpoint: Checkpoint, like: Leaves) -> State:
+    """Read a checkpoint of the leaves `like`. Raises InputError, naming the option, when it is of
+    another run."""
+    path = checkpoint.path
+    tensors, metadata = read_safetensors(path)
+    try:
+        log = json.loads(metadata["run"])
+        theirs = log["about"]
+    except (KeyError, TypeError, ValueError):
+        raise InputError(f"{path}: is no training checkpoint") from None
+    for name, value in json.loads(json.dumps(checkpoint.about)).items():
+        if theirs.get(name) != value:
+            raise InputError(
+                f"{path}: was made with {name} {theirs.get(name)!r}, not {value!r}; "
+                "resume with the same options"
+            )
+
+    def group(name: str) -> Leaves:
+        return {p: np.array(as_stored(p, tensors[f"{name}/{p}"])) for p in like}
+
+    try:
+        moments = {"first": group("first"), "second": group("second")}
+        now, best = group("now"), group("best")
+    except KeyError as error:
+        raise InputError(f"{path}: lacks {error.args[0]}") from None
+    return State(now, {"step": log["step"], **moments}, best, log["losses"], log["epochs"])

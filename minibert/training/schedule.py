@@ -1,0 +1,76 @@
+"""A run's settings, and what they fix for every step: its examples, its learning rate, its random
+numbers.
+
+All randomness comes from one seed, through generators that are keyed by what they are for and when
+(an epoch's order, a step's and shard's dropout). So a resumed run draws what the uninterrupted run
+would have drawn, and continues to the same bits.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from minibert.errors import InputError
+from minibert.training.optim import Adam, warm_up_then_decay
+
+ORDER, DROPOUT, INIT, SUBSET = range(4)  # what a generator is for
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A run's own numbers. `rate` is the peak of the learning rate."""
+
+    rate: float = 1e-3
+    epochs: int = 3
+    batch_size: int = 32
+    seed: int = 0
+    warm_up: float = 0.1
+    rebased: bool = True
+    adam: Adam = field(default_factory=Adam)
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if not (math.isfinite(self.rate) and self.rate > 0):
+            raise InputError(f"the learning rate must be positive, not {self.rate}")
+        if self.seed < 0:
+            raise InputError(f"seed must not be negative, not {self.seed}")
+
+
+class Step(NamedTuple):
+    """One training step: its number and its epoch's, both from 0; its examples' numbers [B]; its
+    learning rate."""
+
+    number: int
+    epoch: int
+    batch: np.ndarray
+    rate: float
+
+
+def generator(seed: int, purpose: int, *numbers: int) -> np.random.Generator:
+    """The random generator of a purpose, at a step (and shard) or epoch, of the run with that
+    seed."""
+    sequence = np.random.SeedSequence(seed, spawn_key=(purpose, *numbers))
+    return np.random.Generator(np.random.SFC64(sequence))
+
+
+def epoch_batches(examples: int, settings: Settings, epoch: int) -> list[np.ndarray]:
+    """One epoch's batches: example numbers, in an order drawn for this epoch."""
+    order = generator(settings.seed, ORDER, epoch).permutation(examples)
+    return [order[i : i + settings.batch_size] for i in range(0, examples, settings.batch_size)]
+
+
+def schedule(settings: Settings, examples: int) -> Iterator[Step]:
+    """All steps of a run on so many examples."""
+    per_epoch = math.ceil(examples / settings.batch_size)
+    total = per_epoch * settings.epochs
+    warm_up = round(settings.warm_up * total)
+    for epoch in range(settings.epochs):
+        for i, batch in enumerate(epoch_batches(examples, settings, epoch)):
+            number = epoch * per_epoch + i
+            factor = warm_up_then_decay(number, total, warm_up, settings.rebased)
+            yield Step(number, epoch, batch, settings.rate * factor)
