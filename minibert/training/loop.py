@@ -26,8 +26,8 @@ class Problem:
     """What is trained: `leaves`, the parameters by path.
 
     loss(leaves, numbers, rng) is differentiated: the mean loss of the examples of these numbers,
-    with rng for their dropout. score(leaves) gives the dev metrics, the first of which chooses the best
-    epoch. lengths: the examples' token counts.
+    with rng for their dropout. score(leaves) gives the dev metrics, the first of which chooses the
+    best epoch. lengths: the examples' token counts.
     """
 
     leaves: Leaves
