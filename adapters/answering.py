@@ -172,12 +172,12 @@ def prepare(
     """The training of a span head: the questions read in windows, the model made. The arguments are
     those of `train_squad`, hence eight."""
     run = run or RunOptions()
+    chosen = recipe_named(recipe)
+    settings = optimised(settings, chosen)
     check_length(base, max_length)
     for name, questions in data._asdict().items():
         if not questions:
             raise InputError(f"squad: there are no {name} questions")
-    chosen = recipe_named(recipe)
-    settings = optimised(settings, chosen)
     model = new_task_model(base, method, chosen, 2, settings.seed)
     windows, dev = (make_windows(base.tokenizer, part, max_length, stride) for part in data)
     frozen = frozen_layers(model)

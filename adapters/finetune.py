@@ -1,6 +1,6 @@
 """From a task's examples to its trained, saved task file: prepare -> fit -> package."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -101,22 +101,17 @@ def prepare(
     """The training of a task of classes or scores: its texts encoded, its model made, the states of
     frozen layers cached. The arguments are those of `train_task`, hence seven."""
     run = run or RunOptions()
+    chosen = recipe_named(recipe)
+    settings = optimised(settings, chosen)
     check_length(base, max_length)
     if not (data.train and data.dev):
         raise InputError(f"{data.source}: has no {'dev' if data.train else 'training'} examples")
-    chosen = recipe_named(recipe)
-    settings = optimised(settings, chosen)
     model = new_task_model(base, method, chosen, data.task.outputs, settings.seed)
     encoded, dev = (encode_examples(base, part, max_length) for part in (data.train, data.dev))
     bottom, dev_bottom = _bottoms(model, encoded, dev, run)
     kind = np.float32 if data.task.regression else np.int64
     labels = np.array([example.label for example in data.train], kind)
     gold = [example.label for example in data.dev]
-
-    def batch_loss(model: TaskModel, numbers: np.ndarray, rng: np.random.Generator) -> Any:
-        batch = make_batch([encoded[i] for i in numbers])
-        logits = forward(model, batch, rng, bottom.layers, bottom.batch_states(numbers))
-        return loss(logits, labels[numbers], data.task.regression)
 
     def dev_score(model: TaskModel) -> dict[str, float]:
         logits = predict_logits(model, dev, run.threads, dev_bottom)
@@ -131,7 +126,7 @@ def prepare(
     return Training(
         model,
         settings,
-        batch_loss,
+        task_loss(encoded, labels, data.task.regression, bottom),
         dev_score,
         lengths=[len(text.ids) for text in encoded],
         sample=make_batch(encoded[:SAMPLE_TEXTS]),
@@ -148,6 +143,20 @@ def prepare(
             "labels": list(data.task.names),
         },
     )
+
+
+def task_loss(
+    encoded: Sequence[Encoded], labels: np.ndarray, regression: bool, bottom: Bottom
+) -> Callable[[TaskModel, np.ndarray, np.random.Generator], Any]:
+    """The mean loss of the examples of some numbers: a function of the model, these numbers and
+    dropout's generator."""
+
+    def batch_loss(model: TaskModel, numbers: np.ndarray, rng: np.random.Generator) -> Any:
+        batch = make_batch([encoded[i] for i in numbers])
+        logits = forward(model, batch, rng, bottom.layers, bottom.batch_states(numbers))
+        return loss(logits, labels[numbers], regression)
+
+    return batch_loss
 
 
 def _bottoms(

@@ -60,7 +60,7 @@ class BertConfig:
                 f"hidden_size {self.hidden_size} cannot be cut into "
                 f"num_attention_heads {self.num_attention_heads} equal heads"
             )
-        if self.hidden_act not in ACTIVATIONS:
+        if self.hidden_act not in tuple(ACTIVATIONS):  # whatever JSON gave, a list even
             raise InputError(
                 f"hidden_act {self.hidden_act!r} is not supported; known: {', '.join(ACTIVATIONS)}"
             )

@@ -146,14 +146,16 @@ def attention(
     query: Any,
     key: Any,
     value: Any,
-    lengths: Sequence[int],
+    query_lengths: Sequence[int],
+    key_lengths: Sequence[int],
     heads: int,
     keep: Any = None,
     rate: float = 0.0,
 ) -> np.ndarray:
     """For every sequence, head and token: the values' mean, weighted by softmax(q . k / sqrt).
 
-    All tokens ask, or one of each sequence, when there are as many query rows as lengths."""
+    Sequence b has query_lengths[b] query rows, and key_lengths[b] keys and values."""
+    lengths = (query_lengths, key_lengths)
     return _attention(query, key, value, lengths, heads, keep, rate, None)[0]
 
 
@@ -162,12 +164,14 @@ def attention_vjp(
     query: Any,
     key: Any,
     value: Any,
-    lengths: Sequence[int],
+    query_lengths: Sequence[int],
+    key_lengths: Sequence[int],
     heads: int,
     keep: Any = None,
     rate: float = 0.0,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(dquery, dkey, dvalue)."""
+    lengths = (query_lengths, key_lengths)
     return _attention(query, key, value, lengths, heads, keep, rate, rows(g))[1:]
 
 
@@ -178,14 +182,12 @@ def _attention(
     size = len(query[0]) // heads
     out, dquery = np.zeros((2, len(query), size * heads))
     dkey, dvalue = np.zeros((2, len(key), size * heads))
-    lengths = [int(length) for length in lengths]
-    all_ask = len(query) == len(key)
-    pairs = sum(length * (length if all_ask else 1) for length in lengths)
-    mask = factors(keep, heads * pairs, rate)
-    start = used = 0
-    for number, length in enumerate(lengths):
+    pairs = [(int(q), int(t)) for q, t in zip(*lengths, strict=True)]
+    mask = factors(keep, heads * sum(q * t for q, t in pairs), rate)
+    start = first = used = 0
+    for queries, length in pairs:
         tokens = range(start, start + length)
-        asking = tokens if all_ask else [number]
+        asking = range(first, first + queries)
         for head in range(heads):
             features = range(head * size, (head + 1) * size)
             for n in asking:
@@ -213,6 +215,7 @@ def _attention(
                         dquery[n, i] += dscore * key[m][i] / math.sqrt(size)
                         dkey[m, i] += dscore * query[n][i] / math.sqrt(size)
         start += length
+        first += queries
     return out, dquery, dkey, dvalue
 
 
@@ -224,7 +227,7 @@ def self_attention(params: dict, x: Any, lengths: Sequence[int], heads: int) -> 
         linear(x, params[name]["weight"], params[name]["bias"])
         for name in ("query", "key", "value")
     )
-    mixed = attention(query, key, value, lengths, heads)
+    mixed = attention(query, key, value, lengths, lengths, heads)
     return linear(mixed, params["output"]["weight"], params["output"]["bias"])
 
 

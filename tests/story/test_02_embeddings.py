@@ -3,6 +3,9 @@
 Devlin et al. 2018, arXiv 1810.04805, figure 2.
 """
 
+from types import ModuleType
+from typing import Any
+
 import numpy as np
 import plain_loops
 import pytest
@@ -13,7 +16,7 @@ from hypothesis import strategies as st
 from minibert import fused, ops
 from minibert.batch import Batch, make_batch
 from minibert.config import BertConfig
-from minibert.model import embed
+from minibert.model import ForwardPass, embed
 from minibert.parameters import cast, random_params
 from minibert.tokenizer import Encoded
 
@@ -24,6 +27,11 @@ PRECISIONS = [
     pytest.param(np.float64, 1e-13, id="float64"),
     pytest.param(np.float32, 3e-6, id="float32"),
 ]
+
+
+def forward_pass(config: BertConfig, level: ModuleType, rng: Any = None) -> ForwardPass:
+    """An embedding needs no lengths."""
+    return ForwardPass(config, np.array([]), rng=rng, ops=level)
 
 
 def batch_of(lengths: list[int], vocabulary: int, seed: int = 0) -> Batch:
@@ -56,7 +64,7 @@ class TestEmbedding:
         expected = plain_loops.layer_norm(
             sums, norm["weight"], norm["bias"], tiny.config.layer_norm_eps
         )
-        x = embed(cast(tiny.params, dtype), batch, tiny.config, ops=level)
+        x = embed(cast(tiny.params, dtype), batch, forward_pass(tiny.config, level))
         assert x.dtype == dtype
         assert x.shape == (20, tiny.config.hidden_size)
         np.testing.assert_allclose(x, expected, rtol=0, atol=tolerance)
@@ -66,7 +74,7 @@ class TestEmbedding:
         batch = make_batch(
             [Encoded(word[:3], np.array([0, 0, 1])), Encoded(word[:1], word[:1] * 0)]
         )
-        x = embed(tiny.params, batch, tiny.config, ops=level)
+        x = embed(tiny.params, batch, forward_pass(tiny.config, level))
         np.testing.assert_array_equal(x[0], x[3])  # both the first of their text, in segment 0
         for a, b in ((0, 1), (1, 2), (0, 2)):
             assert np.abs(x[a] - x[b]).max() > 0.1
@@ -76,13 +84,14 @@ class TestEmbedding:
         tables = {**tiny.params["embeddings"]}
         tables["position"] = np.zeros_like(tables["position"])
         words, order = np.array([5, 6, 7, 8]), np.array([2, 0, 3, 1])
+        run = forward_pass(tiny.config, level)
         one, other = (
-            embed({"embeddings": tables}, make_batch([Encoded(w, 0 * w)]), tiny.config, ops=level)
+            embed({"embeddings": tables}, make_batch([Encoded(w, 0 * w)]), run)
             for w in (words, words[order])
         )
         np.testing.assert_array_equal(one[order], other)
         real = [
-            embed(tiny.params, make_batch([Encoded(w, 0 * w)]), tiny.config, ops=level)
+            embed(tiny.params, make_batch([Encoded(w, 0 * w)]), forward_pass(tiny.config, level))
             for w in (words, words[order])
         ]
         assert np.abs(real[0][order] - real[1]).max() > 0.1
@@ -94,8 +103,8 @@ class TestEmbedding:
         )
         params = {"embeddings": random_params(config)["embeddings"]}
         batch = batch_of([40, 60], 50)
-        plain = embed(params, batch, config, ops=level)
-        dropped = embed(params, batch, config, np.random.default_rng(0), ops=level)
+        plain = embed(params, batch, forward_pass(config, level))
+        dropped = embed(params, batch, forward_pass(config, level, np.random.default_rng(0)))
         kept = dropped != 0
         # 6,400 draws: a standard deviation is 0.0054
         assert abs(kept.mean() - 0.75) < 0.02

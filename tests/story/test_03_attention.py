@@ -43,7 +43,7 @@ def probabilities(
     length, size = query.shape
     per_head = size // heads
     value = np.tile(np.eye(length, per_head, dtype=query.dtype), (1, heads))
-    y = level.attention(query, key, value, [length], heads)
+    y = level.attention(query, key, value, [length], [length], heads)
     return [y[:, h * per_head : h * per_head + length] for h in range(heads)]
 
 
@@ -82,13 +82,13 @@ class TestWeights:
         """It adds one number to a whole row of scores, which softmax does not see: so the key
         projection's bias is without effect, and its gradient is 0."""
         query, key, value = queries_keys_values(6, 8, seed)
-        y = level.attention(query, key, value, [6], 2)
-        moved = level.attention(query, key + shift, value, [6], 2)
+        y = level.attention(query, key, value, [6], [6], 2)
+        moved = level.attention(query, key + shift, value, [6], [6], 2)
         # scores as large as 1e4 are rounded to 2e-12
         np.testing.assert_allclose(moved, y, rtol=0, atol=1e-10)
 
         def loss(bias):
-            return anp.sum(level.attention(query, key + bias, value, [6], 2) * value)
+            return anp.sum(level.attention(query, key + bias, value, [6], [6], 2) * value)
 
         assert np.abs(grad(loss)(np.zeros(8))).max() < 1e-13
 
@@ -98,7 +98,7 @@ class TestWeights:
         rng = np.random.default_rng(0)
         query, key, value = (rng.standard_normal((5, 8)).astype(np.float32) for _ in range(3))
         with np.errstate(over="raise", invalid="raise", divide="raise"):
-            y = level.attention(query * size, key * np.float32(size), value, [5], 1)
+            y = level.attention(query * size, key * np.float32(size), value, [5], [5], 1)
         # the largest score takes it all
         winners = (query.astype(float) @ key.astype(float).T).argmax(axis=1)
         np.testing.assert_array_equal(y, value[winners])
@@ -126,9 +126,9 @@ class TestAgainstPlainLoops:
     @pytest.mark.parametrize("lengths, heads, size", [([1], 1, 1), ([5, 1, 9, 8, 3], 3, 12)])
     def test_values(self, level, lengths, heads, size, dtype, tolerance):
         qkv = queries_keys_values(sum(lengths), size, 1, dtype)
-        y = level.attention(*qkv, np.array(lengths), heads)
+        y = level.attention(*qkv, np.array(lengths), np.array(lengths), heads)
         assert y.dtype == dtype
-        expected = plain_loops.attention(*qkv, lengths, heads)
+        expected = plain_loops.attention(*qkv, lengths, lengths, heads)
         np.testing.assert_allclose(y, expected, rtol=0, atol=tolerance)
 
     def test_values_with_dropout_of_the_probabilities(self, level):
@@ -136,16 +136,16 @@ class TestAgainstPlainLoops:
         lengths, heads, rate = [4, 7, 6], 2, 0.25
         qkv = queries_keys_values(17, 8, 2)
         keep = np.random.default_rng(3).random(heads * sum(n * n for n in lengths)) >= rate
-        y = level.attention(*qkv, lengths, heads, keep, rate)
-        expected = plain_loops.attention(*qkv, lengths, heads, keep, rate)
+        y = level.attention(*qkv, lengths, lengths, heads, keep, rate)
+        expected = plain_loops.attention(*qkv, lengths, lengths, heads, keep, rate)
         np.testing.assert_allclose(y, expected, rtol=0, atol=1e-13)
 
     @settings(max_examples=30)
     @given(lengths=LENGTHS, heads=st.sampled_from([1, 2, 4]), seed=SEEDS)
     def test_values_for_any_lengths(self, level, lengths, heads, seed):
         qkv = queries_keys_values(sum(lengths), 8, seed)
-        expected = plain_loops.attention(*qkv, lengths, heads)
-        y = level.attention(*qkv, np.array(lengths), heads)
+        expected = plain_loops.attention(*qkv, lengths, lengths, heads)
+        y = level.attention(*qkv, np.array(lengths), np.array(lengths), heads)
         np.testing.assert_allclose(y, expected, rtol=0, atol=1e-13)
 
 
@@ -223,7 +223,7 @@ class TestLargeScores:
         qkv, _ = with_scores(kinds, length)
         lengths = [length] * len(kinds)
         keep = np.random.default_rng(1).random(2 * length * length * len(kinds)) >= rate
-        rest = (lengths, 2, *((keep, rate) if rate else ()))
+        rest = (lengths, lengths, 2, *((keep, rate) if rate else ()))
         g = np.cos(np.arange(8.0 * sum(lengths))).reshape(-1, 8)
         given = [x.astype(dtype) for x in qkv]
         exact = [x.astype(np.float64) for x in given]  # the same numbers
@@ -242,10 +242,10 @@ class TestLargeScores:
     @pytest.mark.parametrize("level", LEVELS)
     def test_what_is_no_number_shows_in_its_own_sequence_alone(self, level):
         qkv, _ = with_scores(["small", "small", "small"], 4)
-        y = level.attention(*qkv, [4, 4, 4], 2)
+        y = level.attention(*qkv, [4, 4, 4], [4, 4, 4], 2)
         qkv[0][5] = np.nan  # a query asks for itself only
         with np.errstate(invalid="ignore"):
-            broken = level.attention(*qkv, [4, 4, 4], 2)
+            broken = level.attention(*qkv, [4, 4, 4], [4, 4, 4], 2)
         rows = np.isnan(broken).any(axis=1)
         assert np.flatnonzero(rows).tolist() == [5]
         np.testing.assert_allclose(broken[~rows], y[~rows], rtol=0, atol=1e-14)
@@ -264,13 +264,14 @@ class TestFirstRowsOnly:
     )
     def test_they_get_what_they_get_when_all_ask(self, level, lengths, heads, seed, rate):
         query, key, value = queries_keys_values(sum(lengths), 8, seed)
-        starts = np.cumsum(lengths) - lengths
+        starts, ones = np.cumsum(lengths) - lengths, [1] * len(lengths)
         masks = [np.random.default_rng(seed).random((heads, n, n)) >= rate for n in lengths]
         every = np.concatenate([mask.ravel() for mask in masks])
         first = np.concatenate([mask[:, 0].ravel() for mask in masks])
         dropped = (lambda keep: (keep, rate)) if rate else (lambda keep: ())
-        expected = plain_loops.attention(query, key, value, lengths, heads, *dropped(every))
-        y = level.attention(query[starts], key, value, np.array(lengths), heads, *dropped(first))
+        qkv = (query, key, value)
+        expected = plain_loops.attention(*qkv, lengths, lengths, heads, *dropped(every))
+        y = level.attention(query[starts], key, value, ones, lengths, heads, *dropped(first))
         assert y.shape == (len(lengths), 8)
         np.testing.assert_allclose(y, expected[starts], rtol=0, atol=1e-13)
 
@@ -280,11 +281,11 @@ class TestFirstRowsOnly:
         self, level, lengths, seed
     ):
         qkv = queries_keys_values(sum(lengths), 8, seed)
-        starts = np.cumsum(lengths) - lengths
+        starts, ones = np.cumsum(lengths) - lengths, [1] * len(lengths)
         g = np.zeros((sum(lengths), 8))
         g[starts] = np.random.default_rng(seed).standard_normal((len(lengths), 8))
-        dquery, dkey, dvalue = plain_loops.attention_vjp(g, *qkv, lengths, 2)
-        back, _ = make_vjp(lambda xs: level.attention(*xs, np.array(lengths), 2))(
+        dquery, dkey, dvalue = plain_loops.attention_vjp(g, *qkv, lengths, lengths, 2)
+        back, _ = make_vjp(lambda xs: level.attention(*xs, ones, lengths, 2))(
             [qkv[0][starts], *qkv[1:]]
         )
         for mine, theirs in zip(back(g[starts]), (dquery[starts], dkey, dvalue), strict=True):
@@ -295,18 +296,18 @@ class TestFirstRowsOnly:
 class TestHeads:
     def test_each_head_reads_and_writes_its_own_slice_of_the_features(self, level):
         query, key, value = queries_keys_values(6, 12, 4)
-        y = level.attention(query, key, value, [6], 3)
+        y = level.attention(query, key, value, [6], [6], 3)
         for head in range(3):
             own = slice(4 * head, 4 * head + 4)
-            alone = level.attention(query[:, own], key[:, own], value[:, own], [6], 1)
+            alone = level.attention(query[:, own], key[:, own], value[:, own], [6], [6], 1)
             np.testing.assert_allclose(y[:, own], alone, rtol=0, atol=1e-14)
 
     def test_order_does_not_matter_to_attention_itself(self, level):
         """Permuted tokens give permuted outputs: only the position embedding knows the order."""
         qkv = queries_keys_values(9, 8, 5)
         order = np.random.default_rng(6).permutation(9)
-        y = level.attention(*qkv, [9], 2)
-        permuted = level.attention(*(x[order] for x in qkv), [9], 2)
+        y = level.attention(*qkv, [9], [9], 2)
+        permuted = level.attention(*(x[order] for x in qkv), [9], [9], 2)
         np.testing.assert_allclose(permuted, y[order], rtol=0, atol=1e-14)
 
 
@@ -330,11 +331,11 @@ class TestOwnSequenceOnly:
     @given(lengths=st.lists(st.integers(1, 20), min_size=2, max_size=6), seed=SEEDS)
     def test_what_other_sequences_hold_changes_not_one_bit(self, level, lengths, seed):
         qkv = queries_keys_values(sum(lengths), 8, seed, np.float32)
-        y = level.attention(*qkv, np.array(lengths), 2)
+        y = level.attention(*qkv, np.array(lengths), np.array(lengths), 2)
         first = slice(0, lengths[0])
         for x in qkv:
             x[lengths[0] :] = np.random.default_rng(seed + 1).standard_normal(x[first.stop :].shape)
-        other = level.attention(*qkv, np.array(lengths), 2)
+        other = level.attention(*qkv, np.array(lengths), np.array(lengths), 2)
         np.testing.assert_array_equal(other[first], y[first])
         if lengths[1] > 1:  # a sequence of one token is its own value, and that did change too
             assert (other[first.stop :] != y[first.stop :]).any()
@@ -345,7 +346,7 @@ class TestOwnSequenceOnly:
         own = slice(3, 8)
 
         def loss(parts):
-            return anp.sum(level.attention(*parts, lengths, 2)[own] ** 2)
+            return anp.sum(level.attention(*parts, lengths, lengths, 2)[own] ** 2)
 
         for gradient in grad(loss)((query, key, value)):
             assert not gradient[:3].any()
@@ -356,10 +357,10 @@ class TestOwnSequenceOnly:
     @given(lengths=LENGTHS, seed=SEEDS)
     def test_a_sequence_gets_in_any_batch_what_it_gets_alone(self, level, lengths, seed):
         qkv = queries_keys_values(sum(lengths), 8, seed, np.float32)
-        y = level.attention(*qkv, np.array(lengths), 2)
+        y = level.attention(*qkv, np.array(lengths), np.array(lengths), 2)
         for stop, length in zip(np.cumsum(lengths), lengths, strict=True):
             own = slice(stop - length, stop)
-            alone = level.attention(*(x[own] for x in qkv), [length], 2)
+            alone = level.attention(*(x[own] for x in qkv), [length], [length], 2)
             # float32 sums of up to 20 terms, which a longer neighbour may put in another order
             np.testing.assert_allclose(y[own], alone, rtol=0, atol=2e-6)
 
@@ -371,8 +372,9 @@ class TestOwnSequenceOnly:
         pieces = [np.arange(start, stop) for start, stop in pairwise(bounds)]
         order = np.random.default_rng(seed).permutation(len(lengths))
         rows = np.concatenate([pieces[i] for i in order])
-        y = level.attention(*qkv, np.array(lengths), 2)
-        permuted = level.attention(*(x[rows] for x in qkv), np.array(lengths)[order], 2)
+        y = level.attention(*qkv, np.array(lengths), np.array(lengths), 2)
+        own = np.array(lengths)[order]
+        permuted = level.attention(*(x[rows] for x in qkv), own, own, 2)
         np.testing.assert_allclose(permuted, y[rows], rtol=0, atol=2e-6)
 
 

@@ -15,7 +15,7 @@ from conftest import GOLDENS
 from adapters.methods.bottleneck import attach
 from adapters.methods.method import split
 from adapters.methods.table import METHODS, method_named
-from adapters.task_model import forward
+from adapters.task_model import TaskModel, forward
 from minibert import fused, ops
 from minibert.batch import Batch, make_batch
 from minibert.checkpoint import Base, load_base, our_path
@@ -54,7 +54,7 @@ def whole_tree(tiny: Base, goldens: dict[str, np.ndarray], adapters: bool, dtype
     return cast(merge({"base": tiny.params}, own), dtype)
 
 
-def gradients(tree: dict, method: str, goldens: dict, config: BertConfig, level: Any) -> tuple:
+def gradients(tree: dict, method: str, goldens: dict, base: Base, level: Any) -> tuple:
     """(loss, {path: gradient}) of the method's trained leaves, differentiated by autograd."""
     trained, frozen = split(tree, method_named(method))
     flat = dict(leaves(trained))
@@ -62,7 +62,7 @@ def gradients(tree: dict, method: str, goldens: dict, config: BertConfig, level:
 
     def batch_loss(params: dict) -> Any:
         whole = merge(frozen, from_leaves({path: params[path] for path in flat}))
-        logits = forward(whole, batch, config, METHODS["adapters"], ops=level)
+        logits = forward(TaskModel(base, METHODS["adapters"], whole), batch, ops=level)
         return loss(logits, goldens["labels"], False, level)
 
     return value_and_grad(batch_loss)(flat)
@@ -90,7 +90,7 @@ class TestTinyBert:
         self, tiny, goldens, prefix, dtype, tolerance, level
     ):
         tree = whole_tree(tiny, goldens, adapters=False, dtype=dtype)
-        value, grads = gradients(tree, "full", goldens, tiny.config, level)
+        value, grads = gradients(tree, "full", goldens, tiny, level)
         np.testing.assert_allclose(value, goldens[f"{prefix}/full/loss"], rtol=0, atol=tolerance)
         expected = {
             key.removeprefix(f"{prefix}/grad/full/"): value
@@ -108,7 +108,7 @@ class TestTinyBert:
     ):
         """Section 2.1: adapters, every LayerNorm and the head are trained. Peer: AdapterHub."""
         tree = whole_tree(tiny, goldens, adapters=True, dtype=dtype)
-        value, grads = gradients(tree, "adapters", goldens, tiny.config, level)
+        value, grads = gradients(tree, "adapters", goldens, tiny, level)
         np.testing.assert_allclose(
             value, goldens[f"{prefix}/adapters/loss"], rtol=0, atol=tolerance
         )
@@ -129,10 +129,11 @@ class TestTinyBert:
         self, tiny, goldens, prefix, dtype, tolerance, level
     ):
         tree, batch = whole_tree(tiny, goldens, True, dtype), golden_batch(goldens)
-        adapt = attach(tree["adapters"], "gelu_tanh", level)
+        adapt = attach(tree, tiny.config, METHODS["adapters"], level)
         last = encode(tree["base"], batch, tiny.config, adapt=adapt, ops=level)[-1]
         np.testing.assert_allclose(last, goldens[f"{prefix}/adapters/last"], rtol=0, atol=tolerance)
-        logits = forward(tree, batch, tiny.config, METHODS["adapters"], ops=level)
+        model = TaskModel(tiny, METHODS["adapters"], tree)
+        logits = forward(model, batch, ops=level)
         np.testing.assert_allclose(
             logits, goldens[f"{prefix}/adapters/logits"], rtol=0, atol=tolerance
         )

@@ -30,7 +30,7 @@ from minibert.fused import activations as fused_activations
 from minibert.fused import multi_head as fused_attention
 from minibert.fused import norm as fused_norm
 from minibert.heads import classify, loss
-from minibert.model import encode, pool
+from minibert.model import ForwardPass, encode, pool
 from minibert.tokenizer import Encoded
 from minibert.training.gradients import value_and_grads
 from minibert.tree import from_leaves, leaves
@@ -85,7 +85,7 @@ def make_case(
     qkv = [draw(sum(count), 8) for count in (asking, lengths, lengths)]
     keep = rng.random(heads * sum(q * t for q, t in zip(asking, lengths, strict=True))) < 0.75
     masked = (keep, 0.25) if "dropout" in name else ()
-    return "attention", qkv, (np.array(lengths), heads, *masked)
+    return "attention", qkv, (np.array(asking), np.array(lengths), heads, *masked)
 
 
 ATTENTION = [  # of all rows, or of one asking row for each sequence
@@ -276,7 +276,7 @@ class TestAttentionInRuns:
         """With room for the scores of so many sequences of six tokens."""
         lengths = [6, 6, 6, 6, 6, 2, 2, 2, 9, 6]
         case = make_case(name, np.random.default_rng(12), 1, 1, 1, lengths)
-        limit = int(room * case[2][1] * (6 if "first rows" in name else 36))
+        limit = int(room * case[2][2] * (6 if "first rows" in name else 36))
         monkeypatch.setattr(fused_attention, "_RUN_SCORES", limit)
         assert_levels_agree(case, dtype)
         shapes = runs(case, monkeypatch)
@@ -452,8 +452,8 @@ class TestPaths:
     def test_self_attention_uses_its_input_three_times(self, level):
         x = np.random.default_rng(9).standard_normal((5, 4))
         g = cosines(5, 4)
-        gradient = grad(lambda v: anp.sum(g * level.attention(v, v, v, [2, 3], 2)))(x)
-        parts = plain_loops.attention_vjp(g, x, x, x, [2, 3], 2)
+        gradient = grad(lambda v: anp.sum(g * level.attention(v, v, v, [2, 3], [2, 3], 2)))(x)
+        parts = plain_loops.attention_vjp(g, x, x, x, [2, 3], [2, 3], 2)
         np.testing.assert_allclose(gradient, parts[0] + parts[1] + parts[2], rtol=0, atol=1e-13)
 
     def test_a_node_waits_for_all_its_gradients(self, level):
@@ -584,7 +584,7 @@ class TestFrozen:
         """16 sequences of 256 tokens with 4 heads have 16.8 MB of them; a run has 1 MB."""
         lengths = [256] * 16
         x = np.random.default_rng(0).standard_normal((4096, 16)).astype(np.float32)
-        attend = lambda v: fused.attention(v, v, v, lengths, 4)  # noqa: E731
+        attend = lambda v: fused.attention(v, v, v, lengths, lengths, 4)  # noqa: E731
         assert peak_bytes(lambda: make_vjp(attend)(x)) > 16_000_000
         assert peak_bytes(lambda: attend(x)) < 6_000_000
 
@@ -726,7 +726,8 @@ def test_nothing_changes_its_type_anywhere_in_a_whole_training_step(
         tree = from_leaves({path: flat[path] for path in params})
         states = encode(tree, batch, config, rng=np.random.default_rng(1), ops=level)
         pooled = pool(tree, states[-1], batch, level)
-        logits = classify(tree["head"], pooled, 0.1, np.random.default_rng(2), level)
+        run = ForwardPass(config, batch.lengths, rng=np.random.default_rng(2), ops=level)
+        logits = classify(tree["head"], pooled, run)
         return loss(logits, labels, regression, level)
 
     value, grads = value_and_grad(step)(params)

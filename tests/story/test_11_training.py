@@ -30,25 +30,32 @@ from toy import ADAPTERS, MAX_LENGTH, METHOD_LIST, SETTINGS, TASK, examples, toy
 
 import adapters.finetune as finetune
 import adapters.predict as predict
+import adapters.training_run as training_run
+import minibert.batch as batch_module
+from adapters.cached_layers import Bottom
 from adapters.finetune import subset, task_loss, train_task
 from adapters.methods.method import split
 from adapters.methods.table import METHODS, method_named
 from adapters.predict import check_length, encode_examples, evaluate_task, predict_texts
 from adapters.recipes import RECIPES
+from adapters.run_folder import RunOptions
 from adapters.task_file import load_task, on_base
-from adapters.task_model import forward, init_task
-from minibert import ops, tokenizer
+from adapters.task_model import TaskModel, forward, new_task_model
+from adapters.training_run import Training, fit_training
+from minibert import ops
 from minibert.batch import make_batch
 from minibert.checkpoint import Base, our_path
+from minibert.config import BertConfig
 from minibert.data.tasks import Data, Example
 from minibert.errors import InputError
 from minibert.heads import classify, loss
+from minibert.model import ForwardPass
 from minibert.parameters import cast
 from minibert.tensors import as_stored
 from minibert.tokenizer import Encoded
-from minibert.training.loop import Interrupted, Report, fit
+from minibert.training.loop import Interrupted, Problem, Report, fit
 from minibert.training.optim import Adam
-from minibert.training.resume import State, load_state
+from minibert.training.resume import Checkpoint, State, load_state
 from minibert.training.schedule import Settings, epoch_batches, schedule
 from minibert.tree import from_leaves, leaves, merge
 
@@ -67,8 +74,8 @@ def without_dropout(base: Base) -> Base:
 
 def start(base: Base, method: Any, seed: int = 0) -> dict[str, np.ndarray]:
     """The trained leaves before the first step."""
-    tree = init_task(base, method, RECIPES["paper"], TASK.outputs, seed)
-    return dict(leaves(split(tree, method)[0]))
+    model = new_task_model(base, method, RECIPES["paper"], TASK.outputs, seed)
+    return dict(leaves(split(model.tree, method)[0]))
 
 
 # ----------------------------------------------------------------------------- batches
@@ -176,13 +183,17 @@ class TestOneStep:
         ]
         assert len(golden_batch(goldens).lengths) == len(texts)
         trained = dict(leaves(split(tree, method)[0]))
-        step = fit(
-            trained,
-            task_loss(tree, base, method, texts, goldens["labels"], regression=False),
-            lambda flat: {"accuracy": 0.0},
-            [len(text.ids) for text in texts],
+        training = Training(
+            TaskModel(base, method, tree),
             Settings(rate=0.5, epochs=1, batch_size=len(texts), adam=Adam(eps=1.0)),
+            task_loss(texts, goldens["labels"], False, Bottom(None)),
+            lambda model: {"accuracy": 0.0},
+            [len(text.ids) for text in texts],
+            sample=make_batch(texts),
+            first_only=True,
+            identity={},
         )
+        step = fit_training(training, RunOptions())
         assert step.losses == pytest.approx([float(goldens["f64/adapters/loss"])], abs=2e-5)
         prefix, seen = "f64/grad/adapters/", set()
         for key in (key for key in goldens if key.startswith(prefix)):
@@ -206,7 +217,7 @@ class TestOneStep:
         base, method, data, rate = without_dropout(tiny), ADAPTERS, toy_data(8, 4), 1e-2
         run = Settings(rate=rate, epochs=1, batch_size=8)
         result = train(base, data=data, settings=run, recipe=recipe)
-        tree = cast(init_task(base, method, RECIPES[recipe], 2, seed=0), np.float64)
+        tree = cast(new_task_model(base, method, RECIPES[recipe], 2, seed=0).tree, np.float64)
         trained, frozen = split(tree, method)
         flat = dict(leaves(trained))
         batch = make_batch(encode_examples(base, data.train, MAX_LENGTH))
@@ -214,7 +225,7 @@ class TestOneStep:
 
         def batch_loss(params: dict[str, Any]) -> Any:
             whole = merge(frozen, from_leaves({path: params[path] for path in flat}))
-            logits = forward(whole, batch, base.config, METHODS["adapters"], ops=ops)
+            logits = forward(TaskModel(base, METHODS["adapters"], whole), batch, ops=ops)
             return loss(logits, labels, False, ops)
 
         value, grads = value_and_grad(batch_loss)(flat)
@@ -241,10 +252,12 @@ class TestOneStep:
     def test_clips_all_gradients_together_first(self):
         """(3, 4) has norm 5 and becomes (0.6, 0.8); eps 1 makes the step g / (|g| + 1)."""
         step = fit(
-            {"x": np.zeros(1), "y": np.zeros(1)},
-            lambda params, batch, rng: anp.sum(3.0 * params["x"] + 4.0 * params["y"]),
-            lambda params: {"score": 0.0},
-            [1],
+            Problem(
+                {"x": np.zeros(1), "y": np.zeros(1)},
+                lambda params, batch, rng: anp.sum(3.0 * params["x"] + 4.0 * params["y"]),
+                lambda params: {"score": 0.0},
+                [1],
+            ),
             Settings(rate=1.0, epochs=1, batch_size=1, adam=Adam(eps=1.0, clip=1.0)),
         )
         assert step.leaves["x"][0] == pytest.approx(-0.6 / 1.6, rel=1e-12)
@@ -252,13 +265,13 @@ class TestOneStep:
 
     @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
     def test_is_taken_with_the_recipes_optimiser_and_schedule(self, tiny, monkeypatch, recipe):
-        asked, real = [], finetune.fit
+        asked, real = [], training_run.fit
 
-        def watched(*args: Any, **named: Any) -> State:
-            asked.append(args[4])
-            return real(*args, **named)
+        def watched(problem: Problem, settings: Settings, *rest: Any, **named: Any) -> State:
+            asked.append(settings)
+            return real(problem, settings, *rest, **named)
 
-        monkeypatch.setattr(finetune, "fit", watched)
+        monkeypatch.setattr(training_run, "fit", watched)
         train(tiny, recipe=recipe.name)
         assert asked == [
             replace(SETTINGS, adam=recipe.adam, warm_up=recipe.warm_up, rebased=recipe.rebased)
@@ -330,8 +343,9 @@ class TestDropout:
         """A head that copies shows it: half of the ones become 0, the others 2."""
         copy = {"weight": np.eye(4000), "bias": np.zeros(4000)}
         ones = np.ones((1, 4000))
-        np.testing.assert_array_equal(classify(copy, ones, 0.5), ones)
-        dropped = classify(copy, ones, 0.5, np.random.default_rng(0))
+        half = ForwardPass(BertConfig(hidden_dropout_prob=0.5), np.array([1]))
+        np.testing.assert_array_equal(classify(copy, ones, half), ones)
+        dropped = classify(copy, ones, replace(half, rng=np.random.default_rng(0)))
         assert set(dropped.ravel()) == {0.0, 2.0}
         assert abs(dropped.mean() - 1) < 5 / math.sqrt(4000)  # five deviations
 
@@ -344,7 +358,7 @@ class TestDropout:
                 return anp.sum(params["x"])
 
             run = Settings(epochs=3, batch_size=2, seed=seed)
-            fit({"x": np.zeros(1)}, noisy, lambda params: {"score": 0.0}, [1] * 8, run)
+            fit(Problem({"x": np.zeros(1)}, noisy, lambda params: {"score": 0.0}, [1] * 8), run)
             return seen
 
         assert len(set(draws(0))) == 24  # 12 steps of 2 shards
@@ -429,10 +443,12 @@ class TestBestEpoch:
         scores = iter([0.5, 0.9, 0.7, 0.9, 0.1])
         kept: list[State] = []
         state = fit(
-            {"x": np.zeros(1)},
-            lambda params, batch, rng: anp.sum(-params["x"]),
-            lambda params: {"accuracy": next(scores), "f1": float(params["x"][0])},
-            [1],
+            Problem(
+                {"x": np.zeros(1)},
+                lambda params, batch, rng: anp.sum(-params["x"]),
+                lambda params: {"accuracy": next(scores), "f1": float(params["x"][0])},
+                [1],
+            ),
             Settings(rate=1.0, epochs=5, batch_size=1, warm_up=0.0),
             on_best=kept.append,
         )
@@ -622,7 +638,7 @@ class TestResuming:
         with pytest.raises(Interrupted):
             train(tiny, tmp_path, on_report=stop_at(5, ctrl_c))
         path, first = tmp_path / "checkpoint.safetensors", start(tiny, ADAPTERS)
-        state = load_state(path, first, json.loads(_metadata(path))["about"])
+        state = load_state(Checkpoint(path, json.loads(_metadata(path))["about"]), first)
         for name, leaf in first.items():
             assert state.leaves[name].strides == state.best[name].strides == leaf.strides, name
             assert state.leaves[name].flags.owndata, f"{name} is a view of a file to be replaced"
@@ -643,15 +659,17 @@ class TestResuming:
         def crash() -> None:
             raise RuntimeError("a crash that nobody catches")
 
-        def run(folder: Path | None, **more: Any) -> State:
+        def run(folder: Path | None, resume: bool = False, **more: Any) -> State:
+            path = folder / "checkpoint.safetensors" if folder else None
             return fit(
-                {"x": np.full(2, 3.0)},
-                lambda params, batch, rng: anp.sum((params["x"] - rng.random(2)) ** 2),
-                lambda params: {"score": float(params["x"][0])},  # it falls: the first is the best
-                [1] * 10,
+                Problem(
+                    {"x": np.full(2, 3.0)},
+                    lambda params, batch, rng: anp.sum((params["x"] - rng.random(2)) ** 2),
+                    lambda params: {"score": float(params["x"][0])},  # falls: the first is best
+                    [1] * 10,
+                ),
                 Settings(rate=0.1, epochs=2, batch_size=1),
-                folder=folder,
-                checkpoint_seconds=0.0,
+                Checkpoint(path, {}, resume, seconds=0.0) if path else None,
                 **more,
             )
 
@@ -727,7 +745,7 @@ class TestResumingIsRefused:
     def test_from_a_checkpoint_that_lacks_a_leaf(self, stopped):
         path = stopped / "checkpoint.safetensors"
         with pytest.raises(InputError, match=r"checkpoint\.safetensors: lacks first/adapters\.9$"):
-            load_state(path, {"adapters.9": np.zeros(1)}, {})
+            load_state(Checkpoint(path, {}), {"adapters.9": np.zeros(1)})
 
 
 # ----------------------------------------------------------------------------- misfortunes
@@ -791,7 +809,8 @@ class TestDivergence:
         assert evaluate_task(task, tiny, toy_data().dev)["accuracy"] == task.results["accuracy"]
         start_leaves = start(tiny, ADAPTERS)
         about = json.loads(_metadata(tmp_path / "checkpoint.safetensors"))["about"]
-        assert load_state(tmp_path / "checkpoint.safetensors", start_leaves, about).step == 3
+        checkpoint = Checkpoint(tmp_path / "checkpoint.safetensors", about)
+        assert load_state(checkpoint, start_leaves).step == 3
 
     @pytest.mark.parametrize(
         "diverging",
@@ -806,10 +825,12 @@ class TestDivergence:
             InputError, match=r"no longer finite at step 1 \(epoch 1\).*nothing was"
         ):
             fit(
-                {"x": np.zeros(1)},
-                lambda params, batch, rng: diverging(params["x"]),
-                lambda params: {"score": 0.0},
-                [1],
+                Problem(
+                    {"x": np.zeros(1)},
+                    lambda params, batch, rng: diverging(params["x"]),
+                    lambda params: {"score": 0.0},
+                    [1],
+                ),
                 Settings(rate=1.0, epochs=1, batch_size=1),
             )
 
@@ -898,12 +919,12 @@ class TestPrediction:
         sizes = []
         real = predict.forward
 
-        def counted(tree: Any, batch: Any, *rest: Any, **named: Any) -> Any:
+        def counted(model: Any, batch: Any, *rest: Any) -> Any:
             sizes.append(len(batch.ids))
-            return real(tree, batch, *rest, **named)
+            return real(model, batch, *rest)
 
         monkeypatch.setattr(predict, "forward", counted)
-        monkeypatch.setattr(tokenizer, "GROUP_TOKENS", 50)
+        monkeypatch.setattr(batch_module, "GROUP_TOKENS", 50)
         np.testing.assert_allclose(predict_texts(task, tiny, texts), together, atol=2e-5)
         assert len(sizes) > 5
         assert max(sizes) <= 50
