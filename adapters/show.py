@@ -1,12 +1,8 @@
 """What people look at: tables, progress bars, predictions, the learning curve."""
 
-import io
 import json
-import shutil
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -18,11 +14,8 @@ from adapters.task_file import TaskFile
 from adapters.task_model import TaskModel
 from minibert.checkpoint import Base
 from minibert.data.tasks import Task
-from minibert.files import atomic_write
 from minibert.heads import probabilities
-from minibert.machine.doctor import Diagnosis
 from minibert.tokenizer import Text
-from minibert.training.loop import Report
 from minibert.tree import count, leaves
 
 
@@ -142,151 +135,3 @@ def describe_result(trained: Trained, picture: Path, options: str = "") -> str:
 def constant_name(task: Task) -> str:
     """What the constant guess, which needs no model, is for this task."""
     return "always the training mean" if task.regression else "always the majority class"
-
-
-def describe_machine(found: Diagnosis) -> str:
-    """The machine, its BLAS, what was measured, and what to set."""
-    words = {True: "yes", False: "no", None: "not known"}
-    blas = found.blas
-    text = facts([
-        ("processor", found.processor),
-        ("instructions", f"AVX2 {words[found.avx2]}, AVX-512 {words[found.avx512]}"),
-        ("system", found.system),
-        ("Python", found.python),
-        ("NumPy", found.numpy),
-        ("BLAS", f"{blas.name} {blas.version}"),
-        ("kernels", f"{blas.kernels or 'not told'}, chosen by {found.chosen_by}"),
-        ("threads", f"{found.threads}: {found.threads_by}"),
-    ])  # fmt: skip
-    numbers = sorted({1, found.threads})
-    rows = [
-        (speed.kernels + (" (in use)" if speed.kernels == blas.kernels else ""),
-         *(_median_range(speed.gflops.get(number, [])) for number in numbers))
-        for speed in found.speeds
-    ]  # fmt: skip
-    if rows:
-        headers = ["kernels", *(f"{n} thread{'s'[: n > 1]}" for n in numbers)]
-        text += "\n\nGFLOP/s, float32, 4096 x 768 by 768 x 3072: median (lowest to highest)\n\n"
-        text += table(rows, headers)
-    return f"{text}\n\n{found.advice}"
-
-
-def _median_range(values: Sequence[float]) -> str:
-    if not values:
-        return "did not run"
-    return f"{median(values):.0f} ({min(values):.0f} to {max(values):.0f})"
-
-
-def progress_bar(name: str) -> Any:
-    """A tqdm bar that goes away in the end, on standard error; nothing without a terminal."""
-    from tqdm import tqdm
-
-    # a terminal may say that it has 0 columns and lines; this says 80 then
-    width = shutil.get_terminal_size().columns
-    return tqdm(desc=name, disable=None, leave=False, ncols=width, nrows=20,
-                bar_format="{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}")  # fmt: skip
-
-
-def count_bar(name: str) -> Callable[[int, int], None]:
-    """A function of (done, of so many) that shows a bar as long as there is something to do."""
-    bar: list[Any] = []
-
-    def show(done: int, total: int) -> None:
-        if not bar:
-            bar.append(progress_bar(name))
-            bar[0].total = total
-        bar[0].update(done - bar[0].n)
-        if done == total:
-            bar[0].close()
-
-    return show
-
-
-class Progress:
-    """A progress bar over a run's steps with loss, tokens/s and ETA; a line after every epoch.
-
-    Call it with each Report. Without a terminal only the epochs' lines are printed.
-    """
-
-    FORMAT = "{desc} {percentage:3.0f}%|{bar}| step {n_fmt}/{total_fmt}, ETA {remaining}{postfix}"
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.bar: Any = None
-        self.tokens = self.seconds = self.loss = 0.0
-
-    def __call__(self, report: Report) -> None:
-        """Show one finished step."""
-        from tqdm import tqdm
-
-        if self.bar is None:
-            # a terminal may say that it has 0 columns and lines; this says 80 then
-            width = shutil.get_terminal_size().columns
-            self.bar = tqdm(
-                total=report.total, initial=report.step - 1, desc=self.name,
-                bar_format=self.FORMAT, disable=None, ncols=width, nrows=20,
-            )  # fmt: skip
-        self.tokens += report.tokens
-        self.seconds += report.seconds
-        # a running mean over about 20 steps: one batch's loss jumps too much to be read
-        self.loss = report.loss if not self.loss else 0.95 * self.loss + 0.05 * report.loss
-        speed = f"loss {self.loss:.3f}, {self.tokens / self.seconds:,.0f} tokens/s"
-        self.bar.set_postfix_str(speed, refresh=False)
-        self.bar.update(1)
-        if report.scores:
-            scores = metrics_text(report.scores)
-            line = f"{self.name}: epoch {report.epoch + 1}, {speed}, dev {scores}"
-            tqdm.write(line, file=sys.stderr)
-        if report.step == report.total:
-            self.close()
-
-    def close(self) -> None:
-        """Leave the bar as it stands."""
-        if self.bar is not None:
-            self.bar.close()
-
-
-def learning_curve(
-    path: Path | str,
-    runs: Mapping[str, tuple[Sequence[float], Sequence[Mapping[str, float]]]],
-    title: str,
-    constant: Mapping[str, float] | None = None,
-) -> None:
-    """A picture of runs {name: (loss of each step, metrics of each epoch)}: the training loss,
-    and the first dev metric with the constant guess as a dotted line. Needs matplotlib.
-
-    Raises InputError when the file cannot be written.
-    """
-    from matplotlib.figure import Figure  # not pyplot: a notebook keeps its own display
-
-    figure = Figure(figsize=(9, 4), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    # told apart in grey too: by line style, marker and darkness
-    styles = [("#1f4e79", "-", "o"), ("#e08214", "--", "s"), ("#35978f", "-.", "^"),
-              ("#9970ab", (0, (1, 1)), "D")]  # fmt: skip
-    metric, window = "", 1
-    for (name, (losses, epochs)), (colour, line, marker) in zip(runs.items(), styles, strict=False):
-        window = max(1, len(losses) // 25)
-        smooth = np.convolve(losses, np.ones(window) / window, mode="valid")
-        steps = np.arange(len(losses)) + 1
-        left.plot(steps, losses, color=colour, lw=0.8, alpha=0.3)
-        left.plot(steps[window - 1 :], smooth, color=colour, ls=line)
-        metric = next(iter(epochs[0]))
-        values = [100 * epoch[metric] for epoch in epochs]
-        right.plot(range(1, len(values) + 1), values, color=colour, ls=line, marker=marker,
-                   label=name)  # fmt: skip
-    if constant:
-        right.axhline(100 * constant[metric], color="0.3", ls=":", lw=1.5, label="constant guess")
-    mean = f" (line: mean of the last {window})" if window > 1 else ""
-    left.set(xlabel=f"training step{mean}", ylabel="training loss")
-    unit = "%" if metric in ("accuracy", "f1") else "× 100"
-    right.set(xlabel="epoch", ylabel=f"dev {metric} ({unit})")
-    for axes in (left, right):
-        axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.grid(alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside lower center", ncols=4, frameon=False)  # never over the data
-    figure.suptitle(title, fontsize=11)
-    picture = io.BytesIO()
-    figure.savefig(picture, dpi=120, format="png")
-    atomic_write(path, picture.getvalue())

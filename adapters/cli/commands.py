@@ -8,13 +8,13 @@ import json
 import sys
 from pathlib import Path
 
-from adapters.cli.inputs import find_base, given_texts, load_data
+from adapters.cli.inputs import find_base, given_texts
+from adapters.cli.train import train_command
 from minibert.errors import InputError
 
 
 def fetch_command(options: argparse.Namespace) -> None:
-    """Python: `minibert.fetch.models.fetch_model`, `minibert.fetch.datasets.fetch_task`,
-    `minibert.data.squad.fetch_squad`."""
+    """Python: `minibert.fetch_model`, `minibert.fetch_task`."""
     from minibert.data.squad import fetch_squad
     from minibert.data.tasks import GLUE
     from minibert.fetch.datasets import fetch_task
@@ -32,95 +32,8 @@ def fetch_command(options: argparse.Namespace) -> None:
             raise InputError(f"{name}: unknown; models: {models}, or any ORG/NAME; tasks: {tasks}")
 
 
-def train_command(options: argparse.Namespace) -> None:
-    """Python: `adapters.finetune.train_task`."""
-    from adapters.finetune import subset, train_task
-    from adapters.methods.table import layer_span, method_named, top_layers
-    from adapters.predict import check_length, evaluate_task
-    from adapters.recipes import default_rate_epochs, recipe_named
-    from adapters.show import (
-        Progress,
-        count_bar,
-        describe_result,
-        facts,
-        learning_curve,
-        metrics_text,
-        trained_table,
-    )
-    from adapters.task_model import new_task_model
-    from minibert.checkpoint import load_base
-    from minibert.data.glue import glue_examples
-    from minibert.fetch.models import locate_model
-    from minibert.machine.threads import thread_count
-    from minibert.training.schedule import Settings
-
-    method = method_named(
-        options.method,
-        options.size,
-        options.activation,
-        options.variant,
-        options.std,
-    )
-    recipe = recipe_named(options.recipe)
-    data = load_data(options)
-    rate, epochs = default_rate_epochs(method.name, data.task.name)
-    settings = Settings(
-        rate=rate if options.lr is None else options.lr,
-        epochs=epochs if options.epochs is None else options.epochs,
-        batch_size=options.batch_size,
-        seed=options.seed,
-    )
-    threads = thread_count(options.threads)
-    if options.train_examples is not None:
-        data = subset(data, options.train_examples, options.seed)
-    base = load_base(locate_model(options.base))
-    check_length(base, options.max_length)
-    if options.top_layers is not None and options.layers is not None:
-        raise InputError("give either --top-layers or --layers")
-    if options.top_layers is not None:
-        method = top_layers(method, options.top_layers, base.config)
-    if options.layers is not None:
-        first, last = options.layers
-        method = layer_span(method, first, last, base.config)
-    model = new_task_model(base, method, recipe, data.task.outputs, options.seed)
-    out = options.out or Path("runs") / f"{data.task.name}-{method.name}"
-    print(facts([
-        ("data", f"{data.source}: {len(data.train):,} to train on, {len(data.dev):,} dev"),
-        ("base", f"{base.folder} (weights sha256 {base.sha256[:12]}...)"),
-        ("method", f"{method}; recipe {recipe.name}"),
-        ("training", f"{settings.epochs} epochs in batches of {settings.batch_size}, peak learning "
-         f"rate {settings.rate:g}, seed {settings.seed}, texts up to {options.max_length} tokens"),
-    ]))  # fmt: skip
-    print(f"\n{trained_table(model)}\n", flush=True)
-    if options.resume and not (out / "checkpoint.safetensors").exists():
-        print(f"{out}: has no checkpoint yet; starting from the beginning", file=sys.stderr)
-    progress = Progress(data.task.name)
-    try:
-        trained = train_task(
-            base, data, method, settings, recipe=options.recipe, max_length=options.max_length,
-            out=out, resume=options.resume, threads=threads, on_report=progress,
-            on_cache=count_bar("fixed layers"),
-        )  # fmt: skip
-    finally:
-        progress.close()
-    picture = out / "curve.png"
-    title = f"{data.task.name}: {method} on {base.name}"
-    learning_curve(
-        picture, {method.name: (trained.losses, trained.epochs)}, title, trained.constant
-    )
-    print(describe_result(trained, picture, _base_option(options.base)))
-    for split in data.task.files.keys() - {"train", "dev"} if options.task else ():
-        examples = glue_examples(data.task, split, options.sample)  # MNLI's mismatched genres
-        print(f"{split}: {metrics_text(evaluate_task(trained.task, base, examples, threads))}")
-
-
-def _base_option(base: str) -> str:
-    """What to add to a command line that shall find the same base: nothing for a known name."""
-    return f"--base {base} " if (Path(base).expanduser() / "config.json").is_file() else ""
-
-
 def evaluate_command(options: argparse.Namespace) -> None:
-    """Python: `adapters.predict.evaluate_task`."""
+    """Python: `adapters.evaluate_task`."""
     from adapters.predict import evaluate_task
     from adapters.show import metrics_text
     from adapters.task_file import load_task
@@ -144,7 +57,7 @@ def evaluate_command(options: argparse.Namespace) -> None:
 
 
 def predict_command(options: argparse.Namespace) -> None:
-    """Python: `adapters.predict.predict_texts`."""
+    """Python: `adapters.predict_texts`."""
     from adapters.predict import predict_texts
     from adapters.show import prediction_lines
     from adapters.task_file import load_task
@@ -169,7 +82,7 @@ def predict_command(options: argparse.Namespace) -> None:
 
 
 def info_command(options: argparse.Namespace) -> None:
-    """Python: `minibert.load_base`, `adapters.task_file.load_task`."""
+    """Python: `minibert.load_base`, `adapters.load_task`."""
     from adapters.methods.table import method_named
     from adapters.recipes import recipe_named
     from adapters.show import describe_base, describe_task, methods_table, trained_table
@@ -241,10 +154,11 @@ def doctor_command(options: argparse.Namespace) -> None:
     """Python: `minibert.machine.doctor.diagnose`."""
     from dataclasses import asdict
 
-    from adapters.show import describe_machine, progress_bar
+    from adapters.cli.machine_report import describe_machine
+    from adapters.progress import progress_bar
     from minibert.machine.doctor import diagnose
 
-    with progress_bar("measuring") as bar:
+    with progress_bar("measuring", leave=False) as bar:
 
         def on_progress(done: int, total: int) -> None:
             bar.total = total

@@ -6,17 +6,12 @@ import time
 from pathlib import Path
 
 from adapters.finetune import subset, train_task
+from adapters.learning_curve import learning_curve
 from adapters.methods.table import method_named
 from adapters.predict import predict_texts
+from adapters.progress import Progress
 from adapters.recipes import recipe_named
-from adapters.show import (
-    Progress,
-    constant_name,
-    facts,
-    learning_curve,
-    table,
-    trained_table,
-)
+from adapters.show import constant_name, facts, table, trained_table
 from adapters.task_file import load_task
 from adapters.task_model import new_task_model
 from minibert.checkpoint import load_base
@@ -45,7 +40,7 @@ def demo_data() -> Data:
             fetch_task(TASK)
         data = glue_data(TASK)
     except InputError as error:
-        print(f"GLUE's SST-2 is not to be had here ({error}).")
+        print(f"GLUE's SST-2 can't be had here ({error}).")
         return glue_data(TASK, sample=True)
     return subset(data, min(EXAMPLES, len(data.train)), seed=0)
 

@@ -11,9 +11,8 @@ Every command has its own page: minibert COMMAND --help
 """
 
 _OPEN = """\
-  from adapters.task_file import load_task
-  from minibert import load_base
-  from minibert.fetch.models import locate_model
+  from adapters import load_task
+  from minibert import load_base, locate_model
   base = load_base(locate_model("minilm"))
   task = load_task("runs/rte-adapters/task.safetensors")
 """
@@ -22,8 +21,7 @@ _OPEN = """\
 EXAMPLES: dict[str, tuple[str, str]] = {
     "fetch": (
         "  minibert fetch minilm rte sst-2\n",
-        "  from minibert.fetch.datasets import fetch_task\n"
-        "  from minibert.fetch.models import fetch_model\n"
+        "  from minibert import fetch_model, fetch_task\n"
         '  fetch_model("minilm")\n'
         '  fetch_task("rte")\n',
     ),
@@ -31,12 +29,8 @@ EXAMPLES: dict[str, tuple[str, str]] = {
         "  minibert train --task rte\n"
         "  minibert train --task sst-2 --sample --epochs 3\n"
         "  minibert train --train mine.tsv --dev mine-dev.tsv --text question answer\n",
-        "  from adapters.finetune import train_task\n"
-        "  from adapters.methods.table import method_named\n"
-        "  from minibert import load_base\n"
-        "  from minibert.data.glue import glue_data\n"
-        "  from minibert.training.loop import Settings\n"
-        "  from minibert.fetch.models import locate_model\n"
+        "  from adapters import method_named, train_task\n"
+        "  from minibert import Settings, glue_data, load_base, locate_model\n"
         '  base, data = load_base(locate_model("minilm")), glue_data("rte")\n'
         "  settings = Settings(rate=1e-3, epochs=5, seed=0)\n"
         '  method = method_named("adapters", 64)\n'
@@ -46,7 +40,7 @@ EXAMPLES: dict[str, tuple[str, str]] = {
     "evaluate": (
         "  minibert evaluate runs/rte-adapters/task.safetensors\n"
         "  minibert evaluate runs/rte-adapters/task.safetensors --data other.tsv\n",
-        "  from adapters.predict import evaluate_task\n"
+        "  from adapters import evaluate_task\n"
         "  from minibert.data.glue import glue_examples\n" + _OPEN +
         '  print(evaluate_task(task, base, glue_examples(task.task, "dev")))\n',
     ),
@@ -54,7 +48,7 @@ EXAMPLES: dict[str, tuple[str, str]] = {
         '  minibert predict runs/sst-2-adapters/task.safetensors "What a lovely day."\n'
         '  minibert predict runs/rte-adapters/task.safetensors --pair "It rains." "It is wet."\n'
         "  minibert predict runs/sst-2-adapters/task.safetensors --json < reviews.txt\n",
-        "  from adapters.predict import predict_texts\n"
+        "  from adapters import predict_texts\n"
         "  from minibert.heads import probabilities\n" + _OPEN +
         '  logits = predict_texts(task, base, [("It rains.", "It is wet.")])\n'
         "  print(task.task.names, probabilities(logits))\n",

@@ -1,0 +1,167 @@
+"""`minibert train`: from the options to a trained task, in steps.
+
+Everything heavy is imported inside: `minibert --help` is quick.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from adapters.cli.inputs import load_data
+from minibert.errors import InputError
+
+if TYPE_CHECKING:
+    from adapters.finetune import Trained
+    from adapters.methods.method import Method
+    from adapters.recipes import Recipe
+    from minibert.checkpoint import Base
+    from minibert.data.tasks import Data
+    from minibert.training.schedule import Settings
+
+
+def train_command(options: argparse.Namespace) -> None:
+    """Python: `adapters.train_task`."""
+    from adapters.methods.table import method_named
+    from adapters.predict import check_length
+    from adapters.recipes import recipe_named
+    from minibert.checkpoint import load_base
+    from minibert.fetch.models import locate_model
+    from minibert.machine.threads import thread_count
+
+    method = method_named(
+        options.method, options.size, options.activation, options.variant, options.std
+    )
+    recipe = recipe_named(options.recipe)
+    data = load_data(options)
+    settings = chosen_settings(options, method, data)
+    options.threads = thread_count(options.threads)
+    data = chosen_examples(options, data)
+    base = load_base(locate_model(options.base))
+    check_length(base, options.max_length)
+    method = chosen_layers(options, method, base)
+    out = options.out or Path("runs") / f"{data.task.name}-{method.name}"
+    announce(options, data, base, method, recipe, settings)
+    if options.resume and not (out / "checkpoint.safetensors").exists():
+        print(f"{out}: has no checkpoint yet; starting from the beginning", file=sys.stderr)
+    trained = run(options, data, base, method, settings, out)
+    report(options, data, base, trained, out)
+
+
+def chosen_settings(options: argparse.Namespace, method: "Method", data: "Data") -> "Settings":
+    """Rate and epochs as asked for, else those that suit the method and the task."""
+    from adapters.recipes import default_rate_epochs
+    from minibert.training.schedule import Settings
+
+    rate, epochs = default_rate_epochs(method.name, data.task.name)
+    return Settings(
+        rate=rate if options.lr is None else options.lr,
+        epochs=epochs if options.epochs is None else options.epochs,
+        batch_size=options.batch_size,
+        seed=options.seed,
+    )
+
+
+def chosen_examples(options: argparse.Namespace, data: "Data") -> "Data":
+    """All training examples, or as many as asked for."""
+    from adapters.finetune import subset
+
+    if options.train_examples is None:
+        return data
+    return subset(data, options.train_examples, options.seed)
+
+
+def chosen_layers(options: argparse.Namespace, method: "Method", base: "Base") -> "Method":
+    """The method in all layers, or in those asked for."""
+    from adapters.methods.table import layer_span, top_layers
+
+    if options.top_layers is not None and options.layers is not None:
+        raise InputError("give either --top-layers or --layers")
+    if options.top_layers is not None:
+        return top_layers(method, options.top_layers, base.config)
+    if options.layers is not None:
+        first, last = options.layers
+        return layer_span(method, first, last, base.config)
+    return method
+
+
+def announce(
+    options: argparse.Namespace,
+    data: "Data",
+    base: "Base",
+    method: "Method",
+    recipe: "Recipe",
+    settings: "Settings",
+) -> None:
+    """Print what is about to be trained, on what and how."""
+    from adapters.show import facts, trained_table
+    from adapters.task_model import new_task_model
+
+    rows = [
+        ("data", f"{data.source}: {len(data.train):,} to train on, {len(data.dev):,} dev"),
+        ("base", f"{base.folder} (weights sha256 {base.sha256[:12]}...)"),
+        ("method", f"{method}; recipe {recipe.name}"),
+        (
+            "training",
+            f"{settings.epochs} epochs in batches of {settings.batch_size}, peak learning rate "
+            f"{settings.rate:g}, seed {settings.seed}, texts up to {options.max_length} tokens",
+        ),
+    ]
+    model = new_task_model(base, method, recipe, data.task.outputs, options.seed)
+    print(f"{facts(rows)}\n\n{trained_table(model)}\n", flush=True)
+
+
+def run(
+    options: argparse.Namespace,
+    data: "Data",
+    base: "Base",
+    method: "Method",
+    settings: "Settings",
+    out: Path,
+) -> "Trained":
+    """The training itself, under a progress bar."""
+    from adapters.finetune import train_task
+    from adapters.progress import Progress, count_bar
+
+    progress = Progress(data.task.name)
+    try:
+        return train_task(
+            base,
+            data,
+            method,
+            settings,
+            recipe=options.recipe,
+            max_length=options.max_length,
+            out=out,
+            resume=options.resume,
+            threads=options.threads,
+            on_report=progress,
+            on_cache=count_bar("frozen layers"),
+        )
+    finally:
+        progress.close()
+
+
+def report(
+    options: argparse.Namespace, data: "Data", base: "Base", trained: "Trained", out: Path
+) -> None:
+    """Draw the learning curve, and print how it went and how to use it."""
+    from adapters.learning_curve import learning_curve
+    from adapters.predict import evaluate_task
+    from adapters.show import describe_result, metrics_text
+    from minibert.data.glue import glue_examples
+
+    picture, method = out / "curve.png", trained.task.method
+    curves = {method.name: (trained.losses, trained.epochs)}
+    title = f"{data.task.name}: {method} on {base.name}"
+    learning_curve(picture, curves, title, trained.constant)
+    print(describe_result(trained, picture, base_option(options.base)))
+    for split in data.task.files.keys() - {"train", "dev"} if options.task else ():
+        examples = glue_examples(data.task, split, options.sample)  # MNLI's mismatched genres
+        metrics = evaluate_task(trained.task, base, examples, options.threads)
+        print(f"{split}: {metrics_text(metrics)}")
+
+
+def base_option(base: str) -> str:
+    """What to add to a command line for it to find the same base: nothing for a known name."""
+    return f"--base {base} " if (Path(base).expanduser() / "config.json").is_file() else ""

@@ -1,0 +1,71 @@
+"""Progress bars on standard error, for a training and for anything that is counted."""
+
+import shutil
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from adapters.show import metrics_text
+from minibert.training.loop import Report
+
+COUNT = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}"
+STEPS = "{desc} {percentage:3.0f}%|{bar}| step {n_fmt}/{total_fmt}, ETA {remaining}{postfix}"
+
+
+def progress_bar(name: str, form: str = COUNT, **options: Any) -> Any:
+    """A tqdm bar on standard error; nothing without a terminal."""
+    from tqdm import tqdm
+
+    # a terminal may say that it has 0 columns and lines; this says 80 then
+    width = shutil.get_terminal_size().columns
+    return tqdm(desc=name, bar_format=form, disable=None, ncols=width, nrows=20, **options)
+
+
+def count_bar(name: str) -> Callable[[int, int], None]:
+    """A function of (done, of so many) that shows a bar as long as there is something to do."""
+    bar: list[Any] = []
+
+    def show(done: int, total: int) -> None:
+        if not bar:
+            bar.append(progress_bar(name, total=total, leave=False))
+        bar[0].update(done - bar[0].n)
+        if done == total:
+            bar[0].close()
+
+    return show
+
+
+class Progress:
+    """A progress bar over a run's steps with loss, tokens/s and ETA; a line after every epoch.
+
+    Call it with each Report. Without a terminal only the epochs' lines are printed.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.bar: Any = None
+        self.tokens = self.seconds = self.loss = 0.0
+
+    def __call__(self, report: Report) -> None:
+        """Show one finished step."""
+        if self.bar is None:
+            first = report.step - 1  # a resumed run has some behind it
+            self.bar = progress_bar(self.name, STEPS, total=report.total, initial=first)
+        self.tokens += report.tokens
+        self.seconds += report.seconds
+        # a running mean over about 20 steps: one batch's loss jumps too much to be read
+        self.loss = report.loss if not self.loss else 0.95 * self.loss + 0.05 * report.loss
+        speed = f"loss {self.loss:.3f}, {self.tokens / self.seconds:,.0f} tokens/s"
+        self.bar.set_postfix_str(speed, refresh=False)
+        self.bar.update(1)
+        if report.scores:
+            scores = metrics_text(report.scores)
+            line = f"{self.name}: epoch {report.epoch + 1}, {speed}, dev {scores}"
+            self.bar.write(line, file=sys.stderr)
+        if report.step == report.total:
+            self.close()
+
+    def close(self) -> None:
+        """Leave the bar as it stands."""
+        if self.bar is not None:
+            self.bar.close()
