@@ -14,7 +14,7 @@ import numpy as np
 from minibert.config import BertConfig, read_config
 from minibert.errors import InputError
 from minibert.files import sha256_file
-from minibert.parameters import masked_token_shapes, parameter_shapes
+from minibert.parameters import Shapes, masked_token_shapes, parameter_shapes
 from minibert.tensors import as_stored, read_safetensors
 from minibert.tokenizer import load_tokenizer
 from minibert.tree import Tree, from_leaves
@@ -116,45 +116,69 @@ def load_base(folder: Path | str, *, pooler: bool = True, dtype: Any = np.float3
     config = read_config(folder / "config.json")
     path = _check_folder(folder)
     tensors, _ = read_safetensors(path)
-    sha256 = sha256_file(path)
-    promised = promised_sha256(folder)
+    sha256 = _checked_sha256(path)
+    wanted = _wanted(config, tensors, pooler)
+    found, extra = _found(path, tensors, wanted)
+    _check_fit(path, config, wanted, {name: leaf.shape for name, leaf in found.items()}, extra)
+    params = from_leaves({name: leaf.astype(dtype, copy=False) for name, leaf in found.items()})
+    return Base(folder.name, folder, config, params, sha256, tuple(extra))
+
+
+def _checked_sha256(path: Path) -> str:
+    sha256, promised = sha256_file(path), promised_sha256(path.parent)
     if promised not in (None, sha256):
         raise InputError(f"{path}: sha256 is {sha256}, but SHA256SUMS says {promised}; fetch again")
+    return sha256
 
+
+def _wanted(config: BertConfig, tensors: dict[str, np.ndarray], pooler: bool) -> Shapes:
+    """The shapes of the parameters to look for. An optional part comes whole or not at all."""
     wanted = parameter_shapes(config) | masked_token_shapes(config)
     given = {our_path(name) for name in tensors}
     optional = [] if pooler else ["pooler."]
     for part in [*optional, "masked_tokens."]:
-        own = {p for p in wanted if p.startswith(part)}
+        own = {path for path in wanted if path.startswith(part)}
         whole = own <= given and (part == "pooler." or _has_tied_decoder(tensors))
-        if not whole:  # an optional part comes whole or not at all
-            wanted = {p: shape for p, shape in wanted.items() if p not in own}
+        if not whole:
+            wanted = {path: shape for path, shape in wanted.items() if path not in own}
+    return wanted
+
+
+def _found(
+    file: Path, tensors: dict[str, np.ndarray], wanted: Shapes
+) -> tuple[dict[str, np.ndarray], list[str]]:
+    """The wanted parameters that the file has, by our paths, and the names of all its others."""
     found: dict[str, np.ndarray] = {}
     extra = []
     for name, values in tensors.items():
-        parameter = our_path(name)
-        if parameter not in wanted:
+        path = our_path(name)
+        if path not in wanted:
             extra.append(name)
-        elif parameter in found:
-            raise InputError(f"{path}: has {parameter} twice, the second time as {name}")
+        elif path in found:
+            raise InputError(f"{file}: has {path} twice, the second time as {name}")
         else:
-            found[parameter] = as_stored(parameter, values.astype(dtype, copy=False))
-    missing = [p for p in wanted if p not in found]
+            found[path] = as_stored(path, values)
+    return found, sorted(extra)
+
+
+def _check_fit(
+    file: Path, config: BertConfig, wanted: Shapes, found: Shapes, extra: list[str]
+) -> None:
+    """Raises InputError where the file lacks a parameter, has layers too many or another shape."""
+    missing = [path for path in wanted if path not in found]
     if missing:
-        raise InputError(f"{path}: lacks {missing[0]} ({len(missing)} of {len(wanted)} missing)")
-    beyond = sorted(n for n in extra if re.match(r"(bert\.)?encoder\.layer\.\d+\.", n))
+        raise InputError(f"{file}: lacks {missing[0]} ({len(missing)} of {len(wanted)} missing)")
+    beyond = [name for name in extra if re.match(r"(bert\.)?encoder\.layer\.\d+\.", name)]
     if beyond:
         raise InputError(
-            f"{path}: has {beyond[0]}, but config.json says "
+            f"{file}: has {beyond[0]}, but config.json says "
             f"num_hidden_layers {config.num_hidden_layers}"
         )
-    for parameter, shape in wanted.items():
-        if found[parameter].shape != shape:
+    for path, shape in wanted.items():
+        if found[path] != shape:
             raise InputError(
-                f"{path}: {parameter} has shape {found[parameter].shape}, "
-                f"but config.json asks for {shape}"
+                f"{file}: {path} has shape {found[path]}, but config.json asks for {shape}"
             )
-    return Base(folder.name, folder, config, from_leaves(found), sha256, tuple(sorted(extra)))
 
 
 def _has_tied_decoder(tensors: dict[str, np.ndarray]) -> bool:

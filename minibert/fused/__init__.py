@@ -10,8 +10,8 @@ Notation in the derivations: g is dLoss/d(output); every gradient has the shape 
 A forward function keeps what its VJP needs in the list `saved`, which is None when nothing is
 being differentiated. First derivatives only: differentiate `ops` for second ones.
 
-Here are the linear operations; `fused_norm`, `fused_activations` and `fused_attention` have the
-others, one idea each.
+Here are the linear operations; `norm`, `activations` and `multi_head` have the others, one idea
+each.
 """
 
 from collections.abc import Callable

@@ -19,19 +19,20 @@ _SAFE = 40.0
 
 
 class _Run(NamedTuple):
-    """G neighbouring sequences with the same T keys and Q query rows, attended together.
+    """G neighbouring sequences with the same T keys and Q query rows, attended together by H heads.
 
     `keys` and `queries` are their rows in the batch, `mask` is their part of its flat dropout mask.
     """
 
     sequences: int
+    heads: int
     keys: slice
     queries: slice
     mask: slice
 
-    def split(self, x: Array, rows: slice, heads: int) -> Array:
+    def split(self, x: Array, rows: slice) -> Array:
         """Rows of x [N, D] as a view [G, H, T, D/H], or [G, H, Q, D/H]; no number is moved."""
-        shape = (self.sequences, -1, heads, x.shape[1] // heads)
+        shape = (self.sequences, -1, self.heads, x.shape[1] // self.heads)
         return x[rows].reshape(shape).transpose(0, 2, 1, 3)
 
 
@@ -46,7 +47,8 @@ def _runs(query_lengths: Sequence[int], key_lengths: Sequence[int], heads: int) 
         while count < min(most, len(sizes) - first) and sizes[first + count] == sizes[first]:
             count += 1
         ends = key + count * length, query + count * asking, mask + count * heads * asking * length
-        yield _Run(count, slice(key, ends[0]), slice(query, ends[1]), slice(mask, ends[2]))
+        slices = slice(key, ends[0]), slice(query, ends[1]), slice(mask, ends[2])
+        yield _Run(count, heads, *slices)
         key, query, mask = ends
         first += count
 
@@ -59,27 +61,29 @@ def _exp(scores: Array) -> Array:
     return np.exp(scores, out=scores)
 
 
+def _scale(x: Array, runs: Sequence[_Run]) -> float:
+    return 1.0 / math.sqrt(x.shape[1] / runs[0].heads)
+
+
 @primitive
 def _attention(
     query: Array,
     key: Array,
     value: Array,
-    query_lengths: Sequence[int],
-    key_lengths: Sequence[int],
-    heads: int,
+    runs: Sequence[_Run],
     keep: Array | None,
     rate: float,
     saved: Saved,
 ) -> Array:
-    scaled = query * (1.0 / math.sqrt(query.shape[1] / heads))
+    scaled = query * _scale(query, runs)
     y = np.empty(query.shape, query.dtype)
-    for run in _runs(query_lengths, key_lengths, heads):
-        q = run.split(scaled, run.queries, heads)  # [G, H, Q, D/H]
-        k, v = (run.split(x, run.keys, heads) for x in (key, value))  # [G, H, T, D/H]
+    for run in runs:
+        q = run.split(scaled, run.queries)  # [G, H, Q, D/H]
+        k, v = (run.split(x, run.keys) for x in (key, value))  # [G, H, T, D/H]
         e = _exp(np.matmul(q, k.swapaxes(2, 3)))  # [G, H, Q, T]
         row_sum = np.matmul(e, np.ones((e.shape[-1], 1), e.dtype))  # faster than e.sum(axis=-1)
         share = 1.0 / row_sum  # [G, H, Q, 1]
-        out = run.split(y, run.queries, heads)
+        out = run.split(y, run.queries)  # [G, H, Q, D/H]
         if keep is None:
             np.matmul(e, v, out=out)
             out *= share
@@ -87,7 +91,7 @@ def _attention(
             np.matmul(e * keep[run.mask].reshape(e.shape), v, out=out)
             out *= share * dropout_scale(rate)
         if saved is not None:
-            saved.append((run, e, share))
+            saved.append((e, share))
     return y
 
 
@@ -115,19 +119,18 @@ def attention(
     factor c, Y = r c ((m E) V), and for h = r c g: dV = (m E)^T h and
         dS = E (m (h V^T) - r rowsum(g Y)).
     """
-    saved = saving(query, key, value)
-    return _attention(query, key, value, query_lengths, key_lengths, heads, keep, rate, saved)
+    runs = list(_runs(query_lengths, key_lengths, heads))
+    return _attention(query, key, value, runs, keep, rate, saving(query, key, value))
 
 
 def _attention_grads(argnums: Any, ans: Array, args: Any, kwargs: Any) -> Callable[..., Any]:
-    query, key, value, _, _, heads, keep, rate, saved = args
-    scale = 1.0 / math.sqrt(query.shape[1] / heads)
+    query, key, value, runs, keep, rate, saved = args
 
     def vjp(g_all: Array) -> tuple[Array, ...]:
         grads = tuple(np.empty(x.shape, x.dtype) for x in (query, key, value))
-        for run, e, share in saved:
-            q, g, y, dq = (run.split(x, run.queries, heads) for x in (query, g_all, ans, grads[0]))
-            k, v, dk, dv = (run.split(x, run.keys, heads) for x in (key, value, *grads[1:]))
+        for run, (e, share) in zip(runs, saved, strict=True):
+            q, g, y, dq = (run.split(x, run.queries) for x in (query, g_all, ans, grads[0]))
+            k, v, dk, dv = (run.split(x, run.keys) for x in (key, value, *grads[1:]))
             row_term = np.einsum("ghqd,ghqd->ghq", g, y)[..., None] * share  # [G, H, Q, 1]
             if keep is None:
                 h = g * share  # [G, H, Q, D/H]
@@ -144,7 +147,7 @@ def _attention_grads(argnums: Any, ans: Array, args: Any, kwargs: Any) -> Callab
             np.matmul(ds, k, out=dq)
             np.matmul(ds.swapaxes(2, 3), q, out=dk)
         for grad in grads[:2]:
-            grad *= scale
+            grad *= _scale(query, runs)
         return tuple(grads[argnum] for argnum in argnums)
 
     return vjp
