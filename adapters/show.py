@@ -1,4 +1,4 @@
-"""What people look at: tables, progress bars, predictions, the learning curve."""
+"""What people read: tables, facts, predictions."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence

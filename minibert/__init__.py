@@ -1,9 +1,9 @@
 """A BERT encoder in NumPy that can be read in an afternoon. Start with `ops` and `model`."""
 
 from minibert.lazy import lazy
-from minibert.machine.processor import choose_kernels
 
-KERNELS = choose_kernels()  # before anything imports NumPy: OpenBLAS decides while it loads
+# first of all: it loads NumPy with the kernels that suit the processor
+from minibert.machine.processor import KERNELS  # noqa: F401
 
 __version__ = "0.1.0"
 __all__, __getattr__ = lazy(

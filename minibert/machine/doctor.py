@@ -6,9 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from minibert import KERNELS
 from minibert.machine.kernels import Library, Speed, candidates, library, measure, objection
-from minibert.machine.processor import KEEP, NEEDS, VARIABLE, flags, read_cpuinfo, values
+from minibert.machine.processor import KEEP, KERNELS, NEEDS, VARIABLE, flags, read_cpuinfo, values
 from minibert.machine.threads import VARIABLES, thread_count
 
 FASTER = 1.05  # less is not worth a setting, and a machine's own runs differ by as much

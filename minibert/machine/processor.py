@@ -73,7 +73,7 @@ def _number(text: str) -> int:
 
 
 def read_cpuinfo() -> str:
-    """/proc/cpuinfo, or nothing where it is not to be had or NumPy is not x86-64 Linux's."""
+    """/proc/cpuinfo, or an empty text where there is none or NumPy is not x86-64 Linux's."""
     if sys.platform != "linux" or sys.maxsize < 2**32:
         return ""
     try:
@@ -97,3 +97,6 @@ def choose_kernels() -> str | None:
         finally:
             os.environ.pop(VARIABLE, None)
     return kernels
+
+
+KERNELS = choose_kernels()  # while `minibert` is imported, before anything imports NumPy
