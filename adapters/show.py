@@ -84,7 +84,7 @@ def prediction_lines(
             yield json.dumps({"text": text, **result}, ensure_ascii=False)
         else:
             shown = (text,) if isinstance(text, str) else text
-            # a text's own tabs and line ends would make cells and lines that are none
+            # a text's own tabs and line breaks would look like new cells and lines
             yield "\t".join([*cells, *(" ".join(part.split()) for part in shown)])
 
 

@@ -22,8 +22,8 @@ from minibert.tree import Tree, from_leaves
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-# Hub names -> our paths, tried in order; {i} is a layer's number. LayerNorm tensors are called
-# weight and bias today, gamma and beta in the first checkpoints.
+# Hub names -> our paths, tried in order. LayerNorm tensors are called weight and bias today, gamma
+# and beta in the first checkpoints.
 _NAMES = [
     (r"embeddings\.(word|position)_embeddings\.weight", r"embeddings.\1"),
     (r"embeddings\.token_type_embeddings\.weight", r"embeddings.segment"),
@@ -45,8 +45,8 @@ _NAMES = [
 class Base:
     """One frozen BERT: what every task stands on.
 
-    `sha256` is the weight file's; task files carry it, so that none is ever put on another
-    base. `extra` lists the tensors of the file that this encoder has no use for.
+    `sha256` is that of the weight file; task files carry it, so that none is ever used with another
+    base. `extra` lists the file's tensors that this encoder does not use.
     """
 
     name: str
@@ -183,7 +183,7 @@ def _check_fit(
 
 def _has_tied_decoder(tensors: dict[str, np.ndarray]) -> bool:
     """Whether the masked-token head ends in the word embeddings themselves, as BERT's does. A file
-    with a decoder of its own is another function, which `heads.masked_tokens` does not compute."""
+    with a separate decoder is another function, which `heads.masked_tokens` does not compute."""
     decoder = tensors.get("cls.predictions.decoder.weight")
     words = [values for name, values in tensors.items() if our_path(name) == "embeddings.word"]
     return decoder is None or any(np.array_equal(decoder, word) for word in words)

@@ -14,7 +14,7 @@ from minibert.errors import InputError
 def atomic_write(path: Path | str, data: bytes | str) -> None:
     """Write a file so that a reader sees the old content or the new one, never a part.
 
-    The data goes to a temporary neighbour, to the disk, and only then gets the name. Raises
+    The data is written to a temporary file beside it, synced to disk, and renamed. Raises
     InputError, naming the file, when it cannot be written (a full disk, no permission); the old
     content is then still there.
     """
@@ -54,10 +54,10 @@ def sha256_file(path: Path | str) -> str:
 
 @contextmanager
 def lock(path: Path, busy: str | None = None, waiting: str = "") -> Iterator[None]:
-    """Hold a lock file. A killed process holds none.
+    """Hold a lock file; if the process is killed, the lock is released.
 
-    While another process holds it: raises InputError(busy), or without `busy` says `waiting`, if
-    anything, and waits. Raises InputError, too, when the file cannot be made.
+    While another process holds it, raises InputError(busy); without `busy`, prints `waiting`, if
+    any, and waits. Raises InputError when the file cannot be created.
     """
     from filelock import FileLock, Timeout
 

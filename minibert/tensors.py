@@ -71,6 +71,6 @@ def write_safetensors(
 
 
 def as_stored(path: str, values: np.ndarray) -> np.ndarray:
-    """A parameter as its file has it, and back: a linear map's weight lies in the file, and so in
-    memory, as [out, in], and is seen as [in, out]. A view; its own inverse."""
+    """A parameter as its file stores it, and back: a linear weight is [out, in] in the file, and so
+    in memory, but [in, out] in the code. A view, and its own inverse."""
     return values.T if path.endswith("weight") else values

@@ -102,8 +102,8 @@ def wordpiece(
 def encode_texts(tokenizer: "Tokenizer", texts: Sequence[Text], max_length: int) -> list[Encoded]:
     """Token ids and segments of each text, at most `max_length` tokens long.
 
-    Too long a pair loses tokens from the end of its longer sentence first. A half of a surrogate
-    pair, which is no character, is left out. Raises InputError when `max_length` has no room for
+    A pair that is too long loses tokens from the end of its longer sentence first. Lone
+    surrogates, which are not characters, are dropped. Raises InputError when `max_length` has no room for
     [CLS] and [SEP].
     """
     clean = [_characters(t) if isinstance(t, str) else tuple(map(_characters, t)) for t in texts]

@@ -1,5 +1,5 @@
 """`minibert demo`: the whole path in a few minutes, on real weights, and on real data if they can
-be had."""
+be fetched."""
 
 import shutil
 import time
@@ -34,7 +34,7 @@ SENTENCES = (
 
 
 def demo_data() -> Data:
-    """SST-2 as it lies here, or as fetched, or else the project's own sample."""
+    """SST-2 from disk or as fetched, or else the project's own sample."""
     try:
         if find_task(TASK) is None:
             fetch_task(TASK)
@@ -48,8 +48,8 @@ def demo_data() -> Data:
 def demo(out: Path) -> None:
     """Train adapters and, to compare, the head alone; save, reload and use the adapters.
 
-    A demo that was stopped goes on; a finished one in `out` is replaced. Raises InputError when
-    the weights cannot be had.
+    A demo that was stopped is resumed; a finished one in `out` is replaced. Raises InputError when
+    the weights cannot be fetched.
     """
     started = time.monotonic()
     picture = out / "curve.png"

@@ -116,8 +116,8 @@ def _train(parser: Parser) -> None:
     add("--std", type=float, metavar="STD",
         help="standard deviation of the adapters' initial weights (default: the recipe's)")
     add("--top-layers", type=int, metavar="K",
-        help="train in the top K layers only; what the layers below compute is kept in memory, so "
-        "that every epoch runs the top ones alone (default: all layers)")
+        help="train in the top K layers only; what the layers below compute is cached, so that "
+        "every epoch runs only the top ones (default: all layers)")
     add("--layers", type=int, nargs=2, metavar=("FIRST", "LAST"),
         help="train in these layers only, counted from 0, both included (default: all layers)")
     add = parser.add_argument_group("how it is trained").add_argument
@@ -140,7 +140,7 @@ def _train(parser: Parser) -> None:
         help="folder for the task file, the learning curve and the checkpoint (default: "
         "runs/TASK-METHOD)")
     add("--resume", action="store_true",
-        help="go on with the stopped run in --out, with otherwise the same options")
+        help="resume the stopped run in --out; all other options must be the same")
 
 
 def _evaluate(parser: Parser) -> None:
@@ -206,8 +206,8 @@ def _reproduce(parser: Parser) -> None:
     _add_threads(add)
     add("--out", type=Path, metavar="DIR",
         help="folder for the runs, tables, figures and the ledger of claims; a sweep that was "
-        "stopped goes on there (default: results/BASE-BUDGET)")
-    add("--report-only", action="store_true", help="run nothing; report what has run by now")
+        "stopped resumes there (default: results/BASE-BUDGET)")
+    add("--report-only", action="store_true", help="run nothing; report what has run so far")
 
 
 def _exercises(parser: Parser) -> None:

@@ -12,7 +12,7 @@ SAMPLE_TASKS = ("sst-2", "cola", "rte", "sts-b")
 
 
 def glue_data(name: str, sample: bool = False) -> Data:
-    """A GLUE task's real data as fetched, or with `sample` the project's own small stand-in.
+    """A GLUE task's real data, fetched before, or with `sample` the project's own small stand-in.
 
     Raises InputError when the data are not there, saying how to get them.
     """

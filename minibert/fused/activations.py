@@ -125,7 +125,7 @@ def _in_blocks(block: Block, x: Array, saved: Saved) -> Array:
 
 
 def _elementwise(name: str, block: Block) -> Callable[[Array], Array]:
-    """y = f(x) with dx = g f'(x), worked off block by block; f'(x) is all that is saved, not x."""
+    """y = f(x) with dx = g f'(x), computed block by block; of x only f'(x) is saved."""
 
     @primitive
     def run(x: Array, saved: Saved) -> Array:

@@ -23,7 +23,7 @@ from minibert.errors import InputError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-# What already bounds the threads of the usual BLAS libraries bounds ours.
+# The variables that limit the threads of the usual BLAS libraries limit ours too.
 VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -81,8 +81,8 @@ def _libraries() -> Any:
 
 
 def _anyone_may_limit() -> None:
-    """From 3.8 on, threadpoolctl obeys only one thread about OpenBLAS until that lets go of it, and
-    ignores all others in silence. The last of our users may be another thread than the first."""
+    """From version 3.8 on, threadpoolctl lets only one thread control OpenBLAS until that thread
+    releases it, and silently ignores all others. Our last user may be another thread than the first."""
     from threadpoolctl import OpenBLASController
 
     if hasattr(OpenBLASController, "clear_controlling_thread"):

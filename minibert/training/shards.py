@@ -18,9 +18,9 @@ import numpy as np
 from minibert.machine.threads import each
 from minibert.training.gradients import Leaves, value_and_grads
 
-# A shard's tokens to aim for. The matrix products of fewer rows would be slower; more would leave
-# cores without work and take more memory. Where as much is trained as in full fine-tuning, adding
-# up the shards' gradients costs more than that.
+# The tokens of a shard to aim for. With fewer rows matrix products are slower; with more, cores may
+# be left without work, and memory grows. Where as much is trained as in full fine-tuning, adding up
+# the shards' gradients costs more than that.
 TOKENS, TOKENS_OF_MANY = 512, 2048
 MANY = 5_000_000  # trained parameters
 
