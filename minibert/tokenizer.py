@@ -102,9 +102,9 @@ def wordpiece(
 def encode_texts(tokenizer: "Tokenizer", texts: Sequence[Text], max_length: int) -> list[Encoded]:
     """Token ids and segments of each text, at most `max_length` tokens long.
 
-    A pair that is too long loses tokens from the end of its longer sentence first. Lone
-    surrogates, which are not characters, are dropped. Raises InputError when `max_length` has no room for
-    [CLS] and [SEP].
+    A pair that is too long loses tokens from the end of its longer sentence first. Lone surrogates,
+    which are not characters, are dropped. Raises InputError when `max_length` has no room for [CLS]
+    and [SEP].
     """
     clean = [_characters(t) if isinstance(t, str) else tuple(map(_characters, t)) for t in texts]
     for text in clean:

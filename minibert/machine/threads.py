@@ -82,7 +82,7 @@ def _libraries() -> Any:
 
 def _anyone_may_limit() -> None:
     """From version 3.8 on, threadpoolctl lets only one thread control OpenBLAS until that thread
-    releases it, and silently ignores all others. Our last user may be another thread than the first."""
+    releases it, and silently ignores all others. Our last user may be in another thread."""
     from threadpoolctl import OpenBLASController
 
     if hasattr(OpenBLASController, "clear_controlling_thread"):

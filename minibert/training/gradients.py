@@ -2,9 +2,9 @@
 
 autograd records a function as a graph: a node for each operation, with its parents and its VJP.
 Going back through it, each node's gradient is complete once all nodes that use it have been seen;
-then its VJP passes it on to the parents. `autograd.value_and_grad` does just this for one array, but
-it takes a dict apart with operations of its own, which cost full fine-tuning two more passes over
-all gradients. Here every array of the dict is a root of the graph.
+then its VJP passes it on to the parents. `autograd.value_and_grad` does just this for one array,
+but it takes a dict apart with operations of its own, which cost full fine-tuning two more passes
+over all gradients. Here every array of the dict is a root of the graph.
 """
 
 from collections.abc import Callable
