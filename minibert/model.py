@@ -14,7 +14,7 @@ that were projected. It returns what takes z's place; the default returns z.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import ModuleType
 
 import numpy as np
@@ -28,7 +28,7 @@ from minibert.tree import Tree
 Adapt = Callable[[int, str, Array, Array], Array]
 
 ATTENTION, FEED_FORWARD = PLACES = ("attention", "feed_forward")
-QUERY, KEY, VALUE = PROJECTIONS = ("query", "key", "value")
+QUERY, KEY, VALUE = "query", "key", "value"
 
 
 def no_adapters(layer: int, place: str, z: Array, x: Array) -> Array:
@@ -160,11 +160,6 @@ def encode(
     run = ForwardPass(config, batch.lengths, adapt, rng, ops)
     numbers = range(config.num_hidden_layers)
     return encoder_layers(params, numbers, embed(params, batch, run), run, first_only)
-
-
-def without_dropout(run: ForwardPass) -> ForwardPass:
-    """The same pass with dropout off, as in a part of the model that is not trained."""
-    return replace(run, rng=None)
 
 
 def pooler(params: Tree, first: Array, ops: ModuleType = fused) -> Array:
