@@ -67,28 +67,28 @@ TABLE = {
 }
 METHODS = {name: entry.method for name, entry in TABLE.items()}
 
-# The variants of the paper's adapters: the file of each, and what it computes.
-VARIANT_FILES: dict[str, ModuleType] = {
-    "serial": bottleneck,
-    **dict.fromkeys(variants.VARIANTS, variants),
-    batch_norm.VARIANT.name: batch_norm,
-}
-VARIANTS = {
-    "serial": "z + f(z W_down + b_down) W_up + b_up, the paper's own",
-    **{name: variant.what for name, variant in variants.VARIANTS.items()},
-    batch_norm.VARIANT.name: batch_norm.VARIANT.what,
+# The variants of the paper's adapters: what each computes, and the file that has it.
+VARIANTS: dict[str, tuple[str, ModuleType]] = {
+    "serial": ("z + f(z W_down + b_down) W_up + b_up, the paper's own", bottleneck),
+    **{name: (variant.what, variants) for name, variant in variants.VARIANTS.items()},
+    batch_norm.VARIANT.name: (batch_norm.VARIANT.what, batch_norm),
 }
 
 
 def adapters_of(method: Method) -> ModuleType:
-    """The file with the method's adapters. Raises InputError for an unknown variant."""
-    if method.variant == "serial":
-        adapters = TABLE[method.name].adapters
-        if adapters is None:
-            raise ValueError(f"method {method.name!r} has no adapters")
-        return adapters
-    variants.check_variant(method.variant, tuple(VARIANT_FILES))
-    return VARIANT_FILES[method.variant]
+    """The file with the method's adapters; the paper's own for a method that is not in the table.
+    Raises InputError for an unknown variant."""
+    if method.variant != "serial":
+        check_variant(method.variant)
+        return VARIANTS[method.variant][1]
+    entry = TABLE.get(method.name)
+    return (entry and entry.adapters) or bottleneck
+
+
+def check_variant(name: str) -> None:
+    """Raises InputError, listing the known ones, for another name."""
+    if name not in VARIANTS:
+        raise InputError(f"unknown variant {name!r}; known: {', '.join(VARIANTS)}")
 
 
 def method_named(
@@ -105,7 +105,7 @@ def method_named(
         raise InputError(f"unknown method {name!r}; known: {', '.join(METHODS)}")
     if activation is not None:
         bottleneck.check_activation(activation)
-    variants.check_variant(variant, tuple(VARIANT_FILES))
+    check_variant(variant)
     if std is not None and not 0 < std < float("inf"):
         raise InputError(f"the adapters' initial std must be positive, not {std}")
     entry = TABLE[name]
@@ -170,11 +170,13 @@ def method_rows(config: BertConfig, size: int | None = None) -> list[tuple[Metho
     parameters that is with the head of a task of two classes). `size`: of "adapters"."""
     adapters, full = method_named("adapters", size), METHODS["full"]
     half = max(1, config.num_hidden_layers // 2)
-    kinds = [(entry.method, entry.what) for entry in TABLE.values()]
-    kinds[0] = (adapters, kinds[0][1])
-    kinds[1:1] = [
+    others = [entry for name, entry in TABLE.items() if name not in ("adapters", "full")]
+    kinds = [
+        (adapters, TABLE["adapters"].what),
         (top_layers(adapters, half, config), "those of the top half"),
         (layer_span(adapters, 0, half - 1, config), "those of the lower half"),
+        (full, TABLE["full"].what),
+        (top_layers(full, 1, config), "the top layer, the pooler"),
+        *((entry.method, entry.what) for entry in others),
     ]
-    kinds[4:4] = [(top_layers(full, 1, config), "the top layer, the pooler")]
     return [(method, what, trained_parameters(config, method, 2)) for method, what in kinds]

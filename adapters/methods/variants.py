@@ -24,7 +24,6 @@ from adapters.methods import bottleneck
 from adapters.methods.method import Method
 from minibert import fused
 from minibert.config import BertConfig
-from minibert.errors import InputError
 from minibert.model import ATTENTION, PLACES, Adapt
 from minibert.ops import Array
 from minibert.tree import Tree
@@ -193,9 +192,3 @@ def layer_parameters(d: int, method: Method) -> int:
     """Of one layer's adapters."""
     variant = VARIANTS[method.variant]
     return len(variant.places) * variant_parameters(d, method.size or 0, variant)
-
-
-def check_variant(name: str, known: tuple[str, ...]) -> None:
-    """Raises InputError, listing the known ones, for another name."""
-    if name not in known:
-        raise InputError(f"unknown variant {name!r}; known: {', '.join(known)}")
