@@ -4,7 +4,7 @@ itself: normalisation inside, another layer, other activations, attention only, 
 from pathlib import Path
 from typing import Any
 
-from adapters.methods.variants import VARIANTS
+from adapters.methods.table import VARIANTS
 from adapters.reproduce.report.pages import NO_RUNS, markdown_table, section, setting, title, unit
 from adapters.reproduce.report.statistics import Scores, parameters_of, scores_of
 from adapters.reproduce.studies.plans import ADAPTERS, Plan
@@ -14,18 +14,18 @@ from adapters.reproduce.sweep.runs_file import Config, Runs
 NAME = "extensions"
 ACTIVATIONS = ("tanh",)
 # Normalised features do not shrink with the initial weights, so that these variants start as near
-# to the identity as the others only with a smaller std (`variants.distance_bound`).
-NORMALISED_STD = 1e-3
+# to the identity as the others only with a smaller std.
+NORMALISED, NORMALISED_STD = ("layer-norm", "batch-norm"), 1e-3
 
 
 def methods() -> dict[str, dict[str, Any]]:
     """Each extension as a tuning method, by a name for people; the first is the paper's adapter."""
     found: dict[str, dict[str, Any]] = {"serial": ADAPTERS}
-    for variant in VARIANTS.values():
-        if variant.name != "serial":
-            found[variant.name] = {**ADAPTERS, "variant": variant.name}
-            if variant.norm:
-                found[variant.name]["std"] = NORMALISED_STD
+    for name in NORMALISED:
+        found[name] = {**ADAPTERS, "variant": name, "std": NORMALISED_STD}
+    for name in VARIANTS:
+        if name not in found:
+            found[name] = {**ADAPTERS, "variant": name}
     for activation in ACTIVATIONS:
         found[activation] = {**ADAPTERS, "activation": activation}
     return found
