@@ -121,7 +121,7 @@ def load_base(folder: Path | str, *, pooler: bool = True, dtype: Any = np.float3
     found, extra = _found(path, tensors, wanted)
     _check_fit(path, config, wanted, {name: leaf.shape for name, leaf in found.items()}, extra)
     params = from_leaves({name: leaf.astype(dtype, copy=False) for name, leaf in found.items()})
-    return Base(folder.name, folder, config, params, sha256, tuple(extra))
+    return Base(_base_name(folder), folder, config, params, sha256, tuple(extra))
 
 
 def _checked_sha256(path: Path) -> str:
@@ -179,6 +179,14 @@ def _check_fit(
             raise InputError(
                 f"{file}: {path} has shape {found[path]}, but config.json asks for {shape}"
             )
+
+
+def _base_name(folder: Path) -> str:
+    """The folder's name; in the hub's cache, where that is a bare commit, ORG--NAME@COMMIT."""
+    repository = folder.parent.parent.name
+    if folder.parent.name == "snapshots" and repository.startswith("models--"):
+        return f"{repository.removeprefix('models--')}@{folder.name}"
+    return folder.name
 
 
 def _has_tied_decoder(tensors: dict[str, np.ndarray]) -> bool:

@@ -23,6 +23,7 @@ from adapters.show import Progress
 from minibert import load_base, make_batch
 from minibert.data import squad as qa
 from minibert.data.windows import make_windows
+from minibert.fetch.datasets import find_split
 from minibert.fetch.models import fetch_model
 from minibert.heads import best_span, span_log_probabilities
 from minibert.training.schedule import Settings
@@ -43,7 +44,7 @@ folder = Path(globals().get("__file__", "tutorials/x")).parent / "questions"
 train, dev = (qa.read_questions(folder / f"{split}.json") for split in ("train", "dev"))
 name = "minibert's own sample in the format of SQuAD (not SQuAD's questions)"
 asked = dev[2]
-real = all(map(qa.find_split, ("train", "dev")))
+real = all(map(find_split, ("train", "dev")))
 if real:
     name = "SQuAD v1.1, its shortest paragraphs"
     train, dev = (sorted(part, key=lambda q: len(q.context))[:most]

@@ -15,9 +15,8 @@ from minibert.errors import InputError
 
 def fetch_command(options: argparse.Namespace) -> None:
     """Python: `minibert.fetch_model`, `minibert.fetch_task`."""
-    from minibert.data.squad import fetch_squad
     from minibert.data.tasks import GLUE
-    from minibert.fetch.datasets import fetch_task
+    from minibert.fetch.datasets import fetch_squad, fetch_task
     from minibert.fetch.models import fetch_model, known_models
 
     for name in options.names:

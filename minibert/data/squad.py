@@ -1,11 +1,9 @@
 """SQuAD v1.1: questions whose answer is a span of a paragraph. Its files and its two metrics.
 
-Rajpurkar et al. 2016, arXiv 1606.05250. The files are fetched as their authors publish them; the
-source, sizes and hashes are in weights/squad.toml.
+Rajpurkar et al. 2016, arXiv 1606.05250.
 """
 
 import json
-import os
 import re
 import string
 from collections import Counter
@@ -15,10 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from minibert.errors import InputError
-from minibert.fetch.datasets import fetch_files
-from minibert.fetch.models import home, read_manifest
-
-SPLITS = ("train", "dev")
+from minibert.fetch.datasets import find_split, squad_folder
 
 
 class Answer(NamedTuple):
@@ -48,24 +43,12 @@ class Questions(NamedTuple):
 # ------------------------------------------------------------------------------------- the files
 
 
-def squad_folder() -> Path:
-    """Where the two files are, or will be: $MINIBERT_SQUAD, else SQuAD/ among the downloads."""
-    folder = os.environ.get("MINIBERT_SQUAD")
-    return Path(folder).expanduser().absolute() if folder else home() / "SQuAD"
-
-
-def find_split(split: str) -> Path | None:
-    """The file of "train" or "dev" under its official name or as SPLIT.json, None without one."""
-    paths = (squad_folder() / name for name in (f"{split}-v1.1.json", f"{split}.json"))
-    return next((path for path in paths if path.is_file()), None)
-
-
 def squad_data() -> Questions:
     """The questions to train on and those to develop on.
 
     Raises InputError when a file is not there, saying how to get it, or is malformed.
     """
-    found = {split: find_split(split) for split in SPLITS}
+    found = {split: find_split(split) for split in ("train", "dev")}
     for split, path in found.items():
         if path is None:
             raise InputError(
@@ -74,19 +57,6 @@ def squad_data() -> Questions:
             )
     train, dev = (read_questions(path) for path in found.values() if path)
     return Questions(train, dev)
-
-
-def fetch_squad(progress: bool = True) -> Path:
-    """Fetch and verify the two files; return their folder. What is there is not fetched again.
-
-    $MINIBERT_SQUAD_URL names a mirror. Raises InputError, in one line, for no connection or a file
-    with another hash than promised.
-    """
-    table = read_manifest("squad.toml")["squad"]
-    mirror = os.environ.get("MINIBERT_SQUAD_URL") or table["url"]
-    for name, source in table["downloads"].items():
-        source["url"] = f"{mirror.rstrip('/')}/{name}"
-    return fetch_files(squad_folder(), table, lambda: all(map(find_split, SPLITS)), progress)
 
 
 def read_questions(path: Path | str) -> list[Question]:

@@ -1,1 +1,1 @@
-"""Downloads: public weights and datasets, verified."""
+"""Downloads: weights by huggingface_hub, datasets by pooch, verified wherever a sha256 is known."""

@@ -1,21 +1,16 @@
-"""GLUE's data: fetched from the benchmark's own archives, verified, unpacked, and found again.
+"""GLUE and SQuAD: fetched by `pooch` from where their authors publish them, each under its own
+licence, and found again. Sources and hashes are in weights/glue.toml and weights/squad.toml.
 
-They come as their authors made them, each task under its own licence. The sources, sizes and
-hashes are in weights/glue.toml. Wang et al. 2018, arXiv 1804.07461.
+Wang et al. 2018, arXiv 1804.07461; Rajpurkar et al. 2016, arXiv 1606.05250.
 """
 
 import os
-import shutil
 import sys
-from collections.abc import Callable
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from minibert.errors import InputError
-from minibert.fetch.download import download, require
-from minibert.fetch.models import home, read_manifest
-from minibert.fetch.unpack import unzip, zip_names
-from minibert.files import lock
+from minibert.fetch.home import cause, fill, home, read_manifest, require_network
 
 
 def glue_root() -> Path:
@@ -24,16 +19,10 @@ def glue_root() -> Path:
     return Path(root).expanduser().absolute() if root else home() / "glue"
 
 
-def known_tasks() -> dict[str, dict[str, Any]]:
-    """The tasks of weights/glue.toml: {name: {folder, files, unlabelled, downloads}}."""
-    tables = read_manifest("glue.toml")
-    urls = tables.pop("urls")
-    mirror = os.environ.get("MINIBERT_GLUE_URL")
-    for task in tables.values():
-        for name, source in task["downloads"].items():
-            prefix = mirror or urls[source["from"]]
-            source["url"] = f"{prefix.rstrip('/')}/{name}"
-    return tables
+def squad_folder() -> Path:
+    """Where the two files are, or will be: $MINIBERT_SQUAD, else SQuAD/ among the downloads."""
+    folder = os.environ.get("MINIBERT_SQUAD")
+    return Path(folder).expanduser().absolute() if folder else home() / "SQuAD"
 
 
 def find_task(name: str) -> Path | None:
@@ -43,94 +32,88 @@ def find_task(name: str) -> Path | None:
     """
     task = _task(name)
     folder = glue_root() / task["folder"]
-    return folder if all((folder / file).is_file() for file in task["files"]) else None
+    return folder if _is_complete(folder, task) else None
+
+
+def find_split(split: str) -> Path | None:
+    """SQuAD's file of "train" or "dev", under its official name or as SPLIT.json; else None."""
+    return _find(squad_folder(), f"{split}-v1.1.json")
 
 
 def fetch_task(name: str, progress: bool = True) -> Path:
-    """Fetch a task's data; return its folder. What is there is not fetched again, what broke off
-    is gone on with, and the folder appears only when all is unpacked.
+    """The folder of a task's data, which are downloaded unless they are there.
 
-    `name` in any case, with or without hyphen. Raises InputError, in one line, for an unknown
-    task, no connection, a file with another hash than promised, an archive that lacks a file.
+    `name` in any case, with or without hyphen. $MINIBERT_GLUE_URL names a mirror. Raises InputError
+    for an unknown task, no connection, HF_HUB_OFFLINE, or an archive with another hash or without
+    the task's files.
     """
     task = _task(name)
-    folder = glue_root() / task["folder"]
-    return fetch_files(folder, task, lambda: find_task(name) is not None, progress)
+    return _fetch(glue_root() / task["folder"], task, "MINIBERT_GLUE_URL", progress)
 
 
-def fetch_files(
-    folder: Path, table: dict[str, Any], complete: Callable[[], bool], progress: bool
-) -> Path:
-    """Fetch the `downloads` of a manifest's table into a folder, unless it is already complete;
-    return the folder. Raises InputError as `fetch_task` does."""
-    if complete():
-        return folder
-    require("pooch")
-    temporary = folder.with_name(f".{folder.name}.part")
-    waiting = f"{folder.name}: another process is fetching it; waiting"
-    with lock(folder.with_name(f".{folder.name}.lock"), waiting=waiting):
-        if complete():  # by the process that we waited for
-            return folder
-        fetched = [
-            _retrieve(file, source, temporary, progress)
-            for file, source in table["downloads"].items()
-        ]
-        new = temporary / "new"
-        shutil.rmtree(new, ignore_errors=True)  # of a killed process
-        new.mkdir()
-        for path in fetched:
-            if path.suffix == ".zip":
-                _unpack(path, table, new, progress)
-            else:
-                path.replace(new / path.name)
-        if folder.exists():  # some files, but not all
-            for path in new.iterdir():
-                path.replace(folder / path.name)
-        else:
-            new.rename(folder)
-        shutil.rmtree(temporary)
-        if progress:
-            print(f"{folder.name}: complete in {folder}", file=sys.stderr)
-    return folder
+def fetch_squad(progress: bool = True) -> Path:
+    """The folder of SQuAD's two files, which are downloaded unless they are there.
+
+    $MINIBERT_SQUAD_URL names a mirror. Raises InputError as `fetch_task` does.
+    """
+    table = read_manifest("squad.toml")["squad"]
+    return _fetch(squad_folder(), table, "MINIBERT_SQUAD_URL", progress)
 
 
 def _task(name: str) -> dict[str, Any]:
-    tasks = known_tasks()
+    tasks = read_manifest("glue.toml")
     for key, task in tasks.items():
         if name.lower().replace("-", "") == key.replace("-", ""):
             return task
     raise InputError(f"unknown task {name!r}; known: {', '.join(tasks)}")
 
 
-def _retrieve(name: str, source: dict[str, Any], folder: Path, progress: bool) -> Path:
-    """One file by pooch, which keeps it only if its hash is right; the downloader is ours, as
-    pooch's own cannot go on where it broke off."""
+def _find(folder: Path, name: str) -> Path | None:
+    """A file, under its name or under the one without version that SQuAD's are often given."""
+    paths = (folder / name, folder / name.replace("-v1.1", ""))
+    return next((path for path in paths if path.is_file()), None)
+
+
+def _is_complete(folder: Path, table: dict[str, Any]) -> bool:
+    return all(_find(folder, name) for name in table["files"])
+
+
+def _fetch(folder: Path, table: dict[str, Any], mirror: str, progress: bool) -> Path:
+    """The folder, with all that its manifest's table has to download."""
+    if _is_complete(folder, table):
+        return folder
+    require_network(f"{folder.name}: is not in {folder}")
+    if os.environ.get(mirror):
+        for name, source in table["downloads"].items():
+            source["url"] = f"{os.environ[mirror].rstrip('/')}/{name}"
+    return fill(
+        folder, lambda: _is_complete(folder, table), lambda part: _download(table, part, progress)
+    )
+
+
+def _download(table: dict[str, Any], part: Path, progress: bool) -> Path:
+    """Download, verify and unpack all files into a folder in `part`, which is returned."""
     import pooch
 
-    def resume(url: str, output_file: str, _: Any) -> None:
-        part = folder / f"{name}.part"
-        download(url, part, size=source["bytes"], progress=progress, label=name)
-        part.replace(output_file)
-
-    pooch.get_logger().setLevel("WARNING")  # it announces each download; we show a bar
-    try:
-        path = pooch.retrieve(
-            source["url"], f"sha256:{source['sha256']}", name, folder, downloader=resume
-        )
-    except ValueError as error:  # "... (NAME) does not match ...: expected X but got Y. Deleted"
-        text = " ".join(str(error).split()).partition(". Deleted")[0]
-        raise InputError(f"{source['url']}: {text}; deleted the file") from None
-    except OSError as error:
-        raise InputError(f"{folder / name}: cannot be written: {error.strerror or error}") from None
-    return Path(path)
-
-
-def _unpack(archive: Path, task: dict[str, Any], target: Path, progress: bool) -> None:
-    """The task's own files, which are in one folder, however that is called, next to much else."""
-    members = zip_names(archive)
-    trains = [PurePosixPath(m) for m in members if PurePosixPath(m).name == "train.tsv"]
-    if not trains:
-        raise InputError(f"{archive.name}: has no train.tsv")
-    inside = min(trains, key=lambda member: len(member.parts)).parent
-    files = [*task["files"], *task.get("unlabelled", ())]
-    unzip(archive, {str(inside / file): target / file for file in files}, progress)
+    pooch.get_logger().setLevel("WARNING")  # it announces each download, as we do
+    http = pooch.HTTPDownloader(progressbar=progress, chunk_size=1 << 16)
+    files = [*table["files"], *table.get("unlabelled", ())]
+    (new := part / "new").mkdir()
+    for name, source in table["downloads"].items():
+        url, sha256, unzip = source["url"], f"sha256:{source['sha256']}", None
+        if name.endswith(".zip"):
+            unzip = pooch.Unzip([f"{table['folder']}/{file}" for file in files])
+        if progress:
+            print(f"{name}: {source['bytes'] / 1e6:.1f} MB from {url}", file=sys.stderr)
+        try:
+            got: Any = pooch.retrieve(url, sha256, name, part, unzip, http)
+        except Exception as error:  # those of requests, pooch and zipfile have no base in common
+            if isinstance(error, OSError) and error.errno:  # of the disk, not of the network
+                raise
+            raise InputError(f"{url}: {cause(error)}") from None
+        for path in map(Path, got if unzip else [got]):
+            path.replace(new / path.name)
+    for file in files:
+        if not (new / file).exists():
+            raise InputError(f"{', '.join(table['downloads'])}: has no {file}")
+    return new

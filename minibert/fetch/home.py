@@ -1,0 +1,87 @@
+"""Where downloads live, the tables of what there is, and what all downloads have in common."""
+
+import os
+import shutil
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from minibert.errors import InputError
+from minibert.files import lock, sha256_file
+
+
+class Unreachable(InputError):
+    """A source cannot be reached, or fails; another one may have the files."""
+
+
+def home() -> Path:
+    """Where downloads live: $MINIBERT_HOME, else a checkout's weights/, else the user's cache."""
+    if os.environ.get("MINIBERT_HOME"):
+        return Path(os.environ["MINIBERT_HOME"]).expanduser().absolute()
+    weights = Path(__file__).parents[2] / "weights"
+    if (weights / "manifest.toml").exists():
+        return weights
+    from platformdirs import user_cache_dir
+
+    return Path(user_cache_dir("minibert"))
+
+
+def read_manifest(name: str) -> dict[str, Any]:
+    """The table weights/NAME of a checkout; an installed package has it as manifests/NAME."""
+    package = Path(__file__).parents[1]
+    for path in (package.parent / "weights" / name, package / "manifests" / name):
+        if path.exists():
+            return tomllib.loads(path.read_text("utf-8"))
+    raise InputError(f"{name}: is missing from the installation of minibert; install it again")
+
+
+def require_network(missing: str) -> None:
+    """Raises InputError when HF_HUB_OFFLINE is set or the packages for downloads are missing."""
+    try:
+        import pooch  # noqa: F401
+        from huggingface_hub.constants import HF_HUB_OFFLINE
+    except ImportError as error:
+        raise InputError(f"{missing}; {error}: run `pip install 'minibert[cli]'`") from None
+    if HF_HUB_OFFLINE:
+        raise InputError(f"{missing}; nothing is downloaded, as HF_HUB_OFFLINE is set")
+
+
+def verify(path: Path, name: str, sha256: str) -> None:
+    """Delete a file with another sha256, and raise InputError with both."""
+    if (found := sha256_file(path)) != sha256:
+        path.resolve().unlink()  # in the hub's cache the path is a link to the content
+        path.unlink(missing_ok=True)
+        raise InputError(f"{name}: expected sha256 {sha256}, found {found}; deleted the file")
+
+
+def fill(folder: Path, complete: Callable[[], bool], make: Callable[[Path], Path]) -> Path:
+    """Move what make(temporary folder) returns, a folder, to its final place, unless that is
+    complete already. One process at a time. Raises InputError when it cannot be written."""
+    part = folder.with_name(f".{folder.name}.part")
+    waiting = f"{folder.name}: another process is fetching it; waiting"
+    with lock(folder.with_name(f".{folder.name}.lock"), waiting=waiting):
+        try:
+            if complete():  # by the process that we waited for
+                return folder
+            shutil.rmtree(part, ignore_errors=True)  # left by a killed process
+            part.mkdir()
+            new = make(part)
+            if not folder.exists():
+                return new.rename(folder)
+            for path in new.iterdir():
+                path.replace(folder / path.name)
+            return folder
+        except OSError as error:
+            where = error.filename or folder
+            raise InputError(f"{where}: cannot be written: {error.strerror or error}") from None
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+
+
+def cause(error: BaseException) -> str:
+    """The innermost cause of another library's error, in one line."""
+    while (inner := error.__cause__ or error.__context__) and str(inner):
+        error = inner
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(str(text).split())
