@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import Phase, settings
+from loopback import home  # noqa: F401 (a fixture)
 
 from minibert.checkpoint import Base, load_base
 from minibert.data.glue import glue_data

@@ -40,10 +40,12 @@ def download_snapshot(model: "Model", progress: bool) -> Path:
         present = {file.rfilename for file in info.siblings or ()}
         if missing := model.missing(present):
             raise InputError(f"{repository}: has no {missing}; pickles (*.bin) are never opened")
+        revision = model.revision
         for name in filter(present.__contains__, model.names):
-            path = Path(hub.hf_hub_download(repository, name, revision=info.sha))
+            path = Path(hub.hf_hub_download(repository, name, revision=revision))
             if name == "config.json":
                 read_config(path)
+                revision = path.parent.name  # the commit, for all others: a branch may move
         return path.parent
     except InputError:
         raise

@@ -1,10 +1,11 @@
-"""Downloads: fetched once, verified always, gone on with after a break, refused in one line.
+"""Downloads: found where they are, fetched once, verified, refused in one line.
 
-No test leaves this machine: a server on the loopback plays the hub and the GLUE host, and pip
-finds its wheel in a folder.
+No test leaves this machine: a server on the loopback plays the hub and GLUE's hosts, and pip finds
+its wheel in a folder. What asks the hub runs in a process of its own: `huggingface_hub` reads its
+settings when it is imported.
 """
 
-import hashlib
+import errno
 import io
 import json
 import os
@@ -12,171 +13,364 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 import time
 import venv
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import minibert
+from loopback import COMMIT, NOWHERE, Server, serve, sha256
 
+from minibert.checkpoint import load_base, promised_sha256
 from minibert.config import BertConfig
 from minibert.errors import InputError
-from minibert.fetch import datasets as glue_data
-from minibert.fetch import download as downloads
-from minibert.fetch import hub as hub_module
-from minibert.fetch import models as weights
+from minibert.fetch import datasets, models
+from minibert.fetch import home as home_module
+from minibert.fetch.home import read_manifest, require_network
 
-COMMIT = "c0ffee" * 6 + "cafe"
+ROOT = Path(__file__).parents[2]
+TINY = ROOT / "tests" / "goldens" / "tiny"
 REPOSITORY = "some/bert"
-BASE = f"/{REPOSITORY}/resolve/"
-PATH = f"{BASE}{COMMIT}/"
-SOME = 6 * downloads.CHUNK  # bytes that come through before a break
-WEIGHTS = hashlib.shake_256(b"weights").digest(300_000)
+SNAPSHOT = f"hub/models--some--bert/snapshots/{COMMIT}"  # in HF_HOME
+WEIGHTS = b"weights " * 40_000
 VOCABULARY = b"[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n"
 CONFIG = json.dumps(BertConfig().to_dict()).encode()
 MODEL = {"config.json": CONFIG, "vocab.txt": VOCABULARY, "model.safetensors": WEIGHTS}
 
-
-def sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-@dataclass
-class Server:
-    """What a server has and how it misbehaves; `asked` lists the requests: (method, path, Range).
-
-    breaks: {path: after how many bytes the connection breaks, once}; ranges=False: it always
-    sends the whole file; silent: it accepts and never answers; stalls: {path: bytes after which
-    nothing follows}.
-    """
-
-    files: dict[str, bytes] = field(default_factory=dict)
-    breaks: dict[str, int] = field(default_factory=dict)
-    stalls: dict[str, int] = field(default_factory=dict)
-    ranges: bool = True
-    silent: bool = False
-    asked: list[tuple[str, str, str]] = field(default_factory=list)
-    tokens: dict[str, str | None] = field(default_factory=dict)
-    url: str = ""
-    over: threading.Event = field(default_factory=threading.Event)
-
-    def count(self, method: str) -> int:
-        return sum(asked[0] == method for asked in self.asked)
+# Each call is "fetch NAME", "loudly NAME" or "locate NAME"; prints the folder, or the error's line.
+SCRIPT = """
+import json, sys
+from minibert.errors import InputError
+from minibert.fetch import models
+table = json.loads(sys.argv[1])
+models.read_manifest = lambda name: table
+for call in sys.argv[2:]:
+    how, name = call.split()
+    try:
+        if how == "locate":
+            print(models.locate_model(name))
+        else:
+            print(models.fetch_model(name, progress=how == "loudly"))
+    except InputError as error:
+        print("InputError:", error)
+"""
 
 
-def handler(server: Server) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        def log_message(self, *_: Any) -> None:
-            pass
-
-        def do_HEAD(self) -> None:
-            self.answer(body=False)
-
-        def do_GET(self) -> None:
-            self.answer(body=True)
-
-        def answer(self, body: bool) -> None:
-            path, wanted = self.path, self.headers.get("Range", "")
-            server.asked.append((self.command, path, wanted))
-            server.tokens[path] = self.headers.get("Authorization")
-            if server.silent:
-                server.over.wait(5)
-                return
-            if path.startswith(BASE):  # the hub resolves a branch to a commit
-                path = path.replace("/resolve/main/", f"/resolve/{COMMIT}/")
-            data = server.files.get(path.removeprefix("/cdn"))
-            if data is None:
-                self.send_response(404)
-                known = any(name.startswith(path.split("/resolve/")[0]) for name in server.files)
-                self.send_header("X-Error-Code", "EntryNotFound" if known else "RepoNotFound")
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-                return
-            large = path.endswith(".safetensors")
-            start = int(wanted[6:-1]) if wanted and server.ranges else 0
-            if large and path.startswith(BASE):  # large files are elsewhere: another origin
-                self.send_response(302)
-                host = server.url.replace("127.0.0.1", "localhost")
-                self.send_header("Location", f"{host}/cdn{path}")
-                self.send_header("X-Linked-Etag", f'"{sha256(MODEL["model.safetensors"])}"')
-                self.send_header("X-Linked-Size", str(len(data)))
-                body, data = False, b""
-            elif start >= len(data) > 0:
-                self.send_response(416)
-                body, data = False, b""
-            else:
-                self.send_response(206 if wanted and server.ranges else 200)
-            git = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
-            self.send_header("ETag", f'"{git}"')
-            self.send_header("X-Repo-Commit", COMMIT)
-            self.send_header("Content-Length", str(len(data) - start))
-            self.end_headers()
-            if body:
-                stop = server.breaks.pop(self.path, server.stalls.get(self.path, len(data)))
-                self.wfile.write(data[start:stop])
-                self.wfile.flush()
-                if self.path in server.stalls:
-                    server.over.wait(5)
-
-    return Handler
+def table(**more: Any) -> dict[str, Any]:
+    """A manifest of one model, `small`, that knows the hashes of its vocabulary and weights."""
+    files: dict[str, Any] = {name: {"sha256": sha256(data)} for name, data in MODEL.items()}
+    files["config.json"] = {}
+    return {"small": {"repository": REPOSITORY, "revision": COMMIT, "files": files, **more}}
 
 
-def serve(server: Server) -> Iterator[Server]:
-    http = ThreadingHTTPServer(("127.0.0.1", 0), handler(server))
-    http.daemon_threads = True
-    server.url = f"http://127.0.0.1:{http.server_port}"
-    threading.Thread(target=http.serve_forever, args=(0.02,), daemon=True).start()
-    yield server
-    server.over.set()
-    http.shutdown()
-    http.server_close()
+def start(*calls: str, manifest: dict[str, Any] | None = None, **environment: str) -> Any:
+    """A process that makes the calls."""
+    arguments = [json.dumps(table() if manifest is None else manifest), *calls]
+    return subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
-def manifest() -> dict[str, Any]:
-    """One model, `small`, with a hash for each file; its wheel is added where a test needs it."""
-    facts = {name: {"bytes": len(data), "sha256": sha256(data)} for name, data in MODEL.items()}
-    facts["config.json"] = {}
-    return {"small": {"repository": REPOSITORY, "revision": COMMIT, "files": facts}}
+def run(*calls: str, **how: Any) -> tuple[list[str], str]:
+    """What the calls print, a line each, and their process's standard error."""
+    process = start(*calls, **how)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert len(out.splitlines()) == len(calls), out + err
+    return out.splitlines(), err
 
 
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home of one's own, the manifest of `small`, and no way to any network."""
-    table = manifest()
-    monkeypatch.setattr(weights, "read_manifest", lambda name: table)
-    monkeypatch.setenv("MINIBERT_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # nobody listens there
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "wheels"))
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
-    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    for name in ("MINIBERT_GLUE", "MINIBERT_GLUE_URL", "HF_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
-    (tmp_path / "wheels").mkdir()
-    return tmp_path / "home"
+def fetch(name: str = "small", **how: Any) -> Path:
+    """The folder of a model that is fetched."""
+    (line,), _ = run(f"fetch {name}", **how)
+    assert not line.startswith("InputError"), line
+    return Path(line)
+
+
+def refused(name: str = "small", call: str = "fetch", **how: Any) -> str:
+    """The line with which a model is refused."""
+    (line,), _ = run(f"{call} {name}", **how)
+    assert line.startswith("InputError: "), line
+    return line.removeprefix("InputError: ")
+
+
+def write_model(folder: Path, **changed: bytes) -> Path:
+    """A folder with the files of `small`."""
+    folder.mkdir(parents=True)
+    for name, data in (MODEL | by_name(changed)).items():
+        (folder / name).write_bytes(data)
+    return folder
+
+
+def by_name(changed: dict[str, bytes]) -> dict[str, bytes]:
+    """{"vocab_txt": ...} -> {"vocab.txt": ...}"""
+    return {name.replace("_", "."): data for name, data in changed.items()}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 @pytest.fixture
 def hub(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """A hub with the repository some/bert."""
-    for server in serve(Server({PATH + name: data for name, data in MODEL.items()})):
+    """A hub with the repository some/bert, which has a pickle, too."""
+    files = {**MODEL, "pytorch_model.bin": b"pickle", "README.md": b"A BERT."}
+    for server in serve(Server({f"/{REPOSITORY}/{name}": data for name, data in files.items()})):
         monkeypatch.setenv("HF_ENDPOINT", server.url)
         yield server
 
 
-def add_wheel(home: Path, **changed: bytes) -> None:
-    """A wheel of `small`'s files, which pip finds, and its entry in the manifest."""
-    contents = MODEL | {name.replace("_", "."): data for name, data in changed.items()}
+@pytest.fixture
+def cache(home: Path) -> Path:
+    """The hub's cache."""
+    return home.parent / "hf"
+
+
+def is_nowhere(cache: Path, data: bytes) -> bool:
+    """Whether no file of the cache has this content."""
+    return all(path.read_bytes() != data for path in cache.rglob("*") if path.is_file())
+
+
+class TestTheHub:
+    """Weights by `huggingface_hub`, into its cache."""
+
+    def test_a_model_is_downloaded_into_the_cache_once_and_needs_no_request_again(
+        self, hub, home, cache
+    ):
+        lines, err = run("fetch small", "fetch small", "locate small")
+        assert lines == [str(cache / SNAPSHOT)] * 3
+        assert contents(cache / SNAPSHOT) == MODEL
+        assert sorted(hub.got()) == sorted(MODEL)
+        assert err == ""
+        assert not home.exists()
+        asked = len(hub.asked)
+        assert run("fetch small", "locate small")[0] == lines[:2]
+        assert len(hub.asked) == asked
+
+    @pytest.mark.parametrize("name", [REPOSITORY, f"{REPOSITORY}@{COMMIT}"])
+    def test_a_model_of_the_manifest_may_be_named_by_its_repository(self, hub, cache, name):
+        hub.files[f"/{REPOSITORY}/tokenizer.json"] = b"{}"  # the manifest has no use for it
+        assert contents(fetch(name)) == MODEL
+
+    def test_any_bert_can_be_fetched_at_a_revision_and_its_base_is_named_by_the_commit(
+        self, hub, cache, tmp_path
+    ):
+        for name in ("config.json", "vocab.txt", "model.safetensors"):
+            hub.files[f"/{REPOSITORY}/{name}"] = (TINY / name).read_bytes()
+        folder = fetch(f"{REPOSITORY}@main", manifest={})
+        assert folder == cache / SNAPSHOT
+        assert {path.name for path in folder.iterdir()} == set(MODEL)
+        assert load_base(folder).name == f"some--bert@{COMMIT}"
+        hub.asked.clear()
+        names = f"locate {REPOSITORY}", f"locate {REPOSITORY}@{COMMIT}"
+        assert run(*names, manifest={})[0] == [str(folder)] * 2
+        assert not hub.asked
+
+    def test_the_users_token_goes_to_the_hub_and_not_to_the_host_of_large_files(self, hub):
+        fetch(HF_TOKEN="hf_secret")
+        config = hub.tokens[f"/{REPOSITORY}/resolve/{COMMIT}/config.json"]
+        assert config == "Bearer hf_secret"
+        assert hub.tokens[f"/cdn/{REPOSITORY}/model.safetensors"] is None
+
+    def test_progress_bars_are_the_librarys_and_are_shown_unless_not_wanted(self, hub, cache):
+        everywhere = {"TQDM_POSITION": "-1"}  # not just where standard error is a terminal
+        _, err = run("loudly small", **everywhere)
+        assert "model.safetensors: 100%" in err
+        _, err = run("fetch small", HF_HOME=str(cache.with_name("other")), **everywhere)
+        assert err == ""
+
+    def test_a_connection_that_breaks_is_made_again_by_the_library_or_the_next_call(
+        self, hub, cache
+    ):
+        hub.breaks[f"/cdn/{REPOSITORY}/model.safetensors"] = 100_000
+        lines, _ = run("fetch small", "fetch small")
+        assert lines[1] == str(cache / SNAPSHOT)
+        assert contents(cache / SNAPSHOT) == MODEL
+        assert hub.got().count("model.safetensors") == 2
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
+    def test_a_killed_fetch_leaves_no_model_and_the_next_one_completes_it(self, hub, cache):
+        hub.stalls[f"/cdn/{REPOSITORY}/model.safetensors"] = 100_000
+        process = start("fetch small")
+        wait_for(lambda: "model.safetensors" in hub.got())
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        assert "not fetched yet; run `minibert fetch small`" in refused(call="locate")
+        hub.stalls.clear()
+        assert contents(fetch()) == MODEL
+
+    def test_two_processes_at_once_download_the_weights_once(self, hub, cache):
+        both = [start("fetch small"), start("fetch small")]
+        for process in both:
+            assert process.communicate(timeout=30)[0].strip() == str(cache / SNAPSHOT)
+        assert hub.got().count("model.safetensors") == 1
+
+
+def wait_for(condition: Any, seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "timed out"
+        time.sleep(0.02)
+
+
+class TestWhatTheHubIsRefusedFor:
+    @pytest.mark.parametrize("name", ["model.safetensors", "vocab.txt"])
+    def test_a_file_with_another_hash_is_named_with_both_and_not_kept(self, hub, cache, name):
+        right = MODEL[name]
+        hub.files[f"/{REPOSITORY}/{name}"] = wrong = right[:-1] + b"x"
+        line = refused()
+        assert line == (
+            f"{cache / SNAPSHOT / name}: expected sha256 {sha256(right)}, "
+            f"found {sha256(wrong)}; deleted the file"
+        )
+        assert is_nowhere(cache, wrong)
+        assert "not fetched yet" in refused(call="locate")
+        hub.files[f"/{REPOSITORY}/{name}"] = right
+        assert contents(fetch()) == MODEL
+
+    @pytest.mark.parametrize(
+        "lacks, problem",
+        [
+            ("config.json", "has no config.json"),
+            ("vocab.txt", "has no tokenizer.json or vocab.txt"),
+            ("model.safetensors", "has no model.safetensors; pickles (*.bin) are never opened"),
+        ],
+    )
+    def test_a_repository_that_lacks_a_required_file_is_refused_before_anything_is_downloaded(
+        self, hub, lacks, problem
+    ):
+        del hub.files[f"/{REPOSITORY}/{lacks}"]
+        assert refused(REPOSITORY, manifest={}).startswith(f"some/bert: {problem}")
+        assert hub.got() == []
+
+    def test_another_kind_of_model_is_refused_before_its_weights_are_downloaded(self, hub, cache):
+        hub.files[f"/{REPOSITORY}/config.json"] = b'{"model_type": "roberta"}'
+        config = cache / SNAPSHOT / "config.json"
+        assert refused(REPOSITORY, manifest={}) == (
+            f"{config}: model_type is 'roberta'; only 'bert' is supported"
+        )
+        assert hub.got() == ["config.json"]
+
+    def test_pickles_are_never_asked_for(self, hub):
+        fetch(REPOSITORY, manifest={})
+        assert not any("pytorch_model.bin" in path for _, path in hub.asked)
+
+    def test_a_repository_that_does_not_exist_or_is_private_is_named(self, hub):
+        assert refused("no/such") == f"no/such: is private, or does not exist at {hub.url}"
+
+    def test_a_revision_that_does_not_exist_is_named(self, hub):
+        assert refused(f"{REPOSITORY}@v7") == "some/bert: has no revision v7"
+
+    def test_a_gated_repository_is_named_with_what_to_do(self, hub):
+        hub.refusals[f"/{REPOSITORY}/resolve/main/config.json"] = (403, "GatedRepo")
+        line = refused(REPOSITORY, manifest={})
+        assert line == "some/bert: is gated; accept its terms, run `hf auth login`"
+
+    def test_names_that_no_model_can_have_are_refused_in_one_line(self, hub):
+        assert refused("nonsense").startswith("nonsense: unknown model; known: small, or any ORG/")
+        assert refused("a--b/c").startswith("a--b/c: ")
+        assert not hub.asked
+
+    def test_a_cache_that_cannot_be_written_is_named(self, hub, tmp_path):
+        (tmp_path / "file").write_bytes(b"")
+        line = refused(HF_HOME=str(tmp_path / "file"))
+        assert re.fullmatch(rf"some/bert: {tmp_path}/file\S* cannot be written: Not a dir.*", line)
+
+
+class TestFoldersByHand:
+    """weights/NAME comes first: it is the place for folders by hand, and for earlier versions'."""
+
+    def test_a_complete_folder_is_verified_and_used_without_a_request(self, home):
+        folder = write_model(home / "small")
+        assert run("locate small", "fetch small")[0] == [str(folder)] * 2
+        assert contents(folder) == MODEL
+
+    def test_it_is_found_before_the_hubs_cache(self, hub, home):
+        fetch()
+        assert "snapshots" not in str(fetch(MINIBERT_HOME=str(write_model(home / "small").parent)))
+
+    def test_an_incomplete_folder_does_not_hide_the_hub(self, hub, home, cache):
+        (write_model(home / "small") / "model.safetensors").unlink()
+        assert fetch() == cache / SNAPSHOT
+
+    def test_any_model_of_the_hub_can_be_put_there(self, home):
+        folder = write_model(home / "other--bert@v2")
+        assert run("locate other/bert@v2", "fetch other/bert@v2")[0] == [str(folder)] * 2
+
+    @pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+    def test_a_damaged_file_of_an_earlier_version_is_deleted_and_fetched_by_the_next_call(
+        self, hub, home, cache, name
+    ):
+        """SHA256SUMS has the hashes of all its files."""
+        folder = write_model(home / "small")
+        sums = [f"{sha256(data)}  {name}\n" for name, data in MODEL.items()]
+        (folder / "SHA256SUMS").write_text("".join(sums))
+        assert run("locate small", "fetch small")[0] == [str(folder)] * 2
+        assert promised_sha256(folder) == sha256(WEIGHTS)
+        (folder / name).write_bytes(MODEL[name][:-1] + b"x")
+        line = refused()
+        assert line.startswith(f"{folder / name}: expected sha256 {sha256(MODEL[name])}, found ")
+        assert not (folder / name).exists()
+        assert fetch() == cache / SNAPSHOT
+
+
+class TestTheHubsCache:
+    """What other programs have put there is used, too."""
+
+    def put(self, cache: Path, commit: str, **changed: bytes) -> Path:
+        """A snapshot of main, as every program of the hub leaves it."""
+        repository = cache / "hub" / "models--some--bert"
+        (repository / "refs").mkdir(parents=True)
+        (repository / "refs" / "main").write_text(commit)
+        return write_model(repository / "snapshots" / commit, **changed)
+
+    def test_a_model_in_it_is_used_without_a_request(self, home, cache):
+        folder = self.put(cache, COMMIT)
+        assert run("locate small", "fetch small")[0] == [str(folder)] * 2
+        assert run("locate some/bert", "fetch some/bert", manifest={})[0] == [str(folder)] * 2
+
+    def test_of_a_later_revision_if_all_known_hashes_are_right(self, home, cache):
+        folder = self.put(cache, "abc" * 13 + "d", config_json=CONFIG + b" ")
+        assert run("locate small", "fetch small")[0] == [str(folder)] * 2
+
+    def test_a_later_revision_with_other_weights_is_not_used_and_not_touched(self, hub, cache):
+        folder = self.put(cache, "abc" * 13 + "d", model_safetensors=b"later")
+        assert "not fetched yet" in refused(call="locate")
+        assert fetch() == cache / SNAPSHOT
+        assert (folder / "model.safetensors").read_bytes() == b"later"
+
+    def test_another_revision_than_the_one_asked_for_is_not_used(self, home, cache):
+        self.put(cache, COMMIT)
+        line = refused("some/bert@v2", call="locate", manifest={})
+        assert line.startswith(
+            "some/bert@v2: is not fetched yet; run `minibert fetch some/bert@v2`"
+        )
+
+    def test_a_damaged_file_is_deleted_with_its_content_and_fetched_by_the_next_call(
+        self, hub, cache
+    ):
+        fetch()
+        damaged = (cache / SNAPSHOT / "model.safetensors").resolve()
+        damaged.write_bytes(WEIGHTS[:-1] + b"x")
+        assert "; deleted the file" in refused()
+        assert contents(fetch()) == MODEL
+
+
+def add_wheel(home: Path, lacks: str = "", **changed: bytes) -> dict[str, Any]:
+    """A wheel of `small`'s files where pip finds it; the manifest that has it."""
+    files = MODEL | by_name(changed)
     path = home.parent / "wheels" / "small_bert_files-1.0-py3-none-any.whl"
     with zipfile.ZipFile(path, "w") as wheel:
-        for name, data in contents.items():
-            wheel.writestr(f"small_bert_files/model/{name}", data)
+        for name in files.keys() - {lacks}:
+            wheel.writestr(f"small_bert_files/model/{name}", files[name])
+        wheel.writestr("small_bert_files/model/pytorch_model.bin", "pickle")
         wheel.writestr("small_bert_files/__init__.py", "raise SystemExit('never run')")
         info = "small_bert_files-1.0.dist-info"
         wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: small-bert-files\n"
@@ -184,345 +378,211 @@ def add_wheel(home: Path, **changed: bytes) -> None:
         wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\n"
                        "Tag: py3-none-any\n")  # fmt: skip
         wheel.writestr(f"{info}/RECORD", "")
-    weights.read_manifest("")["small"]["wheel"] = {
-        "requirement": "small-bert-files==1.0",
-        "folder": "small_bert_files/model",
-        "bytes": path.stat().st_size,
-        "files": {"config.json": {"sha256": sha256(CONFIG)}},
-    }
+    known = {"config.json": {"sha256": sha256(CONFIG)}}
+    source = {"requirement": "small-bert-files==1.0", "folder": "small_bert_files/model"}
+    return table(wheel={**source, "files": known})
 
 
-def assert_complete(folder: Path) -> None:
-    for name, data in MODEL.items():
-        assert (folder / name).read_bytes() == data
-    lines = [f"{sha256(MODEL[name])}  {name}\n" for name in MODEL]
-    assert (folder / "SHA256SUMS").read_text() == "".join(lines)
-    assert sorted(p.name for p in folder.iterdir()) == sorted([*MODEL, "SHA256SUMS"])
-    assert weights.locate_model(folder.name) == folder
+class TestTheWheel:
+    """The second source, for when the hub cannot be reached."""
+
+    def test_its_data_files_are_verified_and_unpacked_into_weights_and_nothing_else(self, home):
+        (line,), err = run("loudly small", manifest=add_wheel(home))
+        assert line == str(home / "small")
+        sums = "".join(f"{sha256(data)}  {name}\n" for name, data in MODEL.items())
+        assert contents(home / "small") == {**MODEL, "SHA256SUMS": sums.encode()}
+        assert {path.name for path in home.iterdir()} <= {"small", ".small.lock"}
+        assert f"small: {NOWHERE} cannot be reached (Connection refused); trying the wheel" in err
+        assert "small_bert_files-1.0" in err  # as pip says
+        assert run("locate small", "fetch small")[0] == [line, line]
+
+    def test_it_is_silent_when_progress_is_not_wanted(self, home):
+        assert run("fetch small", manifest=add_wheel(home))[1] == ""
+
+    def test_it_completes_a_folder_that_lacks_a_file(self, home):
+        (write_model(home / "small") / "model.safetensors").unlink()
+        assert fetch(manifest=add_wheel(home)) == home / "small"
+        assert (home / "small" / "model.safetensors").read_bytes() == WEIGHTS
+
+    def test_two_processes_at_once_unpack_it_once(self, home):
+        manifest = add_wheel(home)
+        both = [start("loudly small", manifest=manifest) for _ in range(2)]
+        said = [process.communicate(timeout=60) for process in both]
+        assert [out.strip() for out, _ in said] == [str(home / "small")] * 2
+        assert sum("Saved" in err for _, err in said) == 1  # pip, of the wheel
+        assert set(contents(home / "small")) == {*MODEL, "SHA256SUMS"}
+
+    @pytest.mark.parametrize("status", [500, 503])
+    def test_a_hub_that_fails_is_as_good_as_none(self, home, hub, status):
+        hub.refusals[f"/api/models/{REPOSITORY}/revision/{COMMIT}"] = (status, "")
+        assert fetch(manifest=add_wheel(home)) == home / "small"
+
+    def test_a_silent_hub_is_given_up_after_the_librarys_own_timeout(self, home, hub):
+        hub.silent = True
+        begun = time.monotonic()
+        manifest = add_wheel(home)
+        assert fetch(manifest=manifest, HF_HUB_ETAG_TIMEOUT="1") == home / "small"
+        assert time.monotonic() - begun < 20
+        assert len(hub.asked) == 1
+
+    def test_without_hub_and_wheel_one_line_says_both_and_what_to_do(self, home):
+        manifest = add_wheel(home)
+        next((home.parent / "wheels").iterdir()).unlink()
+        line = refused(manifest=manifest)
+        assert line.startswith(f"small: {NOWHERE} cannot be reached (Connection refused); and pip")
+        assert "pip download small-bert-files==1.0: Could not find a version" in line
+        names = "config.json, vocab.txt, model.safetensors"
+        assert line.endswith(f"try again when connected, or put {names} into {home / 'small'}")
+        assert not (home / "small").exists()
+
+    def test_a_model_without_wheel_says_the_same_of_the_hub_alone(self, home):
+        line = refused("other/bert")
+        assert line.startswith(f"other/bert: {NOWHERE} cannot be reached (Connection refused); try")
+        assert line.endswith(str(home / "other--bert"))
+
+    def test_a_python_without_pip_is_told_so(self, home, monkeypatch):
+        manifest = add_wheel(home)
+        venv.create(home.parent / "venv", with_pip=False, symlinks=os.name != "nt")
+        binaries = "Scripts" if os.name == "nt" else "bin"
+        bare = home.parent / "venv" / binaries / "python"
+        script = f"import sys; sys.executable = {str(bare)!r}\n{SCRIPT}"
+        monkeypatch.setattr(sys.modules[__name__], "SCRIPT", script)
+        assert "No module named pip" in refused(manifest=manifest)
+
+    def test_other_weights_are_refused_and_nothing_stays(self, home):
+        line = refused(manifest=add_wheel(home, model_safetensors=b"other"))
+        assert line == (
+            "small_bert_files-1.0-py3-none-any.whl/model.safetensors: expected sha256 "
+            f"{sha256(WEIGHTS)}, found {sha256(b'other')}; deleted the file"
+        )
+        assert {path.name for path in home.iterdir()} <= {".small.lock"}
+
+    def test_a_wheel_that_lacks_a_file_is_refused_and_nothing_stays(self, home):
+        line = refused(manifest=add_wheel(home, lacks="vocab.txt"))
+        assert line.startswith("small_bert_files-1.0-py3-none-any.whl: There is no item named ")
+        assert {path.name for path in home.iterdir()} <= {".small.lock"}
 
 
-def refusal(call: Any, *args: Any) -> str:
-    """The one line of the InputError that call(*args) raises."""
-    with pytest.raises(InputError) as caught:
-        call(*args, False)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
+class TestOffline:
+    """Under HF_HUB_OFFLINE=1 nothing is downloaded from anywhere."""
 
+    def test_neither_the_hub_nor_the_wheel_is_asked_and_the_line_says_why(self, hub, home):
+        line = refused(manifest=add_wheel(home), HF_HUB_OFFLINE="1")
+        assert line == (
+            f"small: is neither in {home / 'small'} nor in the hub's cache; "
+            "nothing is downloaded, as HF_HUB_OFFLINE is set"
+        )
+        assert not hub.asked
+        assert not home.exists()
 
-# --- the hub ----------------------------------------------------------------------------------
+    def test_what_is_in_weights_or_in_the_cache_is_used(self, hub, home, cache):
+        fetch()
+        assert fetch(HF_HUB_OFFLINE="1") == cache / SNAPSHOT
+        write_model(home / "small")
+        assert fetch(HF_HUB_OFFLINE="1") == home / "small"
 
+    def test_neither_glue_nor_squad_is_asked_for(self, glue, home, monkeypatch):
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+        why = "; nothing is downloaded, as HF_HUB_OFFLINE is set"
+        root = home / "glue" / "SST-2"
+        assert refusal(datasets.fetch_task, "sst-2") == f"SST-2: is not in {root}{why}"
+        assert refusal(datasets.fetch_squad) == f"SQuAD: is not in {home / 'SQuAD'}{why}"
+        assert not glue.asked
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+        folder = datasets.fetch_task("sst-2", progress=False)
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+        assert datasets.fetch_task("sst-2", progress=False) == folder
 
-def test_a_model_is_fetched_once_and_verified_from_then_on(home: Path, hub: Server) -> None:
-    folder = weights.fetch_model("small", progress=False)
-    assert folder == home / "small"
-    assert_complete(folder)
-    requests = len(hub.asked)
-    assert weights.fetch_model("small", progress=False) == folder
-    assert len(hub.asked) == requests
-
-
-def test_a_manifest_model_may_be_named_by_its_repository(home: Path, hub: Server) -> None:
-    assert weights.fetch_model(REPOSITORY, progress=False) == home / "small"
-    assert weights.fetch_model(f"{REPOSITORY}@{COMMIT}", progress=False) == home / "small"
-
-
-def test_the_users_token_goes_to_the_hub_and_not_to_its_storage_host(
-    hub: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HF_TOKEN", "hf_secret")
-    weights.fetch_model("small", progress=False)
-    assert hub.tokens[f"{PATH}config.json"] == "Bearer hf_secret"
-    assert hub.tokens[f"/cdn{PATH}model.safetensors"] is None
-
-
-def test_weights_with_another_hash_are_refused_and_removed(home: Path, hub: Server) -> None:
-    wrong = WEIGHTS[:-1] + b"x"
-    hub.files[f"{PATH}model.safetensors"] = wrong
-    line = refusal(weights.fetch_model, "small")
-    assert "some/bert/model.safetensors" in line
-    assert sha256(WEIGHTS) in line
-    assert sha256(wrong) in line
-    assert not (home / "small").exists()
-
-
-def test_a_small_file_damaged_on_the_way_is_refused_by_the_hubs_own_hash(
-    home: Path, hub: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real = downloads.download
-
-    def damaging(url: str, path: Path, **options: Any) -> None:
-        real(url, path, **options)
-        path.write_bytes(path.read_bytes()[:-1] + b" ")
-
-    monkeypatch.setattr(hub_module, "download", damaging)
-    line = refusal(weights.fetch_model, "small")
-    assert "some/bert/config.json" in line
-    assert "expected git hash" in line
-    assert not (home / "small").exists()
-
-
-def test_a_connection_that_breaks_off_is_gone_on_with(home: Path, hub: Server) -> None:
-    hub.breaks[f"/cdn{PATH}model.safetensors"] = SOME
-    assert_complete(weights.fetch_model("small", progress=False))
-    ranges = [r for _, path, r in hub.asked if path.startswith("/cdn")]
-    assert ranges == ["", f"bytes={SOME}-"]
-
-
-def test_a_server_that_ignores_ranges_sends_the_file_again(home: Path, hub: Server) -> None:
-    hub.ranges = False
-    hub.breaks[f"/cdn{PATH}model.safetensors"] = SOME
-    assert_complete(weights.fetch_model("small", progress=False))
-
-
-def test_an_unfinished_file_longer_than_the_real_one_is_begun_anew(home: Path, hub: Server) -> None:
-    (home / "small").mkdir(parents=True)
-    (home / "small" / f".model.safetensors.{sha256(WEIGHTS)[:16]}.part").write_bytes(bytes(300_001))
-    assert_complete(weights.fetch_model("small", progress=False))
-
-
-SCRIPT = """
-import sys
-sys.path[:0] = {paths!r}
-import test_fetch as t
-table = t.manifest()
-t.weights.read_manifest = lambda name: table
-t.weights.fetch_model("small", progress=False)
-"""
-
-
-def other_process() -> subprocess.Popen[bytes]:
-    here = Path(__file__).parents[1]
-    script = SCRIPT.format(paths=[str(here), str(here.parent)])
-    return subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE)
-
-
-def wait_for(condition: Any, seconds: float = 10) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "timed out"
-        time.sleep(0.02)
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
-def test_a_killed_fetch_counts_as_nothing_and_the_next_one_goes_on(home: Path, hub: Server) -> None:
-    hub.stalls[f"/cdn{PATH}model.safetensors"] = SOME
-    process = other_process()
-    part = home / "small" / f".model.safetensors.{sha256(WEIGHTS)[:16]}.part"
-    wait_for(lambda: part.exists() and part.stat().st_size == SOME)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    with pytest.raises(InputError, match="not fetched yet; run `minibert fetch small`"):
-        weights.locate_model("small")
-    hub.stalls.clear()
-    assert_complete(weights.fetch_model("small", progress=False))
-    assert hub.asked[-1] == ("GET", f"/cdn{PATH}model.safetensors", f"bytes={SOME}-")
-
-
-def test_two_processes_that_fetch_at_once_fetch_once(home: Path, hub: Server) -> None:
-    both = [other_process(), other_process()]
-    assert [process.communicate(timeout=15)[1].count(b"Error") for process in both] == [0, 0]
-    assert [process.returncode for process in both] == [0, 0]
-    assert_complete(home / "small")
-    assert sum(path.startswith("/cdn") for _, path, _ in hub.asked) == 1
-
-
-@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
-def test_a_damaged_file_of_a_fetched_model_is_fetched_again(
-    home: Path, hub: Server, name: str
-) -> None:
-    folder = weights.fetch_model("small", progress=False)
-    (folder / name).write_bytes(MODEL[name][:-1] + b" ")
-    hub.asked.clear()
-    assert_complete(weights.fetch_model("small", progress=False))
-    assert {path.rpartition("/")[2] for method, path, _ in hub.asked if method == "GET"} == {name}
-
-
-def test_files_put_there_by_hand_are_verified_and_taken(home: Path) -> None:
-    (home / "small").mkdir(parents=True)
-    for name, data in MODEL.items():
-        (home / "small" / name).write_bytes(data)
-    assert_complete(weights.fetch_model("small", progress=False))
-
-
-def test_any_bert_of_the_hub_can_be_fetched_at_a_revision(home: Path, hub: Server) -> None:
-    weights.read_manifest("").clear()
-    folder = weights.fetch_model(f"{REPOSITORY}@main", progress=False)
-    assert folder == home / "some--bert@main"
-    assert (folder / "SHA256SUMS").exists()
-    assert not (folder / "tokenizer.json").exists()
-    assert weights.locate_model(f"{REPOSITORY}@main") == folder
-    later = [path for _, path, _ in hub.asked if path.endswith("vocab.txt")]
-    assert later == [f"{PATH}vocab.txt"] * 2, "one snapshot: the commit that main was"
-
-
-@pytest.mark.parametrize(
-    ("lacks", "has", "words"),
-    [
-        ("model.safetensors", "pytorch_model.bin", ["only safetensors", "never opened"]),
-        ("vocab.txt", "spiece.model", ["neither tokenizer.json nor vocab.txt"]),
-        ("config.json", "model.onnx", ["has no config.json"]),
-    ],
-)
-def test_a_repository_that_lacks_a_file_is_refused_and_nothing_stays(
-    home: Path, hub: Server, lacks: str, has: str, words: list[str]
-) -> None:
-    weights.read_manifest("").clear()
-    hub.files[PATH + has] = hub.files.pop(PATH + lacks)
-    line = refusal(weights.fetch_model, REPOSITORY)
-    assert line.startswith(f"{REPOSITORY}: ")
-    assert all(word in line for word in words)
-    assert not (home / "some--bert").exists()
-    assert not any(path.startswith("/cdn") for _, path, _ in hub.asked)
-
-
-def test_another_kind_of_model_is_refused_by_name_before_its_weights_come(
-    home: Path, hub: Server
-) -> None:
-    weights.read_manifest("").clear()
-    hub.files[f"{PATH}config.json"] = b'{"model_type": "roberta"}'
-    line = refusal(weights.fetch_model, REPOSITORY)
-    assert line == "some/bert: config.json: model_type is 'roberta'; only 'bert' is supported"
-    assert not (home / "some--bert").exists()
-    assert hub.count("GET") == 1
-
-
-def test_a_repository_that_is_not_there_is_named(home: Path, hub: Server) -> None:
-    assert "no/such" in refusal(weights.fetch_model, "no/such")
-    assert "unknown model; known: small" in refusal(weights.fetch_model, "nonsense")
-
-
-# --- without the hub --------------------------------------------------------------------------
-
-
-def test_without_the_hub_the_files_come_out_of_the_wheel(
-    home: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    add_wheel(home)
-    assert_complete(weights.fetch_model("small"))
-    said = capsys.readouterr().err
-    assert "cannot be reached (Connection refused)" in said
-    assert "trying the wheel small-bert-files==1.0" in said
-
-
-def test_offline_mode_asks_no_hub(home: Path, hub: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    add_wheel(home)
-    assert_complete(weights.fetch_model("small", progress=False))
-    assert not hub.asked
-
-
-def test_a_silent_hub_is_given_up_soon(
-    home: Path, hub: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    hub.silent = True
-    monkeypatch.setattr(hub_module, "FIRST_ANSWER", 0.3)
-    weights.read_manifest("")["small"]["files"]["config.json"] = {"sha256": sha256(CONFIG)}
-    begin = time.monotonic()
-    line = refusal(weights.fetch_model, "small")
-    assert "no answer within 0.3 seconds" in line
-    assert str(home / "small") in line
-    assert time.monotonic() - begin < 3
-    assert downloads.FIRST_ANSWER <= 12
-    assert not (home / "small").exists()
-
-
-def test_without_hub_and_wheel_one_line_says_both_and_what_to_do(home: Path) -> None:
-    add_wheel(home)
-    next((home.parent / "wheels").iterdir()).unlink()
-    line = refusal(weights.fetch_model, "small")
-    assert "127.0.0.1:9 cannot be reached (Connection refused)" in line
-    assert "pip download small-bert-files==1.0: Could not find a version" in line
-    assert f"put config.json, vocab.txt, model.safetensors into {home / 'small'} by hand" in line
-
-
-def test_a_python_without_pip_is_told_so(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    add_wheel(home)
-    venv.create(home.parent / "venv", with_pip=False, symlinks=os.name != "nt")
-    binaries = "Scripts" if os.name == "nt" else "bin"
-    monkeypatch.setattr(sys, "executable", str(home.parent / "venv" / binaries / "python"))
-    assert "has no pip" in refusal(weights.fetch_model, "small")
-
-
-def test_a_wheel_with_other_weights_is_refused(home: Path) -> None:
-    add_wheel(home, model_safetensors=b"other")
-    line = refusal(weights.fetch_model, "small")
-    assert "small_bert_files-1.0-py3-none-any.whl/model.safetensors" in line
-    assert sha256(WEIGHTS) in line
-    assert sha256(b"other") in line
-    assert not (home / "small").exists()
+    def test_the_command_line_says_so_in_one_line_with_exit_code_2(self, home, monkeypatch):
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+        result = minibert("fetch", "rte")
+        assert (result.code, result.out) == (2, "")
+        assert re.fullmatch(r"minibert: error: RTE: .* HF_HUB_OFFLINE is set\n", result.err)
 
 
 # --- finding ----------------------------------------------------------------------------------
 
 
-def test_a_model_is_a_folder_or_a_name(home: Path, tmp_path: Path) -> None:
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "config.json").write_bytes(CONFIG)
-    assert weights.locate_model(tmp_path / "mine") == tmp_path / "mine"
-    for name in ("small", "other/bert"):
-        with pytest.raises(InputError, match=f"{name}: is not fetched yet; run `minibert fetch"):
-            weights.locate_model(name)
-    with pytest.raises(InputError, match=r"nonsense: .* `minibert fetch NAME` .* small"):
-        weights.locate_model("nonsense")
+class TestFinding:
+    def test_a_model_is_a_folder_or_a_name(self, home, tmp_path, monkeypatch):
+        monkeypatch.setattr(models, "read_manifest", lambda name: table())
+        write_model(tmp_path / "mine")
+        assert models.locate_model(tmp_path / "mine") == tmp_path / "mine"
+        for name in ("small", "other/bert", "a--b/c"):
+            with pytest.raises(
+                InputError, match=f"{name}: is not fetched yet; run `minibert fetch"
+            ):
+                models.locate_model(name)
+        with pytest.raises(InputError, match=r"nonsense: .* `minibert fetch NAME` .* small"):
+            models.locate_model("nonsense")
 
+    def test_the_hubs_name_of_minilm_is_the_manifests_minilm(self):
+        name = "sentence-transformers/all-MiniLM-L6-v2"
+        for spelt in (name, f"{name}@{models.find_model('minilm').revision}"):
+            assert models.find_model(spelt).name == "minilm"
+        assert models.find_model(f"{name}@main").name == f"{name}@main"
 
-def test_home_is_what_the_environment_says_else_the_checkouts_weights(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("MINIBERT_HOME", str(tmp_path))
-    assert weights.home() == tmp_path
-    monkeypatch.delenv("MINIBERT_HOME")
-    checkout = Path(weights.__file__).parents[2] / "weights"
-    if checkout.exists():
-        assert weights.home() == checkout
-    monkeypatch.setattr(
-        weights, "__file__", str(tmp_path / "site" / "minibert" / "fetch" / "models.py")
-    )
-    assert weights.home().name == "minibert"
+    def test_home_is_what_the_environment_says_else_the_checkouts_weights(
+        self, monkeypatch, tmp_path
+    ):
+        monkeypatch.setenv("MINIBERT_HOME", str(tmp_path))
+        assert home_module.home() == tmp_path
+        monkeypatch.delenv("MINIBERT_HOME")
+        assert home_module.home() == ROOT / "weights"
+        elsewhere = tmp_path / "site" / "minibert" / "fetch" / "home.py"
+        monkeypatch.setattr(home_module, "__file__", str(elsewhere))
+        assert home_module.home().name == "minibert"
 
+    def test_an_installed_package_carries_the_tables(self, monkeypatch, tmp_path):
+        (tmp_path / "minibert" / "manifests").mkdir(parents=True)
+        manifest = tmp_path / "minibert" / "manifests" / "manifest.toml"
+        manifest.write_text("[a]\nrepository = 'b'\n")
+        monkeypatch.setattr(home_module, "__file__", str(tmp_path / "minibert" / "fetch" / "h.py"))
+        assert read_manifest("manifest.toml") == {"a": {"repository": "b"}}
+        with pytest.raises(InputError, match=r"glue.toml: is missing"):
+            read_manifest("glue.toml")
 
-def test_an_installed_package_carries_the_tables(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    (tmp_path / "minibert" / "manifests").mkdir(parents=True)
-    (tmp_path / "minibert" / "manifests" / "manifest.toml").write_text("[a]\nrepository = 'b'\n")
-    monkeypatch.setattr(weights, "__file__", str(tmp_path / "minibert" / "fetch" / "models.py"))
-    assert weights.read_manifest("manifest.toml") == {"a": {"repository": "b"}}
-    with pytest.raises(InputError, match=r"glue.toml: is missing"):
-        weights.read_manifest("glue.toml")
+    def test_the_tables_know_the_hashes_of_all_weights_vocabularies_and_archives(self):
+        for model in models.known_models().values():
+            assert re.fullmatch("[0-9a-f]{40}", model.revision)
+            assert {"model.safetensors", "vocab.txt"} <= model.sha256.keys()
+            assert next(iter(model.files)) == "config.json"
+            assert list(model.files)[-1] == "model.safetensors"
+            if model.wheel:  # an index has no revisions: every file needs a hash
+                for name, facts in model.files.items():
+                    both = facts | model.wheel["files"].get(name, {})
+                    assert re.fullmatch("[0-9a-f]{64}", both["sha256"])
+        tasks = read_manifest("glue.toml")
+        assert len(tasks) == 9
+        for task in tasks.values():
+            for name, source in task["downloads"].items():
+                assert re.fullmatch("[0-9a-f]{64}", source["sha256"])
+                assert source["bytes"] > 0
+                assert source["url"].startswith("https://dl.fbaipublicfiles.com/")
+                assert source["url"].endswith(f"/{name}")
 
+    def test_nothing_that_downloads_is_imported_before_it_is_needed(self, home):
+        heavy = ("huggingface_hub", "pooch", "requests", "tqdm", "platformdirs", "filelock")
+        for name in models.find_model("minilm").files:
+            (home / "minilm").mkdir(parents=True, exist_ok=True)
+            (home / "minilm" / name).write_bytes(b"")
+        script = (
+            "import sys, minibert.fetch.datasets; from minibert.fetch.models import locate_model\n"
+            "locate_model('minilm'); print(*sys.modules)"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", script], cwd=ROOT, check=True, capture_output=True, text=True
+        )
+        assert not set(heavy) & set(done.stdout.split())
 
-def test_the_tables_are_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MINIBERT_GLUE_URL", raising=False)
-    for model in weights.known_models().values():
-        assert re.fullmatch("[0-9a-f]{40}", model.revision)
-        assert model.files["model.safetensors"]["sha256"]
-        assert model.files["vocab.txt"]["sha256"]
-        if model.wheel:  # from an index there is no revision: every file needs a hash
-            for name, facts in model.files.items():
-                both = facts | model.wheel["files"].get(name, {})
-                assert re.fullmatch("[0-9a-f]{64}", both["sha256"])
-    assert len(glue_data.known_tasks()) == 9
-    for task in glue_data.known_tasks().values():
-        for source in task["downloads"].values():
-            assert re.fullmatch("[0-9a-f]{64}", source["sha256"])
-            assert source["bytes"] > 0
-            assert source["url"].startswith("https://dl.fbaipublicfiles.com/")
-
-
-def test_nothing_that_downloads_is_imported_before_it_is_needed() -> None:
-    heavy = ("huggingface_hub", "pooch", "requests", "tqdm", "platformdirs", "filelock")
-    script = "import sys, minibert.fetch.models, minibert.fetch.datasets; print(*sys.modules)"
-    root = Path(__file__).parents[2]
-    run = subprocess.run(
-        [sys.executable, "-c", script], cwd=root, check=True, capture_output=True, text=True
-    )
-    assert not set(heavy) & set(run.stdout.split())
-
-
-def test_a_missing_package_is_named_with_its_cure() -> None:
-    with pytest.raises(InputError, match=r"no_such_package; run `pip install 'minibert\[cli\]'`"):
-        downloads.require("no_such_package")
+    @pytest.mark.parametrize("package", ["pooch", "huggingface_hub.constants"])
+    def test_a_missing_package_is_named_with_its_cure(self, monkeypatch, package):
+        monkeypatch.setitem(sys.modules, package, None)
+        with pytest.raises(InputError) as caught:
+            require_network("rte: is not here")
+        assert str(caught.value).startswith("rte: is not here; import of ")
+        assert package in str(caught.value)
+        assert str(caught.value).endswith("run `pip install 'minibert[cli]'`")
 
 
 # --- GLUE -------------------------------------------------------------------------------------
@@ -531,10 +591,25 @@ TABLES = {
     "train.tsv": b"sentence\tlabel\nyes .\t1\n" * 3000, "dev.tsv": b"sentence\tlabel\nno .\t0\n",
     "test.tsv": b"index\tsentence\n0\thm .\n",
 }  # fmt: skip
+RAW = ("msr_paraphrase_train.txt", "msr_paraphrase_test.txt", "mrpc_dev_ids.tsv")
+GLUE_CALL = """
+import json, sys
+from minibert.fetch import datasets
+table = json.loads(sys.argv[1])
+datasets.read_manifest = lambda name: table
+print(datasets.fetch_task("sst-2", progress=False))
+"""
+
+
+def refusal(call: Any, *args: Any) -> str:
+    """The one line of the InputError that call(*args) raises."""
+    with pytest.raises(InputError) as caught:
+        call(*args, progress=False)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
 
 
 def archive(members: dict[str, bytes]) -> bytes:
-    """A zip file, uncompressed, so that it is large enough to break off."""
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w") as file:
         for name, content in members.items():
@@ -542,120 +617,169 @@ def archive(members: dict[str, bytes]) -> bytes:
     return data.getvalue()
 
 
+def in_folder(**changed: bytes) -> dict[str, bytes]:
+    """The members of SST-2.zip."""
+    return {f"SST-2/{name}": data for name, data in (TABLES | by_name(changed)).items()}
+
+
+def glue_tables(server: Server) -> dict[str, Any]:
+    """Tables with the hashes of what the server has now, and URLs at which nobody listens."""
+    facts = {
+        path[1:]: {"url": f"{NOWHERE}{path}", "bytes": len(data), "sha256": sha256(data)}
+        for path, data in server.files.items()
+    }
+    sst = {"folder": "SST-2", "files": ["train.tsv", "dev.tsv"], "unlabelled": ["test.tsv"]}
+    return {
+        "sst-2": {**sst, "downloads": {"SST-2.zip": facts["SST-2.zip"]}},
+        "mrpc": {
+            "folder": "MRPC",
+            "files": [*RAW],
+            "downloads": {name: facts[name] for name in RAW},
+        },
+    }
+
+
+def set_tables(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    tables = {"glue.toml": glue_tables(server), "squad.toml": read_manifest("squad.toml")}
+    monkeypatch.setattr(datasets, "read_manifest", lambda name: tables[name])
+
+
 @pytest.fixture
 def glue(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     """A mirror with SST-2 and the three files of MRPC, and the tables that describe them."""
     extra = {"SST-2/original/train.tsv": b"not this one", "__MACOSX/SST-2/._train.tsv": b"nor this"}
-    sst = archive(extra | {f"SST-2/{name}": data for name, data in TABLES.items()})
-    raw = ("msr_paraphrase_train.txt", "msr_paraphrase_test.txt", "mrpc_dev_ids.tsv")
-    served = {"/SST-2.zip": sst} | {f"/{name}": name.encode() * 9 for name in raw}
+    served = {f"/{name}": name.encode() * 9 for name in RAW}
+    served["/SST-2.zip"] = archive(extra | in_folder())
     for server in serve(Server(served)):
-        monkeypatch.setenv("MINIBERT_GLUE_URL", server.url)
-        set_glue_table(monkeypatch, server)
+        monkeypatch.setenv("MINIBERT_GLUE_URL", f"{server.url}/")
+        set_tables(server, monkeypatch)
         yield server
 
 
-def set_glue_table(monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
-    """Tables with the hashes of what the server has now."""
-
-    def table(_: str) -> dict[str, Any]:
-        facts = {
-            path[1:]: {"from": "glue", "bytes": len(data), "sha256": sha256(data)}
-            for path, data in known.items()
-        }
-        return {
-            "urls": {"glue": "http://127.0.0.1:9/"},
-            "sst-2": {"folder": "SST-2", "files": ["train.tsv", "dev.tsv"],
-                      "unlabelled": ["test.tsv"], "downloads": {"SST-2.zip": facts["SST-2.zip"]}},
-            "mrpc": {"folder": "MRPC", "files": [n for n in facts if n[0] == "m"],
-                     "downloads": {n: f for n, f in facts.items() if n[0] == "m"}},
-        }  # fmt: skip
-
-    known = dict(server.files)
-    monkeypatch.setattr(glue_data, "read_manifest", table)
+def serve_instead(server: Server, monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
+    """Another SST-2.zip, whose hash the tables know."""
+    server.files["/SST-2.zip"] = data
+    set_tables(server, monkeypatch)
 
 
-@pytest.mark.parametrize("name", ["sst-2", "SST-2", "sst2"])
-def test_a_task_is_fetched_once(home: Path, glue: Server, name: str) -> None:
-    assert glue_data.find_task(name) is None
-    folder = glue_data.fetch_task(name, progress=False)
-    assert folder == home / "glue" / "SST-2" == glue_data.find_task(name)
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == TABLES
-    assert glue_data.fetch_task(name, progress=False) == folder
-    assert len(glue.asked) == 1
-    assert {p.name for p in folder.parent.iterdir()} <= {"SST-2", ".SST-2.lock"}
+class TestGlue:
+    """GLUE by `pooch`, from the benchmark's own archives."""
 
+    @pytest.mark.parametrize("name", ["sst-2", "SST-2", "sst2"])
+    def test_a_task_is_fetched_once(self, home, glue, name):
+        assert datasets.find_task(name) is None
+        folder = datasets.fetch_task(name, progress=False)
+        assert folder == home / "glue" / "SST-2" == datasets.find_task(name)
+        assert contents(folder) == TABLES
+        assert datasets.fetch_task(name, progress=False) == folder
+        assert len(glue.asked) == 1
+        assert {p.name for p in folder.parent.iterdir()} <= {"SST-2", ".SST-2.lock"}
 
-def test_mrpc_comes_as_its_three_raw_files(home: Path, glue: Server) -> None:
-    folder = glue_data.fetch_task("mrpc", progress=False)
-    assert len(list(folder.iterdir())) == 3
-    (folder / "mrpc_dev_ids.tsv").unlink()
-    assert glue_data.find_task("mrpc") is None
-    assert glue_data.fetch_task("mrpc", progress=False) == glue_data.find_task("mrpc") == folder
+    def test_progress_is_shown_unless_it_is_not_wanted(self, home, glue, capsys):
+        datasets.fetch_task("mrpc")
+        said = capsys.readouterr().err
+        assert f"mrpc_dev_ids.tsv: 0.0 MB from {glue.url}/mrpc_dev_ids.tsv" in said
+        assert "100%" in said
+        datasets.fetch_task("sst-2", progress=False)
+        assert capsys.readouterr().err == ""
 
+    def test_mrpc_comes_as_its_three_raw_files(self, home, glue):
+        folder = datasets.fetch_task("mrpc", progress=False)
+        assert contents(folder) == {name: name.encode() * 9 for name in RAW}
 
-def test_the_data_may_be_anywhere(
-    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, glue: Server
-) -> None:
-    monkeypatch.setenv("MINIBERT_GLUE", str(tmp_path / "mine"))
-    assert glue_data.fetch_task("sst-2", progress=False) == tmp_path / "mine" / "SST-2"
+    def test_a_folder_that_lacks_a_file_is_completed(self, home, glue):
+        folder = datasets.fetch_task("mrpc", progress=False)
+        (folder / "mrpc_dev_ids.tsv").unlink()
+        (folder / "own.txt").write_text("mine")
+        assert datasets.find_task("mrpc") is None
+        assert datasets.fetch_task("mrpc", progress=False) == datasets.find_task("mrpc") == folder
+        assert (folder / "own.txt").read_text() == "mine"
 
+    def test_the_data_may_be_anywhere(self, tmp_path, monkeypatch, glue):
+        monkeypatch.setenv("MINIBERT_GLUE", str(tmp_path / "mine"))
+        assert datasets.fetch_task("sst-2", progress=False) == tmp_path / "mine" / "SST-2"
 
-def test_an_archive_with_another_hash_is_refused_and_removed(home: Path, glue: Server) -> None:
-    right = glue.files["/SST-2.zip"]
-    glue.files["/SST-2.zip"] = wrong = right[:-1] + b"x"
-    line = refusal(glue_data.fetch_task, "sst-2")
-    assert "SST-2.zip" in line
-    assert sha256(right) in line
-    assert sha256(wrong) in line
-    assert not list(home.rglob("*.zip*"))
-    assert glue_data.find_task("sst-2") is None
-    glue.files["/SST-2.zip"] = right
-    assert glue_data.fetch_task("sst-2", progress=False)
+    def test_two_processes_at_once_download_it_once(self, home, glue):
+        command = [sys.executable, "-c", GLUE_CALL, json.dumps(glue_tables(glue))]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        both = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+                for _ in range(2)]  # fmt: skip
+        said = [process.communicate(timeout=30)[0].strip() for process in both]
+        assert said == [str(home / "glue" / "SST-2")] * 2
+        assert len(glue.asked) == 1
 
+    def test_what_a_killed_process_left_behind_is_not_in_the_way(self, home, glue):
+        part = home / "glue" / ".SST-2.part"
+        (part / "SST-2.zip.unzip" / "SST-2").mkdir(parents=True)
+        (part / "SST-2.zip.unzip" / "SST-2" / "train.tsv").write_bytes(b"half")
+        (part / "SST-2.zip").write_bytes(glue.files["/SST-2.zip"])
+        assert contents(datasets.fetch_task("sst-2", progress=False)) == TABLES
 
-def test_an_archive_that_broke_off_is_gone_on_with_in_a_later_call(
-    home: Path, glue: Server
-) -> None:
-    data = glue.files.pop("/SST-2.zip")
-    part = home / "glue" / ".SST-2.part" / "SST-2.zip.part"
-    part.parent.mkdir(parents=True)
-    part.write_bytes(data[:40_000])
-    assert "404" in refusal(glue_data.fetch_task, "sst-2")
-    glue.files["/SST-2.zip"] = data
-    glue.breaks["/SST-2.zip"] = 40_000 + downloads.CHUNK
-    assert glue_data.fetch_task("sst-2", progress=False)
-    ranges = [asked for _, _, asked in glue.asked[1:]]
-    assert ranges == ["bytes=40000-", f"bytes={40_000 + downloads.CHUNK}-"]
+    def test_an_archive_with_another_hash_is_refused_and_not_kept(self, home, glue):
+        right = glue.files["/SST-2.zip"]
+        glue.files["/SST-2.zip"] = wrong = right[:-1] + b"x"
+        line = refusal(datasets.fetch_task, "sst-2")
+        assert line.startswith(f"{glue.url}/SST-2.zip: ")
+        assert sha256(right) in line
+        assert sha256(wrong) in line
+        assert {p.name for p in (home / "glue").iterdir()} <= {".SST-2.lock"}
+        glue.files["/SST-2.zip"] = right
+        assert datasets.fetch_task("sst-2", progress=False)
 
+    def test_without_a_mirror_the_authors_host_is_asked_and_named_when_it_is_not_there(
+        self, glue, monkeypatch
+    ):
+        monkeypatch.delenv("MINIBERT_GLUE_URL")
+        line = refusal(datasets.fetch_task, "sst-2")
+        assert line == f"{NOWHERE}/SST-2.zip: Connection refused"
 
-def test_without_a_connection_one_line_says_so(
-    home: Path, glue: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("MINIBERT_GLUE_URL")
-    line = refusal(glue_data.fetch_task, "sst-2")
-    assert line == "http://127.0.0.1:9/SST-2.zip: Connection refused"
-    line = refusal(glue_data.fetch_task, "nonsense")
-    assert line == "unknown task 'nonsense'; known: sst-2, mrpc"
+    def test_a_host_without_the_file_and_a_connection_that_breaks_are_one_line_each(self, glue):
+        data = glue.files.pop("/SST-2.zip")
+        line = refusal(datasets.fetch_task, "sst-2")
+        assert line.startswith(f"{glue.url}/SST-2.zip: 404 ")
+        glue.files["/SST-2.zip"] = data
+        glue.breaks["/SST-2.zip"] = 30_000
+        line = refusal(datasets.fetch_task, "sst-2")
+        assert line.startswith(f"{glue.url}/SST-2.zip: ")
+        assert datasets.find_task("sst-2") is None
+        assert contents(datasets.fetch_task("sst-2", progress=False)) == TABLES
 
+    def test_an_unknown_task_is_named_with_the_known_ones(self, glue):
+        line = refusal(datasets.fetch_task, "nonsense")
+        assert line == "unknown task 'nonsense'; known: sst-2, mrpc"
 
-@pytest.mark.parametrize("member", ["../train.tsv", "/train.tsv", "SST-2/../../x", "C:\\x.tsv"])
-def test_an_archive_that_leads_out_of_its_folder_is_refused(
-    home: Path, glue: Server, monkeypatch: pytest.MonkeyPatch, member: str
-) -> None:
-    glue.files["/SST-2.zip"] = archive({f"SST-2/{n}": d for n, d in TABLES.items()} | {member: b""})
-    set_glue_table(monkeypatch, glue)
-    assert "refused; its member" in refusal(glue_data.fetch_task, "sst-2")
-    assert glue_data.find_task("sst-2") is None
-    assert not list(home.parent.rglob("train.tsv"))
+    @pytest.mark.parametrize("member", ["../train.tsv", "/train.tsv", "SST-2/../../x", "C:\\x.tsv"])
+    def test_a_member_that_leads_out_of_the_archives_folder_is_never_unpacked(
+        self, home, glue, monkeypatch, member
+    ):
+        """The known members are, and nothing else."""
+        serve_instead(glue, monkeypatch, archive({member: b"evil"} | in_folder()))
+        assert contents(datasets.fetch_task("sst-2", progress=False)) == TABLES
+        assert is_nowhere(home.parent, b"evil")
 
+    @pytest.mark.parametrize("lacks", ["train.tsv", "dev.tsv", "test.tsv"])
+    def test_an_archive_that_lacks_a_file_is_refused_by_name(self, home, glue, monkeypatch, lacks):
+        members = in_folder()
+        del members[f"SST-2/{lacks}"]
+        serve_instead(glue, monkeypatch, archive(members))
+        assert refusal(datasets.fetch_task, "sst-2") == f"SST-2.zip: has no {lacks}"
+        assert {p.name for p in (home / "glue").iterdir()} <= {".SST-2.lock"}
 
-def test_an_archive_without_the_tasks_files_is_named(
-    home: Path, glue: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for members, words in ({"a.txt": b""}, "no train.tsv"), ({"S/train.tsv": b""}, "S/dev.tsv"):
-        glue.files["/SST-2.zip"] = archive(members)
-        set_glue_table(monkeypatch, glue)
-        line = refusal(glue_data.fetch_task, "sst-2")
-        assert line.startswith("SST-2.zip: ")
-        assert words in line
+    def test_a_file_that_is_no_archive_is_refused_by_name(self, glue, monkeypatch):
+        serve_instead(glue, monkeypatch, b"<html>")
+        line = refusal(datasets.fetch_task, "sst-2")
+        assert line == f"{glue.url}/SST-2.zip: File is not a zip file"
+
+    def test_a_full_disk_is_one_line_and_leaves_nothing(self, home, glue, monkeypatch):
+        def full(*_: Any) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr("pooch.HTTPDownloader.__call__", full)
+        line = refusal(datasets.fetch_task, "sst-2")
+        assert line == f"{home / 'glue' / 'SST-2'}: cannot be written: No space left on device"
+        assert {p.name for p in (home / "glue").iterdir()} <= {".SST-2.lock"}
+
+    def test_a_folder_that_cannot_be_made_is_one_line(self, tmp_path, glue, monkeypatch):
+        (tmp_path / "file").write_bytes(b"")
+        monkeypatch.setenv("MINIBERT_GLUE", str(tmp_path / "file"))
+        assert str(tmp_path / "file") in refusal(datasets.fetch_task, "sst-2")

@@ -1,0 +1,165 @@
+"""A server on the loopback that plays the Hugging Face hub and the hosts of GLUE and SQuAD, so that
+the real downloads run and nothing leaves this machine."""
+
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+COMMIT = "c0ffee" * 6 + "cafe"
+NOWHERE = "http://127.0.0.1:9"  # nobody listens there
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+@dataclass
+class Server:
+    """What a server has and how it misbehaves; `asked` lists the requests: (method, path).
+
+    files: {path: content}; /ORG/NAME/FILE is also in that repository of the hub. refusals: {path:
+    (status, the hub's error code)}. breaks: {path: the bytes after which the connection breaks,
+    once}. stalls: {path: the bytes after which nothing follows}. silent: it never answers.
+    """
+
+    files: dict[str, bytes] = field(default_factory=dict)
+    refusals: dict[str, tuple[int, str]] = field(default_factory=dict)
+    breaks: dict[str, int] = field(default_factory=dict)
+    stalls: dict[str, int] = field(default_factory=dict)
+    silent: bool = False
+    asked: list[tuple[str, str]] = field(default_factory=list)
+    tokens: dict[str, str | None] = field(default_factory=dict)
+    url: str = ""
+    over: threading.Event = field(default_factory=threading.Event)
+
+    def got(self) -> list[str]:
+        """The names of the files of which the content was asked for."""
+        paths = (path for method, path in self.asked if method == "GET")
+        return [path.rpartition("/")[2] for path in paths if not path.startswith("/api/")]
+
+    def repository(self, name: str) -> dict[str, bytes]:
+        """{file: content} of a repository of the hub."""
+        parts = (path[1:].split("/") for path in self.files)
+        known = ["/".join(part) for part in parts if len(part) == 3]
+        return {n[len(name) + 1 :]: self.files[f"/{n}"] for n in known if n.startswith(f"{name}/")}
+
+
+def handler(server: Server) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, *_: Any) -> None:
+            pass
+
+        def do_HEAD(self) -> None:
+            self.respond()
+
+        def do_GET(self) -> None:
+            self.respond()
+
+        def respond(self) -> None:
+            path = self.path.partition("?")[0]
+            if (
+                path == "/api/agent-harnesses"
+            ):  # asked by huggingface_hub where it suspects an agent
+                return self.send({}, status=404)
+            server.asked.append((self.command, path))
+            server.tokens[path] = self.headers.get("Authorization")
+            if server.silent:
+                server.over.wait(5)
+            elif path in server.refusals:
+                status, code = server.refusals[path]
+                self.send({"X-Error-Code": code}, status=status)
+            elif path.startswith("/api/models/"):
+                self.describe(*path.removeprefix("/api/models/").split("/revision/"))
+            elif "/resolve/" in path:
+                self.resolve(*path[1:].split("/resolve/"))
+            elif (found := server.files.get(path.removeprefix("/cdn"))) is not None:
+                self.send({}, found)
+            else:
+                self.send({}, status=404)
+
+        def describe(self, name: str, revision: str) -> None:
+            """What the hub says of a repository: its commit and its files."""
+            if not (files := server.repository(name)):
+                self.send({"X-Error-Code": "RepoNotFound"}, status=401)
+            elif revision not in ("main", COMMIT):
+                self.send({"X-Error-Code": "RevisionNotFound"}, status=404)
+            else:
+                siblings = [{"rfilename": file} for file in files]
+                answer = {"id": name, "sha": COMMIT, "siblings": siblings}
+                self.send({"Content-Type": "application/json"}, json.dumps(answer).encode())
+
+        def resolve(self, name: str, file: str) -> None:
+            """One file of a repository. Large ones are elsewhere: a redirect to another origin."""
+            data = server.repository(name).get(file.partition("/")[2])
+            if data is None:
+                self.send({"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT}, status=404)
+            elif file.endswith(".safetensors"):
+                elsewhere = server.url.replace("127.0.0.1", "localhost")
+                facts = {
+                    "Location": f"{elsewhere}/cdn/{name}/{file.partition('/')[2]}",
+                    "X-Linked-Etag": f'"{sha256(data)}"',
+                    "X-Linked-Size": str(len(data)),
+                    "X-Repo-Commit": COMMIT,
+                }
+                self.send(facts, status=302)
+            else:
+                git = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+                self.send({"ETag": f'"{git}"', "X-Repo-Commit": COMMIT}, data)
+
+        def send(self, headers: dict[str, str], data: bytes = b"", status: int = 200) -> None:
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            if self.command == "GET":
+                stop = server.breaks.pop(self.path, server.stalls.get(self.path, len(data)))
+                self.wfile.write(data[:stop])
+                self.wfile.flush()
+                if self.path in server.stalls:
+                    server.over.wait(20)
+
+    return Handler
+
+
+def serve(server: Server) -> Iterator[Server]:
+    http = ThreadingHTTPServer(("127.0.0.1", 0), handler(server))
+    http.daemon_threads = True
+    server.url = f"http://127.0.0.1:{http.server_port}"
+    threading.Thread(target=http.serve_forever, args=(0.02,), daemon=True).start()
+    yield server
+    server.over.set()
+    http.shutdown()
+    http.server_close()
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home and a hub's cache of one's own, and no way to any network."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hf" / "hub"))
+    settings = {
+        "MINIBERT_HOME": str(tmp_path / "home"),
+        "HF_HOME": str(tmp_path / "hf"),
+        "HF_ENDPOINT": NOWHERE,
+        "HF_HUB_OFFLINE": "0",
+        "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": str(tmp_path / "wheels"),
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "NO_PROXY": "127.0.0.1,localhost",
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    datasets = ("MINIBERT_GLUE", "MINIBERT_GLUE_URL", "MINIBERT_SQUAD", "MINIBERT_SQUAD_URL")
+    hub = ("HF_TOKEN", "HF_HUB_CACHE", "HF_HUB_ETAG_TIMEOUT", "TRANSFORMERS_OFFLINE")
+    for name in (*datasets, *hub):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "wheels").mkdir()
+    return tmp_path / "home"
