@@ -22,7 +22,7 @@ from command_line import minibert
 from conftest import missing
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from test_fetch import Server, home, serve, sha256
+from loopback import NOWHERE, Server, serve, sha256
 
 import adapters.answering as answering
 from adapters.answering import (
@@ -40,21 +40,21 @@ from adapters.task_model import adapt_of, init_task
 from minibert import fused, ops
 from minibert.batch import make_batch
 from minibert.checkpoint import Base
-from minibert.data import squad
 from minibert.data.squad import (
     Answer,
     Question,
     exact_match,
-    find_split,
     normalise,
     read_questions,
     score,
     squad_data,
-    squad_folder,
     token_f1,
 )
 from minibert.data.windows import Window, make_windows
 from minibert.errors import InputError
+from minibert.fetch import datasets
+from minibert.fetch.datasets import find_split, squad_folder
+from minibert.fetch.home import read_manifest
 from minibert.heads import best_span, span_log_probabilities, span_logits, span_loss
 from minibert.model import encode
 from minibert.tokenizer import encode_texts
@@ -62,8 +62,6 @@ from minibert.training.gradients import value_and_grads
 from minibert.training.loop import Interrupted
 from minibert.training.schedule import Settings
 from minibert.tree import Tree, leaves, merge
-
-__all__ = ["home"]  # a fixture, used by its name
 
 ADAPTERS = method_named("adapters", 4)
 
@@ -249,11 +247,13 @@ def server(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
     def table(name: str) -> dict[str, Any]:
         assert name == "squad.toml"
-        facts = {n: {"bytes": len(d), "sha256": sha256(d)} for n, d in data.items()}
-        return {"squad": {"url": "http://127.0.0.1:9/", "files": [*data], "downloads": facts}}
+        facts = {
+            name: {"url": f"{NOWHERE}/{name}", "bytes": len(content), "sha256": sha256(content)}
+            for name, content in data.items()
+        }
+        return {"squad": {"files": [*data], "downloads": facts}}
 
-    monkeypatch.setattr(squad, "read_manifest", table)
-    monkeypatch.delenv("MINIBERT_SQUAD", raising=False)
+    monkeypatch.setattr(datasets, "read_manifest", table)
     for server in serve(Server({f"/{name}": content for name, content in data.items()})):
         monkeypatch.setenv("MINIBERT_SQUAD_URL", server.url + "/")
         yield server
@@ -278,38 +278,36 @@ def test_files_put_there_by_hand_are_taken_and_a_missing_one_is_fetched(
     mine.mkdir()
     monkeypatch.setenv("MINIBERT_SQUAD", str(mine))
     write(mine / "dev.json", WHOLE)
-    assert squad.fetch_squad(progress=False) == mine
+    assert datasets.fetch_squad(progress=False) == mine
     assert (mine / "train-v1.1.json").is_file()
     (mine / "train-v1.1.json").rename(mine / "train.json")
     asked = len(server.asked)
-    assert squad.fetch_squad(progress=False) == mine
+    assert datasets.fetch_squad(progress=False) == mine
     assert len(server.asked) == asked
 
 
 def test_a_file_with_another_hash_is_refused_and_removed(home, server):
     right = server.files["/dev-v1.1.json"]
     server.files["/dev-v1.1.json"] = wrong = right[:-1] + b" "
-    line = refusal(squad.fetch_squad, False)
+    line = refusal(datasets.fetch_squad, False)
     assert sha256(right) in line
     assert sha256(wrong) in line
     assert find_split("train") is None  # a folder that is not whole is none
     server.files["/dev-v1.1.json"] = right
-    assert squad.fetch_squad(progress=False) == squad_folder()
+    assert datasets.fetch_squad(progress=False) == squad_folder()
 
 
 def test_without_a_mirror_the_authors_own_place_is_asked(home, server, monkeypatch):
     monkeypatch.delenv("MINIBERT_SQUAD_URL")
-    assert (
-        refusal(squad.fetch_squad, False)
-        == "http://127.0.0.1:9/train-v1.1.json: Connection refused"
-    )
+    line = refusal(datasets.fetch_squad, False)
+    assert line == f"{NOWHERE}/train-v1.1.json: Connection refused"
 
 
 def test_the_table_has_the_two_official_files():
-    table = squad.read_manifest("squad.toml")["squad"]
-    assert table["url"] == "https://rajpurkar.github.io/SQuAD-explorer/dataset/"
+    table = read_manifest("squad.toml")["squad"]
     assert list(table["downloads"]) == table["files"] == ["train-v1.1.json", "dev-v1.1.json"]
-    for source in table["downloads"].values():
+    for name, source in table["downloads"].items():
+        assert source["url"] == f"https://rajpurkar.github.io/SQuAD-explorer/dataset/{name}"
         assert re.fullmatch("[0-9a-f]{64}", source["sha256"])
     assert [source["bytes"] for source in table["downloads"].values()] == [30_288_272, 4_854_279]
     minibert_knows = minibert("fetch", "nonsense").err
