@@ -53,8 +53,9 @@ def predict_logits(
     bias = model.tree["head"]["bias"]
     groups = group_by_length([len(text.ids) for text in encoded])
     logits = np.empty((len(encoded), len(bias)), bias.dtype)
-    for numbers, rows in zip(groups, each(run, groups, thread_count(threads)), strict=True):
-        logits[numbers] = rows
+    number = thread_count(threads, len(groups))
+    for rows, computed in zip(groups, each(run, groups, number), strict=True):
+        logits[rows] = computed
     return logits
 
 

@@ -40,7 +40,8 @@ def evaluate_command(options: argparse.Namespace) -> None:
     from minibert.data.tables import read_examples
     from minibert.machine.threads import thread_count
 
-    thread_count(options.threads)  # a bad number is refused before anything is read
+    if options.threads is not None:
+        thread_count(options.threads)  # a bad number is refused before anything is read
     task = load_task(options.file)
     if options.data and (options.split or options.sample):
         raise InputError("give either --data FILE.tsv, or --split and --sample")
@@ -63,7 +64,8 @@ def predict_command(options: argparse.Namespace) -> None:
     from minibert.files import atomic_write
     from minibert.machine.threads import thread_count
 
-    thread_count(options.threads)
+    if options.threads is not None:
+        thread_count(options.threads)
     task = load_task(options.file)
     texts = given_texts(options, task)
     to = options.output

@@ -8,7 +8,7 @@ from statistics import median
 
 from minibert.machine.kernels import Library, Speed, candidates, library, measure, objection
 from minibert.machine.processor import KEEP, KERNELS, NEEDS, VARIABLE, flags, read_cpuinfo, values
-from minibert.machine.threads import VARIABLES, thread_count
+from minibert.machine.threads import thread_bounds, thread_count
 
 FASTER = 1.05  # less is not worth a setting, and a machine's own runs differ by as much
 
@@ -87,9 +87,9 @@ def chosen_by(blas: str, environ: Mapping[str, str], chosen: str | None) -> str:
 
 def threads_by(environ: Mapping[str, str], threads: int) -> str:
     """Why minibert uses so many threads."""
-    said = ((name, environ.get(name, "")) for name in VARIABLES)
-    bounds = [f"{name}={n}" for name, n in said if n.isdecimal() and int(n) == threads]
-    return ", ".join(bounds) or "one for each core that this process may run on"
+    bounds = thread_bounds(environ).items()
+    said = [f"{name}={environ[name].strip()}" for name, number in bounds if number == threads]
+    return ", ".join(said) or "one for each core that this process may use"
 
 
 def advice(

@@ -10,7 +10,7 @@ import contextlib
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import islice
@@ -46,22 +46,32 @@ class _TraceStack(threading.local):
 autograd.tracer.trace_stack = _TraceStack()
 
 
-def thread_count(asked: int | None = None) -> int:
+def thread_count(asked: int | None = None, pieces: int | None = None) -> int:
     """How many threads to use: as many as asked for, else one for each core that this process may
-    run on, at most what OPENBLAS_NUM_THREADS, OMP_NUM_THREADS or MKL_NUM_THREADS say.
+    use, at most what OPENBLAS_NUM_THREADS, OMP_NUM_THREADS or MKL_NUM_THREADS say, and at most one
+    for each of the `pieces` of work.
 
+    The number of cores is joblib's, which knows the process's affinity and a container's CPU quota.
     Raises InputError for fewer than 1.
     """
     if asked is not None:
         if asked < 1:
             raise InputError(f"threads must be at least 1, not {asked}")
         return asked
-    try:
-        cores = len(os.sched_getaffinity(0))
-    except AttributeError:  # not on this operating system
-        cores = os.cpu_count() or 1
-    said = [os.environ.get(name, "") for name in VARIABLES]
-    return min([cores, *(int(number) for number in said if number.isdecimal() and int(number) > 0)])
+    bounds = [*thread_bounds(os.environ).values(), *([pieces] if pieces else [])]
+    if 1 in bounds:  # joblib takes longer to import than a sentence to be classified
+        return 1
+    from joblib import cpu_count
+
+    return min([cpu_count(), *bounds])
+
+
+def thread_bounds(environ: Mapping[str, str]) -> dict[str, int]:
+    """{variable: number of threads} of those VARIABLES that have one. Of a list like "4,2", which
+    OpenMP has for nested levels, the first number counts."""
+    said = {name: environ.get(name, "").partition(",")[0].strip() for name in VARIABLES}
+    numbers = {name: int(number) for name, number in said.items() if number.isdecimal()}
+    return {name: number for name, number in numbers.items() if number > 0}
 
 
 @cache

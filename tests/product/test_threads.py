@@ -5,9 +5,11 @@ thread with one BLAS thread, and results are combined in the pieces' order. Smal
 here, so that the toy task has several of them.
 """
 
+import io
 import math
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -21,7 +23,7 @@ import autograd.tracer
 import numpy as np
 import pytest
 from autograd import grad, value_and_grad
-from command_line import ON_TINY, minibert, works
+from command_line import ON_TINY, environment, minibert, works
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -43,6 +45,7 @@ from minibert.batch import make_batch
 from minibert.checkpoint import Base
 from minibert.errors import InputError
 from minibert.heads import loss
+from minibert.machine.doctor import threads_by
 from minibert.machine.threads import VARIABLES, each, thread_count
 from minibert.parameters import cast
 from minibert.training import optim, shards
@@ -563,36 +566,85 @@ class TestOneBlasThread:
 # ----------------------------------------------------------------------------- how many
 
 
+def with_quota(monkeypatch: pytest.MonkeyPatch, cpu_max: str) -> None:
+    """As in a container whose cgroup has this cpu.max: microseconds in each period, or "max"."""
+    from joblib.externals.loky.backend import context
+
+    def opened(path: str) -> io.StringIO:
+        assert path == "/sys/fs/cgroup/cpu.max"
+        return io.StringIO(cpu_max)
+
+    monkeypatch.setattr(context, "open", opened, raising=False)
+    monkeypatch.setattr(context.os.path, "exists", lambda path: path.endswith("cpu.max"))
+
+
 class TestThreadCount:
     @pytest.fixture(autouse=True)
     def eight_cores(self, monkeypatch) -> None:
-        """A process that may run on 8 of 64 cores, and no variable set."""
+        """A process that may run on 8 of 64 cores, without a quota, and no variable set."""
+        with_quota(monkeypatch, "max 100000")
         monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
         monkeypatch.setattr(os, "cpu_count", lambda: 64)
-        for name in VARIABLES:
+        for name in (*VARIABLES, "LOKY_MAX_CPU_COUNT"):
             monkeypatch.delenv(name, raising=False)
 
     def test_is_the_number_of_cores_that_the_process_may_use(self):
         assert thread_count() == 8
 
+    @pytest.mark.parametrize(
+        "cpu_max, expected",
+        [("100000 100000", 1), ("50000 100000", 1), ("150000 100000", 2), ("900000 100000", 8)],
+    )
+    def test_is_that_of_a_containers_quota_rounded_up(self, monkeypatch, cpu_max, expected):
+        with_quota(monkeypatch, cpu_max)
+        assert thread_count() == expected
+        assert threads_by(os.environ, expected) == "one for each core that this process may use"
+
     @pytest.mark.parametrize("cores, expected", [(64, 64), (None, 1)])
     def test_is_that_of_all_cores_where_affinity_is_unknown(self, monkeypatch, cores, expected):
-        """macOS and Windows do not tell; `os.cpu_count` may not know either."""
+        """macOS does not tell; `os.cpu_count` may not know either."""
         monkeypatch.delattr(os, "sched_getaffinity")
+        monkeypatch.setitem(sys.modules, "psutil", None)  # which joblib would ask
+        monkeypatch.setattr(sys, "platform", "darwin")
         monkeypatch.setattr(os, "cpu_count", lambda: cores)
         assert thread_count() == expected
 
     @pytest.mark.parametrize("name", ["OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"])
     @pytest.mark.parametrize(
         "said, expected",
-        [("3", 3), ("1", 1), ("007", 7), ("99", 8),
-         *((garbage, 8) for garbage in ("", "0", "-2", "2.5", "many", "4,2", "²", "1e1", "+"))],
+        [("3", 3), ("1", 1), ("007", 7), ("99", 8), (" 1", 1), ("2\t", 2),
+         *((garbage, 8) for garbage in ("", "0", "-2", "2.5", "many", "²", "1e1", "+", " ", ","))],
     )  # fmt: skip
     def test_is_bounded_by_what_bounds_blas_and_not_by_garbage(
         self, monkeypatch, name, said, expected
     ):
         monkeypatch.setenv(name, said)
         assert thread_count() == expected
+        reason = f"{name}={said.strip()}" if expected < 8 else "one for each core"
+        assert threads_by(os.environ, expected).startswith(reason)
+
+    @pytest.mark.parametrize("said, expected", [("1,1", 1), ("4,2", 4), (" 3 , 2", 3), ("0,2", 8)])
+    def test_of_a_list_for_nested_levels_the_first_number_counts(self, monkeypatch, said, expected):
+        """OMP_NUM_THREADS may be a list: OpenMP 5.2, section 21.1.2."""
+        monkeypatch.setenv("OMP_NUM_THREADS", said)
+        assert thread_count() == expected
+        if expected < 8:
+            assert threads_by(os.environ, expected) == f"OMP_NUM_THREADS={said.strip()}"
+
+    @pytest.mark.parametrize("pieces, expected", [(1, 1), (3, 3), (9, 8), (None, 8)])
+    def test_is_no_more_than_there_are_pieces_of_work(self, pieces, expected):
+        assert thread_count(None, pieces) == expected
+        assert thread_count(5, pieces) == 5
+
+    @pytest.mark.parametrize("bound", ["thread_count(None, 1)", "thread_count(3)"])
+    def test_needs_no_joblib_where_it_can_only_be_one(self, bound):
+        """Its import takes 80 ms; a sentence is classified in less."""
+        script = f"import sys; from minibert.machine.threads import *; {bound}; print(*sys.modules)"
+        done = subprocess.run(
+            [sys.executable, "-c", script],
+            capture_output=True, text=True, check=True, timeout=60, env=environment(),
+        )  # fmt: skip
+        assert "joblib" not in done.stdout.split()
 
     def test_the_smallest_bound_counts(self, monkeypatch):
         for name, said in zip(VARIABLES, ("5", "x", "4"), strict=True):
