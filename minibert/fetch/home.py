@@ -50,8 +50,10 @@ def require_network(missing: str) -> None:
 def verify(path: Path, name: str, sha256: str) -> None:
     """Delete a file with another sha256, and raise InputError with both."""
     if (found := sha256_file(path)) != sha256:
-        path.resolve().unlink()  # in the hub's cache the path is a link to the content
-        path.unlink(missing_ok=True)
+        content = path.parent / path.readlink() if path.is_symlink() else path
+        if content.parent.name == "blobs":  # of the hub's cache; another link is the user's own
+            content.unlink()
+        path.unlink()
         raise InputError(f"{name}: expected sha256 {sha256}, found {found}; deleted the file")
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from minibert.config import read_config
 from minibert.errors import InputError
 from minibert.fetch.home import Unreachable, fill, home, read_manifest, require_network, verify
 from minibert.fetch.hub import cached_snapshot, download_snapshot
@@ -56,7 +57,7 @@ class Model:
 
     def is_in(self, folder: Path) -> bool:
         """Whether all required files are in a folder."""
-        return not self.missing({path.name for path in folder.glob("*")})
+        return not self.missing({path.name for path in folder.glob("*") if path.exists()})
 
 
 def known_models() -> dict[str, Model]:
@@ -90,8 +91,11 @@ def fetch_model(name: str, progress: bool = True) -> Path:
     if folder is None:
         require_network(f"{name}: is neither in {model.folder} nor in the hub's cache")
         folder = _download(model, progress)
-    for file, sha256 in (_promised(folder) | model.sha256).items():
-        verify(folder / file, f"{folder / file}", sha256)
+    known = _promised(folder) | model.sha256
+    for path in (folder / file for file in model.names):
+        if path.name in known and path.exists():
+            verify(path, str(path), known[path.name])
+    read_config(folder / "config.json")
     return folder
 
 

@@ -300,6 +300,27 @@ class TestFoldersByHand:
         (write_model(home / "small") / "model.safetensors").unlink()
         assert fetch() == cache / SNAPSHOT
 
+    def test_another_kind_of_model_is_refused_there_too(self, home):
+        write_model(home / "other--bert", config_json=b'{"model_type": "roberta"}')
+        line = refused("other/bert")
+        assert line.startswith(f"{home / 'other--bert' / 'config.json'}: model_type is 'roberta'")
+
+    def test_a_wrong_file_that_is_a_link_is_deleted_and_not_what_it_leads_to(self, home, tmp_path):
+        mine = write_model(tmp_path / "mine", vocab_txt=b"mine") / "vocab.txt"
+        folder = write_model(home / "small")
+        (folder / "vocab.txt").unlink()
+        (folder / "vocab.txt").symlink_to(mine)
+        assert f"found {sha256(b'mine')}; deleted the file" in refused()
+        assert not (folder / "vocab.txt").is_symlink()
+        assert mine.read_bytes() == b"mine"
+
+    def test_hashes_of_files_outside_of_it_are_ignored(self, home):
+        (home.parent / "precious").write_bytes(b"precious")
+        folder = write_model(home / "small")
+        (folder / "SHA256SUMS").write_text(f"{sha256(b'')}  ../../precious\n")
+        assert fetch() == folder
+        assert (home.parent / "precious").read_bytes() == b"precious"
+
     def test_any_model_of_the_hub_can_be_put_there(self, home):
         folder = write_model(home / "other--bert@v2")
         assert run("locate other/bert@v2", "fetch other/bert@v2")[0] == [str(folder)] * 2
@@ -360,6 +381,8 @@ class TestTheHubsCache:
         damaged = (cache / SNAPSHOT / "model.safetensors").resolve()
         damaged.write_bytes(WEIGHTS[:-1] + b"x")
         assert "; deleted the file" in refused()
+        assert contents(fetch()) == MODEL
+        damaged.unlink()  # as somebody who makes room: a link to nothing stays
         assert contents(fetch()) == MODEL
 
 
