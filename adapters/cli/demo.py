@@ -90,7 +90,7 @@ def demo(out: Path) -> None:
                        ("trained", f"dev {metric} (%)")))  # fmt: skip
 
     curves = {name: (run.losses, run.epochs) for name, run in runs.items()}
-    learning_curve(picture, curves, f"{data.source}\non {base.name}", constant)
+    learning_curve(picture, curves, f"{data.source}\non {base.name.partition('@')[0]}", constant)
     path = out / "adapters" / "task.safetensors"
     print(f"\nadapter file    {path} ({path.stat().st_size / 1e6:.2f} MB)")
     print(f"learning curve  {picture}")

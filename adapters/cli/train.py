@@ -153,7 +153,7 @@ def report(
 
     picture, method = out / "curve.png", trained.task.method
     curves = {method.name: (trained.losses, trained.epochs)}
-    title = f"{data.task.name}: {method} on {base.name}"
+    title = f"{data.task.name}: {method} on {base.name.partition('@')[0]}"
     learning_curve(picture, curves, title, trained.constant)
     print(describe_result(trained, picture, base_option(options.base)))
     for split in data.task.files.keys() - {"train", "dev"} if options.task else ():

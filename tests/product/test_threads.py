@@ -595,7 +595,7 @@ class TestThreadCount:
         "cpu_max, expected",
         [("100000 100000", 1), ("50000 100000", 1), ("150000 100000", 2), ("900000 100000", 8)],
     )
-    def test_is_that_of_a_containers_quota_rounded_up(self, monkeypatch, cpu_max, expected):
+    def test_is_a_containers_quota_of_cores_rounded_up(self, monkeypatch, cpu_max, expected):
         with_quota(monkeypatch, cpu_max)
         assert thread_count() == expected
         assert threads_by(os.environ, expected) == "one for each core that this process may use"
@@ -624,7 +624,7 @@ class TestThreadCount:
         assert threads_by(os.environ, expected).startswith(reason)
 
     @pytest.mark.parametrize("said, expected", [("1,1", 1), ("4,2", 4), (" 3 , 2", 3), ("0,2", 8)])
-    def test_of_a_list_for_nested_levels_the_first_number_counts(self, monkeypatch, said, expected):
+    def test_the_first_number_of_a_list_for_nested_levels_counts(self, monkeypatch, said, expected):
         """OMP_NUM_THREADS may be a list: OpenMP 5.2, section 21.1.2."""
         monkeypatch.setenv("OMP_NUM_THREADS", said)
         assert thread_count() == expected
