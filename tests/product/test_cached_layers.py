@@ -1,5 +1,5 @@
-"""The fixed layers: what lies below the lowest trained parameter never changes, so it is computed
-once, without dropout, and kept.
+"""The frozen layers: what lies below the lowest trained parameter never changes, so it is computed
+once, without dropout, and cached.
 
 `--top-layers K` trains the upper part only (Houlsby et al. 2019, section 3.6: the lower layers'
 adapters matter least). On a random BERT of four layers, and the tiny one on the command line.
@@ -24,14 +24,15 @@ from test_11_training import bits, contents, ctrl_c, stop_at, without_dropout
 from toy import MAX_LENGTH, METHOD_LIST, SETTINGS, examples, toy_data, train
 
 import adapters.finetune as finetune
-from adapters.cached_layers import LIMIT, fixed_layers, keep_states, states_bytes
+import minibert.batch as batching
+from adapters.cached_layers import LIMIT, cache_states, frozen_layers, states_bytes
 from adapters.methods.method import Method, parameter_table, split
 from adapters.methods.table import METHODS, method_named, top_layers
 from adapters.predict import encode_examples, predict_logits, predict_texts
 from adapters.recipes import RECIPES
 from adapters.task_file import load_task, on_base
-from adapters.task_model import fixed_states, forward, init_task
-from minibert import fused, ops, tokenizer
+from adapters.task_model import TaskModel, forward, frozen_states, new_task_model
+from minibert import fused, ops
 from minibert.batch import Batch, make_batch
 from minibert.checkpoint import Base
 from minibert.errors import InputError
@@ -40,7 +41,7 @@ from minibert.parameters import cast, random_params
 from minibert.tensors import read_safetensors
 from minibert.tokenizer import Encoded
 from minibert.training.loop import Interrupted
-from minibert.tree import Tree, from_leaves, leaves
+from minibert.tree import from_leaves, leaves
 
 LEVELS = [pytest.param(ops, id="ops"), pytest.param(fused, id="fused")]
 LAYERS = 4
@@ -67,16 +68,16 @@ def encoded(deep) -> list[Encoded]:
     return encode_examples(deep, examples(30, seed=5), MAX_LENGTH)
 
 
-def tree_for(base: Base, method: Method, dtype: Any = np.float32) -> Tree:
+def model_for(base: Base, method: Method, dtype: Any = np.float32) -> TaskModel:
     """The whole model, its trained leaves moved away from where they begin: new adapters are near
-    the identity, so that nearly everything would look fixed."""
-    tree = init_task(base, method, RECIPES["paper"], 2, seed=1)
+    the identity, so that nearly everything would look frozen."""
+    model = new_task_model(base, method, RECIPES["paper"], 2, seed=1)
     rng = np.random.default_rng(2)
     moved = {
         path: leaf + 0.1 * rng.standard_normal(leaf.shape) if method.trains(path) else leaf
-        for path, leaf in leaves(tree)
+        for path, leaf in leaves(model.tree)
     }
-    return cast(from_leaves(moved), dtype)
+    return replace(model, tree=cast(from_leaves(moved), dtype))
 
 
 def tops_of(method: Method) -> list[Method]:
@@ -89,29 +90,29 @@ EVERY_METHOD = pytest.mark.parametrize(
 )
 
 
-# ----------------------------------------------------------------------------- which are fixed
+# ----------------------------------------------------------------------------- which are frozen
 
 
-class TestWhichLayersAreFixed:
+class TestWhichLayersAreFrozen:
     @EVERY_TUNING
     def test_none_where_something_of_the_embeddings_is_trained(self, deep, method):
         """The paper's method too: the embedding's LayerNorm is the lowest of all parameters."""
-        assert fixed_layers(tree_for(deep, method), method) is None
+        assert frozen_layers(model_for(deep, method)) is None
 
     def test_all_below_a_head_alone(self, deep):
-        assert fixed_layers(tree_for(deep, METHODS["head"]), METHODS["head"]) == LAYERS
+        assert frozen_layers(model_for(deep, METHODS["head"])) == LAYERS
 
     @EVERY_TUNING
     def test_all_below_the_top_k(self, deep, method):
         """The top four of four layers are all, and the embeddings with them."""
-        found = [fixed_layers(tree_for(deep, m), m) for m in tops_of(method)]
+        found = [frozen_layers(model_for(deep, m)) for m in tops_of(method)]
         assert found == [3, 2, 1, None]
 
     @EVERY_TUNING
     def test_of_them_and_the_embeddings_nothing_is_trained(self, deep, method):
         for top, chosen in zip(TOPS, tops_of(method), strict=True):
-            trained = {path for path, _ in leaves(split(tree_for(deep, chosen), chosen)[0])}
-            whole = {path for path, _ in leaves(split(tree_for(deep, method), method)[0])}
+            trained = {path for path, _ in leaves(split(model_for(deep, chosen).tree, chosen)[0])}
+            whole = {path for path, _ in leaves(split(model_for(deep, method).tree, method)[0])}
             number = re.compile(r"(?:base\.layers|adapters)\.(\d+)\.")
 
             def lies_in_the_top(path: str, top: int = top, number: Any = number) -> bool:
@@ -157,20 +158,20 @@ class TestParameterCounts:
                 "pooler": d * d + d, "task head": 2 * d + 2,
             },
         }[method.name]  # fmt: skip
-        table = parameter_table(tree_for(deep, chosen), chosen)
+        table = parameter_table(model_for(deep, chosen).tree, chosen)
         assert {group: trained for group, trained, _ in table if trained} == {
             group: number for group, number in expected.items() if number
         }
 
     def test_adapters_are_made_for_the_layers_that_are_trained_only(self, deep):
         for chosen, first in zip(tops_of(TUNING[0]), (3, 2, 1, 0), strict=True):
-            assert sorted(tree_for(deep, chosen)["adapters"]) == list(range(first, LAYERS))
+            assert sorted(model_for(deep, chosen).tree["adapters"]) == list(range(first, LAYERS))
 
     def test_the_upper_adapters_begin_as_those_of_all_layers_do(self, deep):
         """One seed, one adapter for each layer, whichever of them are used."""
-        whole = bits(init_task(deep, TUNING[0], RECIPES["paper"], 2, seed=1))
+        whole = bits(new_task_model(deep, TUNING[0], RECIPES["paper"], 2, seed=1).tree)
         for chosen in tops_of(TUNING[0]):
-            part = bits(init_task(deep, chosen, RECIPES["paper"], 2, seed=1))
+            part = bits(new_task_model(deep, chosen, RECIPES["paper"], 2, seed=1).tree)
             assert part.items() <= whole.items()
 
 
@@ -195,96 +196,93 @@ class CountedOps(ModuleType):
 
 
 class TestStates:
-    """What leaves the fixed layers."""
+    """What leaves the frozen layers."""
 
     @EVERY_TOP
     @EVERY_TUNING
     def test_are_those_of_the_encoder_without_dropout(self, deep, encoded, method, top):
-        chosen, fixed = tops_of(method)[top - 1], LAYERS - top
-        tree = tree_for(deep, chosen)
-        batch = make_batch(encoded)
-        states = fixed_states(tree, batch, deep.config, METHODS["adapters"], fixed)
-        below = encode(tree["base"], batch, deep.config)[fixed]
+        chosen, frozen = tops_of(method)[top - 1], LAYERS - top
+        model, batch = model_for(deep, chosen), make_batch(encoded)
+        states = frozen_states(model, batch, frozen)
+        below = encode(model.tree["base"], batch, deep.config)[frozen]
         np.testing.assert_array_equal(states, below)  # no adapter lies below
 
-    def test_are_the_cls_rows_where_all_layers_are_fixed(self, deep, encoded):
-        tree, batch = tree_for(deep, METHODS["head"], np.float64), make_batch(encoded)
-        states = fixed_states(tree, batch, deep.config, METHODS["adapters"], LAYERS)
-        whole = encode(tree["base"], batch, deep.config)[-1]
+    def test_are_the_cls_rows_where_all_layers_are_frozen(self, deep, encoded):
+        model, batch = model_for(deep, METHODS["head"], np.float64), make_batch(encoded)
+        states = frozen_states(model, batch, LAYERS)
+        whole = encode(model.tree["base"], batch, deep.config)[-1]
         assert states.shape == (len(encoded), 32)
         np.testing.assert_allclose(states, whole[batch.starts], rtol=0, atol=1e-12)
 
-    @pytest.mark.parametrize("fixed", [0, 1, 3, 4])
-    def test_are_kept_for_each_text_in_the_texts_order(self, deep, encoded, monkeypatch, fixed):
-        monkeypatch.setattr(tokenizer, "GROUP_TOKENS", 40)
-        tree = tree_for(deep, METHODS["head"])
-        kept = keep_states(tree, deep, METHODS["adapters"], encoded, fixed, threads=1)
-        assert len(kept) == len(encoded)
-        for text, states in zip(encoded, kept, strict=True):
-            alone = encode(deep.params, make_batch([text]), deep.config)[fixed]
-            expected = alone if fixed < LAYERS else alone[:1]
+    @pytest.mark.parametrize("frozen", [0, 1, 3, 4])
+    def test_are_cached_for_each_text_in_the_texts_order(self, deep, encoded, monkeypatch, frozen):
+        monkeypatch.setattr(batching, "GROUP_TOKENS", 40)
+        model = model_for(deep, METHODS["head"])
+        bottom = cache_states(model, encoded, frozen, threads=1)
+        assert bottom.layers == frozen
+        assert len(bottom.states) == len(encoded)
+        for text, states in zip(encoded, bottom.states, strict=True):
+            alone = encode(deep.params, make_batch([text]), deep.config)[frozen]
+            expected = alone if frozen < LAYERS else alone[:1]
             assert states.shape == expected.shape
             assert states.dtype == np.float32
             np.testing.assert_allclose(states, expected, rtol=0, atol=2e-5)  # states up to 4
-        again = keep_states(tree, deep, METHODS["adapters"], encoded, fixed, threads=3)
-        assert [s.tobytes() for s in again] == [s.tobytes() for s in kept]
-        promised = states_bytes(deep, encoded, fixed)
-        assert promised == sum(states.nbytes for states in kept)
+        again = cache_states(model, encoded, frozen, threads=3)
+        assert [s.tobytes() for s in again.states] == [s.tobytes() for s in bottom.states]
+        promised = states_bytes(model, encoded, frozen)
+        assert promised == sum(states.nbytes for states in bottom.states)
 
     @pytest.mark.parametrize("training", [False, True], ids=["prediction", "training"])
     @EVERY_METHOD
     def test_given_to_the_forward_pass_change_nothing(self, deep, encoded, method, training):
         """Not one bit: without them it computes them, and the dropout above draws the same."""
-        tree, batch = tree_for(deep, method), make_batch(encoded)
-        fixed = fixed_layers(tree, method)
-        states = fixed_states(tree, batch, deep.config, METHODS["adapters"], fixed)
+        model, batch = model_for(deep, method), make_batch(encoded)
+        frozen = frozen_layers(model)
+        states = frozen_states(model, batch, frozen)
 
         def logits(**named: Any) -> np.ndarray:
             rng = np.random.default_rng(4) if training else None
-            return forward(tree, batch, deep.config, METHODS["adapters"], rng=rng, **named)
+            return forward(model, batch, rng, **named)
 
-        computed = logits(fixed=fixed)
-        np.testing.assert_array_equal(logits(fixed=fixed, states=states), computed)
-        if not training:  # and without dropout a fixed layer is a layer as any other
+        computed = logits(frozen=frozen)
+        np.testing.assert_array_equal(logits(frozen=frozen, states=states), computed)
+        if not training:  # and without dropout a frozen layer is a layer like any other
             np.testing.assert_array_equal(logits(), computed)
-        assert (logits(fixed=fixed, states=states[::-1]) != computed).any()  # they are used
+        assert (logits(frozen=frozen, states=states[::-1]) != computed).any()  # they are used
 
     @EVERY_METHOD
     def test_have_no_dropout_and_all_above_has(self, deep, encoded, method):
         """Three masks a layer (the attention's, two of hidden states), one of the pooled vector;
-        without fixed layers one of the embeddings too."""
-        tree, batch = tree_for(deep, method), make_batch(encoded)
-        fixed = fixed_layers(tree, method)
-        for number, masks in ((fixed, 3 * (LAYERS - fixed) + 1), (None, 3 * LAYERS + 2)):
+        without frozen layers one of the embeddings too."""
+        model, batch = model_for(deep, method), make_batch(encoded)
+        frozen = frozen_layers(model)
+        for number, masks in ((frozen, 3 * (LAYERS - frozen) + 1), (None, 3 * LAYERS + 2)):
             counted = CountedOps()
-            forward(tree, batch, deep.config, METHODS["adapters"], rng=np.random.default_rng(0),
-                    fixed=number, ops=counted)  # fmt: skip
+            forward(model, batch, np.random.default_rng(0), number, ops=counted)
             assert counted.calls["keep_mask"] == masks
             assert counted.calls["attention"] == LAYERS
         counted = CountedOps()
-        fixed_states(tree, batch, deep.config, METHODS["adapters"], fixed, ops=counted)
+        frozen_states(model, batch, frozen, ops=counted)
         assert counted.calls["keep_mask"] == counted.calls["dropout"] == 0
 
     @EVERY_METHOD
     def test_spare_the_layers_below_where_they_are_known(self, deep, encoded, method):
-        tree, batch = tree_for(deep, method), make_batch(encoded)
-        fixed = fixed_layers(tree, method)
-        states = fixed_states(tree, batch, deep.config, METHODS["adapters"], fixed)
+        model, batch = model_for(deep, method), make_batch(encoded)
+        frozen = frozen_layers(model)
+        states = frozen_states(model, batch, frozen)
         counted = CountedOps()
-        forward(
-            tree, batch, deep.config, METHODS["adapters"], fixed=fixed, states=states, ops=counted
-        )
-        assert counted.calls["attention"] == LAYERS - fixed
-        assert counted.calls["lookup"] == (0 if fixed == LAYERS else 1)  # the last layer's [CLS]
+        forward(model, batch, frozen=frozen, states=states, ops=counted)
+        assert counted.calls["attention"] == LAYERS - frozen
+        assert counted.calls["lookup"] == (0 if frozen == LAYERS else 1)  # the last layer's [CLS]
 
     def test_of_predictions_give_the_same_logits(self, deep, encoded, monkeypatch):
-        monkeypatch.setattr(tokenizer, "GROUP_TOKENS", 40)
-        tree = tree_for(deep, METHODS["head"])
-        for fixed in (1, 4):
-            states = keep_states(tree, deep, METHODS["adapters"], encoded, fixed, threads=2)
-            known = predict_logits(tree, deep, METHODS["adapters"], encoded, 2, states, fixed)
-            logits = predict_logits(tree, deep, METHODS["adapters"], encoded, 2)
-            np.testing.assert_array_equal(known, logits)  # the same groups, so the same bits
+        monkeypatch.setattr(batching, "GROUP_TOKENS", 40)
+        model = model_for(deep, METHODS["head"])
+        for frozen in (1, 4):
+            bottom = cache_states(model, encoded, frozen, threads=2)
+            cached = predict_logits(model, encoded, 2, bottom)
+            logits = predict_logits(model, encoded, 2)
+            np.testing.assert_array_equal(cached, logits)  # the same groups, so the same bits
 
 
 # ----------------------------------------------------------------------------- [CLS] only
@@ -362,11 +360,11 @@ class TestOnlyTheFirstTokens:
 def test_batches_of_one_token_texts_are_first_tokens_only(deep):
     """[N, D] and [B, D] look alike then, and are."""
     batch: Batch = make_batch([Encoded(np.array([i]), np.array([0])) for i in (3, 9, 4)])
-    tree = tree_for(deep, METHODS["head"])
-    logits = forward(tree, batch, deep.config, METHODS["adapters"], fixed=2)
+    model = model_for(deep, METHODS["head"])
+    logits = forward(model, batch, frozen=2)
     for i in range(3):
         alone = make_batch([Encoded(batch.ids[i : i + 1], np.array([0]))])
-        expected = forward(tree, alone, deep.config, METHODS["adapters"])
+        expected = forward(model, alone)
         np.testing.assert_allclose(logits[i : i + 1], expected, rtol=0, atol=ROUNDING)
 
 
@@ -375,37 +373,39 @@ def test_batches_of_one_token_texts_are_first_tokens_only(deep):
 
 class TestRuns:
     @EVERY_METHOD
-    def test_with_kept_states_are_the_runs_without(self, deep, method):
+    def test_with_cached_states_are_the_runs_without(self, deep, method):
         """Losses, scores and logits, to the rounding of float32."""
-        kept, fresh = (train(deep, method=method, cache=cache) for cache in (True, False))
-        np.testing.assert_allclose(kept.losses, fresh.losses, rtol=0, atol=ROUNDING)
-        assert kept.epochs == fresh.epochs
+        cached, fresh = (train(deep, method=method, cache=cache) for cache in (True, False))
+        np.testing.assert_allclose(cached.losses, fresh.losses, rtol=0, atol=ROUNDING)
+        assert cached.epochs == fresh.epochs
         texts = [example.text for example in toy_data().dev]
-        logits = [predict_texts(run.task, deep, texts) for run in (kept, fresh)]
+        logits = [predict_texts(run.task, deep, texts) for run in (cached, fresh)]
         np.testing.assert_allclose(*logits, rtol=0, atol=ROUNDING)
-        assert np.ptp(kept.losses) > 1e-3
+        assert np.ptp(cached.losses) > 1e-3
 
     @EVERY_METHOD
-    def test_leave_the_fixed_layers_bits_and_move_all_above(self, deep, method):
+    def test_leave_the_frozen_layers_bits_and_move_all_above(self, deep, method):
         before = bits(deep.params)
         result = train(deep, method=method)
         assert bits(deep.params) == before
-        start = dict(leaves(split(init_task(deep, method, RECIPES["paper"], 2, 0), method)[0]))
+        fresh = new_task_model(deep, method, RECIPES["paper"], 2, 0)
+        start = dict(leaves(split(fresh.tree, method)[0]))
         trained = dict(leaves(result.task.trained))
         assert trained.keys() == start.keys()
         for path, leaf in trained.items():
             # a key's bias adds one number to all scores of a query, which softmax does not see
             assert path.endswith("key.bias") or (leaf != start[path]).any(), f"{path} did not move"
-        whole = bits(on_base(result.task, deep)["base"])
-        fixed = fixed_layers(on_base(result.task, deep), method)
-        assert fixed
-        lower = [p for p in before if re.match(rf"embeddings\.|layers\.[0-{fixed - 1}]\.", p)]
-        assert len(lower) == 5 + 16 * fixed
+        model = on_base(result.task, deep)
+        whole = bits(model.tree["base"])
+        frozen = frozen_layers(model)
+        assert frozen
+        lower = [p for p in before if re.match(rf"embeddings\.|layers\.[0-{frozen - 1}]\.", p)]
+        assert len(lower) == 5 + 16 * frozen
         assert all(whole[path] == before[path] for path in lower)
 
-    def test_have_dropout_above_the_fixed_layers_only(self, deep):
+    def test_have_dropout_above_the_frozen_layers_only(self, deep):
         """The same batch, the same weights, six times: losses differ by dropout alone. With all
-        layers fixed, only the pooled vector has any."""
+        layers frozen, only the pooled vector has any."""
         still = replace(SETTINGS, rate=1e-30, epochs=6, batch_size=44)
         for method in (METHODS["head"], tops_of(METHODS["full"])[0]):
             assert np.ptp(train(deep, method=method, settings=still).losses) > 1e-4
@@ -413,7 +413,7 @@ class TestRuns:
             assert np.ptp(calm.losses) < ROUNDING
 
     def test_say_how_far_the_computing_of_states_is(self, deep, monkeypatch):
-        monkeypatch.setattr(tokenizer, "GROUP_TOKENS", 40)
+        monkeypatch.setattr(batching, "GROUP_TOKENS", 40)
         told: list[tuple[int, int]] = []
         train(deep, method=METHODS["head"], on_cache=lambda *so_far: told.append(so_far))
         assert {total for _, total in told} == {44 + 24}
@@ -423,31 +423,31 @@ class TestRuns:
         assert done[-1] == 44 + 24
 
     @pytest.mark.parametrize("method", [METHODS["head"], tops_of(TUNING[0])[1]], ids=str)
-    def test_keep_states_up_to_a_limit_of_memory_only(self, deep, monkeypatch, method):
+    def test_cache_states_up_to_a_limit_of_memory_only(self, deep, monkeypatch, method):
         data = toy_data()
         texts = encode_examples(deep, data.train + data.dev, MAX_LENGTH)
         rows = len(texts) if method.name == "head" else sum(len(text.ids) for text in texts)
         told: list[tuple[int, int]] = []
         losses = []
-        for limit, kept in ((rows * 32 * 4, True), (rows * 32 * 4 - 1, False)):
+        for limit, cached in ((rows * 32 * 4, True), (rows * 32 * 4 - 1, False)):
             monkeypatch.setattr(finetune, "LIMIT", limit)
             told.clear()
             losses.append(
                 train(deep, method=method, on_cache=lambda *so_far: told.append(so_far)).losses
             )
-            assert bool(told) is kept
+            assert bool(told) is cached
         np.testing.assert_allclose(*losses, rtol=0, atol=ROUNDING)
         assert LIMIT == 2 * 1024**3
 
-    def test_keep_none_without_fixed_layers_or_where_not_wanted(self, deep):
+    def test_cache_nothing_without_frozen_layers_or_where_it_is_not_wanted(self, deep):
         def told(*so_far: int) -> None:
-            pytest.fail("states were kept")
+            pytest.fail("states were cached")
 
         for method in TUNING:
             train(deep, method=method, on_cache=told)
         train(deep, method=METHODS["head"], cache=False, on_cache=told)
 
-    def test_compute_each_text_once_where_states_are_kept(self, deep, monkeypatch):
+    def test_compute_each_text_once_where_states_are_cached(self, deep, monkeypatch):
         """All training steps and evaluations run the layers above alone."""
         rows: Counter[int] = Counter()
         real = fused.attention
@@ -503,7 +503,8 @@ class TestTaskFiles:
             set(range(LAYERS)) if method.name == "head" else set()
         )
         assert not any(path.startswith("base.embeddings") for path in tensors)
-        numbers = sum(trained for _, trained, _ in parameter_table(tree_for(deep, method), method))
+        table = parameter_table(model_for(deep, method).tree, method)
+        numbers = sum(trained for _, trained, _ in table)
         assert sum(math.prod(array.shape) for array in tensors.values()) == numbers
         again = load_task(run.path)
         assert again.method == method

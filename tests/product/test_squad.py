@@ -28,21 +28,22 @@ import adapters.answering as answering
 from adapters.answering import (
     TrainedSquad,
     answer_questions,
+    prepare,
     span_forward,
-    squad_loss,
     train_squad,
 )
 from adapters.methods.bottleneck import attach
 from adapters.methods.method import Method
 from adapters.methods.table import METHODS, method_named
 from adapters.recipes import RECIPES
-from adapters.task_model import adapt_of, init_task
+from adapters.task_model import TaskModel, new_task_model
 from minibert import fused, ops
 from minibert.batch import make_batch
 from minibert.checkpoint import Base
 from minibert.data.squad import (
     Answer,
     Question,
+    Questions,
     exact_match,
     normalise,
     read_questions,
@@ -51,7 +52,7 @@ from minibert.data.squad import (
     token_f1,
 )
 from minibert.data.windows import Window, make_windows
-from minibert.errors import InputError
+from minibert.errors import Diverged, InputError
 from minibert.fetch import datasets
 from minibert.fetch.datasets import find_split, squad_folder
 from minibert.fetch.home import read_manifest
@@ -61,7 +62,7 @@ from minibert.tokenizer import encode_texts
 from minibert.training.gradients import value_and_grads
 from minibert.training.loop import Interrupted
 from minibert.training.schedule import Settings
-from minibert.tree import Tree, leaves, merge
+from minibert.tree import leaves
 
 ADAPTERS = method_named("adapters", 4)
 
@@ -441,11 +442,10 @@ def test_bad_lengths_and_strides_are_refused(tiny):
         make_windows(tiny.tokenizer, asked, 20, 0)
     with pytest.raises(InputError, match="max length must be at least 4, not 3"):
         make_windows(tiny.tokenizer, asked, 3, 1)
-    tree = model(tiny, ADAPTERS)
     with pytest.raises(InputError, match=r"max length must be from 4 to 64 .*, not 65"):
-        answer_questions(tree, tiny, ADAPTERS, asked, max_length=65)
+        answer_questions(model(tiny, ADAPTERS), asked, max_length=65)
     with pytest.raises(InputError, match=r"max length must be from 4 to 64 .*, not 384"):
-        train_squad(tiny, asked, asked, ADAPTERS, Settings())
+        train_squad(tiny, Questions(asked, asked), ADAPTERS, Settings())
 
 
 # ---------------------------------------------------------------------------------------- head
@@ -544,10 +544,10 @@ def test_an_answer_has_at_most_30_tokens():
 # ----------------------------------------------------------------------------- the whole model
 
 
-def model(base: Base, method: Method, seed: int = 0) -> Tree:
+def model(base: Base, method: Method, seed: int = 0) -> TaskModel:
     """A whole model whose adapters and head have much to say."""
     loud = replace(RECIPES["paper"], adapter_std=0.3, head_std=1.0)
-    return init_task(base, method, loud, 2, seed)
+    return new_task_model(base, method, loud, 2, seed)
 
 
 QUESTIONS = [
@@ -564,65 +564,66 @@ def windows_of(base: Base, questions: list[Question], length: int = 40) -> list[
 
 @pytest.mark.parametrize("level", [ops, fused], ids=["ops", "fused"])
 def test_the_head_reads_the_last_state_of_every_token_through_the_adapters(tiny, level):
-    tree = model(tiny, ADAPTERS)
+    loud = model(tiny, ADAPTERS)
+    head = loud.tree["head"]
     batch = make_batch([w.encoded for w in windows_of(tiny, QUESTIONS)])
-    adapt = attach(tree["adapters"], ADAPTERS.activation, ops)
-    states = encode(tree["base"], batch, tiny.config, adapt=adapt, ops=ops)[-1]
-    expected = states @ tree["head"]["weight"] + tree["head"]["bias"]
-    found = span_forward(tree, batch, tiny.config, ADAPTERS, ops=level)
+    adapt = attach(loud.tree, tiny.config, ADAPTERS, ops)
+    states = encode(loud.tree["base"], batch, tiny.config, adapt=adapt, ops=ops)[-1]
+    expected = states @ head["weight"] + head["bias"]
+    found = span_forward(loud, batch, ops=level)
     assert found.shape == (batch.lengths.sum(), 2)
     assert found.dtype == np.float32
     # logits up to 20 out of two layers in float32
     np.testing.assert_allclose(found, expected, rtol=0, atol=3e-5)
-    np.testing.assert_array_equal(
-        span_logits(tree["head"], states), fused.linear(states, *tree["head"].values())
-    )
+    np.testing.assert_array_equal(span_logits(head, states), fused.linear(states, *head.values()))
 
 
-def test_training_drops_out_in_what_is_trained_and_not_in_the_fixed_layers(tiny):
-    tree = model(tiny, METHODS["head"])
+def test_training_drops_out_in_what_is_trained_and_not_in_the_frozen_layers(tiny):
+    loud = model(tiny, METHODS["head"])
     batch = make_batch([w.encoded for w in windows_of(tiny, QUESTIONS)])
 
-    def out(seed: int | None, fixed: int | None) -> np.ndarray:
+    def out(seed: int | None, frozen: int | None) -> np.ndarray:
         rng = None if seed is None else np.random.default_rng(seed)
-        return span_forward(tree, batch, tiny.config, METHODS["head"], rng=rng, fixed=fixed)
+        return span_forward(loud, batch, rng, frozen)
 
     plain = out(None, None)
-    np.testing.assert_array_equal(out(1, 2), plain)  # both layers are fixed
-    for fixed in (None, 0, 1):
-        np.testing.assert_array_equal(out(None, fixed), plain)
-        assert np.abs(out(1, fixed) - plain).max() > 0.01
-        assert np.abs(out(1, fixed) - out(2, fixed)).max() > 0.01
+    np.testing.assert_array_equal(out(1, 2), plain)  # both layers are frozen
+    for frozen in (None, 0, 1):
+        np.testing.assert_array_equal(out(None, frozen), plain)
+        assert np.abs(out(1, frozen) - plain).max() > 0.01
+        assert np.abs(out(1, frozen) - out(2, frozen)).max() > 0.01
 
 
 def test_the_training_loss_of_windows_is_the_mean_of_their_own(tiny):
-    windows = windows_of(tiny, [*QUESTIONS, LONG], 24)
-    tree = model(tiny, METHODS["head"])  # all layers fixed: no dropout
-    batch_loss = squad_loss(tree, tiny, METHODS["head"], windows)
-    flat = {f"head.{name}": leaf for name, leaf in tree["head"].items()}
-    rng = np.random.default_rng(0)
-    alone = [float(batch_loss(flat, np.array([i]), rng)) for i in range(len(windows))]
+    data, head = Questions([*QUESTIONS, LONG], QUESTIONS), METHODS["head"]
+    training = prepare(tiny, data, head, QUICK, max_length=24, stride=8)
+    windows = windows_of(tiny, data.train, 24)
+    assert training.lengths == [len(window.encoded.ids) for window in windows]
+    problem = replace(training, model=model(tiny, head)).problem()  # all layers frozen: no dropout
+    flat, rng = problem.leaves, np.random.default_rng(0)
+    assert flat.keys() == {"head.weight", "head.bias"}
+    alone = [float(problem.loss(flat, np.array([i]), rng)) for i in range(len(windows))]
     assert len({round(value, 3) for value in alone}) == len(windows)
-    together = float(batch_loss(flat, np.arange(len(windows)), rng))
+    together = float(problem.loss(flat, np.arange(len(windows)), rng))
     assert together == pytest.approx(np.mean(alone), rel=1e-5)  # float32 sums in another order
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_an_answer_is_the_most_probable_span_of_all_windows(tiny, seed):
     """Tried by hand: every span of every window, with the softmaxes in float64."""
-    tree = model(tiny, ADAPTERS, seed)
+    loud = model(tiny, ADAPTERS, seed)
     windows = windows_of(tiny, [LONG], 14)
     assert len(windows) > 2
     tried = []
     for window in windows:
-        logits = span_forward(tree, make_batch([window.encoded]), tiny.config, ADAPTERS)
+        logits = span_forward(loud, make_batch([window.encoded]))
         log_p = logits - np.log(np.exp(logits.astype(np.float64)).sum(0))
         rows = range(len(log_p))[window.rows]
         for a in rows:
             for b in range(a, min(a + 30, rows[-1] + 1)):
                 span = window.offsets[a - window.first][0], window.offsets[b - window.first][1]
                 tried.append((log_p[a, 0] + log_p[b, 1], LONG.context[slice(*span)]))
-    asked = answer_questions(tree, tiny, ADAPTERS, [LONG], max_length=14, stride=8)
+    asked = answer_questions(loud, [LONG], max_length=14, stride=8)
     assert asked == [max(tried)[1]]
 
 
@@ -640,14 +641,12 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, int, int]]:
 
 def test_an_answer_depends_by_no_bit_on_what_else_is_asked(tiny, monkeypatch):
     questions = [*QUESTIONS, LONG, *(ask(f"{w} ko?", LONG.context, "ga") for w in "abcdefgh")]
-    tree = model(tiny, ADAPTERS)
+    loud = model(tiny, ADAPTERS)
     found = recorded(monkeypatch)
 
     def answers(asked: list[Question], threads: int = 1) -> tuple[list[str], list[Any]]:
         found.clear()
-        said = answer_questions(
-            tree, tiny, ADAPTERS, asked, max_length=32, stride=8, threads=threads
-        )
+        said = answer_questions(loud, asked, max_length=32, stride=8, threads=threads)
         return said, sorted(found)
 
     together, spans = answers(questions)
@@ -677,15 +676,15 @@ def test_batch_normalisation_is_settled_on_all_tokens_so_that_answers_stay_indep
     assert sorted(found) == together
     # the statistics of the last adapter, from all tokens: with them it normalises those to 0 and 1
     windows = make_windows(tiny.tokenizer, [*QUESTIONS, LONG], 24, 6)
-    tree = merge({"base": tiny.params}, trained.trained)
     seen = []
-    adapters = adapt_of(tree, method)
+    adapters = trained.model.attach()
 
     def adapt(layer: int, place: str, z: np.ndarray, x: np.ndarray) -> np.ndarray:
         seen.append(z)
         return adapters(layer, place, z, x)
 
-    encode(tree["base"], make_batch([w.encoded for w in windows]), tiny.config, adapt=adapt)
+    params, batch = trained.model.tree["base"], make_batch([w.encoded for w in windows])
+    encode(params, batch, tiny.config, adapt=adapt)
     last = trained.trained["adapters"][1]["feed_forward"]
     inner = seen[-1] @ last["down"]["weight"] + last["down"]["bias"]  # [N, m]
     assert len(inner) == sum(len(w.encoded.ids) for w in windows)
@@ -696,12 +695,12 @@ def test_batch_normalisation_is_settled_on_all_tokens_so_that_answers_stay_indep
 
 def test_a_context_without_tokens_has_the_empty_answer(tiny):
     blank = Question("q", "ba", " \t ", (Answer(" ", 0),))
-    tree = model(tiny, ADAPTERS)
-    asked = answer_questions(tree, tiny, ADAPTERS, [blank, QUESTIONS[0]], max_length=40)
-    alone = answer_questions(tree, tiny, ADAPTERS, [QUESTIONS[0]], max_length=40)
+    loud = model(tiny, ADAPTERS)
+    asked = answer_questions(loud, [blank, QUESTIONS[0]], max_length=40)
+    alone = answer_questions(loud, [QUESTIONS[0]], max_length=40)
     assert asked == ["", *alone]
     assert alone[0]
-    assert answer_questions(tree, tiny, ADAPTERS, [], max_length=40) == []
+    assert answer_questions(loud, [], max_length=40) == []
 
 
 # ------------------------------------------------------------------------------------ training
@@ -711,13 +710,14 @@ QUICK = Settings(rate=1e-2, epochs=2, batch_size=2)
 
 def run(base: Base, out: Path | None = None, **changes: Any) -> TrainedSquad:
     usual: dict[str, Any] = {"method": ADAPTERS, "settings": QUICK, "max_length": 24, "stride": 6}
-    return train_squad(base, [*QUESTIONS, LONG], QUESTIONS, out=out, **{**usual, **changes})
+    data = Questions([*QUESTIONS, LONG], QUESTIONS)
+    return train_squad(base, data, out=out, **{**usual, **changes})
 
 
 @pytest.mark.parametrize("method", [ADAPTERS, METHODS["full"]], ids=str)
 def test_a_tiny_bert_learns_three_questions_by_heart(tiny, method):
     settings = Settings(rate=2e-2 if method is ADAPTERS else 3e-3, epochs=60, batch_size=3)
-    trained = train_squad(tiny, QUESTIONS, QUESTIONS, method, settings, max_length=40)
+    trained = train_squad(tiny, Questions(QUESTIONS, QUESTIONS), method, settings, max_length=40)
     assert trained.epochs[0]["f1"] < 1
     assert trained.epochs[-10:] == [{"f1": 1.0, "exact_match": 1.0}] * 10
     assert trained.losses[-1] < 1 < trained.losses[0]  # dropout is on
@@ -725,7 +725,7 @@ def test_a_tiny_bert_learns_three_questions_by_heart(tiny, method):
 
 
 def test_only_the_methods_leaves_are_trained_and_all_of_them(tiny):
-    before = dict(leaves(init_task(tiny, ADAPTERS, RECIPES["paper"], 2, 0)))
+    before = dict(leaves(new_task_model(tiny, ADAPTERS, RECIPES["paper"], 2, 0).tree))
     after = dict(leaves(run(tiny).trained))
     pooler = [path for path in before if "pooler" in path]
     assert set(after) == {path for path in before if ADAPTERS.trains(path)}
@@ -746,7 +746,7 @@ def test_any_number_of_threads_trains_the_same_bits(tiny):
             assert mine.tobytes() == theirs.tobytes(), path
 
 
-def test_a_stopped_run_goes_on_to_the_same_bits_and_other_options_are_refused(tiny, tmp_path):
+def test_a_stopped_run_resumes_to_the_same_bits_and_other_options_are_refused(tiny, tmp_path):
     run(tiny, tmp_path / "whole")
 
     def stop(report: Any) -> None:
@@ -760,7 +760,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits_and_other_options_are_refused(ti
     assert "stride 6, not 7" in refusal(run, tiny, folder, resume=True, stride=7)
     with pytest.raises(InputError, match="questions 4, not 3"):
         train_squad(
-            tiny, QUESTIONS, QUESTIONS, ADAPTERS, QUICK,
+            tiny, Questions(QUESTIONS, QUESTIONS), ADAPTERS, QUICK,
             max_length=24, stride=6, out=folder, resume=True,
         )  # fmt: skip
     run(tiny, folder, resume=True)
@@ -774,8 +774,8 @@ def test_a_stopped_run_goes_on_to_the_same_bits_and_other_options_are_refused(ti
 def test_no_questions_and_a_diverging_rate_are_refused(tiny):
     for name, questions in (("train", ([], QUESTIONS)), ("dev", (QUESTIONS, []))):
         with pytest.raises(InputError, match=f"squad: there are no {name} questions"):
-            train_squad(tiny, *questions, ADAPTERS, QUICK, max_length=24)
-    with pytest.raises(InputError, match=r"no longer finite.* learning rate 1e\+30 diverges"):
+            train_squad(tiny, Questions(*questions), ADAPTERS, QUICK, max_length=24)
+    with pytest.raises(Diverged, match=r"no longer finite.* learning rate 1e\+30 diverges"):
         run(tiny, settings=replace(QUICK, rate=1e30, warm_up=0.0))
 
 

@@ -19,14 +19,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy import ADAPTERS, METHOD_LIST, SETTINGS, TASK, examples, toy_data, train
 
-import adapters.task_file as store
+import adapters.task_file as task_file
 from adapters.bank import Bank
 from adapters.finetune import Trained
 from adapters.methods.table import METHODS, method_named
 from adapters.predict import evaluate_task, predict_texts
 from adapters.recipes import RECIPES
 from adapters.task_file import TaskFile, load_task, on_base, save_task
-from adapters.task_model import forward, init_task
+from adapters.task_model import forward, new_task_model
 from minibert.batch import make_batch
 from minibert.checkpoint import load_base
 from minibert.data.tasks import GLUE, Task
@@ -185,7 +185,7 @@ class TestTheFile:
     def test_is_small_beside_the_base(self, minilm, tmp_path):
         """Table 1's 2.1 % of BERT-large; of MiniLM 2.4 MB beside 91 MB."""
         method = method_named("adapters", 64)
-        tree = init_task(minilm, method, RECIPES["paper"], 2, seed=0)
+        tree = new_task_model(minilm, method, RECIPES["paper"], 2, seed=0).tree
         trained = from_leaves({p: leaf for p, leaf in leaves(tree) if method.trains(p)})
         path = tmp_path / "task.safetensors"
         save_task(path, TaskFile(GLUE["sst-2"], method, "paper", 128, "minilm", minilm.sha256, {},
@@ -268,7 +268,7 @@ class TestDamage:
     @pytest.mark.parametrize("about", ["", "[]", "{}", "null", '"task"', '{"sha256": "x"}'])
     def test_of_the_whole_description_is_noticed(self, tmp_path, about):
         path = tmp_path / "task.safetensors"
-        write_safetensors(path, {"head.bias": np.zeros(2, np.float32)}, {store.FORMAT: about})
+        write_safetensors(path, {"head.bias": np.zeros(2, np.float32)}, {task_file.FORMAT: about})
         with pytest.raises(InputError, match=r"^.*task\.safetensors: .*damaged"):
             load_task(path)
 
@@ -276,10 +276,10 @@ class TestDamage:
     def test_of_one_entry_is_noticed_even_if_the_sum_is_right(self, good, tmp_path, change):
         """Or made by a version of another day."""
         header = json.loads(good[1][8 : 8 + int.from_bytes(good[1][:8], "little")])
-        about = {**json.loads(header["__metadata__"][store.FORMAT]), **change}
+        about = {**json.loads(header["__metadata__"][task_file.FORMAT]), **change}
         del about["sha256"]
-        about["sha256"] = store._digest(about, {})
-        write_safetensors(tmp_path / "task.safetensors", {}, {store.FORMAT: json.dumps(about)})
+        about["sha256"] = task_file._digest(about, {})
+        write_safetensors(tmp_path / "task.safetensors", {}, {task_file.FORMAT: json.dumps(about)})
         with pytest.raises(InputError, match=r"task\.safetensors: its description is damaged: "):
             load_task(tmp_path / "task.safetensors")
 
@@ -387,7 +387,7 @@ class TestManyTasks:
     def test_share_every_frozen_array_with_the_base(self, tiny, runs, bank):
         everything = len(list(leaves(tiny.params)))
         for name, run in runs.items():
-            shared, own = frozen_shared(bank.trees[name], tiny.params, run.task.trained)
+            shared, own = frozen_shared(bank.models[name].tree, tiny.params, run.task.trained)
             if name == "full":
                 assert (shared, own) == (0, everything + 2)
             elif name in ("head", "lora", "pfeiffer"):  # all that is the task's own is added
@@ -449,7 +449,7 @@ class TestManyTasks:
         for path in (broken, foreign):
             with pytest.raises(InputError, match=re.escape(str(path))):
                 bank.open(path, "another")
-        assert list(bank.tasks) == list(bank.trees) == ["toy"]
+        assert list(bank.tasks) == list(bank.models) == ["toy"]
 
 
 def test_a_task_says_the_metric_of_its_kind(tiny, runs):
@@ -468,9 +468,9 @@ def test_a_tasks_logits_are_those_of_its_tree_under_its_own_activation(tiny, run
     task = load_task(path_of(runs["relu"]))
     assert task.method == method_named("adapters", 4, "relu")
     batch = make_batch(encode_texts(tiny.tokenizer, TEXTS, 16))
-    tree = on_base(task, tiny)
-    right = forward(tree, batch, tiny.config, method_named("adapters", None, "relu"))
-    wrong = forward(tree, batch, tiny.config, METHODS["adapters"])
+    model = on_base(task, tiny)
+    right = forward(replace(model, method=method_named("adapters", None, "relu")), batch)
+    wrong = forward(replace(model, method=METHODS["adapters"]), batch)
     # one batch against several: float32 sums in another order
     np.testing.assert_allclose(predict_texts(task, tiny, TEXTS), right, rtol=0, atol=1e-5)
     assert np.abs(right - wrong).max() > 1e-4

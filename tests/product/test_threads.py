@@ -29,18 +29,18 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from test_11_training import bits, contents, ctrl_c, stop_at, without_dropout
 from threadpoolctl import ThreadpoolController, threadpool_limits
-from toy import MAX_LENGTH, METHOD_LIST, examples, toy_data, train
+from toy import MAX_LENGTH, METHOD_LIST, SETTINGS, examples, toy_data, train
 
-import adapters.cached_layers as fixed
+import adapters.cached_layers as cached_layers
 import adapters.finetune as finetune
 import adapters.predict as predict
-from adapters.finetune import task_loss
-from adapters.methods.method import split
+import minibert.batch as batching
+from adapters.finetune import prepare
 from adapters.methods.table import METHODS
 from adapters.predict import encode_examples, evaluate_task, predict_texts
-from adapters.recipes import RECIPES
-from adapters.task_model import forward, init_task
-from minibert import ops, tokenizer
+from adapters.task_model import forward
+from adapters.training_run import Training
+from minibert import ops
 from minibert.batch import make_batch
 from minibert.checkpoint import Base
 from minibert.errors import InputError
@@ -52,7 +52,7 @@ from minibert.training import optim, shards
 from minibert.training.gradients import value_and_grads
 from minibert.training.loop import Interrupted
 from minibert.training.shards import batch_gradients, cut
-from minibert.tree import from_leaves, leaves, merge
+from minibert.tree import from_leaves, merge
 
 NUMBERS = [1, 2, 3, 5]
 LONG = 5.0  # seconds: nobody waits for another thread longer than that
@@ -62,7 +62,7 @@ LONG = 5.0  # seconds: nobody waits for another thread longer than that
 def small_pieces(monkeypatch) -> None:
     """A batch of 16 toy texts, of about 110 tokens, is 8 shards; a group of texts has 40 tokens."""
     monkeypatch.setattr(shards, "TOKENS", 16)
-    monkeypatch.setattr(tokenizer, "GROUP_TOKENS", 40)
+    monkeypatch.setattr(batching, "GROUP_TOKENS", 40)
 
 
 def blas_threads() -> set[int]:
@@ -217,13 +217,12 @@ class TestShardedGradients:
     """loss(batch) = sum_s (B_s / B) loss(shard s), and so are the gradients."""
 
     @staticmethod
-    def task(tiny: Base, method: Any, regression: bool, dtype: Any) -> tuple[Any, ...]:
+    def training(tiny: Base, method: Any, regression: bool, dtype: Any) -> Training:
+        """Of 21 examples, without dropout, all parameters of that dtype."""
         base = without_dropout(replace(tiny, params=cast(tiny.params, dtype)))
         data = toy_data(21, 4, regression)
-        tree = cast(init_task(base, method, RECIPES["paper"], 1 if regression else 2, 0), dtype)
-        encoded = encode_examples(base, data.train, MAX_LENGTH)
-        labels = np.array([e.label for e in data.train], dtype if regression else np.int64)
-        return base, tree, encoded, labels
+        made = prepare(base, data, method, SETTINGS, max_length=MAX_LENGTH)
+        return replace(made, model=replace(made.model, tree=cast(made.model.tree, dtype)))
 
     @pytest.mark.parametrize("regression", [False, True], ids=["classes", "scores"])
     @pytest.mark.parametrize("method", [*METHOD_LIST[:2]], ids=lambda method: method.name)
@@ -231,23 +230,25 @@ class TestShardedGradients:
     def test_are_the_whole_batchs(self, tiny, method, regression):
         """Against autograd's own gradient of the plain `ops` over the batch in one piece, float64:
         sums of some 150 tokens' terms in another order."""
-        base, tree, encoded, labels = self.task(tiny, method, regression, np.float64)
-        trained, frozen = split(tree, method)
-        flat, everybody = dict(leaves(trained)), np.random.default_rng(0).permutation(21)
+        training = self.training(tiny, method, regression, np.float64)
+        problem, data = training.problem(), toy_data(21, 4, regression).train
+        flat, everybody = problem.leaves, np.random.default_rng(0).permutation(21)
+        encoded = encode_examples(tiny, data, MAX_LENGTH)
         batch = make_batch([encoded[i] for i in everybody])
+        labels = np.array([data[i].label for i in everybody], np.float32 if regression else int)
 
         def whole(params: dict[str, Any]) -> Any:
-            model = merge(frozen, from_leaves({path: params[path] for path in flat}))
-            logits = forward(model, batch, base.config, method, ops=ops)
-            return loss(logits, labels[everybody], regression, ops)
+            own = from_leaves({path: params[path] for path in flat})
+            model = replace(training.model, tree=merge(training.model.tree, own))
+            return loss(forward(model, batch, ops=ops), labels, regression, ops)
 
         value, expected = value_and_grad(whole)(flat)
-        one = task_loss(tree, base, method, encoded, labels, regression)
         lengths = np.array([len(text.ids) for text in encoded])
+        assert problem.lengths == lengths.tolist()
         assert len(cut(everybody, lengths, shards.TOKENS)) == 8
         for threads in (1, 3):
             got, grads = batch_gradients(
-                one, flat, everybody, lengths, np.random.default_rng, threads
+                problem.loss, flat, everybody, lengths, np.random.default_rng, threads
             )
             np.testing.assert_allclose(got, value, rtol=1e-13)
             assert grads.keys() == expected.keys()
@@ -258,11 +259,11 @@ class TestShardedGradients:
 
     @pytest.mark.usefixtures("small_pieces")
     def test_of_float32_are_float32(self, tiny):
-        base, tree, encoded, labels = self.task(tiny, METHODS["full"], False, np.float32)
-        flat = dict(leaves(split(tree, METHODS["full"])[0]))
-        lengths = np.array([len(text.ids) for text in encoded])
-        one = task_loss(tree, base, METHODS["full"], encoded, labels, False)
-        _, grads = batch_gradients(one, flat, np.arange(21), lengths, np.random.default_rng, 2)
+        problem = self.training(tiny, METHODS["full"], False, np.float32).problem()
+        flat, lengths = problem.leaves, np.array(problem.lengths)
+        _, grads = batch_gradients(
+            problem.loss, flat, np.arange(21), lengths, np.random.default_rng, 2
+        )
         assert {gradient.dtype for gradient in grads.values()} == {np.dtype(np.float32)}
         assert {path: g.shape for path, g in grads.items()} == {p: x.shape for p, x in flat.items()}
 
@@ -675,7 +676,7 @@ class TestThreadCount:
             used.append(threads)
             return each(function, items, threads)
 
-        for module in (shards, optim, predict, fixed):
+        for module in (shards, optim, predict, cached_layers):
             monkeypatch.setattr(module, "each", watched)
         out, seven = tmp_path / "run", ("--threads", 7)
         task = out / "task.safetensors"
@@ -803,4 +804,4 @@ def test_the_pairs_of_this_file_are_what_they_seem(tiny, small_pieces):
     encoded = encode_examples(tiny, toy_data().train, MAX_LENGTH)
     lengths = [len(text.ids) for text in encoded]
     assert len(cut(np.arange(16), np.array(lengths), shards.TOKENS)) == 8
-    assert len(tokenizer.group_by_length(lengths)) > 5
+    assert len(batching.group_by_length(lengths)) > 5
