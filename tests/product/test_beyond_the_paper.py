@@ -6,6 +6,7 @@ arXiv 2106.10199. The peer of beyond.npz is AdapterHub's library on torch.
 
 import json
 import re
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,21 +20,32 @@ from conftest import GOLDENS
 from test_06_parity import compare_gradients, golden_batch
 from toy import examples, train
 
-from adapters.cached_layers import fixed_layers
+from adapters.cached_layers import frozen_layers
 from adapters.methods import lora, pfeiffer
 from adapters.methods.method import Method, split
-from adapters.methods.table import METHODS, layer_span, method_named, method_rows, top_layers
+from adapters.methods.table import (
+    METHODS,
+    TABLE,
+    VARIANTS,
+    adapter_parameters,
+    adapters_of,
+    layer_span,
+    method_named,
+    method_rows,
+    top_layers,
+    trained_parameters,
+)
 from adapters.predict import predict_texts
 from adapters.recipes import RECIPES
 from adapters.task_file import load_task
-from adapters.task_model import adapt_of, forward, init_task
+from adapters.task_model import TaskModel, forward, new_task_model
 from minibert import fused, ops
 from minibert.batch import make_batch
 from minibert.checkpoint import Base
 from minibert.config import BertConfig
 from minibert.errors import InputError
 from minibert.heads import loss
-from minibert.model import at_projections, encode
+from minibert.model import encode
 from minibert.parameters import cast, parameter_shapes
 from minibert.tensors import as_stored
 from minibert.tokenizer import Encoded
@@ -65,7 +77,7 @@ def some_batch() -> Any:
     return make_batch([Encoded(rng.integers(0, 199, n), np.zeros(n, np.int64)) for n in LENGTHS])
 
 
-def golden_tree(tiny: Base, goldens: dict, beyond: dict, method: Method, dtype: Any) -> Tree:
+def golden_model(tiny: Base, goldens: dict, beyond: dict, method: Method, dtype: Any) -> TaskModel:
     """The tiny BERT with the goldens' head and the method's adapters, in our layout."""
     named = {f"head.{n}": goldens[f"head.{n}"] for n in ("weight", "bias")}
     start = f"{method.name}/"
@@ -75,7 +87,17 @@ def golden_tree(tiny: Base, goldens: dict, beyond: dict, method: Method, dtype: 
         if key.startswith(start)
     }
     own = from_leaves({path: as_stored(path, value) for path, value in named.items()})
-    return cast(merge({"base": tiny.params}, own), dtype)
+    return TaskModel(tiny, method, cast(merge({"base": tiny.params}, own), dtype))
+
+
+def fresh(base: Base, method: Method, outputs: int = 2) -> TaskModel:
+    """A task's model before training."""
+    return new_task_model(base, method, PAPER, outputs, seed=0)
+
+
+def start_of(base: Base, method: Method) -> dict[str, np.ndarray]:
+    """What the method trains, before training."""
+    return dict(leaves(split(fresh(base, method).tree, method)[0]))
 
 
 # ------------------------------------------------------------------------------------ formulas
@@ -105,7 +127,7 @@ class TestLora:
 
     def moved(self, flat: dict[str, Any]) -> Any:
         part = from_leaves({path: leaf for path, leaf in flat.items() if "." in path})
-        adapt = lora.attach_lora({3: {"value": part}})
+        adapt = lora.attach({"adapters": {3: {"value": part}}}, BERT_BASE, METHODS["lora"])
         return adapt(3, "value", flat["z"], flat["x"])
 
     def test_is_the_formula_in_plain_loops(self):
@@ -128,7 +150,7 @@ class TestLora:
 
     def test_leaves_every_other_place_and_layer_as_it_is(self):
         part = lora.init_projection(np.random.default_rng(0), 5, 3)
-        adapt = lora.attach_lora({3: {"value": part}})
+        adapt = lora.attach({"adapters": {3: {"value": part}}}, BERT_BASE, METHODS["lora"])
         z = np.ones((2, 5), np.float32)
         for layer, place in ((3, "query"), (3, "key"), (3, "attention"), (2, "value")):
             assert adapt(layer, place, z, z) is z
@@ -148,36 +170,34 @@ class TestLora:
 
     def test_draws_every_a_anew(self, tiny):
         """Of query and value, in every layer: equal ones would learn alike for no reason."""
-        tree = lora.init_lora(np.random.default_rng(0), tiny.config, 4)
+        tree = lora.init(np.random.default_rng(0), tiny.config, NEW[0])
         drawn = [leaf.tobytes() for path, leaf in leaves(tree) if ".down." in path]
         assert len(drawn) == len(set(drawn)) == 2 * 2
 
     def test_at_the_start_is_the_base_to_the_bit(self, tiny):
-        tree = init_task(tiny, NEW[0], PAPER, 3, seed=0)
-        without = {"base": tree["base"], "head": tree["head"]}
-        ours = forward(tree, some_batch(), tiny.config, NEW[0])
-        assert ours.tobytes() == forward(without, some_batch(), tiny.config, NEW[0]).tobytes()
+        model = fresh(tiny, NEW[0], 3)
+        bare = {"base": model.tree["base"], "head": model.tree["head"]}
+        without = replace(model, method=METHODS["head"], tree=bare)
+        ours = forward(model, some_batch())
+        assert ours.tobytes() == forward(without, some_batch()).tobytes()
 
     @pytest.mark.parametrize("dtype, tolerance", [(np.float64, 1e-12), (np.float32, 2e-5)])
     def test_merged_into_the_weights_gives_the_same_logits(
         self, tiny, goldens, beyond, dtype, tolerance
     ):
         """x (W + s A B) for x W + s (x A) B: the same sums in another order."""
-        tree = golden_tree(tiny, goldens, beyond, NEW[0], dtype)
-        merged = lora.merge_lora(tree)
-        assert merged.keys() == {"base", "head"}
+        model = golden_model(tiny, goldens, beyond, NEW[0], dtype)
+        merged = TaskModel(tiny, METHODS["head"], lora.merge_lora(model.tree))
+        assert merged.tree.keys() == {"base", "head"}
         batch = golden_batch(goldens)
-        together, apart = (
-            forward(each, batch, tiny.config, method)
-            for each, method in ((merged, METHODS["head"]), (tree, NEW[0]))
-        )
+        together, apart = (forward(each, batch) for each in (merged, model))
         assert together.dtype == dtype
         np.testing.assert_allclose(together, apart, rtol=0, atol=tolerance)
-        plain = forward({**tree, "adapters": {}}, batch, tiny.config, NEW[0])
+        plain = forward(replace(model, tree={**model.tree, "adapters": {}}), batch)
         assert np.abs(together - plain).max() > 0.1  # there was something to merge
 
     def test_merging_makes_the_adapted_weights_anew_and_nothing_else(self, tiny, goldens, beyond):
-        tree = golden_tree(tiny, goldens, beyond, NEW[0], np.float32)
+        tree = golden_model(tiny, goldens, beyond, NEW[0], np.float32).tree
         before = {path: leaf.tobytes() for path, leaf in leaves(tree)}
         old, new = dict(leaves(tree)), dict(leaves(lora.merge_lora(tree)))
         changed = {path for path, leaf in new.items() if leaf is not old[path]}
@@ -194,9 +214,9 @@ class TestPfeiffer:
     def moved(self, flat: dict[str, Any], norm: Tree, level: Any, activation: str = "relu") -> Any:
         adapter = from_leaves({path: leaf for path, leaf in flat.items() if "." in path})
         layers = {1: {"feed_forward": {"norm": norm}}}
-        adapt = pfeiffer.attach_pfeiffer(
-            {1: {"feed_forward": adapter}}, layers, 1e-3, activation, level
-        )
+        tree = {"base": {"layers": layers}, "adapters": {1: {"feed_forward": adapter}}}
+        method = method_named("pfeiffer", 3, activation)
+        adapt = pfeiffer.attach(tree, BertConfig(layer_norm_eps=1e-3), method, level)
         return adapt(1, "feed_forward", flat["z"], flat["x"])
 
     def test_is_the_formula_in_plain_loops(self, level):
@@ -231,22 +251,19 @@ class TestPfeiffer:
 
     def test_leaves_attention_and_layers_without_an_adapter_as_they_are(self, level):
         z = np.ones((2, 5))
-        adapt = pfeiffer.attach_pfeiffer({1: {}}, {}, 1e-12, "relu", level)
+        adapt = pfeiffer.attach({"adapters": {1: {}}}, BERT_BASE, METHODS["pfeiffer"], level)
         assert adapt(1, "attention", z, z) is z
         assert adapt(0, "feed_forward", z, z) is z
 
-    def test_takes_its_epsilon_from_the_config_and_wants_one(self, tiny, level):
-        method = NEW[1]
-        tree = init_task(tiny, method, PAPER, 2, seed=0)
+    def test_takes_its_epsilon_from_the_config(self, tiny, level):
+        model = fresh(tiny, NEW[1])
         z, x = np.random.default_rng(0).normal(0, 1e-2, (2, 3, 32)).astype(np.float32)
-        rough = BertConfig(**{**vars(tiny.config), "layer_norm_eps": 0.5})
+        rough = replace(tiny, config=replace(tiny.config, layer_norm_eps=0.5))
         one, other = (
-            adapt_of(tree, method, level, config)(0, "feed_forward", z, x)
-            for config in (tiny.config, rough)
+            replace(model, base=base).attach(level)(0, "feed_forward", z, x)
+            for base in (tiny, rough)
         )
         assert np.abs(one - other).max() > 1e-4
-        with pytest.raises(ValueError, match="need the base's config"):
-            adapt_of(tree, method, level)
 
 
 class TestPfeifferByName:
@@ -256,8 +273,8 @@ class TestPfeifferByName:
     def test_starts_with_the_std_asked_for_or_the_recipes(self, tiny, asked, std):
         """Truncated at two std. Of each 512 weights the largest is above 1.8 std, but for a chance
         of (1 - 0.0276)^512 = 6e-7 that all lie below; biases are 0."""
-        tree = init_task(tiny, method_named("pfeiffer", 16, std=asked), PAPER, 2, seed=0)
-        for path, leaf in leaves(tree["adapters"]):
+        model = fresh(tiny, method_named("pfeiffer", 16, std=asked))
+        for path, leaf in leaves(model.tree["adapters"]):
             if path.endswith("bias"):
                 assert not leaf.any(), path
             else:
@@ -277,15 +294,14 @@ class TestPfeifferByName:
 
         names = ("add_layer_norm", "linear", "relu", "tanh", "gelu_tanh")
         level: Any = SimpleNamespace(**{name: watched(name) for name in names})
-        method = method_named("pfeiffer", 8, activation)
-        tree = init_task(tiny, method, PAPER, 2, seed=0)
         z = np.ones((3, 32), np.float32)
-        adapt_of(tree, method, level, tiny.config)(1, "feed_forward", z, z)
+        fresh(tiny, method_named("pfeiffer", 8, activation)).attach(level)(1, "feed_forward", z, z)
         assert called == ["add_layer_norm", "linear", activation, "linear"]
 
     def test_knows_no_activation_of_another_name(self):
         with pytest.raises(InputError, match=r"^unknown activation 'sine'; known: "):
-            pfeiffer.attach_pfeiffer({}, {}, 1e-12, "sine")
+            method = replace(METHODS["pfeiffer"], activation="sine")
+            pfeiffer.attach({"adapters": {}}, BERT_BASE, method)
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -295,15 +311,16 @@ class TestParity:
     def test_logits_and_every_gradient_are_adapterhubs(
         self, tiny, goldens, beyond, method, prefix, dtype, tolerance, level
     ):
-        trained, frozen = split(golden_tree(tiny, goldens, beyond, method, dtype), method)
+        model = golden_model(tiny, goldens, beyond, method, dtype)
+        trained, frozen = split(model.tree, method)
         batch, start = golden_batch(goldens), f"{prefix}/{method.name}/"
-        logits = forward(merge(frozen, trained), batch, tiny.config, method, ops=level)
+        logits = forward(model, batch, ops=level)
         assert logits.dtype == dtype
         np.testing.assert_allclose(logits, beyond[f"{start}logits"], rtol=0, atol=tolerance)
 
         def batch_loss(flat: dict) -> Any:
             whole = merge(frozen, from_leaves(dict(flat)))
-            logits = forward(whole, batch, tiny.config, method, ops=level)
+            logits = forward(replace(model, tree=whole), batch, ops=level)
             return loss(logits, goldens["labels"], False, level)
 
         value, grads = value_and_grads(batch_loss, dict(leaves(trained)))
@@ -324,31 +341,25 @@ class TestParity:
 
 
 class TestWhereTheHookIsCalled:
-    def calls(self, tiny: Base, marked: bool, **named: Any) -> list[tuple]:
+    def calls(self, tiny: Base, **named: Any) -> list[tuple]:
         found = []
 
         def adapt(layer: int, place: str, z: np.ndarray, x: np.ndarray) -> np.ndarray:
             found.append((layer, place, len(z), len(x)))
             return z
 
-        hook = at_projections(adapt) if marked else adapt
-        encode(tiny.params, some_batch(), tiny.config, adapt=hook, **named)
+        encode(tiny.params, some_batch(), tiny.config, adapt=adapt, **named)
         return found
 
-    def test_twice_a_layer_for_a_hook_that_is_not_marked(self, tiny):
-        n = sum(LENGTHS)
-        places = [(layer, p, n, n) for layer in range(2) for p in ("attention", "feed_forward")]
-        assert self.calls(tiny, marked=False) == places
-
-    def test_five_times_a_layer_in_the_order_of_the_computation_for_a_marked_one(self, tiny):
+    def test_five_times_a_layer_in_the_order_of_the_computation(self, tiny):
         order, n = ("query", "key", "value", "attention", "feed_forward"), sum(LENGTHS)
         places = [(layer, place, n, n) for layer in range(2) for place in order]
-        assert self.calls(tiny, marked=True) == places
+        assert self.calls(tiny) == places
 
     def test_in_the_last_layer_only_the_texts_first_tokens_ask(self, tiny):
         n, b = sum(LENGTHS), len(LENGTHS)
         rows = {"query": b, "key": n, "value": n, "attention": b, "feed_forward": b}
-        found = self.calls(tiny, marked=True, first_only=True)
+        found = self.calls(tiny, first_only=True)
         assert found[5:] == [(1, place, r, r) for place, r in rows.items()]
 
     def test_with_each_projection_and_the_rows_that_it_is_of(self, tiny):
@@ -364,7 +375,7 @@ class TestWhereTheHookIsCalled:
             return z
 
         batch = some_batch()
-        encode(own, batch, tiny.config, adapt=at_projections(adapt), first_only=True)
+        encode(own, batch, tiny.config, adapt=adapt, first_only=True)
         assert seen == ["query", "key", "value"] * 2
 
     def test_and_what_it_returns_is_what_attention_computes_with(self, tiny):
@@ -379,7 +390,7 @@ class TestWhereTheHookIsCalled:
             silenced[i] = {"attention": {"key": key}}
         zero = merge(tiny.params, {"layers": silenced})
         batch = some_batch()
-        by_hook = encode(tiny.params, batch, tiny.config, adapt=at_projections(adapt))[-1]
+        by_hook = encode(tiny.params, batch, tiny.config, adapt=adapt)[-1]
         np.testing.assert_array_equal(by_hook, encode(zero, batch, tiny.config)[-1])
 
 
@@ -394,24 +405,18 @@ def base_biases(layers: int) -> set[str]:
 
 
 class TestTrainedSet:
-    def paths(self, tree: Tree, method: Method) -> set[str]:
-        return {path for path, _ in leaves(split(tree, method)[0])}
-
     def test_of_lora_is_a_and_b_beside_query_and_value_and_the_head(self, tiny):
-        tree = init_task(tiny, NEW[0], PAPER, 2, 0)
         expected = {f"adapters.{i}.{name}.{way}.weight" for i in range(2)
                     for name in ("query", "value") for way in ("down", "up")}  # fmt: skip
-        assert self.paths(tree, NEW[0]) == expected | {"head.weight", "head.bias"}
+        assert start_of(tiny, NEW[0]).keys() == expected | {"head.weight", "head.bias"}
 
     def test_of_pfeiffer_is_one_adapter_a_layer_and_the_head(self, tiny):
-        tree = init_task(tiny, NEW[1], PAPER, 2, 0)
         expected = {f"adapters.{i}.feed_forward.{way}.{leaf}" for i in range(2)
                     for way in ("down", "up") for leaf in ("weight", "bias")}  # fmt: skip
-        assert self.paths(tree, NEW[1]) == expected | {"head.weight", "head.bias"}
+        assert start_of(tiny, NEW[1]).keys() == expected | {"head.weight", "head.bias"}
 
     def test_of_biases_is_every_bias_the_poolers_too_and_the_head(self, tiny):
-        tree = init_task(tiny, NEW[2], PAPER, 2, 0)
-        assert self.paths(tree, NEW[2]) == base_biases(2) | {"head.weight", "head.bias"}
+        assert start_of(tiny, NEW[2]).keys() == base_biases(2) | {"head.weight", "head.bias"}
 
     def test_of_biases_is_nothing_of_the_masked_token_head_which_no_task_uses(self):
         for name in ("transform.bias", "norm.bias", "bias"):
@@ -420,7 +425,8 @@ class TestTrainedSet:
     @EVERY
     def test_is_all_that_is_ever_differentiated(self, tiny, method):
         """A frozen weight that met autograd's boxes would cost a d x d gradient."""
-        trained, frozen = split(init_task(tiny, method, PAPER, 2, 0), method)
+        model = fresh(tiny, method)
+        trained, frozen = split(model.tree, method)
         boxed: list[bool] = []
 
         def linear(x: Any, weight: Any, bias: Any) -> Any:
@@ -432,7 +438,7 @@ class TestTrainedSet:
 
         def batch_loss(flat: dict) -> Any:
             whole = merge(frozen, from_leaves(dict(flat)))
-            logits = forward(whole, some_batch(), tiny.config, method, ops=watched)
+            logits = forward(replace(model, tree=whole), some_batch(), ops=watched)
             return loss(logits, np.array([0, 1, 0]), False)
 
         _, grads = value_and_grads(batch_loss, dict(leaves(trained)))
@@ -448,45 +454,52 @@ class TestTrainedSet:
     def test_moves_in_training_and_the_base_keeps_its_bits(self, tiny, method):
         before = {path: leaf.tobytes() for path, leaf in leaves(tiny.params)}
         trained = train(tiny, method=method).task.trained
-        start = dict(leaves(split(init_task(tiny, method, PAPER, 2, 0), method)[0]))
+        start = start_of(tiny, method)
         assert {path for path, _ in leaves(trained)} == start.keys()
         assert all((leaf != start[path]).any() for path, leaf in leaves(trained))
         assert {path: leaf.tobytes() for path, leaf in leaves(tiny.params)} == before
 
     @ADDING
-    def test_in_some_layers_only_leaves_those_below_fixed(self, tiny, method):
-        """What the fixed layers compute is kept; predicting from the file, nothing is."""
+    def test_in_some_layers_only_leaves_those_below_frozen(self, tiny, method):
+        """What the frozen layers compute is cached; predicting from the file, nothing is."""
         for chosen in (top_layers(method, 1, tiny.config), layer_span(method, 1, 1, tiny.config)):
-            tree = init_task(tiny, chosen, PAPER, 2, 0)
-            assert list(tree["adapters"]) == [1]
-            assert fixed_layers(tree, chosen) == 1
-            kept, anew = (train(tiny, method=chosen, cache=cache) for cache in (True, False))
+            model = fresh(tiny, chosen)
+            assert list(model.tree["adapters"]) == [1]
+            assert frozen_layers(model) == 1
+            cached, anew = (train(tiny, method=chosen, cache=cache) for cache in (True, False))
             # the first loss, as Adam later magnifies the rounding of gradients near 0; texts that
             # are computed together otherwise are float32's rounding apart, of a loss near 1
-            assert kept.losses[0] == pytest.approx(anew.losses[0], abs=1e-5)
+            assert cached.losses[0] == pytest.approx(anew.losses[0], abs=1e-5)
         below = layer_span(method, 0, 0, tiny.config)
-        assert list(init_task(tiny, below, PAPER, 2, 0)["adapters"]) == [0]
+        assert list(fresh(tiny, below).tree["adapters"]) == [0]
 
     def test_of_biases_in_the_top_layer_leaves_the_embeddings_alone(self, tiny):
         top = top_layers(METHODS["biases"], 1, tiny.config)
-        tree = init_task(tiny, top, PAPER, 2, 0)
-        assert fixed_layers(tree, top) == 1
+        assert frozen_layers(fresh(tiny, top)) == 1
         expected = {p for p in base_biases(2) if "layers.0" not in p and "embeddings" not in p}
-        assert self.paths(tree, top) == expected | {"head.weight", "head.bias"}
+        assert start_of(tiny, top).keys() == expected | {"head.weight", "head.bias"}
+
+
+WITH_ADAPTERS = [
+    *(entry.method for entry in TABLE.values() if entry.adapters),
+    *(method_named("adapters", variant=name) for name in VARIANTS),
+]
 
 
 class TestCounts:
     def test_of_lora_in_bert_base_is_294_912(self):
         """2rd of each of two projections in twelve layers; PEFT's number for its defaults."""
-        shapes = leaves(lora.init_lora(np.random.default_rng(0), BERT_BASE, 8))
+        shapes = leaves(lora.init(np.random.default_rng(0), BERT_BASE, METHODS["lora"]))
         assert sum(leaf.size for _, leaf in shapes) == 294_912
-        assert 12 * 2 * lora.parameter_count(768, 8) == 294_912 == 12 * 2 * 2 * 8 * 768
+        by_formula = adapter_parameters(BERT_BASE, METHODS["lora"])
+        assert by_formula == 294_912 == 12 * 2 * 2 * 8 * 768
 
     def test_of_pfeiffer_in_bert_base_at_m_48_is_894_528(self):
         """12 (2md + d + m): half of what Houlsby's adapters of that size have."""
-        adapters = pfeiffer.init_pfeiffer(np.random.default_rng(0), BERT_BASE, 48, 1e-2)
+        method = method_named("pfeiffer", std=1e-2)
+        adapters = pfeiffer.init(np.random.default_rng(0), BERT_BASE, method)
         assert count(adapters) == 894_528 == 12 * (2 * 48 * 768 + 768 + 48)
-        assert pfeiffer.parameter_count(768, 48, 12) == 894_528
+        assert adapter_parameters(BERT_BASE, method) == 894_528
 
     @pytest.mark.parametrize(
         "config, number, share",
@@ -507,9 +520,36 @@ class TestCounts:
         everything = sum(int(np.prod(shape)) for shape in shapes.values())
         assert f"{100 * found / everything:.2f}" == share
 
+    @pytest.mark.parametrize("size", [2, 5])
+    @pytest.mark.parametrize("method", WITH_ADAPTERS, ids=str)
+    def test_by_each_files_formula_are_those_of_a_layers_trained_leaves(self, tiny, method, size):
+        chosen = replace(method, size=size, std=1e-2)
+        adapters = adapters_of(chosen).init(np.random.default_rng(0), tiny.config, chosen)
+        for number, layer in adapters.items():
+            of_layer = leaves({"adapters": {number: layer}})
+            trained = sum(leaf.size for path, leaf in of_layer if chosen.trains(path))
+            assert adapters_of(chosen).layer_parameters(32, chosen) == trained > 0
+
+    @pytest.mark.parametrize("outputs", [1, 3])
+    @pytest.mark.parametrize(
+        "method", [*METHODS.values(), *WITH_ADAPTERS[-len(VARIANTS) :]], ids=str
+    )
+    def test_of_all_that_is_trained_are_those_of_the_tree(self, tiny, method, outputs):
+        """In all layers and in some, without a tree having been made."""
+        kinds = [method]
+        if method.name != "head":
+            kinds += [top_layers(method, 1, tiny.config), layer_span(method, 0, 0, tiny.config)]
+        for kind in kinds:
+            tree = fresh(tiny, kind, outputs).tree
+            trained = {path: leaf for path, leaf in leaves(tree) if kind.trains(path)}
+            by_formula = trained_parameters(tiny.config, kind, outputs)
+            assert by_formula == sum(leaf.size for leaf in trained.values())
+            adapters = sum(leaf.size for p, leaf in trained.items() if p.startswith("adapters"))
+            assert adapter_parameters(tiny.config, kind) == adapters
+
     def test_are_those_of_the_table_of_methods(self, tiny):
         """The tiny BERT: d = 32, F = 64, 2 layers; a head of two classes has 66."""
-        rows = {method.name: number for method, _, number in method_rows(tiny)}
+        rows = {method.name: number for method, _, number in method_rows(tiny.config)}
         assert rows["lora"] == 2 * 2 * 2 * 8 * 32 + 66
         assert rows["pfeiffer"] == 2 * (2 * 48 * 32 + 32 + 48) + 66
         assert rows["biases"] == 2 * (7 * 32 + 64) + 64 + 66
@@ -550,7 +590,7 @@ class TestNames:
     )  # fmt: skip
     def test_refuse_a_size_of_nothing(self, tiny, method, message):
         with pytest.raises(InputError, match=f"^{message}$"):
-            init_task(tiny, method_named(method, 0), PAPER, 2, 0)
+            fresh(tiny, method_named(method, 0))
 
 
 class TestCommandLine:

@@ -5,50 +5,56 @@ Szegedy 2015, arXiv 1502.03167.
 """
 
 import math
-import re
+import sys
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import autograd.numpy as anp
 import numpy as np
 import plain_loops
 import pytest
+from bounds import distance_bound, variant_distance_bound
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from toy import SETTINGS, train
 
-from adapters.methods import bottleneck
+import adapters.methods.table as table
+from adapters.methods import batch_norm, bottleneck, variants
 from adapters.methods.bottleneck import ACTIVATIONS
-from adapters.methods.table import METHODS
-from adapters.methods.variants import (
-    STATISTICS,
-    VARIANTS,
-    Variant,
-    apply_variant,
-    attach_variant,
-    distance_bound,
-    init_variant,
-    init_variants,
-    parameter_count,
-    population_statistics,
-    variant_named,
-)
+from adapters.methods.method import Method
+from adapters.methods.table import METHODS, adapter_parameters, adapters_of, method_named
+from adapters.methods.variants import Variant, variant_parameters
+from adapters.predict import predict_texts
 from adapters.recipes import RECIPES
-from adapters.task_model import init_task, settle
+from adapters.task_model import new_task_model, settle
 from minibert import fused, ops
 from minibert.batch import Batch, make_batch
+from minibert.checkpoint import Base
 from minibert.config import BertConfig
 from minibert.errors import InputError
-from minibert.model import encode
+from minibert.model import PROJECTIONS, Adapt, encode
 from minibert.parameters import cast
 from minibert.tokenizer import encode_texts
 from minibert.training.gradients import value_and_grads
 from minibert.tree import Tree, count, from_leaves, leaves
 
 LEVELS = [pytest.param(ops, id="ops"), pytest.param(fused, id="fused")]
-NAMES = list(VARIANTS)
-NORMED = [name for name in NAMES if VARIANTS[name].norm]
+# Every variant as data; one that differs in nothing is the paper's own adapter.
+FORMS = {
+    "serial": Variant("serial", "the paper's own"),
+    **variants.VARIANTS,
+    "batch-norm": batch_norm.VARIANT,
+}
+NAMES = list(FORMS)
+NORMED = ["layer-norm", "batch-norm"]
+TEXTS = ["morulan tikora bado", ("zafquin", "bado tikora"), "bado", "tikora zafquin morulan bado"]
+PAPERS_OWN = {("bottleneck", name) for name in ("attach", "bottleneck", "branch", "init")}
 TINY = BertConfig(hidden_size=8, num_hidden_layers=3, num_attention_heads=2, intermediate_size=16)
 # The activations once more, a number at a time.
 PLAIN = {"tanh": math.tanh} | {
@@ -56,9 +62,46 @@ PLAIN = {"tanh": math.tanh} | {
 }
 
 
-def some_adapter(rng: np.random.Generator, d: int, m: int, variant: Variant) -> Tree:
+def method_of(name: str, m: int, std: float = 1e-2, activation: str | None = None) -> Method:
+    """The tuning method with adapters of this variant."""
+    return method_named("adapters", m, activation, name, std)
+
+
+def attach(
+    name: str, adapters: Tree, activation: str = "gelu_tanh", level: ModuleType = fused
+) -> Adapt:
+    """The hook that the encoder calls where adapters are of this variant."""
+    method = method_of(name, 1, activation=activation)
+    return adapters_of(method).attach({"adapters": adapters}, TINY, method, level)
+
+
+def moved_by(
+    name: str,
+    adapter: Tree,
+    z: Any,
+    x: Any,
+    activation: str = "gelu_tanh",
+    level: ModuleType = fused,
+) -> Any:
+    """What an adapter of this variant makes of a sublayer's output z and input x."""
+    return attach(name, {0: {"attention": adapter}}, activation, level)(0, "attention", z, x)
+
+
+def init(name: str, seed: int, config: BertConfig, m: int, std: float = 1e-2) -> Tree:
+    """Fresh adapters of this variant in every layer."""
+    method = method_of(name, m, std)
+    return adapters_of(method).init(np.random.default_rng(seed), config, method)
+
+
+def init_one(name: str, seed: int, d: int, m: int, std: float = 1e-2) -> Tree:
+    """A single one."""
+    one = BertConfig(hidden_size=d, num_hidden_layers=1, num_attention_heads=1)
+    return init(name, seed, one, m, std)[0]["attention"]
+
+
+def some_adapter(rng: np.random.Generator, d: int, m: int, name: str) -> Tree:
     """An adapter far from the identity, biases and gains and all, in float64."""
-    adapter = init_variant(rng, d, m, 1.0, variant)
+    adapter = init_one(name, 0, d, m)
     return from_leaves({p: rng.normal(0.1, 0.5, leaf.shape) for p, leaf in leaves(adapter)})
 
 
@@ -109,17 +152,72 @@ def settled(adapter: Tree, rng: np.random.Generator) -> Tree:
 
 class TestTable:
     def test_has_every_extension_of_section_3_6_but_the_activations(self):
-        assert NAMES == ["serial", "layer-norm", "batch-norm", "deep", "attention-only",
-                         "parallel", "multiplicative"]  # fmt: skip
-        assert all(variant_named(name).name == name for name in NAMES)
+        assert list(table.VARIANTS) == NAMES
+        assert sorted(NAMES) == sorted(
+            ["serial", "layer-norm", "batch-norm", "deep", "attention-only", "parallel",
+             "multiplicative"]
+        )  # fmt: skip
+        assert all(form.name == name for name, form in FORMS.items())
 
-    def test_an_unknown_one_is_refused_with_the_names_of_the_known(self):
+    def test_says_which_file_has_each(self):
+        files = dict.fromkeys(NAMES, variants) | {"serial": bottleneck, "batch-norm": batch_norm}
+        assert {name: adapters_of(method_of(name, 4)) for name in NAMES} == files
+
+    @pytest.mark.parametrize(
+        "use",
+        [
+            lambda name: method_named("adapters", variant=name),
+            lambda name: adapters_of(replace(METHODS["adapters"], variant=name)),
+        ],
+        ids=["by name", "in a method"],
+    )
+    def test_an_unknown_one_is_refused_with_the_names_of_the_known(self, use):
         with pytest.raises(InputError, match=r"^unknown variant 'wide'; known: serial, layer-norm"):
-            variant_named("wide")
+            use("wide")
 
-    def test_an_unknown_activation_is_refused(self):
+    @pytest.mark.parametrize("name", NAMES)
+    def test_an_unknown_activation_is_refused(self, name):
+        method = replace(method_of(name, 4), activation="mish")
         with pytest.raises(InputError, match=r"^unknown activation 'mish'; known: gelu_tanh, "):
-            attach_variant({}, "mish", VARIANTS["deep"])
+            adapters_of(method).attach({"adapters": {}}, TINY, method)
+
+
+class TestWhatRuns:
+    """The file that one reads is the file that runs."""
+
+    @staticmethod
+    def calls(tiny: Base, name: str) -> Counter[tuple[str, str]]:
+        """How often each function of `adapters/methods` is called, from training to predicting:
+        {(file, function): times}. With one thread: this one, which is watched."""
+        method, found = method_of(name, 4), Counter[tuple[str, str]]()
+
+        def note(frame: Any, event: str, _: Any) -> None:
+            path = Path(frame.f_code.co_filename)
+            if event == "call" and path.parent.name == "methods":
+                found[path.stem, frame.f_code.co_name] += 1
+
+        sys.setprofile(note)
+        try:
+            run = train(tiny, method=method, settings=replace(SETTINGS, epochs=1), threads=1)
+            predict_texts(run.task, tiny, TEXTS, threads=1)
+        finally:
+            sys.setprofile(None)
+        return found
+
+    def test_for_the_papers_adapters_is_bottleneck_alone(self, tiny):
+        found = self.calls(tiny, "serial")
+        assert found["bottleneck", "attach"] > 0
+        # the hook is called at five places a layer, and finds an adapter at two of them
+        assert 5 * found["bottleneck", "bottleneck"] == 2 * found["bottleneck", "adapt"] > 0
+        assert {file for file, _ in found} == {"bottleneck", "method", "table"}
+
+    @pytest.mark.parametrize("name", NAMES[1:])
+    def test_for_the_other_variants_is_their_formula(self, tiny, name):
+        found = self.calls(tiny, name)
+        assert found["variants", "apply"] > 0
+        assert not {key for key in found if key in PAPERS_OWN}
+        assert (found["batch_norm", "settle"] > 0) == (name == "batch-norm")
+        assert not {file for file, _ in found} & {"lora", "pfeiffer"}
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -129,9 +227,9 @@ class TestFormula:
     def test_is_the_one_that_its_name_says(self, name, activation, level):
         rng = np.random.default_rng(0)
         for d, m, n in ((6, 3, 5), (3, 6, 2), (2, 2, 1)):
-            adapter = some_adapter(rng, d, m, VARIANTS[name])
+            adapter = some_adapter(rng, d, m, name)
             z, x = rng.normal(0, 2, (2, n, d))
-            adapt = attach_variant({4: {"attention": adapter}}, activation, VARIANTS[name], level)
+            adapt = attach(name, {4: {"attention": adapter}}, activation, level)
             expected = plain_variant(name, adapter, z, x, activation)
             # float64's rounding in sums of d + m terms; a normalisation magnifies it by up to
             # 1 / sqrt(1e-5) = 316 where a feature hardly varies
@@ -139,85 +237,80 @@ class TestFormula:
 
     def test_with_population_statistics_batch_norm_uses_those(self, level):
         rng = np.random.default_rng(1)
-        variant = VARIANTS["batch-norm"]
-        adapter = settled(some_adapter(rng, 6, 3, variant), rng)
+        adapter = settled(some_adapter(rng, 6, 3, "batch-norm"), rng)
         z = rng.normal(0, 2, (5, 6))
         expected = plain_variant("batch-norm", adapter, z, z, "gelu_tanh")
-        moved = apply_variant(adapter, z, z, "gelu_tanh", variant, level)
+        moved = moved_by("batch-norm", adapter, z, z, level=level)
         np.testing.assert_allclose(moved, expected, rtol=0, atol=1e-12)
 
     @given(data=st.data(), d=st.integers(1, 9), m=st.integers(1, 9), seed=st.integers(0, 99))
     @settings(max_examples=25)
-    def test_serial_is_the_papers_adapter_to_the_bit(self, level, data, d, m, seed):
+    def test_that_changes_nothing_is_the_papers_adapter_to_the_bit(self, level, data, d, m, seed):
         activation = data.draw(st.sampled_from(sorted(ACTIVATIONS)), "activation")
         numbers = st.floats(-1e3, 1e3, width=32)
         z, x = (data.draw(hnp.arrays(np.float32, (3, d), elements=numbers)) for _ in "zx")
-        adapters = {0: {"attention": init_variant(np.random.default_rng(seed), d, m, 0.5,
-                                                  VARIANTS["serial"])}}  # fmt: skip
-        ours = attach_variant(adapters, activation, VARIANTS["serial"], level)
-        papers = bottleneck.attach(adapters, activation, level)
+        tree = {"adapters": {0: {"attention": init_one("serial", seed, d, m, 0.5)}}}
+        ours = variants.attach_variant(tree, FORMS["serial"], activation, level)
+        papers = bottleneck.attach(tree, TINY, method_of("serial", m, 0.5, activation), level)
         assert ours(0, "attention", z, x).tobytes() == papers(0, "attention", z, x).tobytes()
 
     def test_attention_only_leaves_the_feed_forwards_output_untouched(self, level):
-        rng = np.random.default_rng(2)
-        adapters = init_variants(rng, TINY, 4, 0.5, VARIANTS["attention-only"])
+        adapters = init("attention-only", 2, TINY, 4, 0.5)
         assert [list(places) for places in adapters.values()] == [["attention"]] * 3
-        z, x = rng.standard_normal((2, 3, 8), np.float32)
-        adapt = attach_variant(adapters, "gelu_tanh", VARIANTS["attention-only"], level)
+        z, x = np.random.default_rng(2).standard_normal((2, 3, 8), np.float32)
+        adapt = attach("attention-only", adapters, level=level)
         assert adapt(1, "feed_forward", z, x) is z
-        both = init_variants(rng, TINY, 4, 0.5, VARIANTS["serial"])
-        serial = attach_variant({1: {**both[1], **adapters[1]}}, "gelu_tanh", VARIANTS["serial"],
-                                level)  # fmt: skip
+        both = init("serial", 3, TINY, 4, 0.5)
+        serial = attach("serial", {1: {**both[1], **adapters[1]}}, level=level)
         expected = serial(1, "attention", z, x)
         assert adapt(1, "attention", z, x).tobytes() == expected.tobytes()
 
     def test_parallel_adds_what_it_makes_of_x_whatever_z_is(self, level):
         rng = np.random.default_rng(3)
-        variant = VARIANTS["parallel"]
-        adapter = some_adapter(rng, 6, 3, variant)
+        adapter = some_adapter(rng, 6, 3, "parallel")
         x = rng.normal(0, 2, (4, 6))
-        added = apply_variant(adapter, np.zeros((4, 6)), x, "gelu_tanh", variant, level)
+        added = moved_by("parallel", adapter, np.zeros((4, 6)), x, level=level)
         for z in rng.normal(0, 2, (3, 4, 6)):
-            moved = apply_variant(adapter, z, x, "gelu_tanh", variant, level)
+            moved = moved_by("parallel", adapter, z, x, level=level)
             np.testing.assert_array_equal(moved, z + added)
-        other = apply_variant(adapter, np.zeros((4, 6)), 2 * x, "gelu_tanh", variant, level)
+        other = moved_by("parallel", adapter, np.zeros((4, 6)), 2 * x, level=level)
         assert np.abs(other - added).max() > 1
 
     def test_multiplicative_scales_z_by_what_it_makes_of_x(self, level):
         rng = np.random.default_rng(4)
-        variant = VARIANTS["multiplicative"]
-        adapter = some_adapter(rng, 6, 3, variant)
+        adapter = some_adapter(rng, 6, 3, "multiplicative")
         x = rng.normal(0, 2, (4, 6))
-        factor = apply_variant(adapter, np.ones((4, 6)), x, "gelu_tanh", variant, level)
+        factor = moved_by("multiplicative", adapter, np.ones((4, 6)), x, level=level)
         for z in rng.normal(0, 2, (3, 4, 6)):
-            moved = apply_variant(adapter, z, x, "gelu_tanh", variant, level)
+            moved = moved_by("multiplicative", adapter, z, x, level=level)
             np.testing.assert_array_equal(moved, z * factor)
-        still = apply_variant(adapter, np.zeros((4, 6)), x, "gelu_tanh", variant, level)
+        still = moved_by("multiplicative", adapter, np.zeros((4, 6)), x, level=level)
         assert not still.any()
 
-    @pytest.mark.parametrize("name", [n for n in NAMES if not VARIANTS[n].parallel])
+    @pytest.mark.parametrize("name", [n for n in NAMES if not FORMS[n].parallel])
     def test_the_others_do_not_read_x(self, name, level):
         rng = np.random.default_rng(5)
-        adapter = some_adapter(rng, 6, 3, VARIANTS[name])
+        adapter = some_adapter(rng, 6, 3, name)
         z, x = rng.normal(0, 2, (2, 4, 6))
         one, other = (
-            apply_variant(adapter, z, v, "gelu_tanh", VARIANTS[name], level)
-            for v in (x, np.full((4, 6), np.nan))
+            moved_by(name, adapter, z, v, level=level) for v in (x, np.full((4, 6), np.nan))
         )
         np.testing.assert_array_equal(one, other)
 
     def test_any_number_of_hidden_layers_is_applied_in_order(self, level):
         """Also after a file, which sorts its paths: 1, 10, 11, 2, ..."""
         rng = np.random.default_rng(6)
-        variant = replace(VARIANTS["deep"], hidden=12)
-        adapter = from_leaves(dict(sorted(leaves(some_adapter(rng, 5, 3, variant)))))
+        variant = replace(FORMS["deep"], hidden=12)
+        fresh = variants.init_adapter(rng, 5, 3, 1.0, variant)
+        loud = {p: rng.normal(0.1, 0.5, leaf.shape) for p, leaf in leaves(fresh)}
+        adapter = from_leaves(dict(sorted(loud.items())))
         assert list(adapter["inner"])[:2] == [1, 10]
         z = rng.normal(0, 2, (4, 5))
         features = plain_loops.each(math.tanh, linear(z, adapter["down"]))
         for number in range(1, 12):
             features = plain_loops.each(math.tanh, linear(features, adapter["inner"][number]))
         expected = z + linear(features, adapter["up"])
-        moved = apply_variant(adapter, z, z, "tanh", variant, level)
+        moved = variants.apply(adapter, z, z, "tanh", variant, level)
         np.testing.assert_allclose(moved, expected, rtol=0, atol=1e-12)
 
 
@@ -227,16 +320,18 @@ class TestSize:
     def test_of_an_adapter_is_the_closed_form(self, d, m, name):
         expected = (d * m + m) + (m * d + d)
         expected += {"layer-norm": 2 * m, "batch-norm": 2 * m, "deep": m * m + m}.get(name, 0)
-        variant = VARIANTS[name]
-        assert count(init_variant(np.random.default_rng(0), d, m, 1e-2, variant)) == expected
-        assert parameter_count(d, m, variant) == expected
+        assert count(init_one(name, 0, d, m)) == expected
+        assert variant_parameters(d, m, FORMS[name]) == expected
+        method, places = method_of(name, m), 1 if name == "attention-only" else 2
+        assert adapters_of(method).layer_parameters(d, method) == places * expected
 
     def test_each_further_hidden_layer_has_m_squared_plus_m(self):
         for hidden in (1, 2, 3, 5):
-            variant = replace(VARIANTS["layer-norm"], hidden=hidden)
+            variant = replace(FORMS["layer-norm"], hidden=hidden)
             expected = 2 * 7 * 4 + 7 + 4 + (hidden - 1) * (16 + 4) + 2 * 4
-            assert parameter_count(7, 4, variant) == expected
-            assert count(init_variant(np.random.default_rng(0), 7, 4, 1e-2, variant)) == expected
+            assert variant_parameters(7, 4, variant) == expected
+            rng = np.random.default_rng(0)
+            assert count(variants.init_adapter(rng, 7, 4, 1e-2, variant)) == expected
 
     @pytest.mark.parametrize(
         "name, expected",
@@ -246,29 +341,30 @@ class TestSize:
     )  # fmt: skip
     def test_of_all_adapters_in_bert_base_at_m_64(self, name, expected):
         """2,379,264 with the paper's own; the others by arithmetic from it."""
-        adapters = init_variants(np.random.default_rng(0), BertConfig(), 64, 1e-2, VARIANTS[name])
-        assert count(adapters) == expected
+        assert count(init(name, 0, BertConfig(), 64)) == expected
+        assert adapter_parameters(BertConfig(), method_of(name, 64)) == expected
 
     @pytest.mark.parametrize("name", NAMES)
     @pytest.mark.parametrize("size", [0, -1])
     def test_below_1_is_refused(self, name, size):
         with pytest.raises(InputError, match=rf"^adapter size must be at least \d.*, not {size}$"):
-            init_variants(np.random.default_rng(0), TINY, size, 1e-2, VARIANTS[name])
+            init(name, 0, TINY, size)
 
     def test_1_is_refused_with_layer_norm_alone(self):
         """A single feature less its own mean is 0, whatever the text."""
         message = "^adapter size must be at least 2 for variant 'layer-norm', not 1$"
         for name in NAMES:
             if name != "layer-norm":
-                init_variants(np.random.default_rng(0), TINY, 1, 1e-2, VARIANTS[name])
+                init(name, 0, TINY, 1)
         with pytest.raises(InputError, match=message):
-            init_variants(np.random.default_rng(0), TINY, 1, 1e-2, VARIANTS["layer-norm"])
+            init("layer-norm", 0, TINY, 1)
 
 
 class TestInitialisation:
-    def test_of_serial_is_the_papers_to_the_bit(self):
-        ours = init_variants(np.random.default_rng(7), TINY, 4, 1e-2, VARIANTS["serial"])
-        papers = bottleneck.init_adapters(np.random.default_rng(7), TINY, 4, 1e-2)
+    def test_of_one_that_changes_nothing_is_the_papers_to_the_bit(self):
+        method, rng = method_of("serial", 4), np.random.default_rng(7)
+        ours = variants.init_variant(rng, TINY, method, FORMS["serial"])
+        papers = bottleneck.init(np.random.default_rng(7), TINY, method)
         pairs = list(zip(leaves(ours), leaves(papers), strict=True))
         for (path, one), (papers_path, other) in pairs:
             assert path == papers_path
@@ -277,7 +373,7 @@ class TestInitialisation:
 
     @pytest.mark.parametrize("name", NAMES)
     def test_is_float32_with_small_projections_zero_biases_and_gains_of_1(self, name):
-        adapters = init_variants(np.random.default_rng(8), TINY, 4, 1e-2, VARIANTS[name])
+        adapters = init(name, 8, TINY, 4)
         drawn = set()
         for path, leaf in leaves(adapters):
             assert leaf.dtype == np.float32
@@ -308,12 +404,11 @@ class TestNearIdentity:
         z, x = (
             data.draw(hnp.arrays(np.float64, (3, d), elements=st.floats(-1e3, 1e3))) for _ in "zx"
         )
-        variant = VARIANTS[name]
-        adapter = cast(init_variant(np.random.default_rng(seed), d, m, std, variant), np.float64)
-        moved = np.linalg.norm(apply_variant(adapter, z, x, activation, variant) - z, axis=1)
+        adapter = cast(init_one(name, seed, d, m, std), np.float64)
+        moved = np.linalg.norm(moved_by(name, adapter, z, x, activation) - z, axis=1)
         z_norms, x_norms = np.linalg.norm(z, axis=1), np.linalg.norm(x, axis=1)
         norms = zip(z_norms, x_norms, strict=True)
-        bounds = np.array([distance_bound(variant, d, m, std, *pair) for pair in norms])
+        bounds = np.array([variant_distance_bound(FORMS[name], d, m, std, *norm) for norm in norms])
         rounding = 4 * 2.0**-52 * (z_norms + bounds)
         if name == "batch-norm":  # its bound is of the root mean square of the rows
             moved, bounds, rounding = (
@@ -324,8 +419,8 @@ class TestNearIdentity:
     @given(d=st.integers(1, 64), m=st.integers(1, 64), std=st.floats(1e-7, 1), z=st.floats(0, 1e3))
     @settings(max_examples=25)
     def test_serials_bound_is_the_papers_adapters(self, d, m, std, z):
-        ours = distance_bound(VARIANTS["serial"], d, m, std, z, math.nan)
-        assert ours == pytest.approx(bottleneck.distance_bound(z, d, m, std), rel=1e-12)
+        ours = variant_distance_bound(FORMS["serial"], d, m, std, z, math.nan)
+        assert ours == pytest.approx(distance_bound(z, d, m, std), rel=1e-12)
 
     @pytest.mark.parametrize(
         "name, adapter",
@@ -342,9 +437,9 @@ class TestNearIdentity:
         for number, shape in adapter.get("inner", {}).items():
             worst["inner"] = {number: {"weight": np.full(shape, 2 * std), "bias": np.zeros(m)}}
         one = np.ones((1, d))
-        moved = np.linalg.norm(apply_variant(worst, one, one, "relu", VARIANTS[name]) - one)
+        moved = np.linalg.norm(moved_by(name, worst, one, one, "relu") - one)
         norm = math.sqrt(d)
-        bound = distance_bound(VARIANTS[name], d, m, std, norm, norm)
+        bound = variant_distance_bound(FORMS[name], d, m, std, norm, norm)
         assert moved == pytest.approx(bound, rel=1e-12)
 
     @pytest.mark.parametrize("name", NAMES)
@@ -356,8 +451,8 @@ class TestNearIdentity:
         z, x = np.random.default_rng(9).normal(0, 1e3, (2, 20, d))
         distances = []
         for std in (1e-2, 5e-3):
-            adapter = init_variant(np.random.default_rng(10), d, m, std, VARIANTS[name])
-            moved = apply_variant(cast(adapter, np.float64), z, x, "relu", VARIANTS[name]) - z
+            adapter = cast(init_one(name, 10, d, m, std), np.float64)
+            moved = moved_by(name, adapter, z, x, "relu") - z
             distances.append(np.linalg.norm(moved))
         expected = 2 ** {"layer-norm": 1, "batch-norm": 1, "deep": 3}.get(name, 2)
         assert distances[0] / distances[1] == pytest.approx(expected, rel=1e-5)
@@ -366,9 +461,8 @@ class TestNearIdentity:
     def test_normalised_features_move_a_small_z_as_far_as_a_large_one(self, name):
         """Where the variance is far above 1e-5, the size of z no longer counts."""
         z = np.random.default_rng(11).normal(0, 1e3, (20, 32))
-        variant = VARIANTS[name]
-        adapter = cast(init_variant(np.random.default_rng(12), 32, 16, 1e-2, variant), np.float64)
-        one, other = (apply_variant(adapter, v, v, "gelu_tanh", variant) - v for v in (z, 10 * z))
+        adapter = cast(init_one(name, 12, 32, 16), np.float64)
+        one, other = (moved_by(name, adapter, v, v) - v for v in (z, 10 * z))
         assert np.linalg.norm(other) == pytest.approx(np.linalg.norm(one), rel=1e-5)
 
 
@@ -377,18 +471,19 @@ class TestNearIdentity:
 CASES = [*NAMES, "batch-norm, settled"]
 
 
-def gradient_case(case: str) -> tuple[Variant, dict[str, Any], Tree]:
-    """(variant, what is differentiated: the trained leaves, z and x, and the frozen statistics)."""
+def gradient_case(case: str) -> tuple[str, dict[str, Any], Tree]:
+    """(the variant's name, what is differentiated: the trained leaves, z and x, and the frozen
+    statistics)."""
     rng = np.random.default_rng(13)
     name = case.partition(",")[0]
-    adapter = some_adapter(rng, 5, 3, VARIANTS[name])
+    adapter = some_adapter(rng, 5, 3, name)
     statistics = dict(leaves(settled(adapter, rng)["norm"])) if case != name else {}
     frozen = {p: statistics[p] for p in ("mean", "variance") if p in statistics}
     z, x = rng.normal(0, 1, (2, 4, 5))
-    return VARIANTS[name], {**dict(leaves(adapter)), "z": z, "x": x}, frozen
+    return name, {**dict(leaves(adapter)), "z": z, "x": x}, frozen
 
 
-def gradient_loss(variant: Variant, frozen: Tree, level: Any, dtype: Any = np.float64) -> Any:
+def gradient_loss(name: str, frozen: Tree, level: Any, dtype: Any = np.float64) -> Any:
     """A sum of the outputs with weights that no symmetry cancels."""
     g = np.cos(np.arange(20.0) * 0.7 + 0.3).reshape(4, 5).astype(dtype)
 
@@ -396,9 +491,7 @@ def gradient_loss(variant: Variant, frozen: Tree, level: Any, dtype: Any = np.fl
         adapter = from_leaves({p: leaf for p, leaf in flat.items() if p not in ("z", "x")})
         if frozen:
             adapter["norm"] |= {p: leaf.astype(dtype) for p, leaf in frozen.items()}
-        return anp.sum(
-            g * apply_variant(adapter, flat["z"], flat["x"], "gelu_tanh", variant, level)
-        )
+        return anp.sum(g * moved_by(name, adapter, flat["z"], flat["x"], level=level))
 
     return loss
 
@@ -409,8 +502,8 @@ class TestGradients:
     def test_agree_with_finite_differences_in_every_coordinate(self, case, level):
         """(L(v + h) - L(v - h)) / 2h in float64, h = 1e-5: h^2/6 times third derivatives below
         100 is 2e-9, and rounding 2e-16 |L| / h with |L| below 50 is 1e-9."""
-        variant, flat, frozen = gradient_case(case)
-        loss = gradient_loss(variant, frozen, level)
+        name, flat, frozen = gradient_case(case)
+        loss = gradient_loss(name, frozen, level)
         _, grads = value_and_grads(loss, flat)
         for path, leaf in flat.items():
             for place in np.ndindex(leaf.shape):
@@ -424,9 +517,9 @@ class TestGradients:
 
     @pytest.mark.parametrize("case", CASES)
     def test_are_the_same_plain_and_fused(self, case):
-        variant, flat, frozen = gradient_case(case)
+        name, flat, frozen = gradient_case(case)
         (value, plain), (other, fast) = (
-            value_and_grads(gradient_loss(variant, frozen, level), flat) for level in (ops, fused)
+            value_and_grads(gradient_loss(name, frozen, level), flat) for level in (ops, fused)
         )
         assert value == pytest.approx(other, rel=1e-12)
         for path in flat:  # two orders of adding up the same terms, of size 10 at most
@@ -435,13 +528,13 @@ class TestGradients:
     @pytest.mark.parametrize("level", LEVELS)
     @pytest.mark.parametrize("case", CASES)
     def test_are_float32_for_float32_and_so_is_the_value(self, case, level):
-        variant, flat, frozen = gradient_case(case)
+        name, flat, frozen = gradient_case(case)
         narrow = {path: leaf.astype(np.float32) for path, leaf in flat.items()}
-        loss = gradient_loss(variant, frozen, level, np.float32)
+        loss = gradient_loss(name, frozen, level, np.float32)
         assert loss(narrow).dtype == np.float32
         _, grads = value_and_grads(loss, narrow)
         assert {path: g.dtype for path, g in grads.items()} == dict.fromkeys(flat, np.float32)
-        _, exact = value_and_grads(gradient_loss(variant, frozen, level), flat)
+        _, exact = value_and_grads(gradient_loss(name, frozen, level), flat)
         for path in flat:
             # some ten roundings of 6e-8 in a row, of numbers up to 10
             np.testing.assert_allclose(grads[path], exact[path], rtol=0, atol=3e-5)
@@ -453,7 +546,7 @@ class TestGradients:
         """W_down = 0: all features are b_down's one value, the variance is 0 and what is left is
         z + f(bias) W_up + b_up."""
         rng = np.random.default_rng(14)
-        adapter = cast(some_adapter(rng, 5, 3, VARIANTS[name]), np.float32)
+        adapter = cast(some_adapter(rng, 5, 3, name), np.float32)
         adapter["down"] = {
             "weight": np.zeros((5, 3), np.float32),
             "bias": np.full(3, np.float32(2)),
@@ -462,11 +555,11 @@ class TestGradients:
 
         def loss(flat: dict[str, Any]) -> Any:
             tree = from_leaves(flat)
-            return anp.sum(apply_variant(tree, z, z, "tanh", VARIANTS[name], level))
+            return anp.sum(moved_by(name, tree, z, z, "tanh", level))
 
         _, grads = value_and_grads(loss, dict(leaves(adapter)))
         assert all(np.isfinite(g).all() for g in grads.values())
-        moved = apply_variant(adapter, z, z, "tanh", VARIANTS[name], level)
+        moved = moved_by(name, adapter, z, z, "tanh", level)
         up = adapter["up"]
         expected = (
             z + np.tanh(adapter["norm"]["bias"].astype(np.float64)) @ up["weight"] + up["bias"]
@@ -477,30 +570,27 @@ class TestGradients:
 
 # ------------------------------------------------------------------------- batch normalisation
 
-TEXTS = ["morulan tikora bado", ("zafquin", "bado tikora"), "bado", "tikora zafquin morulan bado"]
-
 
 @pytest.fixture(scope="module")
 def model(tiny) -> tuple[Tree, Tree]:
     """The tiny BERT and large adapters with batch normalisation, in float64."""
     rng = np.random.default_rng(15)
     adapters = {
-        layer: {p: some_adapter(rng, 32, 3, VARIANTS["batch-norm"])
-                for p in ("attention", "feed_forward")}
+        layer: {p: some_adapter(rng, 32, 3, "batch-norm") for p in ("attention", "feed_forward")}
         for layer in range(tiny.config.num_hidden_layers)
-    }  # fmt: skip
+    }
     return cast(tiny.params, np.float64), adapters
 
 
 class TestPopulationStatistics:
-    VARIANT = VARIANTS["batch-norm"]
+    METHOD = method_of("batch-norm", 3)
 
     def batch(self, tiny, texts: list) -> Batch:
         return make_batch(encode_texts(tiny.tokenizer, texts, 64))
 
     def cls(self, tiny, params: Tree, adapters: Tree, texts: list, ops: Any = fused) -> np.ndarray:
         """The texts' [CLS] states. [B, D]"""
-        adapt = attach_variant(adapters, "gelu_tanh", self.VARIANT, ops)
+        adapt = attach("batch-norm", adapters, level=ops)
         batch = self.batch(tiny, texts)
         return encode(params, batch, tiny.config, adapt=adapt, ops=ops, first_only=True)[-1]
 
@@ -509,13 +599,12 @@ class TestPopulationStatistics:
             batch = self.batch(tiny, texts)
             return encode(params, batch, tiny.config, adapt=adapt, first_only=True)
 
-        return population_statistics(adapters, self.VARIANT, "gelu_tanh", run)
+        return batch_norm.settle(adapters, self.METHOD, run)
 
     def test_of_a_classifier_are_those_of_its_training_where_the_last_layer_sees_cls(self, tiny):
-        method = replace(METHODS["adapters"], size=3, variant="batch-norm")
-        tree = init_task(tiny, method, RECIPES["paper"], 2, seed=0)
-        ready = settle(tree, self.batch(tiny, TEXTS), tiny.config, method)["adapters"]
-        expected = self.settle(tiny, tiny.params, tree["adapters"])
+        fresh = new_task_model(tiny, self.METHOD, RECIPES["paper"], 2, seed=0)
+        ready = settle(fresh, self.batch(tiny, TEXTS)).tree["adapters"]
+        expected = self.settle(tiny, tiny.params, fresh.tree["adapters"])
         assert {path: leaf.tobytes() for path, leaf in leaves(ready)} == {
             path: leaf.tobytes() for path, leaf in leaves(expected)
         }
@@ -538,27 +627,21 @@ class TestPopulationStatistics:
             alone = self.cls(tiny, params, adapters, [text])[0]
             assert np.abs(alone - together[number]).max() > 0.1
 
-    @pytest.mark.parametrize("parallel", [False, True])
-    def test_leave_the_sample_itself_as_it_was(self, tiny, model, parallel):
-        """Also where the adapters read the sublayer's input: any of the extensions combine."""
+    def test_leave_the_sample_itself_as_it_was(self, tiny, model):
         params, adapters = model
-        variant = replace(self.VARIANT, parallel=parallel)
-        batch = self.batch(tiny, TEXTS)
-
-        def run(adapt: Any) -> np.ndarray:
-            return encode(params, batch, tiny.config, adapt=adapt, first_only=True)[-1]
-
-        ready = population_statistics(adapters, variant, "gelu_tanh", run)
-        before, after = (run(attach_variant(t, "gelu_tanh", variant)) for t in (adapters, ready))
+        ready = self.settle(tiny, params, adapters)
+        before, after = (self.cls(tiny, params, tree, TEXTS) for tree in (adapters, ready))
         np.testing.assert_array_equal(before, after)
 
     def test_are_the_mean_and_variance_of_what_reaches_each_settled_adapter(self, tiny, model):
         params, adapters = model
         ready = self.settle(tiny, params, adapters)
-        adapt = attach_variant(ready, "gelu_tanh", self.VARIANT)
+        adapt = attach("batch-norm", ready)
         rows = []
 
         def watched(layer: int, place: str, z: np.ndarray, x: np.ndarray) -> np.ndarray:
+            if place in PROJECTIONS:  # no adapter there
+                return adapt(layer, place, z, x)
             features = linear(z, ready[layer][place]["down"])
             norm = ready[layer][place]["norm"]
             np.testing.assert_allclose(norm["mean"], np.mean(features, axis=0), atol=1e-12)
@@ -577,7 +660,7 @@ class TestPopulationStatistics:
         ready = self.settle(tiny, params, adapters)
         before, after = (dict(leaves({"adapters": tree})) for tree in (adapters, ready))
         added = after.keys() - before.keys()
-        assert added == {p for p in after if re.match(STATISTICS, p)}
+        assert added == {p for p in after if not self.METHOD.trains(p)}
         assert added == {
             f"adapters.{layer}.{place}.norm.{name}"
             for layer in range(tiny.config.num_hidden_layers)
@@ -609,13 +692,11 @@ class TestPopulationStatistics:
         assert list(self.settle(tiny, params, top)) == [1]
 
     @pytest.mark.parametrize("name", [n for n in NAMES if n != "batch-norm"])
-    def test_no_other_variant_has_any(self, name):
-        adapters = init_variants(np.random.default_rng(0), TINY, 4, 1e-2, VARIANTS[name])
-
-        def run(adapt: Any) -> Any:
-            raise AssertionError("nothing to be computed")
-
-        assert population_statistics(adapters, VARIANTS[name], "gelu_tanh", run) is adapters
+    def test_no_other_variant_has_any(self, tiny, name):
+        method = method_of(name, 4)
+        assert not hasattr(adapters_of(method), "settle")
+        fresh = new_task_model(tiny, method, RECIPES["paper"], 2, seed=0)
+        assert settle(fresh, self.batch(tiny, TEXTS)) is fresh
 
     def test_come_from_one_batch_only(self, tiny, model):
         """Of two, the second would silently replace the first's."""
@@ -626,7 +707,7 @@ class TestPopulationStatistics:
                 encode(params, self.batch(tiny, [text]), tiny.config, adapt=adapt)
 
         with pytest.raises(ValueError, match="must be one batch: layer 0 came twice"):
-            population_statistics(adapters, self.VARIANT, "gelu_tanh", run)
+            batch_norm.settle(adapters, self.METHOD, run)
 
 
 class TestOneText:
@@ -635,7 +716,7 @@ class TestOneText:
     def test_of_one_text_the_last_layer_has_nothing_to_tell_apart(self, tiny, model):
         """Its only row is [CLS], which is its own mean: the adapter adds the same to any text."""
         params, adapters = model
-        adapt = attach_variant(adapters, "gelu_tanh", VARIANTS["batch-norm"])
+        adapt = attach("batch-norm", adapters)
         last, added = tiny.config.num_hidden_layers - 1, []
 
         def watched(layer: int, place: str, z: np.ndarray, x: np.ndarray) -> np.ndarray:
