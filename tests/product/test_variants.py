@@ -7,7 +7,6 @@ Szegedy 2015, arXiv 1502.03167.
 import math
 import sys
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
