@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 from worker import Work, serve
 
-from adapters.cached_layers import fixed_layers, keep_states
+from adapters.cached_layers import Bottom, cache_states, frozen_layers
 from adapters.finetune import task_loss
-from adapters.methods.method import Method, split
-from adapters.methods.table import METHODS, method_named, top_layers
+from adapters.methods.table import method_named, top_layers
 from adapters.predict import predict_logits
 from adapters.recipes import recipe_named
-from adapters.task_model import init_task
+from adapters.task_model import TaskModel, new_task_model
+from adapters.training_run import Training
 from minibert.batch import group_by_length, make_batch
 from minibert.checkpoint import Base, load_base
 from minibert.config import BertConfig
@@ -25,10 +25,10 @@ from minibert.machine.threads import each
 from minibert.model import encode, pool
 from minibert.parameters import random_params
 from minibert.tokenizer import Encoded
-from minibert.training.optim import adam_start, adam_step, global_norm
-from minibert.training.schedule import DROPOUT, Settings, generator
-from minibert.training.shards import batch_gradients
-from minibert.tree import Tree, leaves
+from minibert.training.loop import train_step
+from minibert.training.resume import start
+from minibert.training.schedule import Settings, Step
+from minibert.tree import leaves
 
 Run = Callable[[], None]
 
@@ -50,10 +50,10 @@ def prepare(work: Work) -> Run:
     method = method_named(work["method"], work.get("size"))
     if "top" in work:
         method = top_layers(method, work["top"], config)
-    tree = init_task(base, method, recipe_named("paper"), 2, 0)
+    model = new_task_model(base, method, recipe_named("paper"), 2, 0)
     if work["what"] == "classify":
-        return classify(tree, base, batches, work["threads"])
-    return steps(tree, base, method, batches, work["threads"], work.get("cache", False))
+        return classify(model, batches, work["threads"])
+    return steps(model, batches, work["threads"], work.get("cache", False))
 
 
 def load(folder: Path, touch: bool) -> Run:
@@ -98,47 +98,45 @@ def forward(base: Base, batches: list[list[Encoded]], threads: int) -> Run:
     return run
 
 
-def classify(tree: Tree, base: Base, batches: list[list[Encoded]], threads: int) -> Run:
+def classify(model: TaskModel, batches: list[list[Encoded]], threads: int) -> Run:
     """From texts to logits: `minibert predict`."""
 
     def run() -> None:
         for texts in batches:
-            predict_logits(tree, base, METHODS["adapters"], texts, threads)
+            predict_logits(model, texts, threads)
 
     return run
 
 
-def steps(
-    tree: Tree,
-    base: Base,
-    method: Method,
-    batches: list[list[Encoded]],
-    threads: int,
-    cache: bool,
-) -> Run:
-    """One training step a batch as `training.loop.fit` takes it; with `cache`, the states that
-    leave the fixed layers are there already, as from the second epoch on."""
+def steps(model: TaskModel, batches: list[list[Encoded]], threads: int, cache: bool) -> Run:
+    """One training step a batch, the training loop's own; with `cache`, the states that leave the
+    frozen layers are there already, as from the second epoch on."""
     texts = [text for batch in batches for text in batch]
-    lengths = np.array([len(text.ids) for text in texts])
     ends = np.cumsum([len(batch) for batch in batches])
     numbers = [np.arange(end - len(batch), end) for end, batch in zip(ends, batches, strict=True)]
+    frozen, settings = frozen_layers(model), Settings(rate=1e-4)
+    bottom = Bottom(frozen)
+    if cache and frozen is not None:
+        bottom = cache_states(model, texts, frozen, threads)
     labels = np.concatenate([np.arange(len(batch)) % 2 for batch in batches])
-    fixed = fixed_layers(tree, method)
-    states = None
-    if cache and fixed is not None:
-        states = keep_states(tree, base, method, texts, fixed, threads)
-    loss = task_loss(tree, base, method, texts, labels, False, states)
-    params = dict(leaves(split(tree, method)[0]))
-    state, settings = adam_start(params), Settings(rate=1e-4)
+    training = Training(
+        model,
+        settings,
+        task_loss(texts, labels, False, bottom),
+        score=lambda model: {},
+        lengths=[len(text.ids) for text in texts],
+        sample=make_batch(texts[:1]),
+        first_only=True,
+        identity={},
+    )
+    problem = training.problem()
+    state = start(problem.leaves, None)
 
     def run() -> None:
-        nonlocal params, state
+        nonlocal state
         for batch in numbers:
-            dropout = partial(generator, settings.seed, DROPOUT, state["step"])
-            value, grads = batch_gradients(loss, params, batch, lengths, dropout, threads)
-            if not np.isfinite([value, global_norm(grads)]).all():
-                raise ValueError("the loss is not finite")
-            params, state = adam_step(params, grads, state, settings.rate, settings.adam, threads)
+            step = Step(state.step, 0, batch, settings.rate)
+            state = train_step(problem, settings, state, step, threads)
 
     return run
 

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,6 +22,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import compare
 import machine
+import ours
 import processes
 import records
 import report
@@ -33,9 +35,9 @@ from scaling import AXES, points
 from texts import random_batch, tokens
 
 from adapters.methods.method import split
-from adapters.methods.table import METHODS, method_named
+from adapters.methods.table import method_named
 from adapters.recipes import recipe_named
-from adapters.task_model import forward, init_task
+from adapters.task_model import forward, new_task_model
 from minibert import fused
 from minibert.batch import make_batch
 from minibert.checkpoint import Base, load_base
@@ -68,10 +70,9 @@ def counting_ops() -> SimpleNamespace:
     def linear(x, weight, bias):
         return product(x, weight) + bias
 
-    def attention(query, key, value, lengths, heads, keep=None, rate=0.0):
+    def attention(query, key, value, query_lengths, key_lengths, heads, keep=None, rate=0.0):
         size, texts, start, asked = query.shape[1] // heads, [], 0, 0
-        for length in lengths:
-            asking = length if len(query) == len(key) else 1
+        for asking, length in zip(query_lengths, key_lengths, strict=True):
             parts = []
             for head in range(heads):
                 own = slice(head * size, (head + 1) * size)
@@ -100,12 +101,12 @@ def test_the_counted_products_are_those_that_a_plain_model_makes(tiny: Base, tra
     """The count is the formula's exactly: both are whole numbers."""
     ops, config = counting_ops(), tiny.config
     method = method_named("head" if trained == "nothing" else trained, size)
-    tree = init_task(tiny, method, recipe_named("paper"), 3, 0)
-    own, frozen = split(tree, method)
+    model = new_task_model(tiny, method, recipe_named("paper"), 3, 0)
+    own, frozen = split(model.tree, method)
 
     def loss(flat):
-        whole = merge(frozen, from_leaves(flat))
-        logits = forward(whole, batch_of(LENGTHS), config, METHODS["adapters"], ops=ops)
+        whole = replace(model, tree=merge(frozen, from_leaves(flat)))
+        logits = forward(whole, batch_of(LENGTHS), ops=ops)
         return fused.cross_entropy(logits, np.arange(len(LENGTHS)) % 3)
 
     flat = dict(leaves(own))
@@ -199,6 +200,31 @@ def test_the_random_checkpoint_has_every_parameter_under_its_public_name(tiny: B
     assert hub_name("layers.10.feed_forward.inner.bias") == (
         "encoder.layer.10.intermediate.dense.bias"
     )
+
+
+STEPS = {"what": "steps", "method": "adapters", "size": 4}
+WORKS = [
+    {"what": "forward"}, {"what": "classify", "method": "head"}, STEPS, {**STEPS, "top": 1},
+    {**STEPS, "top": 1, "cache": True}, {"what": "steps", "method": "full"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("work", WORKS, ids=lambda work: " ".join(map(str, work.values())))
+def test_our_side_does_each_work_of_real_texts_any_number_of_times(monkeypatch, work):
+    done, real = [], ours.train_step
+
+    def watched(problem, settings, state, step, threads):
+        done.append(real(problem, settings, state, step, threads))
+        return done[-1]
+
+    monkeypatch.setattr(ours, "train_step", watched)
+    batches = [random_batch(4, 9, 199, seed)[0] for seed in range(2)]
+    given = {"config": vars(_config("tiny")), "batches": batches, "threads": 2, **work}
+    run = ours.prepare(given)
+    for _ in range(3):
+        run()
+    assert [state.step for state in done] == list(range(1, 7 if work["what"] == "steps" else 1))
+    assert all(np.isfinite(state.losses).all() for state in done)
 
 
 # ----------------------------------------------------------------------------- taking turns

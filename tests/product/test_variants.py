@@ -37,7 +37,7 @@ from minibert.batch import Batch, make_batch
 from minibert.checkpoint import Base
 from minibert.config import BertConfig
 from minibert.errors import InputError
-from minibert.model import PROJECTIONS, Adapt, encode
+from minibert.model import Adapt, encode
 from minibert.parameters import cast
 from minibert.tokenizer import encode_texts
 from minibert.training.gradients import value_and_grads
@@ -161,6 +161,7 @@ class TestTable:
     def test_says_which_file_has_each(self):
         files = dict.fromkeys(NAMES, variants) | {"serial": bottleneck, "batch-norm": batch_norm}
         assert {name: adapters_of(method_of(name, 4)) for name in NAMES} == files
+        assert adapters_of(Method("mine", (r"adapters\.",), size=4)) is bottleneck
 
     @pytest.mark.parametrize(
         "use",
@@ -639,7 +640,7 @@ class TestPopulationStatistics:
         rows = []
 
         def watched(layer: int, place: str, z: np.ndarray, x: np.ndarray) -> np.ndarray:
-            if place in PROJECTIONS:  # no adapter there
+            if place not in ready[layer]:  # one of the attention's projections
                 return adapt(layer, place, z, x)
             features = linear(z, ready[layer][place]["down"])
             norm = ready[layer][place]["norm"]
