@@ -639,15 +639,16 @@ def test_a_picture_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypat
 
 def test_matplotlib_is_imported_late_and_never_pyplot():
     script = (
-        "import sys; from test_27_reports import *\n"
+        "import sys; from test_reports import *\n"
         "assert 'matplotlib' not in sys.modules\n"
         "import tempfile; plan = plan_of('quick')\n"
         "with tempfile.TemporaryDirectory() as folder:\n"
         "    squad.report(plan, everything(squad, plan), Path(folder))\n"
         "assert 'matplotlib.figure' in sys.modules and 'matplotlib.pyplot' not in sys.modules\n"
     )
-    here = Path(__file__).parents[1]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (here, here.parent)))}
+    here = Path(__file__).parent  # then `tests`, and the project
+    way = os.pathsep.join(map(str, (here, *here.parents[:2])))
+    environment = {**os.environ, "PYTHONPATH": way}
     done = subprocess.run(
         [sys.executable, "-c", script], env=environment, capture_output=True, text=True
     )

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from command_line import TINY, minibert, works
 
-import adapters.reproduce.sweep.one_run as runs_module
-import minibert.training.loop as train_module
+import adapters.reproduce.sweep.one_run as one_run
+import minibert.training.loop as loop
 from adapters.answering import train_squad
 from adapters.finetune import train_task
 from adapters.methods.bottleneck import attach
@@ -37,7 +37,7 @@ from adapters.reproduce.sweep.one_run import (
 )
 from adapters.reproduce.sweep.runs_file import Config, run_key
 from adapters.task_file import TaskFile, load_task, on_base, save_task
-from adapters.task_model import init_task
+from adapters.task_model import TaskModel, new_task_model
 from minibert import ops
 from minibert.batch import make_batch
 from minibert.checkpoint import Base
@@ -47,7 +47,7 @@ from minibert.data.metrics import METRICS
 from minibert.data.tasks import GLUE
 from minibert.errors import InputError
 from minibert.heads import classify as class_logits
-from minibert.model import encode, pool
+from minibert.model import ForwardPass, encode, pool
 from minibert.parameters import parameter_shapes
 from minibert.tensors import read_safetensors, write_safetensors
 from minibert.training.loop import Interrupted
@@ -199,7 +199,7 @@ class TestARun:
     def test_goes_on_to_the_same_bits_after_it_was_stopped(
         self, config, done, tmp_path, monkeypatch, step
     ):
-        folder, calls, real = tmp_path / "stopped", [0], train_module.batch_gradients
+        folder, calls, real = tmp_path / "stopped", [0], loop.batch_gradients
 
         def stop(*arguments: Any) -> Any:
             calls[0] += 1
@@ -207,7 +207,7 @@ class TestARun:
                 raise KeyboardInterrupt
             return real(*arguments)
 
-        monkeypatch.setattr(train_module, "batch_gradients", stop)
+        monkeypatch.setattr(loop, "batch_gradients", stop)
         with pytest.raises(Interrupted):
             execute(config, folder, 1)
         assert calls[0] == step
@@ -227,7 +227,7 @@ class TestARun:
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patch:
-            patch.setattr(runs_module, where, stop)
+            patch.setattr(one_run, where, stop)
             with pytest.raises(KeyboardInterrupt):
                 execute(config, tmp_path / "stopped", 1)
         assert execute(config, tmp_path / "stopped", 1) == done[0]
@@ -281,7 +281,7 @@ def shapes_only(bert: BertConfig) -> Base:
 
 
 def counts_of(base: Base, method: Method, outputs: int = 2) -> dict[str, int]:
-    return parameter_counts(base, method, init_task(base, method, RECIPES["paper"], outputs, 0))
+    return parameter_counts(new_task_model(base, method, RECIPES["paper"], outputs, 0))
 
 
 class TestParameterCounts:
@@ -366,12 +366,14 @@ class TestParameterCounts:
 def plain_accuracy(tree: Tree, base: Base, examples: list[Any]) -> float:
     """One text at a time through the plain operations, from the first layer to the head."""
     right = 0
+    adapt = attach(tree, base.config, METHODS["adapters"], ops)
     for example, text in zip(examples, encode_examples(base, examples, 48), strict=True):
         batch = make_batch([text])
-        adapt = attach(tree["adapters"], ops=ops)
         hidden = encode(tree["base"], batch, base.config, adapt=adapt, ops=ops)[-1]
         pooled = pool(tree["base"], hidden, batch, ops)
-        logits = class_logits(tree["head"], pooled, 0.0, None, ops)
+        logits = class_logits(
+            tree["head"], pooled, ForwardPass(base.config, batch.lengths, ops=ops)
+        )
         right += int(np.argmax(logits[0]) == example.label)
     return right / len(examples)
 
@@ -383,7 +385,7 @@ class TestAblation:
         result = execute({"kind": "ablation", "of": config}, tmp_path, 1)
         task = load_task(tmp_path / "tasks" / f"{run_key(config)}.safetensors")
         _, dev = parts_of(config)
-        tree = on_base(task, base)
+        tree = on_base(task, base).tree
         spans = {(span["first"], span["last"]): span["dev"] for span in result["spans"]}
         assert list(spans) == [(0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)]
         for (first, last), scores in spans.items():
@@ -401,19 +403,19 @@ class TestAblation:
         result = execute({"kind": "ablation", "of": config}, tmp_path, 1)
         task = load_task(tmp_path / "tasks" / f"{run_key(config)}.safetensors")
         _, dev = parts_of(config)
-        untrained = {"base": base.params, "adapters": {}, "head": task.trained["head"]}
+        model = on_base(task, base)
+        kept = replace(model, tree={**model.tree, "adapters": {}})
+        untrained = replace(model, tree={**kept.tree, "base": base.params})
         bare = next(s["dev"] for s in result["spans"] if (s["first"], s["last"]) == (0, 2))
-        kept = {**on_base(task, base), "adapters": {}}
-        assert bare["accuracy"] == pytest.approx(plain_accuracy(kept, base, dev), abs=1e-12)
+        assert bare["accuracy"] == pytest.approx(plain_accuracy(kept.tree, base, dev), abs=1e-12)
         encoded = encode_examples(base, dev, 48)
         assert not np.array_equal(
-            predict_logits(kept, base, task.method, encoded, 1),
-            predict_logits(untrained, base, task.method, encoded, 1),
+            predict_logits(kept, encoded, 1), predict_logits(untrained, encoded, 1)
         )
 
     def test_trains_only_what_is_not_there_yet(self, config, tmp_path, monkeypatch):
         execute(config, tmp_path, 1)
-        monkeypatch.setattr(train_module, "batch_gradients", None)  # any step would fail
+        monkeypatch.setattr(loop, "batch_gradients", None)  # any step would fail
         execute({"kind": "ablation", "of": config}, tmp_path, 1)
 
     def test_has_the_constant_guess_of_the_run_itself(self, config, tmp_path):
@@ -467,9 +469,8 @@ class TestTasksInTurn:
             heads.append(task.trained["head"])
             for j in range(i + 1):
                 dev = parts_of(steps[j])[1]
-                tree = {"base": params, "head": heads[j]}
-                encoded = encode_examples(base, dev, 48)
-                logits = predict_logits(tree, base, METHODS["full"], encoded, 1)
+                model = TaskModel(base, METHODS["full"], {"base": params, "head": heads[j]})
+                logits = predict_logits(model, encode_examples(base, dev, 48), 1)
                 if i == j:
                     then.append(logits)
                 metric = GLUE[steps[j]["task"]].metrics[0]
@@ -486,7 +487,7 @@ class TestTasksInTurn:
     def test_goes_on_to_the_same_result_after_it_was_stopped(self, steps, tmp_path, monkeypatch):
         steps = [{**step, "method": {"name": "full"}, "rate": 3e-3} for step in steps[:2]]
         sequence = {"kind": "sequence", "shared": True, "steps": steps}
-        whole, calls, real = execute(sequence, tmp_path / "a", 1), [0], train_module.batch_gradients
+        whole, calls, real = execute(sequence, tmp_path / "a", 1), [0], loop.batch_gradients
 
         def stop(*arguments: Any) -> Any:
             calls[0] += 1
@@ -494,7 +495,7 @@ class TestTasksInTurn:
                 raise KeyboardInterrupt
             return real(*arguments)
 
-        monkeypatch.setattr(train_module, "batch_gradients", stop)
+        monkeypatch.setattr(loop, "batch_gradients", stop)
         with pytest.raises(Interrupted):
             execute(sequence, tmp_path / "b", 1)
         assert execute(sequence, tmp_path / "b", 1) == whole
@@ -539,11 +540,11 @@ class TestQuestionAnswering:
 
     def test_is_scored_on_the_dev_questions_after_the_last_epoch(self, asked, base, tmp_path):
         result = execute(asked, tmp_path / "runs", 1)
-        train, dev = questions(None, None)
-        assert [q.id for q in train] == ["q0", "q1", "q2"]
-        assert [q.id for q in dev] == ["q3", "q4"]
+        data = questions(None, None)
+        assert [q.id for q in data.train] == ["q0", "q1", "q2"]
+        assert [q.id for q in data.dev] == ["q3", "q4"]
         again = train_squad(
-            base, train, dev, method_named("adapters", 2),
+            base, data, method_named("adapters", 2),
             Settings(rate=1e-2, epochs=2, batch_size=2), max_length=48, stride=8, threads=1,
         )  # fmt: skip
         assert result["epochs"] == again.epochs
@@ -626,20 +627,20 @@ class TestMethods:
         ids=str,
     )
     def test_come_back_whole_from_a_task_file(self, base, tmp_path, method):
-        tree = init_task(base, method, RECIPES["paper"], 2, seed=0)
-        part, _ = split(tree, method)
+        model = new_task_model(base, method, RECIPES["paper"], 2, seed=0)
+        part, _ = split(model.tree, method)
         about = (GLUE["sst-2"], method, "paper", 48, base.name, base.sha256)
         save_task(tmp_path / "task.safetensors", TaskFile(*about, trained=part))
         back = load_task(tmp_path / "task.safetensors")
         assert back.method == method
         encoded = encode_examples(base, glue_data("sst-2", sample=True).dev[:4], 48)
-        there = predict_logits(on_base(back, base), base, back.method, encoded, 1)
-        assert np.array_equal(there, predict_logits(tree, base, method, encoded, 1))
+        there = predict_logits(on_base(back, base), encoded, 1)
+        assert np.array_equal(there, predict_logits(model, encoded, 1))
 
 
 class TestSpansOfLayers:
     def trains(self, base: Base, method: Method) -> set[str]:
-        tree = init_task(base, method, RECIPES["paper"], 2, 0)
+        tree = new_task_model(base, method, RECIPES["paper"], 2, 0).tree
         return {path for path, _ in leaves(split(tree, method)[0])}
 
     def test_train_the_layers_from_the_first_to_the_last_both_included(self, base):
@@ -679,7 +680,7 @@ def test_the_rows_of_every_method_count_what_it_trains_with_a_head_of_two(base):
     m, head = 5, 2 * (D + 1)
     pair = 2 * adapter(D, m)
     biases = D + LAYERS * (4 * D + F + D + 2 * D) + D  # LayerNorms', linear maps', the pooler's
-    found = {str(method): number for method, _, number in method_rows(base, m)}
+    found = {str(method): number for method, _, number in method_rows(base.config, m)}
     assert found == {
         "adapters, m = 5": LAYERS * pair + NORMS + head,
         "adapters, m = 5, from layer 2": pair + 2 * 2 * D + head,  # half of three layers is one
@@ -742,7 +743,7 @@ class TestTheCommandLine:
 
 def test_a_task_is_trained_for_another_run_only_once(config, tmp_path, monkeypatch):
     first = trained(config, tmp_path, 1)
-    monkeypatch.setattr(train_module, "batch_gradients", None)
+    monkeypatch.setattr(loop, "batch_gradients", None)
     again = trained(config, tmp_path, 1)
     assert bits(again.trained).keys() == bits(first.trained).keys()
     assert all(
