@@ -13,7 +13,7 @@ from adapters.cli import run
 
 ROOT = Path(__file__).parent.parent
 TINY = ROOT / "tests" / "goldens" / "tiny"  # a random BERT: 2 layers, d = 32, 64 positions
-SAMPLE = ROOT / "minibert" / "sample"
+SAMPLE = ROOT / "minibert" / "data" / "samples"
 ON_TINY = ("--base", TINY, "--max-length", 48)
 
 

@@ -81,7 +81,7 @@ def test_files_that_a_page_names_exist(page):
         assert ((ROOT / page).parent / target).exists(), f"{page} links to {target}"
     if page == "docs/architecture.md":
         for package in ("minibert", "adapters"):
-            for file in (ROOT / package).glob("*.py"):
+            for file in (ROOT / package).rglob("*.py"):
                 if file.name != "__init__.py":
                     assert f"`{file.name}`" in text, (
                         f"{page} does not tell of {package}/{file.name}"
