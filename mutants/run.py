@@ -122,9 +122,15 @@ def run(folders: list[Path], jobs: int) -> None:
         pool.shutdown(cancel_futures=True)
 
 
+def short_name(module: str) -> str:
+    """What a module is called on the command line: "optim"; a package's own file: "fused"."""
+    path = Path(module)
+    return path.parent.name if path.stem == "__init__" else path.stem
+
+
 def main(words: list[str]) -> int:
     """The command. Its exit code is 1 when the specification leaves something open."""
-    modules = {Path(path).stem: path for path in CONFIG["tests"]}
+    modules = {short_name(path): path for path in CONFIG["tests"]}
     parser = argparse.ArgumentParser(prog="make mutants", description="see CONTRIBUTING.md")
     parser.add_argument("modules", nargs="*", help=f"of {', '.join(modules)}; default: all")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="default: all cores")

@@ -155,6 +155,13 @@ class TestThisProject:
             text = (ROOT / path).read_text("utf-8")
             assert all(f"class {word}" in text or f"def {word}(" in text for word in inside)
 
+    def test_has_a_short_name_for_each_module(self, scripts):
+        run, _ = scripts
+        names = [run.short_name(module) for module in CONFIG["tests"]]
+        assert len(set(names)) == len(names)
+        assert {"ops", "fused", "bottleneck"} < set(names)
+        assert "__init__" not in names
+
     @pytest.mark.parametrize("entry", REASONS, ids=lambda entry: entry["was"][:40])
     def test_gives_reasons_for_lines_that_there_are(self, entry):
         lines = [line.strip() for line in (ROOT / entry["module"]).read_text("utf-8").splitlines()]
