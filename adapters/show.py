@@ -102,7 +102,8 @@ def describe_base(base: Base) -> str:
 def describe_task(task: TaskFile, path: Path) -> str:
     """What a task file holds, and what it needs."""
     results = {name: value for name, value in task.results.items() if name != "epoch"}
-    has_activation = "activation" in TABLE[task.method.name].choices
+    entry = TABLE.get(task.method.name)
+    has_activation = entry and "activation" in entry.choices
     activation = f", activation {task.method.activation}" if has_activation else ""
     return facts([
         ("task file", path),

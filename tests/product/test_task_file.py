@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from command_line import works
 from conftest import GOLDENS
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,6 +23,7 @@ from toy import ADAPTERS, METHOD_LIST, SETTINGS, TASK, examples, toy_data, train
 import adapters.task_file as task_file
 from adapters.bank import Bank
 from adapters.finetune import Trained
+from adapters.methods.method import Method
 from adapters.methods.table import METHODS, method_named
 from adapters.predict import evaluate_task, predict_texts
 from adapters.recipes import RECIPES
@@ -130,6 +132,19 @@ class TestRoundTrip:
         loaded = load_task(path)
         assert equal(loaded, made)
         assert isinstance(loaded.task.text, tuple)
+
+    def test_of_a_method_of_ones_own_keeps_it(self, tiny, tmp_path):
+        """One that the table does not know: the paper's adapters, and what its patterns say."""
+        method = Method("mine", (r"adapters\..*weight$", r"head\."), size=3)
+        short = replace(SETTINGS, epochs=1)
+        run = train(tiny, tmp_path, method=method, settings=short)
+        again = load_task(path_of(run))
+        assert again.method == method
+        assert equal(again, run.task)
+        logits = [predict_texts(task, tiny, TEXTS) for task in (again, run.task)]
+        assert logits[0].tobytes() == logits[1].tobytes()
+        described = works("info", path_of(run)).out
+        assert "mine, m = 3; recipe paper" in described
 
     def test_of_the_same_task_gives_the_same_bytes(self, runs, tmp_path):
         for name, run in runs.items():
