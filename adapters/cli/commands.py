@@ -17,7 +17,8 @@ def fetch_command(options: argparse.Namespace) -> None:
     """Python: `minibert.fetch_model`, `minibert.fetch_task`."""
     from minibert.data.tasks import GLUE
     from minibert.fetch.datasets import fetch_squad, fetch_task
-    from minibert.fetch.models import fetch_model, known_models
+    from minibert.fetch.manifest import known_models
+    from minibert.fetch.models import fetch_model
 
     for name in options.names:
         if name.lower().replace("-", "") in {task.replace("-", "") for task in GLUE}:

@@ -1,14 +1,11 @@
 """A model's files from the Hugging Face hub, by `huggingface_hub` and into its own cache."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from minibert.config import read_config
 from minibert.errors import InputError
 from minibert.fetch.home import Unreachable, cause
-
-if TYPE_CHECKING:
-    from minibert.fetch.models import Model
+from minibert.fetch.manifest import Model
 
 
 def cached_snapshot(repository: str, revision: str) -> Path | None:
@@ -22,7 +19,7 @@ def cached_snapshot(repository: str, revision: str) -> Path | None:
     return Path(config).parent if isinstance(config, str) else None
 
 
-def download_snapshot(model: "Model", progress: bool) -> Path:
+def download_snapshot(model: Model, progress: bool) -> Path:
     """Download a model's files into the hub's cache; return their folder.
 
     config.json comes first, and no other file unless it is a BERT's. Raises Unreachable when the

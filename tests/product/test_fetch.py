@@ -27,7 +27,7 @@ from loopback import COMMIT, NOWHERE, Server, serve, sha256
 from minibert.checkpoint import load_base, promised_sha256
 from minibert.config import BertConfig
 from minibert.errors import InputError
-from minibert.fetch import datasets, models
+from minibert.fetch import datasets, manifest, models
 from minibert.fetch import home as home_module
 from minibert.fetch.home import read_manifest, require_network
 
@@ -44,9 +44,9 @@ MODEL = {"config.json": CONFIG, "vocab.txt": VOCABULARY, "model.safetensors": WE
 SCRIPT = """
 import json, sys
 from minibert.errors import InputError
-from minibert.fetch import models
+from minibert.fetch import manifest, models
 table = json.loads(sys.argv[1])
-models.read_manifest = lambda name: table
+manifest.read_manifest = lambda name: table
 for call in sys.argv[2:]:
     how, name = call.split()
     try:
@@ -530,7 +530,7 @@ class TestOffline:
 
 class TestFinding:
     def test_a_model_is_a_folder_or_a_name(self, home, tmp_path, monkeypatch):
-        monkeypatch.setattr(models, "read_manifest", lambda name: table())
+        monkeypatch.setattr(manifest, "read_manifest", lambda name: table())
         write_model(tmp_path / "mine")
         assert models.locate_model(tmp_path / "mine") == tmp_path / "mine"
         for name in ("small", "other/bert", "a--b/c"):
@@ -543,9 +543,9 @@ class TestFinding:
 
     def test_the_hubs_name_of_minilm_is_the_manifests_minilm(self):
         name = "sentence-transformers/all-MiniLM-L6-v2"
-        for spelt in (name, f"{name}@{models.find_model('minilm').revision}"):
-            assert models.find_model(spelt).name == "minilm"
-        assert models.find_model(f"{name}@main").name == f"{name}@main"
+        for spelt in (name, f"{name}@{manifest.find_model('minilm').revision}"):
+            assert manifest.find_model(spelt).name == "minilm"
+        assert manifest.find_model(f"{name}@main").name == f"{name}@main"
 
     def test_home_is_what_the_environment_says_else_the_checkouts_weights(
         self, monkeypatch, tmp_path
@@ -568,7 +568,7 @@ class TestFinding:
             read_manifest("glue.toml")
 
     def test_the_tables_know_the_hashes_of_all_weights_vocabularies_and_archives(self):
-        for model in models.known_models().values():
+        for model in manifest.known_models().values():
             assert re.fullmatch("[0-9a-f]{40}", model.revision)
             assert {"model.safetensors", "vocab.txt"} <= model.sha256.keys()
             assert next(iter(model.files)) == "config.json"
@@ -588,7 +588,7 @@ class TestFinding:
 
     def test_nothing_that_downloads_is_imported_before_it_is_needed(self, home):
         heavy = ("huggingface_hub", "pooch", "requests", "tqdm", "platformdirs", "filelock")
-        for name in models.find_model("minilm").files:
+        for name in manifest.find_model("minilm").files:
             (home / "minilm").mkdir(parents=True, exist_ok=True)
             (home / "minilm" / name).write_bytes(b"")
         script = (
