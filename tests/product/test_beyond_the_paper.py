@@ -17,7 +17,7 @@ import pytest
 from autograd.extend import Box
 from command_line import ON_TINY, TINY, minibert, works, write_tsv
 from conftest import GOLDENS
-from test_06_parity import compare_gradients, golden_batch
+from parity import compare_gradients, golden_batch
 from toy import examples, train
 
 from adapters.cached_layers import frozen_layers

@@ -20,7 +20,7 @@ from autograd import value_and_grad
 from command_line import ON_TINY, files, minibert, works
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_11_training import bits, contents, ctrl_c, stop_at, without_dropout
+from runs import bits, contents, ctrl_c, stop_at, without_dropout
 from toy import MAX_LENGTH, METHOD_LIST, SETTINGS, examples, toy_data, train
 
 import adapters.finetune as finetune

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cases import SEEDS
 from conftest import GOLDENS
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -214,7 +215,7 @@ class TestBatch:
         assert batch.starts.tolist() == [0, 4, 6]
 
     @settings(max_examples=30)
-    @given(st.lists(st.integers(1, 9), min_size=1, max_size=12), st.integers(0, 2**32 - 1))
+    @given(st.lists(st.integers(1, 9), min_size=1, max_size=12), SEEDS)
     def test_positions_starts_and_lengths_are_those_of_a_plain_loop(self, lengths, seed):
         rng = np.random.default_rng(seed)
         texts = [Encoded(rng.integers(0, 99, n), rng.integers(0, 2, n)) for n in lengths]

@@ -10,23 +10,19 @@ import numpy as np
 import plain_loops
 import pytest
 from autograd import grad
+from cases import LEVELS, SEEDS, precisions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minibert import fused, ops
 from minibert.batch import Batch, make_batch
 from minibert.config import BertConfig
 from minibert.model import ForwardPass, embed
 from minibert.parameters import cast, random_params
 from minibert.tokenizer import Encoded
 
-LEVELS = [pytest.param(ops, id="ops"), pytest.param(fused, id="fused")]
 # Against plain loops in float64: rounding of a few operations on numbers of about 1. In float32
 # the same with an epsilon of 1.2e-7; LayerNorm's gain is at most 2 or so.
-PRECISIONS = [
-    pytest.param(np.float64, 1e-13, id="float64"),
-    pytest.param(np.float32, 3e-6, id="float32"),
-]
+PRECISIONS = precisions(1e-13, 3e-6)
 
 
 def forward_pass(config: BertConfig, level: ModuleType, rng: Any = None) -> ForwardPass:
@@ -48,22 +44,10 @@ class TestEmbedding:
         self, tiny, level, dtype, tolerance
     ):
         batch = batch_of([7, 1, 12], tiny.config.vocab_size)
-        tables = tiny.params["embeddings"]
-        sums = [
-            [
-                float(tables["word"][word, i])
-                + float(tables["position"][position, i])
-                + float(tables["segment"][segment, i])
-                for i in range(tiny.config.hidden_size)
-            ]
-            for word, position, segment in zip(
-                batch.ids, batch.positions, batch.segments, strict=True
-            )
-        ]
-        norm = tables["norm"]
-        expected = plain_loops.layer_norm(
-            sums, norm["weight"], norm["bias"], tiny.config.layer_norm_eps
-        )
+        expected = plain_loops.embed(
+            tiny.params["embeddings"], batch.ids, batch.positions, batch.segments,
+            tiny.config.layer_norm_eps,
+        )  # fmt: skip
         x = embed(cast(tiny.params, dtype), batch, forward_pass(tiny.config, level))
         assert x.dtype == dtype
         assert x.shape == (20, tiny.config.hidden_size)
@@ -120,7 +104,7 @@ class TestLookup:
         np.testing.assert_array_equal(gradient[:, 1], gradient[:, 0])
 
     @settings(max_examples=30)
-    @given(st.lists(st.integers(0, 9), min_size=1, max_size=40), st.integers(0, 2**32 - 1))
+    @given(st.lists(st.integers(0, 9), min_size=1, max_size=40), SEEDS)
     def test_each_row_gets_the_sum_of_its_tokens_gradients(self, level, ids, seed):
         rng = np.random.default_rng(seed)
         table, g = rng.standard_normal((10, 3)), rng.standard_normal((len(ids), 3))

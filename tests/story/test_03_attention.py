@@ -12,22 +12,18 @@ import numpy as np
 import plain_loops
 import pytest
 from autograd import grad, make_vjp
+from cases import LEVELS, SEEDS, precisions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minibert import fused, ops
+from minibert import ops
 from minibert.batch import make_batch
 from minibert.model import encode
 from minibert.tokenizer import Encoded, encode_texts
 
-LEVELS = [pytest.param(ops, id="ops"), pytest.param(fused, id="fused")]
 # Against float64 loops: rounding of sums over T and D of numbers of about 1.
-PRECISIONS = [
-    pytest.param(np.float64, 1e-13, id="float64"),
-    pytest.param(np.float32, 3e-6, id="float32"),
-]
+PRECISIONS = precisions(1e-13, 3e-6)
 LENGTHS = st.lists(st.integers(1, 20), min_size=1, max_size=7)
-SEEDS = st.integers(0, 2**32 - 1)
 
 
 def queries_keys_values(count: int, size: int, seed: int, dtype=np.float64) -> list[np.ndarray]:
@@ -199,10 +195,7 @@ class TestLargeScores:
 
     # A score of 200 is rounded to 1e-5 in float32, a few times in a sum of four; a probability
     # moves by as much, relatively. In a gradient it is multiplied with keys of up to 400.
-    @pytest.mark.parametrize(
-        "dtype, tolerance",
-        [pytest.param(np.float64, 2e-13, id="f64"), pytest.param(np.float32, 1e-4, id="f32")],
-    )
+    @pytest.mark.parametrize("dtype, tolerance", precisions(2e-13, 1e-4))
     @pytest.mark.parametrize("length", [1, 5])
     @pytest.mark.parametrize(
         "kinds",

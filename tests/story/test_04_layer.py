@@ -16,6 +16,7 @@ import numpy as np
 import plain_loops
 import pytest
 from autograd import elementwise_grad
+from cases import LEVELS, SEEDS, precisions
 from conftest import GOLDENS
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -27,12 +28,8 @@ from minibert.model import PLACES, ForwardPass, encode, encoder_layer, feed_forw
 from minibert.parameters import cast, random_params
 from minibert.tokenizer import Encoded
 
-LEVELS = [pytest.param(ops, id="ops"), pytest.param(fused, id="fused")]
-PRECISIONS = [  # tolerances: two sublayers' rounding, values of about 1 to 10
-    pytest.param(np.float64, 1e-12, id="float64"),
-    pytest.param(np.float32, 1e-5, id="float32"),
-]
-SEEDS = st.integers(0, 2**32 - 1)
+# Two sublayers' rounding, values of about 1 to 10.
+PRECISIONS = precisions(1e-12, 1e-5)
 EPS = 1e-12
 
 
@@ -47,10 +44,7 @@ def activations() -> dict[str, np.ndarray]:
 class TestLayerNorm:
     """Ba et al. 2016, arXiv 1607.06450."""
 
-    @pytest.mark.parametrize(
-        "dtype, tolerance",
-        [pytest.param(np.float64, 1e-13, id="f64"), pytest.param(np.float32, 3e-6, id="f32")],
-    )
+    @pytest.mark.parametrize("dtype, tolerance", precisions(1e-13, 3e-6))
     @pytest.mark.parametrize("eps", [1e-12, 1e-5, 0.5])
     def test_it_is_the_plain_loop(self, level, dtype, tolerance, eps):
         rng = np.random.default_rng(0)
@@ -125,25 +119,15 @@ class TestLayerNorm:
         np.testing.assert_allclose(y, expected, rtol=0, atol=1e-13)
 
 
-CLOSED_FORMS = {
-    "gelu": plain_loops.gelu,
-    "gelu_tanh": plain_loops.gelu_tanh,
-    "relu": plain_loops.relu,
-    "tanh": math.tanh,
-    "swish": plain_loops.swish,
-}
 TORCH_NAMES = {"swish": "silu"}
 
 
 @pytest.mark.parametrize("level", LEVELS)
-@pytest.mark.parametrize("name", CLOSED_FORMS)
+@pytest.mark.parametrize("name", plain_loops.ACTIVATIONS)
 @pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")  # autograd's cosh, then 1 / inf = 0
 class TestActivations:
-    @pytest.mark.parametrize(
-        "dtype, tolerance",
-        # A few roundings of numbers up to 12, and of 1 - tanh^2 times up to 12 in the slopes.
-        [pytest.param(np.float64, 8e-15, id="f64"), pytest.param(np.float32, 2e-6, id="f32")],
-    )
+    # A few roundings of numbers up to 12, and of 1 - tanh^2 times up to 12 in the slopes.
+    @pytest.mark.parametrize("dtype, tolerance", precisions(8e-15, 2e-6))
     def test_values_and_slopes_are_torchs(self, activations, level, name, dtype, tolerance):
         x = activations["x"].astype(dtype)
         same = (x == 0) == (activations["x"] == 0)  # 1e-300 is no float32
@@ -157,7 +141,7 @@ class TestActivations:
     @settings(max_examples=50)
     @given(st.lists(st.floats(-30, 30), min_size=1, max_size=9))
     def test_values_are_the_closed_form(self, level, name, x):
-        expected = plain_loops.each(CLOSED_FORMS[name], x)
+        expected = plain_loops.each(plain_loops.ACTIVATIONS[name], x)
         y = getattr(level, name)(np.array(x))
         np.testing.assert_allclose(y, expected, rtol=4e-15, atol=1e-14)
 
@@ -170,7 +154,7 @@ class TestActivations:
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize("name", CLOSED_FORMS)
+@pytest.mark.parametrize("name", plain_loops.ACTIVATIONS)
 class TestFarOut:
     """Where an activation has become a straight line, and x * x may be beyond all numbers."""
 
@@ -271,7 +255,7 @@ class TestFeedForward:
         config = replace(tiny.config, hidden_act=activation)
         params = layer_params(tiny, dtype)["feed_forward"]
         x = states_for([6], 32, dtype)
-        between = {"gelu_new": plain_loops.gelu_tanh}.get(activation) or CLOSED_FORMS[activation]
+        between = plain_loops.ACTIVATIONS[activation.replace("gelu_new", "gelu_tanh")]
         y = feed_forward(params, x, ForwardPass(config, np.array([6]), ops=level))
         assert y.dtype == dtype
         expected = plain_loops.feed_forward(params, x, between)

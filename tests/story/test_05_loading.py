@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cases import PARAMETERS
 from conftest import GOLDENS
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -151,19 +152,8 @@ class TestConfiguration:
 class TestParameterCounts:
     """Devlin et al. 2018 speak of 110M and 340M; counted to the last one, with the pooler."""
 
-    @pytest.mark.parametrize(
-        "layers, d, heads, total, norms",
-        [
-            pytest.param(6, 384, 12, 22_713_216, 9_984, id="MiniLM-L6"),
-            pytest.param(12, 768, 12, 109_482_240, 38_400, id="BERT-base"),
-            pytest.param(24, 1024, 16, 335_141_888, 100_352, id="BERT-large"),
-        ],
-    )
-    def test_the_public_sizes_have_the_published_counts(self, layers, d, heads, total, norms):
-        config = BertConfig(
-            hidden_size=d, num_hidden_layers=layers, num_attention_heads=heads,
-            intermediate_size=4 * d,
-        )  # fmt: skip
+    @pytest.mark.parametrize("config, total, norms", PARAMETERS)
+    def test_the_public_sizes_have_the_published_counts(self, config, total, norms):
         sizes = {path: math.prod(shape) for path, shape in parameter_shapes(config).items()}
         assert sum(sizes.values()) == total
         assert sum(size for path, size in sizes.items() if ".norm." in path) == norms

@@ -5,53 +5,35 @@ float64 the two differ by summation order alone: 1e-9. In float32: 2e-5.
 """
 
 import json
+import shutil
 from typing import Any
 
 import numpy as np
 import pytest
 from autograd import value_and_grad
+from cases import LEVELS
 from conftest import GOLDENS
+from parity import (
+    PRECISIONS,
+    compare_gradients,
+    golden_batch,
+    golden_gradients,
+    golden_tree,
+)
 
 from adapters.methods.bottleneck import attach
 from adapters.methods.method import split
 from adapters.methods.table import METHODS, method_named
 from adapters.task_model import TaskModel, forward
-from minibert import fused, ops
-from minibert.batch import Batch, make_batch
-from minibert.checkpoint import Base, load_base, our_path
+from minibert.batch import make_batch
+from minibert.checkpoint import Base, load_base
 from minibert.config import BertConfig
 from minibert.heads import loss, masked_tokens
 from minibert.model import encode, pool
 from minibert.parameters import cast
-from minibert.tensors import as_stored
-from minibert.tokenizer import Encoded, encode_texts
+from minibert.tensors import read_safetensors, write_safetensors
+from minibert.tokenizer import encode_texts
 from minibert.tree import from_leaves, leaves, merge
-
-LEVELS = [pytest.param(ops, id="ops"), pytest.param(fused, id="fused")]
-PRECISIONS = [
-    pytest.param("f64", np.float64, 1e-9, id="float64"),
-    pytest.param("f32", np.float32, 2e-5, id="float32"),
-]
-
-
-def golden_batch(goldens: dict[str, np.ndarray]) -> Batch:
-    ends = np.cumsum(goldens["lengths"])[:-1]
-    pieces = zip(np.split(goldens["ids"], ends), np.split(goldens["segments"], ends), strict=True)
-    return make_batch([Encoded(ids, segments) for ids, segments in pieces])
-
-
-def whole_tree(tiny: Base, goldens: dict[str, np.ndarray], adapters: bool, dtype: Any) -> dict:
-    """The tiny BERT with the goldens' head, and adapters if asked for, in our layout."""
-    named = {f"head.{n}": goldens[f"head.{n}"] for n in ("weight", "bias")}
-    if adapters:
-        prefix = "adapter/"
-        named |= {
-            f"adapters.{key.removeprefix(prefix)}": value
-            for key, value in goldens.items()
-            if key.startswith(prefix)
-        }
-    own = from_leaves({path: as_stored(path, value) for path, value in named.items()})
-    return cast(merge({"base": tiny.params}, own), dtype)
 
 
 def gradients(tree: dict, method: str, goldens: dict, base: Base, level: Any) -> tuple:
@@ -89,46 +71,28 @@ class TestTinyBert:
     def test_the_gradient_of_every_weight_agrees_under_full_fine_tuning(
         self, tiny, goldens, prefix, dtype, tolerance, level
     ):
-        tree = whole_tree(tiny, goldens, adapters=False, dtype=dtype)
+        tree = golden_tree(tiny, goldens, adapters=False, dtype=dtype)
         value, grads = gradients(tree, "full", goldens, tiny, level)
         np.testing.assert_allclose(value, goldens[f"{prefix}/full/loss"], rtol=0, atol=tolerance)
-        expected = {
-            key.removeprefix(f"{prefix}/grad/full/"): value
-            for key, value in goldens.items()
-            if key.startswith(f"{prefix}/grad/full/")
-        }
-        theirs = {
-            name if name.startswith("head.") else f"base.{our_path(name)}": gradient
-            for name, gradient in expected.items()
-        }
+        theirs = golden_gradients(goldens, prefix, "full")
         compare_gradients(grads, theirs, dtype, tolerance)
 
     def test_the_gradient_of_every_trained_leaf_agrees_with_adapters(
         self, tiny, goldens, prefix, dtype, tolerance, level
     ):
         """Section 2.1: adapters, every LayerNorm and the head are trained. Peer: AdapterHub."""
-        tree = whole_tree(tiny, goldens, adapters=True, dtype=dtype)
+        tree = golden_tree(tiny, goldens, adapters=True, dtype=dtype)
         value, grads = gradients(tree, "adapters", goldens, tiny, level)
         np.testing.assert_allclose(
             value, goldens[f"{prefix}/adapters/loss"], rtol=0, atol=tolerance
         )
-        start = f"{prefix}/grad/adapters/"
-        theirs = {}
-        for key, gradient in goldens.items():
-            if key.startswith(start):
-                name = key.removeprefix(start)
-                if name.startswith("head."):
-                    theirs[name] = gradient
-                elif name[0].isdigit():
-                    theirs[f"adapters.{name}"] = gradient
-                else:
-                    theirs[f"base.{our_path(name)}"] = gradient
+        theirs = golden_gradients(goldens, prefix, "adapters")
         compare_gradients(grads, theirs, dtype, tolerance)
 
     def test_hidden_states_and_logits_agree_with_adapters(
         self, tiny, goldens, prefix, dtype, tolerance, level
     ):
-        tree, batch = whole_tree(tiny, goldens, True, dtype), golden_batch(goldens)
+        tree, batch = golden_tree(tiny, goldens, True, dtype), golden_batch(goldens)
         adapt = attach(tree, tiny.config, METHODS["adapters"], level)
         last = encode(tree["base"], batch, tiny.config, adapt=adapt, ops=level)[-1]
         np.testing.assert_allclose(last, goldens[f"{prefix}/adapters/last"], rtol=0, atol=tolerance)
@@ -136,17 +100,6 @@ class TestTinyBert:
         logits = forward(model, batch, ops=level)
         np.testing.assert_allclose(
             logits, goldens[f"{prefix}/adapters/logits"], rtol=0, atol=tolerance
-        )
-
-
-def compare_gradients(grads: dict, theirs: dict, dtype: Any, tolerance: float) -> None:
-    assert grads.keys() == theirs.keys()
-    for path, gradient in grads.items():
-        assert gradient.dtype == dtype, path
-        # absolute for small gradients, relative to the leaf's largest for large ones
-        scale = max(1.0, float(np.abs(theirs[path]).max()))
-        np.testing.assert_allclose(
-            gradient, as_stored(path, theirs[path]), rtol=0, atol=tolerance * scale, err_msg=path
         )
 
 
@@ -202,10 +155,6 @@ class TestRealMiniLM:
 
 def test_a_masked_token_head_with_a_decoder_of_its_own_is_left_out(tmp_path):
     """The head's last map is the word embeddings; another decoder would be another function."""
-    import shutil
-
-    from minibert.tensors import read_safetensors, write_safetensors
-
     folder = shutil.copytree(GOLDENS / "tiny_mlm", tmp_path / "untied")
     tensors, _ = read_safetensors(folder / "model.safetensors")
     words = tensors["bert.embeddings.word_embeddings.weight"]

@@ -21,6 +21,7 @@ import pytest
 from autograd import grad, make_vjp, value_and_grad
 from autograd.core import SparseObject, VJPNode
 from autograd.tracer import trace
+from cases import DTYPES, LEVELS, SEEDS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -35,9 +36,6 @@ from minibert.tokenizer import Encoded
 from minibert.training.gradients import value_and_grads
 from minibert.tree import from_leaves, leaves
 
-LEVELS = [pytest.param(ops, id="ops"), pytest.param(fused, id="fused")]
-DTYPES = [pytest.param(np.float64, id="float64"), pytest.param(np.float32, id="float32")]
-SEEDS = st.integers(0, 2**32 - 1)
 EPS = 1e-12
 
 # Two ways to add the same terms differ by rounding: a few epsilons of the largest number that

@@ -11,7 +11,9 @@ from dataclasses import FrozenInstanceError
 from typing import Any
 
 import numpy as np
+import plain_loops
 import pytest
+from cases import SEEDS
 from conftest import GOLDENS
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -180,7 +182,7 @@ class TestOneStep:
         gradient = np.asfortranarray(slopes) if turned != turned_gradient else slopes
         start = {"w": weight}
         new, state = adam_step(start, {"w": gradient}, adam_start(start), 0.1, Adam(eps=1.0))
-        expected = values - 0.1 * slopes / (np.abs(slopes) + 1.0)
+        expected = plain_loops.adam_first_step(values, slopes, 0.1, eps=1.0)
         np.testing.assert_allclose(new["w"], expected, rtol=0, atol=1e-14)
         np.testing.assert_allclose(state["first"]["w"], 0.1 * slopes, rtol=1e-14)
         np.testing.assert_allclose(state["second"]["w"], 0.001 * slopes**2, rtol=1e-12)
@@ -258,7 +260,7 @@ class TestClipping:
                 )
 
     @given(
-        seed=st.integers(0, 2**32 - 1),
+        seed=SEEDS,
         scale=st.floats(1e-6, 1e6),
         largest=st.floats(1e-3, 1e3),
     )

@@ -6,11 +6,14 @@ Houlsby et al. 2019, arXiv 1902.00751, sections 2 and 2.1 and figure 2.
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from types import ModuleType
 
 import numpy as np
+import plain_loops
 import pytest
 from bounds import distance_bound
+from cases import BERT_BASE, BERT_LARGE, LEVELS, MINILM
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -35,23 +38,6 @@ from minibert.parameters import cast, parameter_shapes
 from minibert.tokenizer import Encoded, encode_texts
 from minibert.tree import Tree, count, leaves, transform
 
-LEVELS = [pytest.param(ops, id="ops"), pytest.param(fused, id="fused")]
-MINILM = BertConfig(hidden_size=384, num_hidden_layers=6, intermediate_size=1536)
-BERT_BASE = BertConfig()
-BERT_LARGE = BertConfig(hidden_size=1024, num_hidden_layers=24, num_attention_heads=16,
-                        intermediate_size=4096)  # fmt: skip
-
-# The activations once more, a number at a time, from their definitions.
-PLAIN: dict[str, Callable[[float], float]] = {
-    "gelu_tanh": lambda x: (
-        0.5 * x * (1 + math.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
-    ),
-    "gelu": lambda x: 0.5 * x * (1 + math.erf(x / math.sqrt(2))),
-    "relu": lambda x: max(x, 0.0),
-    "tanh": math.tanh,
-    "swish": lambda x: x / (1 + math.exp(-x)),
-}
-
 
 def fresh(seed: int, config: BertConfig, m: int, std: float) -> Tree:
     """A model's adapters before training."""
@@ -73,21 +59,8 @@ def some_adapter(rng: np.random.Generator, d: int, m: int, std: float = 0.5) -> 
     }
 
 
-def plain_adapter(adapter: Tree, z: np.ndarray, activation: str) -> np.ndarray:
-    """z + f(z W_down + b_down) W_up + b_up, in loops. [N, d] -> [N, d]"""
-    (w_down, b_down), (w_up, b_up) = (
-        (adapter[part]["weight"], adapter[part]["bias"]) for part in ("down", "up")
-    )
-    d, m = w_down.shape
-    out = np.empty(z.shape)
-    for n in range(len(z)):
-        inner = [
-            PLAIN[activation](math.fsum(z[n, i] * w_down[i, j] for i in range(d)) + b_down[j])
-            for j in range(m)
-        ]
-        for i in range(d):
-            out[n, i] = z[n, i] + math.fsum(inner[j] * w_up[j, i] for j in range(m)) + b_up[i]
-    return out
+def plain_adapter(adapter: Tree, z: np.ndarray, activation: str = "gelu_tanh") -> np.ndarray:
+    return plain_loops.bottleneck(adapter, z, plain_loops.ACTIVATIONS[activation])
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -113,7 +86,7 @@ class TestFormula:
 
 class TestActivations:
     def test_are_named_and_every_name_is_a_different_function(self):
-        assert set(ACTIVATIONS) == set(PLAIN)
+        assert set(ACTIVATIONS) == set(plain_loops.ACTIVATIONS)
         rng = np.random.default_rng(1)
         adapter, z = some_adapter(rng, 8, 4), rng.normal(0, 1, (3, 8))
         outputs = [bottleneck(adapter, z, name) for name in ACTIVATIONS]
@@ -183,10 +156,6 @@ class TestSize:
         assert count(made) == 2 * tiny.config.num_hidden_layers * (2 * 32 + 32 + 1)
 
 
-def normal_cdf(x: float) -> float:
-    return 0.5 * (1 + math.erf(x / math.sqrt(2)))
-
-
 @pytest.fixture(scope="module")
 def weights() -> np.ndarray:
     return truncated_normal(np.random.default_rng(0), (1000, 1000), 1e-2)
@@ -206,14 +175,14 @@ class TestInitialisation:
     def test_what_lay_beyond_was_drawn_again_and_not_clipped(self, weights):
         """Clipping would pile 4.6 % up on the limits and leave 68.3 % within one std, where drawing
         again leaves (2 Phi(1) - 1) / (2 Phi(2) - 1) = 71.5 %."""
-        inside = (2 * normal_cdf(1) - 1) / (2 * normal_cdf(2) - 1)
+        inside = (2 * plain_loops.normal_cdf(1) - 1) / (2 * plain_loops.normal_cdf(2) - 1)
         five_sigma = 5 * math.sqrt(inside * (1 - inside) / self.DRAWS)  # 0.23 %
         assert abs(np.mean(np.abs(weights) <= 1e-2) - inside) < five_sigma
 
     def test_its_std_is_0_8796_of_the_one_before_truncation(self, weights):
         """The variance of N(0, 1) within [-a, a] is 1 - 2 a phi(a) / (2 Phi(a) - 1)."""
         phi = math.exp(-2) / math.sqrt(2 * math.pi)
-        std = math.sqrt(1 - 4 * phi / (2 * normal_cdf(2) - 1))
+        std = math.sqrt(1 - 4 * phi / (2 * plain_loops.normal_cdf(2) - 1))
         assert std == pytest.approx(0.8796, abs=5e-5)
         # a variance from n draws has a relative deviation of sqrt((kurtosis - 1) / n) with a
         # kurtosis below the normal's 3; the std half of it. Five of them: 0.35 %.
@@ -305,67 +274,36 @@ class TestNearIdentity:
 # ------------------------------------------------------------------------- where it sits
 
 
-def plain_layer_norm(x: np.ndarray, norm: Tree) -> np.ndarray:
-    centred = x - x.mean(axis=1, keepdims=True)
-    spread = np.sqrt((centred**2).mean(axis=1, keepdims=True) + 1e-12)
-    return centred / spread * norm["weight"] + norm["bias"]
+# Where an adapter A can sit at a sublayer S; figure 2 has the first.
+PLACEMENTS: dict[str, Callable[..., np.ndarray]] = {
+    "before the skip connection": lambda x, S, A, norm: norm(x + A(S(x))),
+    "after the skip connection": lambda x, S, A, norm: norm(A(x + S(x))),
+    "after LayerNorm": lambda x, S, A, norm: A(norm(x + S(x))),
+    "on the sublayer's input": lambda x, S, A, norm: norm(x + S(A(x))),
+}
+PAPER, *WRONG = PLACEMENTS
 
 
-def plain_sublayer(params: Tree, place: str, x: np.ndarray, heads: int) -> np.ndarray:
-    """Attention or feed-forward of one sentence, projected back to D, token by token."""
-
-    def linear(x: np.ndarray, name: str) -> np.ndarray:
-        return x @ params[name]["weight"] + params[name]["bias"]
-
-    if place == "feed_forward":
-        return linear(np.vectorize(PLAIN["gelu"])(linear(x, "inner")), "output")
-    query, key, value = (linear(x, name) for name in ("query", "key", "value"))
-    mixed = np.zeros_like(x)
-    size = x.shape[1] // heads
-    for h in range(heads):
-        part = slice(h * size, (h + 1) * size)
-        for t in range(len(x)):
-            weights = np.exp([query[t, part] @ k / math.sqrt(size) for k in key[:, part]])
-            mixed[t, part] = (weights / weights.sum()) @ value[:, part]
-    return linear(mixed, "output")
+def plain_sublayer(params: Tree, place: str, heads: int, x: np.ndarray) -> np.ndarray:
+    if place == "attention":
+        return plain_loops.self_attention(params, x, [len(x)], heads)
+    return plain_loops.feed_forward(params, x)
 
 
 def plain_states(
     params: Tree, config: BertConfig, text: Encoded, adapters: Tree, placement: str
 ) -> np.ndarray:
-    """The last states of one text, with adapters where the paper has them or somewhere wrong."""
-    tables = params["embeddings"]
-    positions = tables["position"][: len(text.ids)]
-    x = tables["word"][text.ids] + positions + tables["segment"][text.segments]
-    x = plain_layer_norm(x, tables["norm"])
-    for number in range(config.num_hidden_layers):
+    """The last states of one text in plain loops. A place without an adapter stays as it is."""
+    eps, positions = config.layer_norm_eps, range(len(text.ids))
+    x = plain_loops.embed(params["embeddings"], text.ids, positions, text.segments, eps)
+    for number, layer in params["layers"].items():
         for place in ("attention", "feed_forward"):
-            layer = params["layers"][number][place]
-
-            def adapt(z: np.ndarray, adapter: Tree = adapters[number][place]) -> np.ndarray:
-                return plain_adapter(adapter, z, "gelu_tanh")
-
-            z = plain_sublayer(layer, place, x, config.num_attention_heads)
-            if placement == "before the skip connection":
-                x = plain_layer_norm(x + adapt(z), layer["norm"])
-            elif placement == "after the skip connection":
-                x = plain_layer_norm(adapt(x + z), layer["norm"])
-            elif placement == "after LayerNorm":
-                x = adapt(plain_layer_norm(x + z, layer["norm"]))
-            elif placement == "on the sublayer's input":
-                z = plain_sublayer(layer, place, adapt(x), config.num_attention_heads)
-                x = plain_layer_norm(x + z, layer["norm"])
-            elif placement == "after attention only" and place == "feed_forward":
-                x = plain_layer_norm(x + z, layer["norm"])
-            elif placement == "after attention only":
-                x = plain_layer_norm(x + adapt(z), layer["norm"])
-            else:
-                raise ValueError(placement)
+            sublayer = partial(plain_sublayer, layer[place], place, config.num_attention_heads)
+            adapter = adapters[number].get(place)
+            adapt = partial(plain_adapter, adapter) if adapter else lambda z: z
+            norm = partial(plain_loops.layer_norm, **layer[place]["norm"], eps=eps)
+            x = PLACEMENTS[placement](x, sublayer, adapt, norm)
     return x
-
-
-WRONG = ["after the skip connection", "after LayerNorm", "on the sublayer's input",
-         "after attention only"]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -391,9 +329,8 @@ class TestPlace:
 
     @pytest.mark.parametrize("level", LEVELS)
     def test_is_before_the_skip_connection_and_layernorm(self, tiny, case, level):
-        expected = plain_states(
-            case[0], tiny.config, case[1], case[2], "before the skip connection"
-        )
+        params, text, adapters = case
+        expected = plain_states(params, tiny.config, text, adapters, PAPER)
         # float64 throughout; some forty matrix products, each good to about 1e-14
         np.testing.assert_allclose(
             self.states(case, tiny.config, level), expected, rtol=0, atol=1e-11
@@ -415,7 +352,14 @@ class TestPlace:
     @pytest.mark.parametrize("placement", WRONG)
     def test_any_other_place_gives_other_numbers(self, tiny, case, placement):
         """So the test above cannot pass with the adapter elsewhere."""
-        wrong = plain_states(case[0], tiny.config, case[1], case[2], placement)
+        params, text, adapters = case
+        wrong = plain_states(params, tiny.config, text, adapters, placement)
+        assert np.abs(self.states(case, tiny.config, fused) - wrong).max() > 0.01
+
+    def test_adapters_after_attention_alone_give_other_numbers(self, tiny, case):
+        params, text, adapters = case
+        some = {layer: {"attention": places["attention"]} for layer, places in adapters.items()}
+        wrong = plain_states(params, tiny.config, text, some, PAPER)
         assert np.abs(self.states(case, tiny.config, fused) - wrong).max() > 0.01
 
     def test_there_are_two_a_layer_and_the_encoder_asks_for_them_in_order(self, tiny, case):

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cases import PARAMETERS
 from conftest import GOLDENS
 
 from adapters.methods.method import parameter_table, split
@@ -23,8 +24,7 @@ from adapters.recipes import (
     recipe_named,
 )
 from adapters.task_model import new_task_model
-from minibert.checkpoint import Base, load_base
-from minibert.config import BertConfig
+from minibert.checkpoint import load_base
 from minibert.data.tasks import GLUE
 from minibert.errors import InputError
 from minibert.parameters import parameter_shapes
@@ -33,13 +33,6 @@ from minibert.tree import Tree, count, leaves, merge
 
 PAPER, RELEASED = RECIPES["paper"], RECIPES["released-code"]
 PLACES = ("attention", "feed_forward")
-BASES = [
-    pytest.param(BertConfig(hidden_size=384, num_hidden_layers=6, intermediate_size=1536),
-                 22_713_216, 9_984, id="MiniLM-L6"),
-    pytest.param(BertConfig(), 109_482_240, 38_400, id="BERT-base"),
-    pytest.param(BertConfig(hidden_size=1024, num_hidden_layers=24, num_attention_heads=16,
-                            intermediate_size=4096), 335_141_888, 100_352, id="BERT-large"),
-]  # fmt: skip
 
 
 def norm_paths(layers: int) -> set[str]:
@@ -139,7 +132,7 @@ class TestTheTrainedSet:
 
 
 class TestCounts:
-    @pytest.mark.parametrize("config, everything, norms", BASES)
+    @pytest.mark.parametrize("config, everything, norms", PARAMETERS)
     def test_of_all_parameters_and_of_the_layernorms(self, config, everything, norms):
         """A LayerNorm has 2d parameters and there are 2L + 1 of them."""
         shapes = {f"base.{path}": shape for path, shape in parameter_shapes(config).items()}
@@ -358,11 +351,3 @@ class TestRecipes:
                 assert epochs >= 1
         assert DEFAULTS.keys() == METHODS.keys()
         assert all(method in METHODS and task in GLUE for method, task in TASK_DEFAULTS)
-
-
-def test_the_base_is_never_written_to(tiny: Base):
-    """Its arrays are views of the file, mapped read-only: frozen by the operating system."""
-    for path, leaf in leaves(tiny.params):
-        with pytest.raises(ValueError, match="read-only"):
-            leaf[...] = 0
-        assert not leaf.flags.writeable, path

@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -19,13 +18,15 @@ from typing import Any
 
 import autograd.numpy as anp
 import numpy as np
+import plain_loops
 import pytest
 from autograd import value_and_grad
 from conftest import GOLDENS
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from test_06_parity import golden_batch, whole_tree
+from parity import golden_batch, golden_gradients, golden_texts, golden_tree
+from runs import bits, contents, ctrl_c, stop_at, without_dropout
 from toy import ADAPTERS, MAX_LENGTH, METHOD_LIST, SETTINGS, TASK, examples, toy_data, train
 
 import adapters.finetune as finetune
@@ -44,7 +45,7 @@ from adapters.task_model import TaskModel, forward, new_task_model
 from adapters.training_run import Training, fit_training
 from minibert import ops
 from minibert.batch import make_batch
-from minibert.checkpoint import Base, our_path
+from minibert.checkpoint import Base
 from minibert.config import BertConfig
 from minibert.data.tasks import Data, Example
 from minibert.errors import InputError
@@ -52,7 +53,6 @@ from minibert.heads import classify, loss
 from minibert.model import ForwardPass
 from minibert.parameters import cast
 from minibert.tensors import as_stored
-from minibert.tokenizer import Encoded
 from minibert.training.loop import Interrupted, Problem, Report, fit
 from minibert.training.optim import Adam
 from minibert.training.resume import Checkpoint, State, load_state
@@ -61,15 +61,6 @@ from minibert.tree import from_leaves, leaves, merge
 
 STEPS = 9
 EVERY_METHOD = pytest.mark.parametrize("method", METHOD_LIST, ids=lambda method: method.name)
-
-
-def bits(tree: Any) -> dict[str, bytes]:
-    return {path: np.ascontiguousarray(leaf).tobytes() for path, leaf in leaves(tree)}
-
-
-def without_dropout(base: Base) -> Base:
-    config = replace(base.config, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
-    return replace(base, config=config)
 
 
 def start(base: Base, method: Any, seed: int = 0) -> dict[str, np.ndarray]:
@@ -160,11 +151,6 @@ class TestSubset:
 # ----------------------------------------------------------------------------- one step
 
 
-def adam_first_step(p: np.ndarray, g: np.ndarray, rate: float, eps: float) -> np.ndarray:
-    """With bias correction m' = g and v' = g^2."""
-    return p - rate * g / (np.abs(g) + eps)
-
-
 class TestOneStep:
     """A step of the whole model is Adam's on the gradient that others compute."""
 
@@ -173,15 +159,8 @@ class TestOneStep:
         is 1 here, so that g / (|g| + 1) carries the gradients' error of 2e-5 (of the largest in a
         leaf) over and does not magnify it; with its usual eps only the sign would be seen."""
         base, method = without_dropout(tiny), METHODS["adapters"]
-        tree = whole_tree(tiny, goldens, adapters=True, dtype=np.float32)
-        ends = np.cumsum(goldens["lengths"])[:-1]
-        texts = [
-            Encoded(ids, segments)
-            for ids, segments in zip(
-                np.split(goldens["ids"], ends), np.split(goldens["segments"], ends), strict=True
-            )
-        ]
-        assert len(golden_batch(goldens).lengths) == len(texts)
+        tree = golden_tree(tiny, goldens, adapters=True, dtype=np.float32)
+        texts = golden_texts(goldens)
         trained = dict(leaves(split(tree, method)[0]))
         training = Training(
             TaskModel(base, method, tree),
@@ -189,25 +168,19 @@ class TestOneStep:
             task_loss(texts, goldens["labels"], False, Bottom(None)),
             lambda model: {"accuracy": 0.0},
             [len(text.ids) for text in texts],
-            sample=make_batch(texts),
+            sample=golden_batch(goldens),
             first_only=True,
             identity={},
         )
         step = fit_training(training, RunOptions())
         assert step.losses == pytest.approx([float(goldens["f64/adapters/loss"])], abs=2e-5)
-        prefix, seen = "f64/grad/adapters/", set()
-        for key in (key for key in goldens if key.startswith(prefix)):
-            name = key.removeprefix(prefix)
-            if name[0].isdigit():
-                path = f"adapters.{name}"
-            else:
-                path = name if name.startswith("head.") else f"base.{our_path(name)}"
-            g = as_stored(path, goldens[key])
-            expected = adam_first_step(trained[path].astype(np.float64), g, 0.5, 1.0)
+        theirs = golden_gradients(goldens, "f64", "adapters")
+        assert theirs.keys() == trained.keys()
+        for path, gradient in theirs.items():
+            g = as_stored(path, gradient)
+            expected = plain_loops.adam_first_step(trained[path], g, 0.5, eps=1.0)
             atol = 2e-5 * max(1.0, float(np.abs(g).max()))
             np.testing.assert_allclose(step.leaves[path], expected, rtol=0, atol=atol, err_msg=path)
-            seen.add(path)
-        assert seen == trained.keys()
 
     @pytest.mark.parametrize("recipe", RECIPES)
     def test_of_a_task_from_its_texts_on_follows_its_recipe(self, tiny, recipe):
@@ -237,14 +210,13 @@ class TestOneStep:
         for path, new in leaves(result.task.trained):
             g, p = grads[path], flat[path]
             if recipe == "paper":
-                update, largest = g / (np.abs(g) + 1e-8), 1.0
+                expected, largest = plain_loops.adam_first_step(p, g, rate, eps=1e-8), 1.0
             else:  # no bias correction, eps 1e-6, decay 0.01 but for norms and biases
-                update = 0.1 * g / (math.sqrt(0.001) * np.abs(g) + 1e-6)
+                decay = 0.01 if path.endswith("weight") and ".norm." not in path else 0.0
+                expected = plain_loops.adam_first_step(p, g, rate, 1e-6, False, decay)
                 largest = math.sqrt(10) + 0.01 * np.abs(p).max()
-                if path.endswith("weight") and ".norm." not in path:
-                    update = update + 0.01 * p
             clear = np.abs(g) > 1e-4
-            np.testing.assert_allclose(new[clear], (p - rate * update)[clear], rtol=0, atol=2e-5)
+            np.testing.assert_allclose(new[clear], expected[clear], rtol=0, atol=2e-5)
             assert (np.abs(new - p) <= rate * largest + 1e-6).all(), path
             clear_ones += int(clear.sum())
         assert clear_ones > 400  # of 1,554; near the identity many adapters' gradients are tiny
@@ -514,10 +486,6 @@ def test_progress_is_reported_after_every_step(tiny):
 FILES = ("task.safetensors", "checkpoint.safetensors", "report.json")
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != ".lock"}
-
-
 @pytest.fixture(scope="module")
 def uninterrupted(tiny, tmp_path_factory) -> dict[str, bytes]:
     """The three files of a run that nothing stopped."""
@@ -525,18 +493,6 @@ def uninterrupted(tiny, tmp_path_factory) -> dict[str, bytes]:
     train(tiny, folder)
     assert set(contents(folder)) == set(FILES)
     return contents(folder)
-
-
-def stop_at(step: int, stop: Callable[[], Any]) -> Callable[[Report], None]:
-    def on_report(report: Report) -> None:
-        if report.step == step:
-            stop()
-
-    return on_report
-
-
-def ctrl_c(*_: Any, **__: Any) -> None:
-    raise KeyboardInterrupt
 
 
 # A process that trains into the folder of its first argument and kills itself, as `kill -9` or
