@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from adapters.task_file import TaskFile
 from minibert.checkpoint import Base
 from minibert.training.loop import Report
 from minibert.tree import Tree, leaves
@@ -15,6 +16,20 @@ from minibert.tree import Tree, leaves
 def bits(tree: Tree) -> dict[str, bytes]:
     """The bytes of every leaf by its path: equal only if the numbers are equal to the bit."""
     return {path: np.ascontiguousarray(leaf).tobytes() for path, leaf in leaves(tree)}
+
+
+def equal(one: TaskFile, two: TaskFile) -> bool:
+    """Whether two task files say and hold the same, bit for bit."""
+    first, second = dict(leaves(one.trained)), dict(leaves(two.trained))
+    return (
+        replace(one, trained={}) == replace(two, trained={})
+        and first.keys() == second.keys()
+        and all(
+            (first[p].dtype, first[p].shape, first[p].tobytes())
+            == (second[p].dtype, second[p].shape, second[p].tobytes())
+            for p in first
+        )
+    )
 
 
 def contents(folder: Path) -> dict[str, bytes]:
