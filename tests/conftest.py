@@ -1,4 +1,4 @@
-"""What the specification shares: where the data are, and what to do when they are not.
+"""What all tests share: where the data are, and what to do where they are missing.
 
 Tests that need the real MiniLM weights or real GLUE skip without them. With MINIBERT_REQUIRE_DATA=1
 (as in continuous integration) a missing one is a failure instead.
@@ -22,7 +22,7 @@ GOLDENS = Path(__file__).parent / "goldens"
 
 settings.register_profile("minibert", deadline=None, derandomize=True, print_blob=True)
 # For `make mutants`, where most tests are run to fail: fewer examples, the same ones each time, and
-# none is made smaller, which takes a hundred times as long as finding it.
+# no shrinking, which takes a hundred times as long as finding a failure.
 settings.register_profile(
     "mutants",
     settings.get_profile("minibert"),

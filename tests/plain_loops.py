@@ -1,12 +1,12 @@
-"""The encoder's mathematics in plain Python loops: the oracle that shares nothing with minibert.
+"""The mathematics in plain Python loops: the oracle that shares nothing with minibert.
 
 Every function takes arrays and returns float64 arrays; in between there are only Python floats,
-lists and the `math` module. Slow and obvious on purpose. A gradient here is the sum over all
-outputs of g times the derivative, entry by entry of the Jacobian.
+lists and the `math` module. Slow and obvious on purpose. A gradient here sums, over all outputs,
+g times the derivative, one entry of the Jacobian at a time.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -109,6 +109,15 @@ def swish(x: float) -> float:
     return x / (1 + math.exp(-x))
 
 
+ACTIVATIONS: dict[str, Callable[[float], float]] = {
+    "gelu_tanh": gelu_tanh,
+    "gelu": gelu,
+    "relu": relu,
+    "tanh": math.tanh,
+    "swish": swish,
+}
+
+
 def each(function: Any, x: Any) -> np.ndarray:
     """The function of every element, in float64."""
     flat = [function(value) for value in np.asarray(x, np.float64).ravel().tolist()]
@@ -136,7 +145,7 @@ def softmax_vjp(g: list[float], probabilities: list[float]) -> list[float]:
 
 
 def factors(keep: Any, count: int, rate: float) -> list[float]:
-    """What dropout multiplies each of `count` probabilities with."""
+    """What dropout multiplies each of `count` probabilities by."""
     if keep is None:
         return [1.0] * count
     return [1 / (1 - rate) if kept else 0.0 for kept in np.asarray(keep).tolist()]
@@ -219,7 +228,17 @@ def _attention(
     return out, dquery, dkey, dvalue
 
 
-# ------------------------------------------------------------------------------- one encoder layer
+# ------------------------------------------------------------------------------- the encoder
+
+
+def embed(tables: dict, ids: Any, positions: Any, segments: Any, eps: float) -> np.ndarray:
+    """LayerNorm of the sum of each token's three rows. Devlin et al. 2018, figure 2."""
+    words, places, kinds = (rows(tables[name]) for name in ("word", "position", "segment"))
+    sums = [
+        [a + b + c for a, b, c in zip(words[i], places[n], kinds[s], strict=True)]
+        for i, n, s in zip(ids, positions, segments, strict=True)
+    ]
+    return layer_norm(sums, tables["norm"]["weight"], tables["norm"]["bias"], eps)
 
 
 def self_attention(params: dict, x: Any, lengths: Sequence[int], heads: int) -> np.ndarray:
@@ -236,13 +255,18 @@ def feed_forward(params: dict, x: Any, activation: Any = gelu) -> np.ndarray:
     return linear(inner, params["output"]["weight"], params["output"]["bias"])
 
 
+def add(x: Any, z: Any) -> np.ndarray:
+    return np.array(
+        [
+            [a + b for a, b in zip(row, other, strict=True)]
+            for row, other in zip(rows(x), rows(z), strict=True)
+        ]
+    )
+
+
 def skip(params: dict, x: Any, z: Any, eps: float) -> np.ndarray:
     """LayerNorm(x + z), with a sublayer's own LayerNorm."""
-    total = [
-        [a + b for a, b in zip(row, other, strict=True)]
-        for row, other in zip(rows(x), rows(z), strict=True)
-    ]
-    return layer_norm(total, params["norm"]["weight"], params["norm"]["bias"], eps)
+    return layer_norm(add(x, z), params["norm"]["weight"], params["norm"]["bias"], eps)
 
 
 def encoder_layer(
@@ -260,3 +284,28 @@ def encoder_layer(
     x = skip(params["attention"], x, z, eps)
     z = adapt("feed_forward", feed_forward(params["feed_forward"], x, activation))
     return skip(params["feed_forward"], x, z, eps)
+
+
+# ------------------------------------------------------------------------------- adapters, Adam
+
+
+def bottleneck(adapter: dict, z: Any, activation: Any) -> np.ndarray:
+    """Houlsby et al. 2019, section 2.1: z + f(z W_down + b_down) W_up + b_up. [N, d] -> [N, d]"""
+    down, up = adapter["down"], adapter["up"]
+    inner = each(activation, linear(z, down["weight"], down["bias"]))
+    return add(z, linear(inner, up["weight"], up["bias"]))
+
+
+def adam_first_step(
+    p: Any, g: Any, rate: float, eps: float, bias_correction: bool = True, decay: float = 0.0
+) -> np.ndarray:
+    """Where Adam's first step takes the parameters p with the gradients g.
+
+    Kingma & Ba 2015, algorithm 1, from m = v = 0 with betas of 0.9 and 0.999: m' = 0.1 g and
+    v' = 0.001 g^2, and bias correction makes them g and g^2. The decay is Loshchilov & Hutter's.
+    """
+    new = []
+    for weight, slope in zip(rows(np.ravel(p)), rows(np.ravel(g)), strict=True):
+        m, v = (slope, slope**2) if bias_correction else (0.1 * slope, 0.001 * slope**2)
+        new.append(weight - rate * (m / (math.sqrt(v) + eps) + decay * weight))
+    return np.array(new).reshape(np.shape(p))

@@ -46,6 +46,6 @@ def toy_data(train: int = 44, dev: int = 24, regression: bool = False) -> Data:
 
 
 def train(base: Base, out: Path | None = None, **changes: Any) -> Trained:
-    """A run on the toy data, as `train_task`'s arguments say otherwise."""
+    """A run on the toy data; `changes` are other arguments for `train_task`."""
     usual = {"data": toy_data(), "method": ADAPTERS, "settings": SETTINGS, "max_length": MAX_LENGTH}
     return train_task(base, out=out, **{**usual, **changes})

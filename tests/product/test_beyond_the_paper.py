@@ -15,9 +15,10 @@ import numpy as np
 import plain_loops
 import pytest
 from autograd.extend import Box
+from cases import LEVELS
 from command_line import ON_TINY, TINY, minibert, works, write_tsv
 from conftest import GOLDENS
-from test_06_parity import compare_gradients, golden_batch
+from parity import PRECISIONS, compare_gradients, golden_batch
 from toy import examples, train
 
 from adapters.cached_layers import frozen_layers
@@ -39,7 +40,7 @@ from adapters.predict import predict_texts
 from adapters.recipes import RECIPES
 from adapters.task_file import load_task
 from adapters.task_model import TaskModel, forward, new_task_model
-from minibert import fused, ops
+from minibert import fused
 from minibert.batch import make_batch
 from minibert.checkpoint import Base
 from minibert.config import BertConfig
@@ -52,11 +53,6 @@ from minibert.tokenizer import Encoded
 from minibert.training.gradients import value_and_grads
 from minibert.tree import Tree, count, from_leaves, leaves, merge
 
-LEVELS = [pytest.param(ops, id="ops"), pytest.param(fused, id="fused")]
-PRECISIONS = [
-    pytest.param("f64", np.float64, 1e-9, id="float64"),
-    pytest.param("f32", np.float32, 2e-5, id="float32"),
-]
 NEW = [method_named("lora", 4), method_named("pfeiffer", 8), METHODS["biases"]]
 EVERY = pytest.mark.parametrize("method", NEW, ids=lambda method: method.name)
 ADDING = pytest.mark.parametrize("method", NEW[:2], ids=lambda method: method.name)

@@ -17,10 +17,11 @@ import autograd.numpy as anp
 import numpy as np
 import pytest
 from autograd import value_and_grad
+from cases import LEVELS
 from command_line import ON_TINY, files, minibert, works
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_11_training import bits, contents, ctrl_c, stop_at, without_dropout
+from runs import bits, contents, ctrl_c, stop_at, without_dropout
 from toy import MAX_LENGTH, METHOD_LIST, SETTINGS, examples, toy_data, train
 
 import adapters.finetune as finetune
@@ -32,7 +33,7 @@ from adapters.predict import encode_examples, predict_logits, predict_texts
 from adapters.recipes import RECIPES
 from adapters.task_file import load_task, on_base
 from adapters.task_model import TaskModel, forward, frozen_states, new_task_model
-from minibert import fused, ops
+from minibert import fused
 from minibert.batch import Batch, make_batch
 from minibert.checkpoint import Base
 from minibert.errors import InputError
@@ -43,7 +44,6 @@ from minibert.tokenizer import Encoded
 from minibert.training.loop import Interrupted
 from minibert.tree import from_leaves, leaves
 
-LEVELS = [pytest.param(ops, id="ops"), pytest.param(fused, id="fused")]
 LAYERS = 4
 TOPS = [1, 2, 3, 4]
 TUNING = METHOD_LIST[:3]  # all but the head alone

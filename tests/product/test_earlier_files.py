@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command_line import TINY, works
+from runs import equal
 from safetensors import safe_open
 from safetensors.numpy import load_file
-from test_task_file import equal
 from toy import ADAPTERS, MAX_LENGTH, TASK, examples, toy_data, train
 
 from adapters.methods.method import split

@@ -18,6 +18,7 @@ from command_line import works
 from conftest import GOLDENS
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from runs import equal
 from toy import ADAPTERS, METHOD_LIST, SETTINGS, TASK, examples, toy_data, train
 
 import adapters.task_file as task_file
@@ -64,20 +65,6 @@ def raw(path: Path) -> tuple[dict[str, Any], bytes]:
     content = path.read_bytes()
     size = int.from_bytes(content[:8], "little")
     return json.loads(content[8 : 8 + size]), content[8 + size :]
-
-
-def equal(one: TaskFile, two: TaskFile) -> bool:
-    """Whether two task files say and hold the same, bit for bit."""
-    first, second = dict(leaves(one.trained)), dict(leaves(two.trained))
-    return (
-        replace(one, trained={}) == replace(two, trained={})
-        and first.keys() == second.keys()
-        and all(
-            (first[p].dtype, first[p].shape, first[p].tobytes())
-            == (second[p].dtype, second[p].shape, second[p].tobytes())
-            for p in first
-        )
-    )
 
 
 class TestRoundTrip:

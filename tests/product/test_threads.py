@@ -27,7 +27,7 @@ from command_line import ON_TINY, environment, minibert, works
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from test_11_training import bits, contents, ctrl_c, stop_at, without_dropout
+from runs import bits, contents, ctrl_c, stop_at, without_dropout
 from threadpoolctl import ThreadpoolController, threadpool_limits
 from toy import MAX_LENGTH, METHOD_LIST, SETTINGS, examples, toy_data, train
 

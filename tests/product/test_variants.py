@@ -18,6 +18,7 @@ import numpy as np
 import plain_loops
 import pytest
 from bounds import distance_bound, variant_distance_bound
+from cases import LEVELS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -43,7 +44,6 @@ from minibert.tokenizer import encode_texts
 from minibert.training.gradients import value_and_grads
 from minibert.tree import Tree, count, from_leaves, leaves
 
-LEVELS = [pytest.param(ops, id="ops"), pytest.param(fused, id="fused")]
 # Every variant as data; one that differs in nothing is the paper's own adapter.
 FORMS = {
     "serial": Variant("serial", "the paper's own"),
@@ -55,10 +55,6 @@ NORMED = ["layer-norm", "batch-norm"]
 TEXTS = ["morulan tikora bado", ("zafquin", "bado tikora"), "bado", "tikora zafquin morulan bado"]
 PAPERS_OWN = {("bottleneck", name) for name in ("attach", "bottleneck", "branch", "init")}
 TINY = BertConfig(hidden_size=8, num_hidden_layers=3, num_attention_heads=2, intermediate_size=16)
-# The activations once more, a number at a time.
-PLAIN = {"tanh": math.tanh} | {
-    name: getattr(plain_loops, name) for name in ("gelu_tanh", "gelu", "relu", "swish")
-}
 
 
 def method_of(name: str, m: int, std: float = 1e-2, activation: str | None = None) -> Method:
@@ -125,9 +121,10 @@ def plain_branch(name: str, adapter: Tree, v: np.ndarray, activation: str) -> np
             for i in range(n):
                 normal = (column[i] - mean) / math.sqrt(variance + 1e-5)
                 features[i, j] = normal * norm["weight"][j] + norm["bias"][j]
-    features = plain_loops.each(PLAIN[activation], features)
+    f = plain_loops.ACTIVATIONS[activation]
+    features = plain_loops.each(f, features)
     if name == "deep":
-        features = plain_loops.each(PLAIN[activation], linear(features, adapter["inner"][1]))
+        features = plain_loops.each(f, linear(features, adapter["inner"][1]))
     return linear(features, adapter["up"])
 
 

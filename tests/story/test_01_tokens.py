@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cases import SEEDS
 from conftest import GOLDENS
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -40,7 +41,7 @@ class TestOneText:
         assert tokens("morulan tikora!") == ["[CLS]", "morulan", "tikora", "!", "[SEP]"]
         assert segments("morulan tikora!") == [0, 0, 0, 0, 0]
 
-    def test_a_pairs_second_sentence_and_its_sep_are_segment_1(self):
+    def test_a_pairs_second_sentence_and_its_sep_are_in_segment_1(self):
         pair = ("zaf ba", "bi bo da")
         expected = ["[CLS]", "zaf", "ba", "[SEP]", "bi", "bo", "da", "[SEP]"]
         assert tokens(pair) == expected
@@ -54,23 +55,23 @@ class TestOneText:
         assert tokens(("ba", "")) == ["[CLS]", "ba", "[SEP]", "[SEP]"]
         assert segments(("", "ba")) == [0, 0, 1, 1]
 
-    def test_capitals_and_accents_do_not_count_in_an_uncased_vocabulary(self):
+    def test_an_uncased_vocabulary_ignores_capitals_and_accents(self):
         assert tokens("MORULÁN Tïkora") == tokens("morulan tikora")
 
-    def test_what_the_vocabulary_cannot_spell_is_unk(self):
+    def test_a_word_that_the_vocabulary_cannot_spell_is_unk(self):
         assert tokens("ba Ω bi") == ["[CLS]", "ba", "[UNK]", "bi", "[SEP]"]
 
     def test_each_chinese_character_is_a_word_of_its_own(self):
         assert tokens("ba東京") == ["[CLS]", "ba", "[UNK]", "[UNK]", "[SEP]"]
 
-    def test_special_tokens_typed_into_a_text_are_taken_as_such(self):
+    def test_special_tokens_typed_into_a_text_are_special_tokens(self):
         """How one asks for a masked word; as in transformers."""
         assert tokens("ba [MASK] bi") == ["[CLS]", "ba", "[MASK]", "bi", "[SEP]"]
 
-    def test_control_characters_and_halves_of_surrogate_pairs_are_left_out(self):
+    def test_control_characters_and_lone_surrogates_are_dropped(self):
         assert tokens("mor\x00ulan \ufffd\u200b\ud800tikora") == tokens("morulan tikora")
 
-    def test_ids_and_segments_are_int64_and_equally_many(self):
+    def test_ids_and_segments_are_int64_and_equally_long(self):
         [encoded] = encode_texts(load_tokenizer(TINY), [("ba", "bi")], ROOM)
         assert encoded.ids.dtype == encoded.segments.dtype == np.int64
         assert encoded.ids.shape == encoded.segments.shape == (5,)
@@ -115,7 +116,7 @@ class TestWordPiece:
             max_size=4,
         )
     )
-    def test_any_words_pieces_are_those_of_a_plain_loop(self, words):
+    def test_the_pieces_of_any_word_are_those_of_a_plain_loop(self, words):
         expected = [piece for word in words for piece in longest_match_first(word)]
         assert tokens(" ".join(words)) == ["[CLS]", *expected, "[SEP]"]
 
@@ -125,10 +126,10 @@ class TestWordPiece:
 
 
 class TestTruncation:
-    def test_a_sentence_loses_its_end_but_not_its_sep(self):
+    def test_a_truncated_sentence_loses_its_end_but_not_its_sep(self):
         assert tokens("ba bi bo da", max_length=5) == ["[CLS]", "ba", "bi", "bo", "[SEP]"]
 
-    def test_the_longer_sentence_of_a_pair_gives_way_first(self):
+    def test_truncation_shortens_the_longer_sentence_of_a_pair_first(self):
         pair = ("ba bi", "da di do fa fi fo")
         expected = ["[CLS]", "ba", "bi", "[SEP]", "da", "di", "do", "[SEP]"]
         assert tokens(pair, max_length=8) == expected
@@ -140,8 +141,8 @@ class TestTruncation:
         st.lists(st.sampled_from(["da", "di", "do"]), max_size=20),
         st.integers(3, 40),
     )
-    def test_a_pair_is_cut_from_the_longer_end_to_exactly_what_fits(self, first, second, limit):
-        """Longest first: taking tokens one by one off whichever is longer at the time."""
+    def test_a_truncated_pair_fills_the_max_length_exactly(self, first, second, limit):
+        """Longest first: tokens are taken one by one off whichever sentence is longer then."""
         spelled = tokens((" ".join(first), " ".join(second)), max_length=limit)
         assert spelled[0] == "[CLS]"
         assert spelled[-1] == "[SEP]"
@@ -151,20 +152,20 @@ class TestTruncation:
         assert kept_first == first[: len(kept_first)]
         assert kept_second == second[: len(kept_second)]
         assert len(kept_first) + len(kept_second) == min(room, len(first) + len(second))
-        # whoever was cut is still as long as the other, but for the last odd token
+        # a sentence that was cut is as long as the other, give or take the last odd token
         if kept_first != first:
             assert len(kept_first) >= len(kept_second) - 1
         if kept_second != second:
             assert len(kept_second) >= len(kept_first) - 1
 
-    def test_a_limit_without_room_for_the_special_tokens_is_refused(self):
+    def test_a_max_length_without_room_for_the_special_tokens_is_refused(self):
         assert tokens("ba", max_length=2) == ["[CLS]", "[SEP]"]
         assert tokens(("ba", "bi"), max_length=3) == ["[CLS]", "[SEP]", "[SEP]"]
         for text, limit in (("ba", 1), ("ba", -1), (("ba", "bi"), 2)):
             with pytest.raises(InputError, match=f"max length {limit} has no room"):
                 tokens(text, max_length=limit)
 
-    def test_a_hundred_thousand_characters_are_read_and_cut(self):
+    def test_a_text_of_100_000_characters_is_truncated_like_any_other(self):
         words = "ba bi bo da " * (100_000 // 12 + 1)
         spelled = tokens(words[:100_000], max_length=512)
         assert spelled == ["[CLS]", *(words.split()[:510]), "[SEP]"]
@@ -174,7 +175,7 @@ class TestTruncation:
 class TestNoPadding:
     """A batch has real tokens only: attention knows where texts end, nothing else needs to."""
 
-    def test_a_tokenizer_json_that_asks_for_padding_is_not_obeyed(self, tmp_path):
+    def test_padding_and_truncation_set_in_tokenizer_json_are_ignored(self, tmp_path):
         eager = load_tokenizer(TINY)
         eager.enable_padding(length=32)
         eager.enable_truncation(4)
@@ -184,14 +185,14 @@ class TestNoPadding:
         assert tokens("ba", tokenizer) == ["[CLS]", "ba", "[SEP]"]
         assert len(tokens("ba bi bo da", tokenizer)) == 6
 
-    def test_minilms_own_file_asks_for_it(self, minilm):
+    def test_minilms_tokenizer_json_asks_for_padding_and_gets_none(self, minilm):
         fresh = load_tokenizer(minilm.folder)
         assert len(fresh.encode("Hello").ids) == 128
         [encoded] = encode_texts(fresh, ["Hello"], 512)
         # [CLS] is 101, [SEP] 102 and "hello" 7592 in the vocabulary of every uncased BERT
         assert encoded.ids.tolist() == [101, 7592, 102]
 
-    def test_texts_encoded_together_are_what_they_are_alone(self):
+    def test_texts_encoded_together_have_the_tokens_that_they_have_alone(self):
         tokenizer = load_tokenizer(TINY)
         texts = ["ba", "", ("bi bo", "da"), "morulan " * 40]
         together = encode_texts(tokenizer, texts, 16)
@@ -203,7 +204,7 @@ class TestNoPadding:
 
 
 class TestBatch:
-    def test_three_texts_lie_end_to_end(self):
+    def test_a_batch_is_its_texts_end_to_end(self):
         batch = make_batch(encode_texts(load_tokenizer(TINY), ["ba bi", "", ("bo", "da")], 16))
         spelled = [VOCABULARY[number] for number in batch.ids]
         first, second = ["[CLS]", "ba", "bi", "[SEP]"], ["[CLS]", "[SEP]"]
@@ -214,8 +215,8 @@ class TestBatch:
         assert batch.starts.tolist() == [0, 4, 6]
 
     @settings(max_examples=30)
-    @given(st.lists(st.integers(1, 9), min_size=1, max_size=12), st.integers(0, 2**32 - 1))
-    def test_positions_starts_and_lengths_are_those_of_a_plain_loop(self, lengths, seed):
+    @given(st.lists(st.integers(1, 9), min_size=1, max_size=12), SEEDS)
+    def test_a_batchs_positions_starts_and_lengths_are_those_of_a_plain_loop(self, lengths, seed):
         rng = np.random.default_rng(seed)
         texts = [Encoded(rng.integers(0, 99, n), rng.integers(0, 2, n)) for n in lengths]
         batch = make_batch(texts)
@@ -240,13 +241,13 @@ class TestBatch:
 
 @pytest.fixture
 def folder(tmp_path) -> Path:
-    """A folder with the tiny vocabulary, for a test to change."""
+    """A folder with the tiny vocabulary, for tests to change."""
     shutil.copy(TINY / "vocab.txt", tmp_path)
     return tmp_path
 
 
 class TestVocabularyFiles:
-    def test_tokenizer_json_goes_before_vocab_txt(self, folder):
+    def test_tokenizer_json_is_preferred_to_vocab_txt(self, folder):
         shorter = [token for token in VOCABULARY if token != "morulan"]
         (folder / "other.txt").write_text("\n".join(shorter), "utf-8")
         wordpiece(folder / "other.txt").save(str(folder / "tokenizer.json"))
@@ -267,7 +268,7 @@ class TestVocabularyFiles:
         assert tokens("BA bá", tokenizer) == ["[CLS]", "ba", "[UNK]", "[SEP]"]
         assert tokens("東京", tokenizer) == ["[CLS]", "[UNK]", "[SEP]"]
 
-    def test_a_blank_line_and_windows_line_ends_keep_the_numbering(self, folder):
+    def test_blank_lines_and_windows_line_ends_in_vocab_txt_keep_the_numbering(self, folder):
         spoiled = [*VOCABULARY[:5], "", *VOCABULARY[5:]]
         (folder / "vocab.txt").write_bytes("\r\n".join(spoiled).encode())
         ids = encode_texts(load_tokenizer(folder), ["ba"], ROOM)[0].ids
@@ -289,18 +290,18 @@ class TestVocabularyFiles:
             ("tokenizer_config.json", b"[]", "holds no JSON object"),
         ],
     )
-    def test_an_unreadable_file_is_refused_by_name(self, folder, name, content, reason):
+    def test_an_unreadable_tokenizer_file_is_refused_by_name(self, folder, name, content, reason):
         (folder / name).write_bytes(content)
         with pytest.raises(InputError, match=re.escape(f"{name}: {reason}")):
             load_tokenizer(folder)
 
-    def test_a_folder_with_neither_file_is_refused(self, tmp_path):
+    def test_a_folder_with_neither_tokenizer_json_nor_vocab_txt_is_refused(self, tmp_path):
         with pytest.raises(InputError, match=r"neither tokenizer\.json nor vocab\.txt"):
             load_tokenizer(tmp_path)
 
 
-# Any Unicode, halves of surrogate pairs and unassigned characters too; and texts that are
-# likelier to be spelled than replaced by [UNK].
+# Any Unicode, lone surrogates and unassigned characters too; and texts that are likelier to be
+# spelled out than replaced by [UNK].
 ODD = ["The", "naïve", "café", "isn't", "E-MAIL", "東京", "12,5%", "İstanbul", "ß", "ﬁ", "[SEP]"]
 TEXT = st.text(st.characters(), max_size=40) | st.lists(
     st.sampled_from(ODD) | st.text("abcdefghijklmnopqrstuvwxyzäöüß'", min_size=1, max_size=12),
@@ -319,7 +320,7 @@ def from_vocabulary(minilm) -> Tokenizer:
 
 
 class TestParity:
-    """MiniLM comes with both files; either must give the same numbers for any text at all."""
+    """MiniLM comes with both files; they must give the same ids for any text at all."""
 
     @settings(max_examples=50)
     @given(text=TEXT | st.tuples(TEXT, TEXT), limit=st.integers(3, 64))
@@ -331,7 +332,7 @@ class TestParity:
         np.testing.assert_array_equal(first.ids, second.ids)
         np.testing.assert_array_equal(first.segments, second.segments)
 
-    def test_a_sentence_has_the_numbers_that_the_public_vocabulary_gives_it(self, minilm):
+    def test_a_sentences_ids_are_its_line_numbers_in_minilms_vocab_txt(self, minilm):
         """Line numbers (from 0) of vocab.txt, looked up in the file itself."""
         lines = (minilm.folder / "vocab.txt").read_text("utf-8").split("\n")
         words = ["[CLS]", "adapt", "##ers", "are", "near", "-", "identity", ".", "[SEP]"]

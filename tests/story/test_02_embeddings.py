@@ -10,27 +10,23 @@ import numpy as np
 import plain_loops
 import pytest
 from autograd import grad
+from cases import LEVELS, SEEDS, precisions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minibert import fused, ops
 from minibert.batch import Batch, make_batch
 from minibert.config import BertConfig
 from minibert.model import ForwardPass, embed
 from minibert.parameters import cast, random_params
 from minibert.tokenizer import Encoded
 
-LEVELS = [pytest.param(ops, id="ops"), pytest.param(fused, id="fused")]
 # Against plain loops in float64: rounding of a few operations on numbers of about 1. In float32
 # the same with an epsilon of 1.2e-7; LayerNorm's gain is at most 2 or so.
-PRECISIONS = [
-    pytest.param(np.float64, 1e-13, id="float64"),
-    pytest.param(np.float32, 3e-6, id="float32"),
-]
+PRECISIONS = precisions(1e-13, 3e-6)
 
 
 def forward_pass(config: BertConfig, level: ModuleType, rng: Any = None) -> ForwardPass:
-    """An embedding needs no lengths."""
+    """The pass of an embedding, which needs no lengths."""
     return ForwardPass(config, np.array([]), rng=rng, ops=level)
 
 
@@ -44,32 +40,20 @@ def batch_of(lengths: list[int], vocabulary: int, seed: int = 0) -> Batch:
 @pytest.mark.parametrize("level", LEVELS)
 class TestEmbedding:
     @pytest.mark.parametrize("dtype, tolerance", PRECISIONS)
-    def test_a_token_is_layernorm_of_its_words_positions_and_segments_rows(
+    def test_an_embedding_is_layernorm_of_word_plus_position_plus_segment(
         self, tiny, level, dtype, tolerance
     ):
         batch = batch_of([7, 1, 12], tiny.config.vocab_size)
-        tables = tiny.params["embeddings"]
-        sums = [
-            [
-                float(tables["word"][word, i])
-                + float(tables["position"][position, i])
-                + float(tables["segment"][segment, i])
-                for i in range(tiny.config.hidden_size)
-            ]
-            for word, position, segment in zip(
-                batch.ids, batch.positions, batch.segments, strict=True
-            )
-        ]
-        norm = tables["norm"]
-        expected = plain_loops.layer_norm(
-            sums, norm["weight"], norm["bias"], tiny.config.layer_norm_eps
-        )
+        expected = plain_loops.embed(
+            tiny.params["embeddings"], batch.ids, batch.positions, batch.segments,
+            tiny.config.layer_norm_eps,
+        )  # fmt: skip
         x = embed(cast(tiny.params, dtype), batch, forward_pass(tiny.config, level))
         assert x.dtype == dtype
         assert x.shape == (20, tiny.config.hidden_size)
         np.testing.assert_allclose(x, expected, rtol=0, atol=tolerance)
 
-    def test_the_same_word_differs_by_position_and_by_segment_alone(self, tiny, level):
+    def test_the_same_word_is_embedded_differently_by_position_and_segment_alone(self, tiny, level):
         word = np.array([9, 9, 9, 9])
         batch = make_batch(
             [Encoded(word[:3], np.array([0, 0, 1])), Encoded(word[:1], word[:1] * 0)]
@@ -80,7 +64,7 @@ class TestEmbedding:
             assert np.abs(x[a] - x[b]).max() > 0.1
 
     def test_without_the_position_table_the_order_of_the_words_is_lost(self, tiny, level):
-        """Why there is one: Vaswani et al. 2017, section 3.5."""
+        """This is why there is one: Vaswani et al. 2017, section 3.5."""
         tables = {**tiny.params["embeddings"]}
         tables["position"] = np.zeros_like(tables["position"])
         words, order = np.array([5, 6, 7, 8]), np.array([2, 0, 3, 1])
@@ -96,7 +80,7 @@ class TestEmbedding:
         ]
         assert np.abs(real[0][order] - real[1]).max() > 0.1
 
-    def test_dropout_comes_last_while_training(self, level):
+    def test_dropout_comes_after_the_embeddings_layernorm_in_training(self, level):
         """Zeros appear in the normalised rows; what is kept is 1 / (1 - rate) times as large."""
         config = BertConfig(
             vocab_size=50, hidden_size=64, num_attention_heads=4, hidden_dropout_prob=0.25
@@ -113,15 +97,15 @@ class TestEmbedding:
 
 @pytest.mark.parametrize("level", LEVELS)
 class TestLookup:
-    def test_a_words_row_gets_as_many_gradients_as_the_word_has_tokens(self, level):
+    def test_the_gradient_of_a_words_row_counts_the_words_tokens(self, level):
         table, ids = np.zeros((6, 2)), np.array([3, 0, 3, 3, 5, 0])
         gradient = grad(lambda t: np.sum(level.lookup(t, ids)))(table)
         np.testing.assert_array_equal(gradient[:, 0], [2, 0, 0, 3, 0, 1])
         np.testing.assert_array_equal(gradient[:, 1], gradient[:, 0])
 
     @settings(max_examples=30)
-    @given(st.lists(st.integers(0, 9), min_size=1, max_size=40), st.integers(0, 2**32 - 1))
-    def test_each_row_gets_the_sum_of_its_tokens_gradients(self, level, ids, seed):
+    @given(st.lists(st.integers(0, 9), min_size=1, max_size=40), SEEDS)
+    def test_the_gradient_of_a_words_row_is_the_sum_over_the_words_tokens(self, level, ids, seed):
         rng = np.random.default_rng(seed)
         table, g = rng.standard_normal((10, 3)), rng.standard_normal((len(ids), 3))
         rows = level.lookup(table, np.array(ids))

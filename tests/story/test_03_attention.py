@@ -1,4 +1,4 @@
-"""Attention: each token becomes a mean of its own sequence's values, weighted by likeness.
+"""Attention: each token becomes a mean of its own sequence's values, weighted by similarity.
 
 Vaswani et al. 2017, arXiv 1706.03762, eq. 1: softmax(Q K^T / sqrt(D/H)) V for each of H heads.
 """
@@ -12,22 +12,18 @@ import numpy as np
 import plain_loops
 import pytest
 from autograd import grad, make_vjp
+from cases import LEVELS, SEEDS, precisions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minibert import fused, ops
+from minibert import ops
 from minibert.batch import make_batch
 from minibert.model import encode
 from minibert.tokenizer import Encoded, encode_texts
 
-LEVELS = [pytest.param(ops, id="ops"), pytest.param(fused, id="fused")]
 # Against float64 loops: rounding of sums over T and D of numbers of about 1.
-PRECISIONS = [
-    pytest.param(np.float64, 1e-13, id="float64"),
-    pytest.param(np.float32, 3e-6, id="float32"),
-]
+PRECISIONS = precisions(1e-13, 3e-6)
 LENGTHS = st.lists(st.integers(1, 20), min_size=1, max_size=7)
-SEEDS = st.integers(0, 2**32 - 1)
 
 
 def queries_keys_values(count: int, size: int, seed: int, dtype=np.float64) -> list[np.ndarray]:
@@ -51,16 +47,16 @@ def probabilities(
 class TestWeights:
     """softmax(Q K^T / sqrt(D/H))"""
 
-    def test_two_keys_share_by_the_logistic_function_of_their_score_difference(self, level):
+    def test_two_keys_are_weighted_by_the_logistic_function_of_their_score_difference(self, level):
         """D/H = 4, so scores are halved; unscaled attention would give sigmoid(2) = 0.88."""
         query = np.array([[2.0, 0, 0, 0], [0, 0, 0, 0]])
         key = np.array([[1.0, 0, 0, 0], [0, 1, 0, 0]])
         [p] = probabilities(level, query, key, heads=1)
         expected = 1 / (1 + math.exp(-(2.0 - 0.0) / math.sqrt(4)))
         np.testing.assert_allclose(p[0], [expected, 1 - expected], rtol=1e-15)
-        np.testing.assert_allclose(p[1], [0.5, 0.5], rtol=1e-15)  # no likeness: the plain mean
+        np.testing.assert_allclose(p[1], [0.5, 0.5], rtol=1e-15)  # no similarity: the plain mean
 
-    def test_scores_are_scaled_by_the_size_of_a_head_not_of_the_model(self, level):
+    def test_attention_scores_are_scaled_by_the_size_of_a_head_not_of_the_model(self, level):
         query = np.ones((2, 8))
         key = np.array([[1.0] * 8, [0.0] * 8])
         p = probabilities(level, query, key, heads=4)[0]
@@ -69,7 +65,9 @@ class TestWeights:
 
     @settings(max_examples=30)
     @given(length=st.integers(1, 16), heads=st.sampled_from([1, 2, 3]), seed=SEEDS)
-    def test_every_heads_rows_are_positive_and_sum_to_1(self, level, length, heads, seed):
+    def test_every_heads_attention_weights_are_positive_and_sum_to_1(
+        self, level, length, heads, seed
+    ):
         query, key, _ = queries_keys_values(length, 16 * heads, seed, np.float32)
         for p in probabilities(level, query, key, heads):
             assert (p > 0).all()
@@ -78,9 +76,9 @@ class TestWeights:
 
     @settings(max_examples=30)
     @given(seed=SEEDS, shift=st.floats(-1e3, 1e3))
-    def test_adding_one_vector_to_every_key_changes_nothing(self, level, seed, shift):
-        """It adds one number to a whole row of scores, which softmax does not see: so the key
-        projection's bias is without effect, and its gradient is 0."""
+    def test_one_vector_added_to_every_key_changes_nothing_in_attention(self, level, seed, shift):
+        """It adds one number to a whole row of scores, which softmax ignores: so the bias of the
+        key projection has no effect, and its gradient is 0."""
         query, key, value = queries_keys_values(6, 8, seed)
         y = level.attention(query, key, value, [6], [6], 2)
         moved = level.attention(query, key + shift, value, [6], [6], 2)
@@ -93,13 +91,13 @@ class TestWeights:
         assert np.abs(grad(loss)(np.zeros(8))).max() < 1e-13
 
     @pytest.mark.parametrize("size", [1e3, 1e15])
-    def test_huge_scores_neither_overflow_nor_warn(self, level, size):
-        """exp(89) is beyond float32; the row's maximum is taken off before."""
+    def test_huge_attention_scores_neither_overflow_nor_warn(self, level, size):
+        """exp(89) is beyond float32, so the row's maximum is taken off first."""
         rng = np.random.default_rng(0)
         query, key, value = (rng.standard_normal((5, 8)).astype(np.float32) for _ in range(3))
         with np.errstate(over="raise", invalid="raise", divide="raise"):
             y = level.attention(query * size, key * np.float32(size), value, [5], [5], 1)
-        # the largest score takes it all
+        # the largest score takes all the weight
         winners = (query.astype(float) @ key.astype(float).T).argmax(axis=1)
         np.testing.assert_array_equal(y, value[winners])
         assert y.dtype == np.float32
@@ -108,13 +106,13 @@ class TestWeights:
 class TestSoftmax:
     @settings(max_examples=50)
     @given(st.lists(st.floats(-50, 50), min_size=1, max_size=12), st.floats(-1e4, 1e4))
-    def test_it_is_the_plain_loop_and_blind_to_a_shift(self, scores, shift):
+    def test_softmax_is_the_plain_loop_and_ignores_a_shift_of_all_scores(self, scores, shift):
         expected = plain_loops.softmax(scores)
         np.testing.assert_allclose(ops.softmax(np.array(scores)), expected, rtol=1e-12)
         # rounding of score + shift to 2e-12 moves a probability by as much, relatively
         np.testing.assert_allclose(ops.softmax(np.array(scores) + shift), expected, rtol=1e-10)
 
-    def test_it_goes_over_the_last_axis(self):
+    def test_softmax_goes_over_the_last_axis(self):
         p = ops.softmax(np.random.default_rng(0).standard_normal((2, 3, 4)))
         np.testing.assert_allclose(p.sum(axis=-1), 1.0, rtol=1e-15)
         assert np.abs(p.sum(axis=1) - 1.0).max() > 0.1
@@ -124,15 +122,15 @@ class TestSoftmax:
 class TestAgainstPlainLoops:
     @pytest.mark.parametrize("dtype, tolerance", PRECISIONS)
     @pytest.mark.parametrize("lengths, heads, size", [([1], 1, 1), ([5, 1, 9, 8, 3], 3, 12)])
-    def test_values(self, level, lengths, heads, size, dtype, tolerance):
+    def test_attention_is_the_plain_loops(self, level, lengths, heads, size, dtype, tolerance):
         qkv = queries_keys_values(sum(lengths), size, 1, dtype)
         y = level.attention(*qkv, np.array(lengths), np.array(lengths), heads)
         assert y.dtype == dtype
         expected = plain_loops.attention(*qkv, lengths, lengths, heads)
         np.testing.assert_allclose(y, expected, rtol=0, atol=tolerance)
 
-    def test_values_with_dropout_of_the_probabilities(self, level):
-        """What a head may look at is dropped, not renormalised: rows need not sum to 1."""
+    def test_attention_with_dropped_probabilities_is_the_plain_loops(self, level):
+        """What is left is not renormalised: rows need not sum to 1."""
         lengths, heads, rate = [4, 7, 6], 2, 0.25
         qkv = queries_keys_values(17, 8, 2)
         keep = np.random.default_rng(3).random(heads * sum(n * n for n in lengths)) >= rate
@@ -142,7 +140,7 @@ class TestAgainstPlainLoops:
 
     @settings(max_examples=30)
     @given(lengths=LENGTHS, heads=st.sampled_from([1, 2, 4]), seed=SEEDS)
-    def test_values_for_any_lengths(self, level, lengths, heads, seed):
+    def test_attention_is_the_plain_loops_for_any_lengths(self, level, lengths, heads, seed):
         qkv = queries_keys_values(sum(lengths), 8, seed)
         expected = plain_loops.attention(*qkv, lengths, lengths, heads)
         y = level.attention(*qkv, np.array(lengths), np.array(lengths), heads)
@@ -184,9 +182,9 @@ def with_scores(
 
 
 class TestLargeScores:
-    """exp(89) is beyond float32 and exp(-104) is 0 in it: sizes that real models can reach."""
+    """exp(89) overflows float32 and exp(-104) is 0 in it; real models can have such scores."""
 
-    def test_the_kinds_are_what_they_are_called(self):
+    def test_the_scores_that_these_tests_draw_are_as_large_as_they_are_called(self):
         _, bounds = with_scores(list(SCORES), 5)
         found = dict(zip(SCORES, bounds, strict=True))
         assert max(map(abs, found["small"])) < 4
@@ -198,11 +196,8 @@ class TestLargeScores:
         assert -45 < found["just beyond -40"][0] < -40
 
     # A score of 200 is rounded to 1e-5 in float32, a few times in a sum of four; a probability
-    # moves by as much, relatively. In a gradient it is multiplied with keys of up to 400.
-    @pytest.mark.parametrize(
-        "dtype, tolerance",
-        [pytest.param(np.float64, 2e-13, id="f64"), pytest.param(np.float32, 1e-4, id="f32")],
-    )
+    # moves by as much, relatively. In a gradient it is multiplied by keys of up to 400.
+    @pytest.mark.parametrize("dtype, tolerance", precisions(2e-13, 1e-4))
     @pytest.mark.parametrize("length", [1, 5])
     @pytest.mark.parametrize(
         "kinds",
@@ -216,10 +211,10 @@ class TestLargeScores:
     )
     @pytest.mark.parametrize("rate", [0.0, 0.25])
     @pytest.mark.parametrize("level", LEVELS)
-    def test_values_and_gradients_are_the_plain_loops(
+    def test_attention_and_its_gradients_are_the_plain_loops_however_large_the_scores(
         self, level, rate, kinds, length, dtype, tolerance
     ):
-        """Alone, and side by side with others of the same length: one run of `fused`."""
+        """Alone, and beside others of the same length, which `fused` takes in one run."""
         qkv, _ = with_scores(kinds, length)
         lengths = [length] * len(kinds)
         keep = np.random.default_rng(1).random(2 * length * length * len(kinds)) >= rate
@@ -240,10 +235,10 @@ class TestLargeScores:
             np.testing.assert_allclose(mine, theirs, rtol=0, atol=tolerance * scale)
 
     @pytest.mark.parametrize("level", LEVELS)
-    def test_what_is_no_number_shows_in_its_own_sequence_alone(self, level):
+    def test_a_nan_in_a_query_shows_in_its_own_row_alone(self, level):
         qkv, _ = with_scores(["small", "small", "small"], 4)
         y = level.attention(*qkv, [4, 4, 4], [4, 4, 4], 2)
-        qkv[0][5] = np.nan  # a query asks for itself only
+        qkv[0][5] = np.nan  # a query affects its own row only
         with np.errstate(invalid="ignore"):
             broken = level.attention(*qkv, [4, 4, 4], [4, 4, 4], 2)
         rows = np.isnan(broken).any(axis=1)
@@ -253,7 +248,7 @@ class TestLargeScores:
 
 @pytest.mark.parametrize("level", LEVELS)
 class TestFirstRowsOnly:
-    """One row of each sequence asks, and all answer: enough for [CLS] in the last layer."""
+    """One query row for each sequence: enough for [CLS] in the last layer."""
 
     @settings(max_examples=30)
     @given(
@@ -262,7 +257,9 @@ class TestFirstRowsOnly:
         seed=SEEDS,
         rate=st.sampled_from([0.0, 0.25]),
     )
-    def test_they_get_what_they_get_when_all_ask(self, level, lengths, heads, seed, rate):
+    def test_a_first_query_row_alone_gets_what_it_gets_among_all_query_rows(
+        self, level, lengths, heads, seed, rate
+    ):
         query, key, value = queries_keys_values(sum(lengths), 8, seed)
         starts, ones = np.cumsum(lengths) - lengths, [1] * len(lengths)
         masks = [np.random.default_rng(seed).random((heads, n, n)) >= rate for n in lengths]
@@ -277,7 +274,7 @@ class TestFirstRowsOnly:
 
     @settings(max_examples=20)
     @given(lengths=LENGTHS, seed=SEEDS)
-    def test_their_gradients_are_those_of_all_rows_with_nothing_for_the_others(
+    def test_the_gradients_of_first_query_rows_alone_are_those_of_all_with_zeros_for_the_others(
         self, level, lengths, seed
     ):
         qkv = queries_keys_values(sum(lengths), 8, seed)
@@ -302,7 +299,7 @@ class TestHeads:
             alone = level.attention(query[:, own], key[:, own], value[:, own], [6], [6], 1)
             np.testing.assert_allclose(y[:, own], alone, rtol=0, atol=1e-14)
 
-    def test_order_does_not_matter_to_attention_itself(self, level):
+    def test_attention_itself_does_not_know_the_order_of_its_tokens(self, level):
         """Permuted tokens give permuted outputs: only the position embedding knows the order."""
         qkv = queries_keys_values(9, 8, 5)
         order = np.random.default_rng(6).permutation(9)
@@ -312,7 +309,7 @@ class TestHeads:
 
 
 class TestSplittingHeads:
-    def test_a_heads_slice_is_where_the_docstring_says_and_joining_undoes_it(self):
+    def test_split_heads_gives_each_head_its_slice_and_join_heads_undoes_it(self):
         x = np.arange(3 * 8).reshape(3, 8)
         split = ops.split_heads(x, 2)
         assert split.shape == (2, 3, 4)
@@ -329,7 +326,9 @@ class TestOwnSequenceOnly:
 
     @settings(max_examples=30)
     @given(lengths=st.lists(st.integers(1, 20), min_size=2, max_size=6), seed=SEEDS)
-    def test_what_other_sequences_hold_changes_not_one_bit(self, level, lengths, seed):
+    def test_other_sequences_do_not_change_one_bit_of_a_sequences_attention(
+        self, level, lengths, seed
+    ):
         qkv = queries_keys_values(sum(lengths), 8, seed, np.float32)
         y = level.attention(*qkv, np.array(lengths), np.array(lengths), 2)
         first = slice(0, lengths[0])
@@ -340,7 +339,7 @@ class TestOwnSequenceOnly:
         if lengths[1] > 1:  # a sequence of one token is its own value, and that did change too
             assert (other[first.stop :] != y[first.stop :]).any()
 
-    def test_no_gradient_flows_into_other_sequences(self, level):
+    def test_no_gradient_of_attention_flows_into_other_sequences(self, level):
         lengths = np.array([3, 5, 4, 7])
         query, key, value = queries_keys_values(19, 8, 7)
         own = slice(3, 8)
@@ -355,7 +354,7 @@ class TestOwnSequenceOnly:
 
     @settings(max_examples=30)
     @given(lengths=LENGTHS, seed=SEEDS)
-    def test_a_sequence_gets_in_any_batch_what_it_gets_alone(self, level, lengths, seed):
+    def test_a_sequences_attention_is_the_same_in_any_batch_as_alone(self, level, lengths, seed):
         qkv = queries_keys_values(sum(lengths), 8, seed, np.float32)
         y = level.attention(*qkv, np.array(lengths), np.array(lengths), 2)
         for stop, length in zip(np.cumsum(lengths), lengths, strict=True):
@@ -366,7 +365,9 @@ class TestOwnSequenceOnly:
 
     @settings(max_examples=30)
     @given(lengths=LENGTHS, seed=SEEDS)
-    def test_permuting_the_batch_permutes_the_outputs(self, level, lengths, seed):
+    def test_permuting_the_sequences_of_a_batch_permutes_their_attention(
+        self, level, lengths, seed
+    ):
         qkv = queries_keys_values(sum(lengths), 8, seed, np.float32)
         bounds = [0, *np.cumsum(lengths)]
         pieces = [np.arange(start, stop) for start, stop in pairwise(bounds)]
@@ -380,7 +381,7 @@ class TestOwnSequenceOnly:
 
 @pytest.mark.parametrize("level", LEVELS)
 class TestWholeEncoder:
-    """What attention keeps apart, the whole encoder keeps apart: all else is one token's own."""
+    """What attention keeps apart the whole encoder keeps apart: all else goes token by token."""
 
     @settings(max_examples=20)
     @given(lengths=st.lists(st.integers(1, 40), min_size=1, max_size=6), seed=SEEDS)
@@ -398,7 +399,7 @@ class TestWholeEncoder:
             # float32 rounding through two layers, LayerNorms included
             np.testing.assert_allclose(states[start : start + lengths[i]], alone, rtol=0, atol=1e-5)
 
-    def test_real_minilm_too(self, minilm, level):
+    def test_minilms_states_of_a_text_do_not_depend_on_its_neighbours(self, minilm, level):
         texts = ["It rains.", "", "The quick brown fox jumps over the lazy dog. " * 9, "Yes?"]
         encoded = encode_texts(minilm.tokenizer, texts, 128)
         batch = make_batch(encoded)

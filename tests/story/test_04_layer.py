@@ -16,6 +16,7 @@ import numpy as np
 import plain_loops
 import pytest
 from autograd import elementwise_grad
+from cases import LEVELS, SEEDS, precisions
 from conftest import GOLDENS
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -27,12 +28,8 @@ from minibert.model import PLACES, ForwardPass, encode, encoder_layer, feed_forw
 from minibert.parameters import cast, random_params
 from minibert.tokenizer import Encoded
 
-LEVELS = [pytest.param(ops, id="ops"), pytest.param(fused, id="fused")]
-PRECISIONS = [  # tolerances: two sublayers' rounding, values of about 1 to 10
-    pytest.param(np.float64, 1e-12, id="float64"),
-    pytest.param(np.float32, 1e-5, id="float32"),
-]
-SEEDS = st.integers(0, 2**32 - 1)
+# Two sublayers' rounding, values of about 1 to 10.
+PRECISIONS = precisions(1e-12, 1e-5)
 EPS = 1e-12
 
 
@@ -47,12 +44,9 @@ def activations() -> dict[str, np.ndarray]:
 class TestLayerNorm:
     """Ba et al. 2016, arXiv 1607.06450."""
 
-    @pytest.mark.parametrize(
-        "dtype, tolerance",
-        [pytest.param(np.float64, 1e-13, id="f64"), pytest.param(np.float32, 3e-6, id="f32")],
-    )
+    @pytest.mark.parametrize("dtype, tolerance", precisions(1e-13, 3e-6))
     @pytest.mark.parametrize("eps", [1e-12, 1e-5, 0.5])
-    def test_it_is_the_plain_loop(self, level, dtype, tolerance, eps):
+    def test_layer_norm_is_the_plain_loop(self, level, dtype, tolerance, eps):
         rng = np.random.default_rng(0)
         x, weight, bias = (rng.standard_normal(s).astype(dtype) for s in ((7, 48), 48, 48))
         y = level.layer_norm(x, weight, bias, eps)
@@ -62,20 +56,20 @@ class TestLayerNorm:
 
     @settings(max_examples=30)
     @given(seed=SEEDS, size=st.integers(2, 40))
-    def test_every_row_gets_mean_0_and_variance_1(self, level, seed, size):
+    def test_layer_norm_gives_every_row_mean_0_and_variance_1(self, level, seed, size):
         """The biased variance, divided by D: with D - 1 a row of two would get 1/2."""
         x = np.random.default_rng(seed).standard_normal((5, size)) * 3 + 1
         y = level.layer_norm(x, np.ones(size), np.zeros(size), 0.0)
         np.testing.assert_allclose(y.sum(axis=1) / size, 0, rtol=0, atol=1e-11)
         np.testing.assert_allclose((y * y).sum(axis=1) / size, 1, rtol=1e-10)
 
-    def test_a_row_of_two_becomes_plus_and_minus_one(self, level):
+    def test_layer_norm_turns_a_row_of_two_into_plus_and_minus_one(self, level):
         y = level.layer_norm(np.array([[3.0, 7.0]]), np.ones(2), np.zeros(2), 0.0)
         np.testing.assert_allclose(y, [[-1.0, 1.0]], rtol=1e-15)
 
     @settings(max_examples=30)
     @given(seed=SEEDS, shift=st.floats(-100, 100))
-    def test_a_number_added_to_a_row_is_forgotten(self, level, seed, shift):
+    def test_layer_norm_ignores_a_number_added_to_a_whole_row(self, level, seed, shift):
         rng = np.random.default_rng(seed)
         x, weight, bias = rng.standard_normal((4, 16)), rng.standard_normal(16), np.ones(16)
         y = level.layer_norm(x, weight, bias, EPS)
@@ -85,7 +79,7 @@ class TestLayerNorm:
 
     @settings(max_examples=30)
     @given(seed=SEEDS, scale=st.floats(0.01, 100), eps=st.sampled_from([0.0, 1e-12, 1e-5, 1.0]))
-    def test_a_rows_scale_is_forgotten_but_for_eps(self, level, seed, scale, eps):
+    def test_layer_norm_ignores_a_rows_scale_but_for_eps(self, level, seed, scale, eps):
         """LN(s x; s^2 eps) = LN(x; eps) exactly: eps is compared with the row's variance."""
         rng = np.random.default_rng(seed)
         x, weight, bias = rng.standard_normal((4, 16)), rng.standard_normal(16), np.ones(16)
@@ -93,11 +87,11 @@ class TestLayerNorm:
         scaled = level.layer_norm(scale * x, weight, bias, scale * scale * eps)
         np.testing.assert_allclose(scaled, y, rtol=0, atol=1e-12)
 
-    def test_eps_keeps_a_constant_row_finite(self, level):
+    def test_eps_keeps_the_layer_norm_of_a_constant_row_finite(self, level):
         y = level.layer_norm(np.full((1, 8), 5.0), np.ones(8), np.arange(8.0), 1e-12)
         np.testing.assert_array_equal(y, [np.arange(8.0)])
 
-    def test_gain_and_bias_act_on_each_feature_after_normalising(self, level):
+    def test_layer_norms_gain_and_bias_act_on_each_feature_after_normalising(self, level):
         rng = np.random.default_rng(1)
         x, weight, bias = (
             rng.standard_normal((6, 8)),
@@ -108,7 +102,7 @@ class TestLayerNorm:
         y = level.layer_norm(x, weight, bias, EPS)
         np.testing.assert_allclose(y, plain * weight + bias, rtol=0, atol=1e-14)
 
-    def test_each_row_is_normalised_by_itself(self, level):
+    def test_layer_norm_normalises_each_row_by_itself(self, level):
         rng = np.random.default_rng(2)
         x = rng.standard_normal((6, 8))
         y = level.layer_norm(x, np.ones(8), np.zeros(8), EPS)
@@ -116,7 +110,7 @@ class TestLayerNorm:
         other = level.layer_norm(x, np.ones(8), np.zeros(8), EPS)
         np.testing.assert_array_equal(other[0], y[0])
 
-    def test_a_skip_connection_is_added_before_normalising(self, level):
+    def test_add_layer_norm_adds_the_skip_connection_before_normalising(self, level):
         rng = np.random.default_rng(3)
         x, z, weight, bias = (rng.standard_normal(s) for s in ((4, 8), (4, 8), 8, 8))
         total = [[float(x[n, i]) + float(z[n, i]) for i in range(8)] for n in range(4)]
@@ -125,26 +119,18 @@ class TestLayerNorm:
         np.testing.assert_allclose(y, expected, rtol=0, atol=1e-13)
 
 
-CLOSED_FORMS = {
-    "gelu": plain_loops.gelu,
-    "gelu_tanh": plain_loops.gelu_tanh,
-    "relu": plain_loops.relu,
-    "tanh": math.tanh,
-    "swish": plain_loops.swish,
-}
 TORCH_NAMES = {"swish": "silu"}
 
 
 @pytest.mark.parametrize("level", LEVELS)
-@pytest.mark.parametrize("name", CLOSED_FORMS)
+@pytest.mark.parametrize("name", plain_loops.ACTIVATIONS)
 @pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")  # autograd's cosh, then 1 / inf = 0
 class TestActivations:
-    @pytest.mark.parametrize(
-        "dtype, tolerance",
-        # A few roundings of numbers up to 12, and of 1 - tanh^2 times up to 12 in the slopes.
-        [pytest.param(np.float64, 8e-15, id="f64"), pytest.param(np.float32, 2e-6, id="f32")],
-    )
-    def test_values_and_slopes_are_torchs(self, activations, level, name, dtype, tolerance):
+    # A few roundings of numbers up to 12, and of 1 - tanh^2 times up to 12 in the slopes.
+    @pytest.mark.parametrize("dtype, tolerance", precisions(8e-15, 2e-6))
+    def test_activations_and_their_slopes_are_torchs(
+        self, activations, level, name, dtype, tolerance
+    ):
         x = activations["x"].astype(dtype)
         same = (x == 0) == (activations["x"] == 0)  # 1e-300 is no float32
         function, torchs = getattr(level, name), TORCH_NAMES.get(name, name)
@@ -156,12 +142,12 @@ class TestActivations:
 
     @settings(max_examples=50)
     @given(st.lists(st.floats(-30, 30), min_size=1, max_size=9))
-    def test_values_are_the_closed_form(self, level, name, x):
-        expected = plain_loops.each(CLOSED_FORMS[name], x)
+    def test_activations_are_their_closed_forms(self, level, name, x):
+        expected = plain_loops.each(plain_loops.ACTIVATIONS[name], x)
         y = getattr(level, name)(np.array(x))
         np.testing.assert_allclose(y, expected, rtol=4e-15, atol=1e-14)
 
-    def test_any_shape_goes_element_by_element(self, level, name):
+    def test_activations_go_element_by_element_whatever_the_shape(self, level, name):
         x = np.random.default_rng(0).standard_normal((2, 3, 5))
         y = getattr(level, name)(x)
         assert y.shape == x.shape
@@ -170,12 +156,12 @@ class TestActivations:
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize("name", CLOSED_FORMS)
+@pytest.mark.parametrize("name", plain_loops.ACTIVATIONS)
 class TestFarOut:
-    """Where an activation has become a straight line, and x * x may be beyond all numbers."""
+    """Where an activation has become a straight line, and x * x may overflow."""
 
-    def test_the_fast_ones_are_that_line_without_a_warning(self, name, dtype):
-        # the tanh form's slope has 3 * 0.036 x^3 in it: not beyond the cube root of the largest
+    def test_fast_activations_far_out_are_straight_lines_without_a_warning(self, name, dtype):
+        # the slope of the tanh form has 3 * 0.036 x^3 in it, which overflows earlier
         largest = 1e12 if name == "gelu_tanh" else float(np.finfo(dtype).max) / 2
         size = np.geomspace(20, largest, 400).astype(dtype)
         function = getattr(fused, name)
@@ -187,25 +173,25 @@ class TestFarOut:
                 np.testing.assert_allclose(function(x), value, rtol=3e-7, atol=5e-8)
                 np.testing.assert_allclose(elementwise_grad(function)(x), slope, atol=5e-8)
 
-    def test_what_is_no_number_stays_so(self, name, dtype):
-        """A NaN must show: training stops by it."""
+    def test_fast_activations_of_nan_are_nan(self, name, dtype):
+        """A NaN must show: training stops at it."""
         x = np.array([np.nan, 1.0, np.nan], dtype)
         np.testing.assert_array_equal(np.isnan(getattr(fused, name)(x)), [True, False, True])
 
 
 class TestTwoGelus:
     """The public BERTs compute x Phi(x), with erf; Google's code and the released adapters the
-    tanh form. They are near each other and not the same, so each is called by its name."""
+    tanh form. They are close but not the same, so each has a name of its own."""
 
     GRID = np.linspace(-8, 8, 160_001)
 
     @pytest.mark.parametrize("level", LEVELS)
-    def test_they_differ_by_up_to_473_millionths_near_2_7(self, level):
+    def test_the_two_gelus_differ_by_up_to_473_millionths_near_2_7(self, level):
         difference = np.abs(level.gelu(self.GRID) - level.gelu_tanh(self.GRID))
         assert 4.73e-4 <= difference.max() < 4.74e-4
         assert abs(abs(self.GRID[difference.argmax()]) - 2.699) < 0.001
 
-    def test_the_exact_one_is_x_times_the_normal_distribution_function(self):
+    def test_gelu_is_x_times_the_normal_distribution_function(self):
         """gelu(x) + gelu(-x) = x (2 Phi(x) - 1) = x erf(x / sqrt 2)."""
         for x in (0.1, 1.0, 2.5, 4.0):
             pair = ops.gelu(np.array([x, -x]))
@@ -218,8 +204,8 @@ class TestFastGelu:
 
     @staticmethod
     def floats(exponents: range, mantissas: int) -> np.ndarray:
-        """float32s of both signs: so many evenly from all of each binary exponent, its first and
-        last among them. Exponent 0 are the subnormal numbers, 127 those from 1 to 2."""
+        """float32s of both signs: so many of each binary exponent, evenly spaced, its first and
+        last among them. Exponent 0 has the subnormal numbers, 127 those from 1 to 2."""
         mantissa = np.linspace(0, 2**23 - 1, mantissas).astype(np.uint32)
         bits = np.array(exponents, np.uint32)[:, None] << 23 | mantissa
         positive = bits.ravel().view(np.float32)
@@ -232,22 +218,24 @@ class TestFastGelu:
             pytest.param(range(122, 132), 1 << 14, id="densely from 1/32 to 32"),
         ],
     )
-    def test_it_is_within_2e7_of_x_of_the_exact_value_for_every_float32(self, exponents, mantissas):
-        """A float32's own spacing is up to 1.2e-7 of it. The slope is within 3e-7. Nothing
-        overflows with a warning, though x * x does."""
+    def test_fast_gelu_is_within_two_ten_millionths_of_x_of_the_exact_value(
+        self, exponents, mantissas
+    ):
+        """For every float32, whose own spacing is up to 1.2e-7 of it. The slope is within 3e-7.
+        There is no warning, though x * x overflows."""
         x = self.floats(exponents, mantissas)
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             y, slope = fused.gelu(x), elementwise_grad(fused.gelu)(x)
         assert y.dtype == slope.dtype == np.float32
         error = np.abs(y - plain_loops.each(plain_loops.gelu, x))
-        allowed = 2e-7 * np.abs(x.astype(np.float64)) + 7.1e-46  # + half of the least float32
+        allowed = 2e-7 * np.abs(x.astype(np.float64)) + 7.1e-46  # + half the smallest float32
         worst = (error / allowed).argmax()
         assert error[worst] <= allowed[worst], f"at {x[worst]!r}"
-        assert error[np.abs(x) < 12].max() < 6e-7  # beyond, x is so large
+        assert error[np.abs(x) < 12].max() < 6e-7  # farther out, 2e-7 of x is more
         assert np.abs(slope - plain_loops.each(plain_loops.gelu_slope, x)).max() < 3e-7
 
-    def test_zero_stays_zero_and_its_slope_is_a_half(self):
+    def test_fast_gelu_of_zero_is_zero_with_a_slope_of_a_half(self):
         x = np.array([0.0, -0.0], np.float32)
         assert not fused.gelu(x).any()
         np.testing.assert_array_equal(elementwise_grad(fused.gelu)(x), [0.5, 0.5])
@@ -265,19 +253,19 @@ def states_for(lengths: list[int], size: int, dtype: Any, seed: int = 0) -> np.n
 @pytest.mark.parametrize("dtype, tolerance", PRECISIONS)
 class TestFeedForward:
     @pytest.mark.parametrize("activation", ["gelu", "gelu_new", "relu"])
-    def test_it_is_two_linear_maps_with_the_activation_between(
+    def test_feed_forward_is_two_linear_maps_with_the_activation_between(
         self, tiny, level, dtype, tolerance, activation
     ):
         config = replace(tiny.config, hidden_act=activation)
         params = layer_params(tiny, dtype)["feed_forward"]
         x = states_for([6], 32, dtype)
-        between = {"gelu_new": plain_loops.gelu_tanh}.get(activation) or CLOSED_FORMS[activation]
+        between = plain_loops.ACTIVATIONS[activation.replace("gelu_new", "gelu_tanh")]
         y = feed_forward(params, x, ForwardPass(config, np.array([6]), ops=level))
         assert y.dtype == dtype
         expected = plain_loops.feed_forward(params, x, between)
         np.testing.assert_allclose(y, expected, rtol=0, atol=tolerance)
 
-    def test_each_token_goes_through_it_alone(self, tiny, level, dtype, tolerance):
+    def test_each_token_goes_through_feed_forward_alone(self, tiny, level, dtype, tolerance):
         params, x = layer_params(tiny, dtype)["feed_forward"], states_for([6], 32, dtype)
         run = ForwardPass(tiny.config, np.array([6]), ops=level)
         y = feed_forward(params, x, run)
@@ -289,7 +277,7 @@ class TestFeedForward:
 @pytest.mark.parametrize("level", LEVELS)
 class TestWholeLayer:
     @pytest.mark.parametrize("dtype, tolerance", PRECISIONS)
-    def test_it_is_the_plain_loops(self, tiny, level, dtype, tolerance):
+    def test_an_encoder_layer_is_the_plain_loops(self, tiny, level, dtype, tolerance):
         lengths = [5, 1, 4]
         params, x = layer_params(tiny, dtype), states_for(lengths, 32, dtype)
         y = encoder_layer(params, 1, x, ForwardPass(tiny.config, np.array(lengths), ops=level))
@@ -300,7 +288,7 @@ class TestWholeLayer:
         np.testing.assert_allclose(y, expected, rtol=0, atol=tolerance)
 
     @pytest.mark.parametrize("dtype, tolerance", PRECISIONS)
-    def test_with_an_adapter_it_is_the_plain_loops_with_the_adapter_before_the_skip(
+    def test_a_layer_with_adapters_is_the_plain_loops_with_each_before_its_skip(
         self, tiny, level, dtype, tolerance
     ):
         """Houlsby et al. 2019, section 2.1: directly on the projected output, before the skip."""
@@ -319,8 +307,8 @@ class TestWholeLayer:
         )  # fmt: skip
         np.testing.assert_allclose(y, expected, rtol=0, atol=tolerance)
 
-    def test_a_sublayer_that_gives_nothing_leaves_the_normalised_input(self, tiny, level):
-        """The skip connection: information passes a layer whose sublayers are silent."""
+    def test_a_sublayer_that_gives_zeros_leaves_the_normalised_input(self, tiny, level):
+        """The skip connection: information passes through a layer whose sublayers are silent."""
         params, x = layer_params(tiny, np.float64), states_for([6], 32, np.float64)
         silent = lambda layer, place, z, x: 0.0 * z if place in PLACES else z  # noqa: E731
         y = encoder_layer(params, 0, x, ForwardPass(tiny.config, np.array([6]), silent, ops=level))
@@ -330,7 +318,7 @@ class TestWholeLayer:
             expected = plain_loops.layer_norm(expected, norm["weight"], norm["bias"], EPS)
         np.testing.assert_allclose(y, expected, rtol=0, atol=1e-13)
 
-    def test_a_sublayer_that_cancels_the_skip_leaves_the_last_bias_alone(self, tiny, level):
+    def test_a_sublayer_that_cancels_the_skip_leaves_the_layernorms_bias_alone(self, tiny, level):
         """So the skip is the sublayer's own input, and LayerNorm sees their sum."""
         params, x = layer_params(tiny, np.float64), states_for([6], 32, np.float64)
         opposite = lambda layer, place, z, x: -x if place in PLACES else z  # noqa: E731
@@ -371,7 +359,7 @@ class TestWhereAdaptersComeIn:
             (0, "attention"), (0, "feed_forward"), (1, "attention"), (1, "feed_forward"),
         ]  # fmt: skip
 
-    def test_it_gets_the_sublayers_projected_output_and_the_sublayers_input(self, tiny, level):
+    def test_adapt_gets_the_sublayers_projected_output_and_the_sublayers_input(self, tiny, level):
         seen, lengths = Recorder(), [4, 3]
         params = cast(tiny.params, np.float64)
         states = encode(params, small_batch(lengths), tiny.config, adapt=seen, ops=level)
@@ -390,7 +378,7 @@ class TestWhereAdaptersComeIn:
             last = plain_loops.skip(own["feed_forward"], x, z, EPS)
             np.testing.assert_allclose(states[layer + 1], last, rtol=0, atol=1e-12)
 
-    def test_dropout_comes_before_it_while_training(self, level):
+    def test_dropout_comes_before_adapt_in_training(self, level):
         config = BertConfig(
             vocab_size=199, hidden_size=64, num_hidden_layers=1, num_attention_heads=4,
             intermediate_size=64, hidden_dropout_prob=0.25, attention_probs_dropout_prob=0.0,
@@ -425,14 +413,14 @@ class TestWhereAdaptersComeIn:
         assert (trained.calls[0][2] != calm.calls[0][2]).mean() > 0.9
         assert (trained.calls[0][2] != 0).all()
 
-    def test_dropout_of_a_rate_of_0_draws_nothing(self, tiny, level):
+    def test_dropout_at_a_rate_of_0_draws_nothing_from_the_generator(self, tiny, level):
         config = replace(tiny.config, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
         batch, rng = small_batch([9, 5]), np.random.default_rng(1)
         trained = encode(tiny.params, batch, config, rng=rng, ops=level)[-1]
         np.testing.assert_array_equal(trained, encode(tiny.params, batch, config, ops=level)[-1])
         assert rng.bit_generator.state == np.random.default_rng(1).bit_generator.state
 
-    def test_the_same_seed_gives_the_same_bits_and_no_generator_means_no_dropout(self, tiny, level):
+    def test_the_same_seed_gives_the_same_dropout_and_no_generator_gives_none(self, tiny, level):
         batch = small_batch([9, 5])
         runs = [
             encode(tiny.params, batch, tiny.config, rng=np.random.default_rng(seed), ops=level)[-1]

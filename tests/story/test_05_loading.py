@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cases import PARAMETERS
 from conftest import GOLDENS
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -60,15 +61,15 @@ def config_file(folder: Path, **changes: Any) -> Path:
 
 
 class TestConfiguration:
-    def test_its_sizes_and_constants_are_read(self, tmp_path):
+    def test_the_sizes_and_constants_of_config_json_are_read(self, tmp_path):
         path = config_file(tmp_path, layer_norm_eps=1e-5, hidden_dropout_prob=0.2)
         config = read_config(path)
         assert (config.hidden_size, config.num_hidden_layers) == (384, 6)
         assert (config.num_attention_heads, config.intermediate_size) == (12, 1536)
         assert (config.layer_norm_eps, config.hidden_dropout_prob) == (1e-5, 0.2)
 
-    def test_an_absent_setting_is_that_of_bert_base(self, tmp_path):
-        """As the public checkpoints rely on."""
+    def test_a_setting_that_config_json_lacks_is_that_of_bert_base(self, tmp_path):
+        """The public checkpoints rely on it."""
         (tmp_path / "config.json").write_text('{"model_type": "bert"}')
         assert dataclasses.asdict(read_config(tmp_path / "config.json")) == {
             "vocab_size": 30522, "hidden_size": 768, "num_hidden_layers": 12,
@@ -78,7 +79,7 @@ class TestConfiguration:
             "initializer_range": 0.02,
         }  # fmt: skip
 
-    def test_what_it_writes_it_reads_back(self, tmp_path):
+    def test_a_written_configuration_is_read_back_the_same(self, tmp_path):
         config = BertConfig(hidden_size=60, hidden_act="relu", layer_norm_eps=1e-6)
         (tmp_path / "config.json").write_text(json.dumps(config.to_dict()))
         assert read_config(tmp_path / "config.json") == config
@@ -92,7 +93,7 @@ class TestConfiguration:
             ("hidden_dropout_prob", 0), ("gradient_checkpointing", True),
         ],
     )  # fmt: skip
-    def test_settings_that_change_nothing_here_are_let_through(self, tmp_path, setting, value):
+    def test_settings_that_change_nothing_here_are_accepted(self, tmp_path, setting, value):
         path = config_file(tmp_path)
         assert read_config(config_file(tmp_path, **{setting: value})) is not None
         assert read_config(path).hidden_size == 384
@@ -123,7 +124,7 @@ class TestConfiguration:
         assert setting in message
         assert str(value) in message
 
-    def test_a_file_without_model_type_is_refused(self, tmp_path):
+    def test_a_config_json_without_model_type_is_refused(self, tmp_path):
         message = refusal(read_config, config_file(tmp_path, model_type=...))
         assert "has no model_type" in message
 
@@ -135,11 +136,11 @@ class TestConfiguration:
             (b"[]", "holds no JSON object"), (b"3", "holds no JSON object"),
         ],
     )  # fmt: skip
-    def test_a_file_that_is_no_configuration_is_refused(self, tmp_path, content, reason):
+    def test_a_config_json_that_holds_no_configuration_is_refused(self, tmp_path, content, reason):
         (tmp_path / "config.json").write_bytes(content)
         assert f"config.json: {reason}" in refusal(read_config, tmp_path / "config.json")
 
-    def test_a_missing_file_is_refused(self, tmp_path):
+    def test_a_missing_config_json_is_refused(self, tmp_path):
         assert "config.json: cannot be read: No such file" in refusal(
             read_config, tmp_path / "config.json"
         )
@@ -149,26 +150,15 @@ class TestConfiguration:
 
 
 class TestParameterCounts:
-    """Devlin et al. 2018 speak of 110M and 340M; counted to the last one, with the pooler."""
+    """Devlin et al. 2018 speak of 110M and 340M; here to the last one, with the pooler."""
 
-    @pytest.mark.parametrize(
-        "layers, d, heads, total, norms",
-        [
-            pytest.param(6, 384, 12, 22_713_216, 9_984, id="MiniLM-L6"),
-            pytest.param(12, 768, 12, 109_482_240, 38_400, id="BERT-base"),
-            pytest.param(24, 1024, 16, 335_141_888, 100_352, id="BERT-large"),
-        ],
-    )
-    def test_the_public_sizes_have_the_published_counts(self, layers, d, heads, total, norms):
-        config = BertConfig(
-            hidden_size=d, num_hidden_layers=layers, num_attention_heads=heads,
-            intermediate_size=4 * d,
-        )  # fmt: skip
+    @pytest.mark.parametrize("config, total, norms", PARAMETERS)
+    def test_the_public_berts_have_these_numbers_of_parameters(self, config, total, norms):
         sizes = {path: math.prod(shape) for path, shape in parameter_shapes(config).items()}
         assert sum(sizes.values()) == total
         assert sum(size for path, size in sizes.items() if ".norm." in path) == norms
 
-    def test_minilms_file_has_them_all(self, minilm):
+    def test_minilms_file_has_every_parameter_of_its_size(self, minilm):
         assert count(minilm.params) == 22_713_216
 
     def test_untrained_parameters_have_the_shapes_and_scale_that_bert_starts_with(self):
@@ -239,11 +229,11 @@ def same_tree(one: dict, other: dict) -> bool:
 class TestNames:
     """The hub's many spellings of one parameter."""
 
-    def test_the_docstrings_example_is_right(self):
+    def test_the_example_in_the_docstring_of_our_path_is_right(self):
         assert doctest.testmod(checkpoint).attempted >= 1
         assert doctest.testmod(checkpoint).failed == 0
 
-    def test_every_tensor_that_transformers_saves_has_one_place_here(self):
+    def test_every_tensor_that_transformers_saves_has_one_place_in_our_tree(self):
         paths = [our_path(name) for name in hub_tensors()]
         config = read_config(TINY / "config.json")
         assert sorted(paths) == sorted(parameter_shapes(config))
@@ -272,12 +262,12 @@ class TestNames:
             ("bert.bert.pooler.dense.weight", ""),
         ],
     )
-    def test_a_name_has_its_place_or_none(self, name, path):
+    def test_a_tensors_name_has_its_place_in_our_tree_or_none(self, name, path):
         assert our_path(name) == path
 
 
 class TestSpellings:
-    def test_a_linear_maps_weight_is_out_by_in_in_the_file_and_in_by_out_here(self, tiny):
+    def test_a_weight_is_out_by_in_in_the_file_and_in_by_out_in_our_tree(self, tiny):
         theirs = hub_tensors()["encoder.layer.0.intermediate.dense.weight"]
         mine = tiny.params["layers"][0]["feed_forward"]["inner"]["weight"]
         assert theirs.shape == (64, 32)
@@ -285,7 +275,7 @@ class TestSpellings:
         words = hub_tensors()["embeddings.word_embeddings.weight"]
         np.testing.assert_array_equal(tiny.params["embeddings"]["word"], words)
 
-    def test_the_prefix_bert_makes_no_difference(self, tiny, tmp_path):
+    def test_the_prefix_bert_in_a_tensors_name_makes_no_difference(self, tiny, tmp_path):
         prefixed = {f"bert.{name}": values for name, values in hub_tensors().items()}
         assert same_tree(load_base(folder_with(tmp_path, prefixed)).params, tiny.params)
 
@@ -299,7 +289,7 @@ class TestSpellings:
         assert sum("gamma" in name for name in old) == 5
         assert same_tree(load_base(folder_with(tmp_path, old)).params, tiny.params)
 
-    def test_half_precision_is_widened_exactly(self, tmp_path):
+    def test_half_precision_weights_are_widened_exactly(self, tmp_path):
         base = load_base(folder_with(tmp_path, hub_tensors(), "F16"))
         for name, values in hub_tensors().items():
             leaf = dict(leaves(base.params))[our_path(name)]
@@ -336,7 +326,7 @@ class TestSpellings:
         assert {leaf.dtype for _, leaf in leaves(wide.params)} == {np.dtype(np.float64)}
         assert same_tree(wide.params, tiny.params)
 
-    def test_tensors_that_nobody_needs_are_listed_and_left(self, tiny, tmp_path):
+    def test_tensors_that_the_encoder_does_not_need_are_listed_and_left_out(self, tiny, tmp_path):
         extras = {
             "embeddings.position_ids": ("I64", (1, 2), bytes(16)),
             "cls.seq_relationship.weight": np.zeros((2, 32)),
@@ -348,10 +338,10 @@ class TestSpellings:
         )  # fmt: skip
         assert same_tree(base.params, tiny.params)
 
-    def test_minilms_only_extra_is_position_ids(self, minilm):
+    def test_the_only_tensor_of_minilm_that_is_left_out_is_position_ids(self, minilm):
         assert minilm.extra == ("embeddings.position_ids",)
 
-    def test_the_file_is_known_by_its_sha256(self, tiny, minilm):
+    def test_a_base_knows_the_sha256_of_its_weights(self, tiny, minilm):
         content = (TINY / "model.safetensors").read_bytes()
         assert tiny.sha256 == sha256(content).hexdigest()
         # as published on the hub
@@ -359,7 +349,7 @@ class TestSpellings:
 
 
 class TestOptionalParts:
-    def test_the_masked_token_head_comes_along_when_the_file_has_one(self):
+    def test_a_masked_token_head_is_loaded_when_the_file_has_one(self):
         base = load_base(GOLDENS / "tiny_mlm")
         head = base.params["masked_tokens"]
         theirs = load_file(GOLDENS / "tiny_mlm" / "model.safetensors")
@@ -369,8 +359,8 @@ class TestOptionalParts:
         assert base.extra == ("cls.seq_relationship.bias", "cls.seq_relationship.weight")
 
     @pytest.mark.parametrize("left", [(), ("pooler.dense.bias",)], ids=["none", "half"])
-    def test_a_checkpoint_without_pooler_loads_only_where_that_is_allowed(self, tmp_path, left):
-        """Masked-language models have none."""
+    def test_a_checkpoint_without_a_pooler_loads_only_where_that_is_allowed(self, tmp_path, left):
+        """Checkpoints of masked-language models have none."""
         names = [n for n in hub_tensors() if not n.startswith("pooler") or n in left]
         folder = folder_with(tmp_path, {name: hub_tensors()[name] for name in names})
         base = load_base(folder, pooler=False)
@@ -378,10 +368,10 @@ class TestOptionalParts:
         assert base.extra == left
         assert f"lacks pooler.weight ({2 - len(left)} of 39 missing)" in refusal(load_base, folder)
 
-    def test_a_pooler_that_is_there_comes_along_all_the_same(self, tiny):
+    def test_a_pooler_is_loaded_even_where_none_is_required(self, tiny):
         assert same_tree(load_base(TINY, pooler=False).params, tiny.params)
 
-    def test_half_a_masked_token_head_is_an_extra_like_any_other(self, tiny, tmp_path):
+    def test_half_a_masked_token_head_is_left_out(self, tiny, tmp_path):
         base = load_base(
             folder_with(tmp_path, hub_tensors() | {"cls.predictions.bias": np.zeros(199)})
         )
@@ -393,6 +383,18 @@ class TestOptionalParts:
         tensors["cls.predictions.bias"] = np.zeros(200)
         message = refusal(load_base, folder_with(tmp_path, tensors), pooler=False)
         assert "masked_tokens.bias has shape (200,), but config.json asks for (199,)" in message
+
+    def test_a_masked_token_head_with_a_decoder_of_its_own_is_left_out(self, tmp_path):
+        """The head's last map is the word embeddings; another decoder would be another function."""
+        folder = shutil.copytree(GOLDENS / "tiny_mlm", tmp_path / "untied")
+        tensors, _ = read_safetensors(folder / "model.safetensors")
+        words = tensors["bert.embeddings.word_embeddings.weight"]
+        for decoder, kept in ((words, True), (words + 1, False)):
+            tensors["cls.predictions.decoder.weight"] = decoder
+            write_safetensors(folder / "model.safetensors", tensors)
+            base = load_base(folder, pooler=False)
+            assert ("masked_tokens" in base.params) == kept
+            assert ("cls.predictions.bias" in base.extra) != kept
 
 
 class TestRefusals:
@@ -443,7 +445,7 @@ class TestRefusals:
         tensors["bert.pooler.dense.bias"] = tensors["pooler.dense.bias"] + 1
         assert "has pooler.bias twice" in refusal(load_base, folder_with(tmp_path, tensors))
 
-    def test_a_type_that_numpy_cannot_hold_is_refused(self, tmp_path):
+    def test_a_tensor_of_a_type_that_numpy_cannot_hold_is_refused(self, tmp_path):
         path = tmp_path / "some.safetensors"
         header = b'{"x":{"dtype":"F8_E4M3","shape":[1],"data_offsets":[0,1]}}      '
         path.write_bytes(len(header).to_bytes(8, "little") + header + b"\0")
@@ -470,7 +472,7 @@ class TestRefusals:
         pickle.loads((tmp_path / "model.safetensors").read_bytes())
         assert mark.exists()  # so the bomb was live
 
-    def test_missing_files_and_folders_are_named(self, tmp_path):
+    def test_missing_checkpoint_files_and_folders_are_named(self, tmp_path):
         assert "config.json: cannot be read" in refusal(load_base, tmp_path / "nowhere")
         shutil.copy(TINY / "config.json", tmp_path)
         assert refusal(load_base, tmp_path) == f"{tmp_path}: has no model.safetensors"
@@ -488,7 +490,7 @@ HEADER = 8 + int.from_bytes(CONTENT[:8], "little")
 
 @pytest.fixture(scope="module")
 def workshop(tmp_path_factory) -> Path:
-    """A folder whose model.safetensors a test may spoil."""
+    """A folder whose model.safetensors a test may damage."""
     folder = tmp_path_factory.mktemp("damaged")
     shutil.copy(TINY / "config.json", folder)
     return folder
@@ -509,14 +511,14 @@ def flipped(byte: int, bit: int) -> bytes:
 class TestDamage:
     @settings(max_examples=40)
     @given(st.integers(0, len(CONTENT) - 1) | st.integers(0, HEADER + 200))
-    def test_a_file_cut_off_anywhere_is_refused(self, workshop, length):
+    def test_a_weights_file_cut_off_anywhere_is_refused(self, workshop, length):
         write_weights(workshop, CONTENT[:length])
         message = refusal(load_base, workshop)
         assert "model.safetensors: is damaged or no safetensors file" in message
 
     @settings(max_examples=50)
     @given(st.integers(0, HEADER - 1), st.integers(0, 7))
-    def test_a_flipped_bit_of_the_header_is_refused_or_harmless(self, workshop, tiny, byte, bit):
+    def test_a_flipped_bit_in_the_header_is_refused_or_harmless(self, workshop, tiny, byte, bit):
         write_weights(workshop, flipped(byte, bit))
         try:
             params = load_base(workshop).params
@@ -526,9 +528,7 @@ class TestDamage:
 
     @settings(max_examples=20)
     @given(st.integers(0, len(CONTENT) - 1), st.integers(0, 7))
-    def test_any_flipped_bit_is_noticed_where_sha256sums_tells_what_is_right(
-        self, workshop, byte, bit
-    ):
+    def test_any_flipped_bit_is_noticed_where_there_is_a_sha256sums_file(self, workshop, byte, bit):
         write_weights(workshop, flipped(byte, bit))
         sums = workshop / "SHA256SUMS"
         sums.write_text(f"{sha256(CONTENT).hexdigest()}  model.safetensors\n")
@@ -538,7 +538,9 @@ class TestDamage:
             sums.unlink()
 
     @pytest.mark.parametrize("separator", ["  ", " *"], ids=["text mode", "binary mode"])
-    def test_a_wrong_sum_is_refused_with_both_and_a_right_one_is_not(self, tmp_path, separator):
+    def test_a_wrong_sha256_is_refused_with_both_and_a_right_one_is_accepted(
+        self, tmp_path, separator
+    ):
         shutil.copytree(TINY, tmp_path, dirs_exist_ok=True)
         right, sums = sha256(CONTENT).hexdigest(), tmp_path / "SHA256SUMS"
         sums.write_text(f"{'1' * 64}{separator}config.json\n{right}{separator}model.safetensors\n")
@@ -548,13 +550,13 @@ class TestDamage:
         assert right in message
         assert "0" * 64 in message
 
-    def test_bytes_after_the_end_are_refused(self, workshop):
+    def test_bytes_after_the_last_tensor_are_refused(self, workshop):
         write_weights(workshop, CONTENT + b"\0")
         assert "is damaged" in refusal(load_base, workshop)
 
 
 def owner(array: np.ndarray) -> Any:
-    """Where an array's memory comes from: what remains at the end of its views."""
+    """The array that the memory belongs to, at the end of all views."""
     while isinstance(getattr(array, "base", None), np.ndarray):
         array = array.base
     return array
@@ -577,7 +579,7 @@ class TestNothingIsCopied:
             assert owner(leaf) is file, path
             assert np.shares_memory(leaf, file), path
 
-    def test_nobody_can_write_into_it(self, tiny):
+    def test_nobody_can_write_into_the_mapped_parameters(self, tiny):
         before = (TINY / "model.safetensors").read_bytes()
         for path, leaf in leaves(tiny.params):
             assert not leaf.flags.writeable, path
@@ -592,14 +594,14 @@ class TestNothingIsCopied:
         assert weight.shape == (32, 64)
         assert weight.T.flags.c_contiguous
 
-    def test_a_header_of_odd_length_costs_a_copy_and_no_correctness(self, tiny, tmp_path):
+    def test_a_header_of_odd_length_costs_a_copy_but_changes_no_number(self, tiny, tmp_path):
         """Then numbers do not lie on addresses that are multiples of their size."""
         base = load_base(folder_with(tmp_path, hub_tensors(), pad=1))
         assert same_tree(base.params, tiny.params)
         for path, leaf in leaves(base.params):
             assert leaf.flags.aligned, path
 
-    def test_the_mapped_arrays_compute(self, tiny, goldens):
+    def test_mapped_parameters_compute_what_torch_computes(self, tiny, goldens):
         """The goldens were computed from the same file by torch (more in test_06_parity)."""
         text = Encoded(goldens["ids"][:2], goldens["segments"][:2])
         last = encode(tiny.params, make_batch([text]), tiny.config)[-1]
@@ -620,7 +622,7 @@ class TestWriting:
         ),
         st.dictionaries(st.sampled_from(["task", "größe"]), st.text(max_size=5)),
     )
-    def test_what_is_written_is_read_back_by_us_and_by_the_safetensors_library(
+    def test_written_tensors_are_read_back_by_us_and_by_the_safetensors_library(
         self, tmp_path_factory, shapes, metadata
     ):
         rng = np.random.default_rng(0)
@@ -645,7 +647,7 @@ class TestWriting:
         write_safetensors(tmp_path / "x.safetensors", {"x": x.T})
         np.testing.assert_array_equal(load_file(tmp_path / "x.safetensors")["x"], x.T)
 
-    def test_the_same_content_is_the_same_bytes(self, tmp_path):
+    def test_the_same_tensors_are_written_as_the_same_bytes(self, tmp_path):
         """So that files can be compared. (One entry of metadata, which is what we write.)"""
         tensors = {name: np.full(3, i) for i, name in enumerate("edcba")}
         metadata = {"task": "some"}

@@ -10,48 +10,28 @@ from typing import Any
 import numpy as np
 import pytest
 from autograd import value_and_grad
+from cases import LEVELS
 from conftest import GOLDENS
+from parity import (
+    PRECISIONS,
+    compare_gradients,
+    golden_batch,
+    golden_gradients,
+    golden_tree,
+)
 
 from adapters.methods.bottleneck import attach
 from adapters.methods.method import split
 from adapters.methods.table import METHODS, method_named
 from adapters.task_model import TaskModel, forward
-from minibert import fused, ops
-from minibert.batch import Batch, make_batch
-from minibert.checkpoint import Base, load_base, our_path
+from minibert.batch import make_batch
+from minibert.checkpoint import Base, load_base
 from minibert.config import BertConfig
 from minibert.heads import loss, masked_tokens
 from minibert.model import encode, pool
 from minibert.parameters import cast
-from minibert.tensors import as_stored
-from minibert.tokenizer import Encoded, encode_texts
+from minibert.tokenizer import encode_texts
 from minibert.tree import from_leaves, leaves, merge
-
-LEVELS = [pytest.param(ops, id="ops"), pytest.param(fused, id="fused")]
-PRECISIONS = [
-    pytest.param("f64", np.float64, 1e-9, id="float64"),
-    pytest.param("f32", np.float32, 2e-5, id="float32"),
-]
-
-
-def golden_batch(goldens: dict[str, np.ndarray]) -> Batch:
-    ends = np.cumsum(goldens["lengths"])[:-1]
-    pieces = zip(np.split(goldens["ids"], ends), np.split(goldens["segments"], ends), strict=True)
-    return make_batch([Encoded(ids, segments) for ids, segments in pieces])
-
-
-def whole_tree(tiny: Base, goldens: dict[str, np.ndarray], adapters: bool, dtype: Any) -> dict:
-    """The tiny BERT with the goldens' head, and adapters if asked for, in our layout."""
-    named = {f"head.{n}": goldens[f"head.{n}"] for n in ("weight", "bias")}
-    if adapters:
-        prefix = "adapter/"
-        named |= {
-            f"adapters.{key.removeprefix(prefix)}": value
-            for key, value in goldens.items()
-            if key.startswith(prefix)
-        }
-    own = from_leaves({path: as_stored(path, value) for path, value in named.items()})
-    return cast(merge({"base": tiny.params}, own), dtype)
 
 
 def gradients(tree: dict, method: str, goldens: dict, base: Base, level: Any) -> tuple:
@@ -73,7 +53,7 @@ def gradients(tree: dict, method: str, goldens: dict, base: Base, level: Any) ->
 class TestTinyBert:
     """A random BERT of 2 layers, on six texts and pairs of 2 to 40 tokens."""
 
-    def test_every_layers_hidden_states_and_the_pooler_agree(
+    def test_every_layers_hidden_states_and_the_pooler_are_those_of_transformers(
         self, tiny, goldens, prefix, dtype, tolerance, level
     ):
         batch, params = golden_batch(goldens), cast(tiny.params, dtype)
@@ -86,49 +66,31 @@ class TestTinyBert:
         pooled = pool(params, states[-1], batch, level)
         np.testing.assert_allclose(pooled, goldens[f"{prefix}/pooled"], rtol=0, atol=tolerance)
 
-    def test_the_gradient_of_every_weight_agrees_under_full_fine_tuning(
+    def test_every_gradient_of_full_fine_tuning_is_that_of_transformers(
         self, tiny, goldens, prefix, dtype, tolerance, level
     ):
-        tree = whole_tree(tiny, goldens, adapters=False, dtype=dtype)
+        tree = golden_tree(tiny, goldens, adapters=False, dtype=dtype)
         value, grads = gradients(tree, "full", goldens, tiny, level)
         np.testing.assert_allclose(value, goldens[f"{prefix}/full/loss"], rtol=0, atol=tolerance)
-        expected = {
-            key.removeprefix(f"{prefix}/grad/full/"): value
-            for key, value in goldens.items()
-            if key.startswith(f"{prefix}/grad/full/")
-        }
-        theirs = {
-            name if name.startswith("head.") else f"base.{our_path(name)}": gradient
-            for name, gradient in expected.items()
-        }
+        theirs = golden_gradients(goldens, prefix, "full")
         compare_gradients(grads, theirs, dtype, tolerance)
 
-    def test_the_gradient_of_every_trained_leaf_agrees_with_adapters(
+    def test_every_gradient_of_adapter_tuning_is_that_of_adapterhub(
         self, tiny, goldens, prefix, dtype, tolerance, level
     ):
         """Section 2.1: adapters, every LayerNorm and the head are trained. Peer: AdapterHub."""
-        tree = whole_tree(tiny, goldens, adapters=True, dtype=dtype)
+        tree = golden_tree(tiny, goldens, adapters=True, dtype=dtype)
         value, grads = gradients(tree, "adapters", goldens, tiny, level)
         np.testing.assert_allclose(
             value, goldens[f"{prefix}/adapters/loss"], rtol=0, atol=tolerance
         )
-        start = f"{prefix}/grad/adapters/"
-        theirs = {}
-        for key, gradient in goldens.items():
-            if key.startswith(start):
-                name = key.removeprefix(start)
-                if name.startswith("head."):
-                    theirs[name] = gradient
-                elif name[0].isdigit():
-                    theirs[f"adapters.{name}"] = gradient
-                else:
-                    theirs[f"base.{our_path(name)}"] = gradient
+        theirs = golden_gradients(goldens, prefix, "adapters")
         compare_gradients(grads, theirs, dtype, tolerance)
 
-    def test_hidden_states_and_logits_agree_with_adapters(
+    def test_hidden_states_and_logits_with_adapters_are_those_of_adapterhub(
         self, tiny, goldens, prefix, dtype, tolerance, level
     ):
-        tree, batch = whole_tree(tiny, goldens, True, dtype), golden_batch(goldens)
+        tree, batch = golden_tree(tiny, goldens, True, dtype), golden_batch(goldens)
         adapt = attach(tree, tiny.config, METHODS["adapters"], level)
         last = encode(tree["base"], batch, tiny.config, adapt=adapt, ops=level)[-1]
         np.testing.assert_allclose(last, goldens[f"{prefix}/adapters/last"], rtol=0, atol=tolerance)
@@ -139,24 +101,13 @@ class TestTinyBert:
         )
 
 
-def compare_gradients(grads: dict, theirs: dict, dtype: Any, tolerance: float) -> None:
-    assert grads.keys() == theirs.keys()
-    for path, gradient in grads.items():
-        assert gradient.dtype == dtype, path
-        # absolute for small gradients, relative to the leaf's largest for large ones
-        scale = max(1.0, float(np.abs(theirs[path]).max()))
-        np.testing.assert_allclose(
-            gradient, as_stored(path, theirs[path]), rtol=0, atol=tolerance * scale, err_msg=path
-        )
-
-
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("prefix, dtype, tolerance", PRECISIONS)
 class TestVariants:
     """The same weights with another activation, and a checkpoint with the masked-token head."""
 
     @pytest.mark.parametrize("activation", ["gelu_new", "relu"])
-    def test_other_feed_forward_activations_agree(
+    def test_hidden_states_with_other_activations_are_those_of_transformers(
         self, tiny, goldens, prefix, dtype, tolerance, level, activation
     ):
         config = BertConfig(**{**vars(tiny.config), "hidden_act": activation})
@@ -164,8 +115,10 @@ class TestVariants:
         expected = goldens[f"{prefix}/hidden_act/{activation}/last"]
         np.testing.assert_allclose(last, expected, rtol=0, atol=tolerance)
 
-    def test_masked_words_get_the_same_scores(self, goldens, prefix, dtype, tolerance, level):
-        """The file has the `bert.` prefix, gamma/beta in layer 0, and tensors nobody needs."""
+    def test_the_scores_of_masked_words_are_those_of_transformers(
+        self, goldens, prefix, dtype, tolerance, level
+    ):
+        """The file has the `bert.` prefix, gamma/beta in layer 0, and tensors that are left out."""
         base = load_base(GOLDENS / "tiny_mlm", pooler=False)
         assert any("seq_relationship" in name for name in base.extra)
         batch = golden_batch({**goldens, "ids": goldens["mlm/ids"]})
@@ -178,7 +131,7 @@ class TestVariants:
 class TestRealMiniLM:
     """all-MiniLM-L6-v2 on 32 texts and pairs of 2 to 512 tokens, some of them odd."""
 
-    def test_tokens_and_hidden_states_agree(self, minilm):
+    def test_minilms_tokens_and_hidden_states_are_those_of_transformers(self, minilm):
         texts = json.loads((GOLDENS / "minilm_texts.json").read_text("utf-8"))
         assert len(texts) >= 20
         with np.load(GOLDENS / "minilm.npz") as file:
@@ -198,20 +151,3 @@ class TestRealMiniLM:
             np.testing.assert_allclose(mine[golden["rows"]], theirs, rtol=0, atol=2e-5)
         pooled = pool(minilm.params, states[-1], batch)
         np.testing.assert_allclose(pooled, golden["pooled"], rtol=0, atol=2e-5)
-
-
-def test_a_masked_token_head_with_a_decoder_of_its_own_is_left_out(tmp_path):
-    """The head's last map is the word embeddings; another decoder would be another function."""
-    import shutil
-
-    from minibert.tensors import read_safetensors, write_safetensors
-
-    folder = shutil.copytree(GOLDENS / "tiny_mlm", tmp_path / "untied")
-    tensors, _ = read_safetensors(folder / "model.safetensors")
-    words = tensors["bert.embeddings.word_embeddings.weight"]
-    for decoder, kept in ((words, True), (words + 1, False)):
-        tensors["cls.predictions.decoder.weight"] = decoder
-        write_safetensors(folder / "model.safetensors", tensors)
-        base = load_base(folder, pooler=False)
-        assert ("masked_tokens" in base.params) == kept
-        assert ("cls.predictions.bias" in base.extra) != kept

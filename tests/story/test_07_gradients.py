@@ -21,6 +21,7 @@ import pytest
 from autograd import grad, make_vjp, value_and_grad
 from autograd.core import SparseObject, VJPNode
 from autograd.tracer import trace
+from cases import DTYPES, LEVELS, SEEDS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -35,9 +36,6 @@ from minibert.tokenizer import Encoded
 from minibert.training.gradients import value_and_grads
 from minibert.tree import from_leaves, leaves
 
-LEVELS = [pytest.param(ops, id="ops"), pytest.param(fused, id="fused")]
-DTYPES = [pytest.param(np.float64, id="float64"), pytest.param(np.float32, id="float32")]
-SEEDS = st.integers(0, 2**32 - 1)
 EPS = 1e-12
 
 # Two ways to add the same terms differ by rounding: a few epsilons of the largest number that
@@ -88,7 +86,7 @@ def make_case(
     return "attention", qkv, (np.array(asking), np.array(lengths), heads, *masked)
 
 
-ATTENTION = [  # of all rows, or of one asking row for each sequence
+ATTENTION = [  # of all rows, or of one query row for each sequence
     "attention", "attention with dropout", "attention of first rows",
     "attention of first rows with dropout",
 ]  # fmt: skip
@@ -96,7 +94,7 @@ NAMES = [*ELEMENTWISE, *MAT, *NORM, *LOSSES, "dropout", *ATTENTION]
 
 
 def lay_out(x: np.ndarray, how: str) -> np.ndarray:
-    """The same numbers, otherwise arranged in memory."""
+    """The same numbers, arranged differently in memory."""
     if how == "transposed":
         laid = np.asfortranarray(x)
     elif how == "every second":
@@ -168,9 +166,9 @@ def assert_levels_agree(case: Case, dtype: Any, how: str = "plain") -> None:
 
 
 class TestTheTwoLevelsAgree:
-    """value, gradient, shape and dtype: float32 stays float32, in the gradients as well."""
+    """Value, gradient, shape and dtype: float32 stays float32, in the gradients as well."""
 
-    def test_every_function_of_fused_is_tested_here(self):
+    def test_every_function_of_fused_is_held_to_its_twin_here(self):
         assert {make_case(n, np.random.default_rng(0), 2, 2, 2, [2])[0] for n in NAMES} == set(
             fused.__all__
         ) - {"keep_mask"}
@@ -187,14 +185,14 @@ class TestTheTwoLevelsAgree:
         lengths=st.lists(st.integers(1, 20), min_size=1, max_size=6),
         seed=SEEDS,
     )
-    def test_on_any_sizes(self, name, dtype, n, size, out, lengths, seed):
+    def test_ops_and_fused_agree_on_any_sizes(self, name, dtype, n, size, out, lengths, seed):
         case = make_case(name, np.random.default_rng(seed), n, size, out, lengths)
         assert_levels_agree(case, dtype)
 
     @pytest.mark.parametrize("dtype", DTYPES)
     @pytest.mark.parametrize("how", ["transposed", "every second", "backwards"])
     @pytest.mark.parametrize("name", NAMES)
-    def test_on_arrays_that_are_not_contiguous(self, name, how, dtype):
+    def test_ops_and_fused_agree_on_arrays_that_are_not_contiguous(self, name, how, dtype):
         case = make_case(name, np.random.default_rng(1), 9, 6, 5, [4, 1, 7])
         plain = cast(case[1], dtype)
         laid = [lay_out(x, how) for x in plain]
@@ -207,14 +205,14 @@ class TestTheTwoLevelsAgree:
 
     @pytest.mark.parametrize("dtype", DTYPES)
     @pytest.mark.parametrize("name", NAMES)
-    def test_on_one_row_one_token_and_one_feature(self, name, dtype):
+    def test_ops_and_fused_agree_on_one_row_one_token_and_one_feature(self, name, dtype):
         case = make_case(name, np.random.default_rng(2), 1, 1, 1, [1])
         assert_levels_agree(case, dtype)
 
     @pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")  # autograd's cosh; 1 / inf = 0
     @pytest.mark.parametrize("dtype", DTYPES)
     @pytest.mark.parametrize("name", [*ELEMENTWISE, "dropout"])
-    def test_on_more_elements_than_one_block_holds(self, name, dtype):
+    def test_ops_and_fused_agree_on_more_elements_than_one_block_holds(self, name, dtype):
         """`fused` works in blocks of 65,536 elements, the last one shorter."""
         case = make_case(name, np.random.default_rng(3), 2, 65_537, 1, [1])
         assert case[1][0].size > 2 * fused_activations.BLOCK
@@ -223,7 +221,7 @@ class TestTheTwoLevelsAgree:
     @pytest.mark.parametrize("dtype", DTYPES)
     @pytest.mark.parametrize("name", [*ELEMENTWISE, "dropout"])
     @pytest.mark.parametrize("shape", [(), (5,), (2, 3, 4)], ids=str)
-    def test_elementwise_on_any_number_of_axes(self, name, shape, dtype):
+    def test_ops_and_fused_agree_elementwise_on_any_number_of_axes(self, name, shape, dtype):
         rng = np.random.default_rng(4)
         rest = (rng.random(shape) < 0.75, 0.25) if name == "dropout" else ()
         assert_levels_agree((name, [np.asarray(rng.standard_normal(shape))], rest), dtype)
@@ -233,7 +231,7 @@ FUSED = (fused, fused_activations, fused_attention, fused_norm)
 
 
 class Step(VJPNode):
-    """A step of autograd's that knows which function it is of."""
+    """A step of autograd that knows its function."""
 
     def __init__(self, value: Any, function: Callable[..., Any], *rest: Any) -> None:
         super().__init__(value, function, *rest)
@@ -242,7 +240,7 @@ class Step(VJPNode):
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in LOSSES])
 def test_a_fast_operation_is_one_step_to_autograd(name):
-    """Its gradient is the one derived by hand: autograd sees nothing of what it is made of."""
+    """Its gradient is the one derived by hand: autograd does not see inside it."""
     called, inputs, rest = make_case(name, np.random.default_rng(5), 3, 4, 2, [3])
     function, start = getattr(fused, called), Step.new_root()
     _, end = trace(start, lambda x: function(x, *inputs[1:], *rest), inputs[0])
@@ -265,15 +263,17 @@ LENGTHS = {
 @pytest.mark.parametrize("dtype", DTYPES)
 class TestAttentionInRuns:
     """`fused.attention` takes neighbours of equal length together, as many as a core's cache has
-    room for; nobody may see it."""
+    room for; the results must not show it."""
 
     @pytest.mark.parametrize("lengths", LENGTHS.values(), ids=LENGTHS.keys())
-    def test_the_two_levels_agree_on_lengths(self, name, lengths, dtype):
+    def test_ops_and_fused_agree_on_attention_whatever_the_lengths(self, name, lengths, dtype):
         assert_levels_agree(make_case(name, np.random.default_rng(5), 1, 1, 1, lengths), dtype)
 
     @pytest.mark.parametrize("room", [0.1, 1.0, 1.99, 2.0, 3.5, 100.0])
-    def test_a_run_ends_where_the_cache_does_and_not_before(self, name, room, dtype, monkeypatch):
-        """With room for the scores of so many sequences of six tokens."""
+    def test_a_run_of_attention_ends_where_the_cache_does_and_not_before(
+        self, name, room, dtype, monkeypatch
+    ):
+        """`room`: for how many sequences of six tokens there is room for the scores."""
         lengths = [6, 6, 6, 6, 6, 2, 2, 2, 9, 6]
         case = make_case(name, np.random.default_rng(12), 1, 1, 1, lengths)
         limit = int(room * case[2][2] * (6 if "first rows" in name else 36))
@@ -288,7 +288,7 @@ class TestAttentionInRuns:
 
 
 def runs(case: Case, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
-    """The shapes [G, H, Q, T] of the scores that `fused.attention` goes over at once."""
+    """The shapes [G, H, Q, T] of the scores that `fused.attention` works on at once."""
     name, inputs, rest = case
     seen: list[tuple[int, ...]] = []
     real = fused_attention._exp
@@ -325,13 +325,13 @@ class TestAgainstPlainLoops:
     def inputs(self, name: str, lengths: list[int], seed: int = 6) -> Case:
         return make_case(name, np.random.default_rng(seed), 5, 6, 4, lengths)
 
-    def test_linear(self, level):
+    def test_the_gradients_of_linear_are_the_plain_loops(self, level):
         name, (x, weight, bias), rest = self.inputs("linear", [])
         expected = plain_loops.linear_vjp(cosines(5, 4), x, weight)
         assert_gradients(level, name, [x, weight, bias], rest, expected)
 
     @pytest.mark.parametrize("eps", [1e-12, 0.3])
-    def test_layer_norm(self, level, eps):
+    def test_the_gradients_of_layer_norm_are_the_plain_loops(self, level, eps):
         name, (x, weight, bias), _ = self.inputs("layer_norm", [])
         expected = plain_loops.layer_norm_vjp(cosines(5, 8), x, weight, eps)
         assert_gradients(level, name, [x, weight, bias], (eps,), expected)
@@ -343,7 +343,7 @@ class TestAgainstPlainLoops:
 
     @pytest.mark.parametrize("lengths", [[1], [6], [3, 5, 1, 4]], ids=str)
     @pytest.mark.parametrize("name", ATTENTION)
-    def test_attention(self, level, name, lengths):
+    def test_the_gradients_of_attention_are_the_plain_loops(self, level, name, lengths):
         name, qkv, rest = self.inputs(name, lengths)
         expected = plain_loops.attention_vjp(cosines(*qkv[0].shape), *qkv, *rest)
         assert_gradients(level, name, qkv, rest, expected)
@@ -375,7 +375,7 @@ class TestAgainstPlainLoops:
         assert_gradients(level, "squared_error", [predicted], (target,), (expected,))
 
     def test_relu_has_gradient_0_at_0(self, level):
-        """As torch has: at the corner any number from 0 to 1 would do, and 0 is agreed on."""
+        """As in torch: at the corner any number from 0 to 1 would do, and 0 is the convention."""
         x = np.array([-1.0, -0.0, 0.0, 1e-300, 2.0])
         np.testing.assert_array_equal(grad(lambda v: anp.sum(level.relu(v)))(x), [0, 0, 0, 1, 1])
 
@@ -392,7 +392,7 @@ class TestAgainstFiniteDifferences:
     H, BOUND = 1e-5, 2e-9
 
     @pytest.mark.parametrize("name", NAMES)
-    def test_every_coordinate_of_every_gradient(self, level, name):
+    def test_every_coordinate_of_every_gradient_is_its_finite_difference(self, level, name):
         operation, inputs, rest = make_case(
             name, np.random.default_rng(7), n=3, size=4, out=3, lengths=[3, 1, 2]
         )
@@ -421,7 +421,7 @@ class TestPaths:
     A backward pass that overwrote instead of adding, or passed a gradient on before all of it had
     arrived, would get these wrong."""
 
-    def test_x_used_twice_gets_the_sum_over_both_paths(self, level):
+    def test_the_gradient_of_a_number_used_twice_is_the_sum_over_both_paths(self, level):
         """d(x tanh x)/dx = tanh x + x (1 - tanh^2 x): neither term alone."""
         x = np.array([0.7, -1.3])
         gradient = grad(lambda v: anp.sum(v * level.tanh(v)))(x)
@@ -432,7 +432,7 @@ class TestPaths:
         for one in (through_left, through_tanh):
             assert np.abs(gradient - one).max() > 0.4
 
-    def test_a_skip_connection_is_such_a_case(self, level):
+    def test_the_gradient_of_a_skip_connection_is_the_sum_over_both_paths(self, level):
         """LayerNorm(x + W x): along the skip, and through the sublayer."""
         rng = np.random.default_rng(8)
         x, w, gain, shift = (rng.standard_normal(s) for s in ((4, 6), (6, 6), 6, 6))
@@ -449,14 +449,14 @@ class TestPaths:
         for one in (total, through_sublayer):
             assert np.abs(gradient - one).max() > 0.1
 
-    def test_self_attention_uses_its_input_three_times(self, level):
+    def test_the_gradient_of_self_attention_is_the_sum_over_query_key_and_value(self, level):
         x = np.random.default_rng(9).standard_normal((5, 4))
         g = cosines(5, 4)
         gradient = grad(lambda v: anp.sum(g * level.attention(v, v, v, [2, 3], [2, 3], 2)))(x)
         parts = plain_loops.attention_vjp(g, x, x, x, [2, 3], [2, 3], 2)
         np.testing.assert_allclose(gradient, parts[0] + parts[1] + parts[2], rtol=0, atol=1e-13)
 
-    def test_a_node_waits_for_all_its_gradients(self, level):
+    def test_a_node_waits_for_all_of_its_gradient_before_it_passes_it_on(self, level):
         """a -> b -> d and a -> b -> c -> d: b's gradient is whole only when c's part is in. With
         b = tanh a, c = tanh b, d = b c: dd/da = (c + b (1 - c^2)) (1 - b^2)."""
         a = 0.9
@@ -488,7 +488,7 @@ class TestOfADict:
         return anp.sum(fused.gelu(product) * product) + anp.sum(params["c"] ** 2) * 0.25
 
     @pytest.mark.parametrize("dtype", DTYPES)
-    def test_are_autograds_own(self, dtype):
+    def test_the_gradients_of_a_dict_are_autograds_own(self, dtype):
         given = {path: leaf.astype(dtype) for path, leaf in self.LEAVES.items()}
         value, grads = value_and_grads(self.loss, given)
         expected_value, expected = value_and_grad(self.loss)(given)
@@ -499,7 +499,7 @@ class TestOfADict:
             np.testing.assert_allclose(gradient, expected[path], rtol=TOLERANCES[dtype], atol=0)
             assert (gradient.dtype, gradient.shape) == (dtype, given[path].shape), path
 
-    def test_are_zero_for_what_the_loss_does_not_use_even_for_all(self):
+    def test_the_gradients_of_what_the_loss_does_not_use_are_zero(self):
         _, grads = value_and_grads(self.loss, self.LEAVES)
         np.testing.assert_array_equal(grads["unused"], np.zeros((2, 5)))
         value, grads = value_and_grads(lambda params: 2.5, self.LEAVES)
@@ -507,11 +507,11 @@ class TestOfADict:
         for path, leaf in self.LEAVES.items():
             np.testing.assert_array_equal(grads[path], np.zeros(leaf.shape), err_msg=path)
 
-    def test_of_a_leaf_that_is_the_loss_itself_is_1(self):
+    def test_the_gradient_of_a_leaf_that_is_the_loss_itself_is_1(self):
         value, grads = value_and_grads(lambda params: params["x"], {"x": np.array(7.0)})
         assert (value, grads["x"]) == (7.0, 1.0)
 
-    def test_of_a_leaf_used_a_hundred_times_is_the_sum(self):
+    def test_the_gradient_of_a_leaf_used_a_hundred_times_is_the_sum(self):
         """d/dx sum_k k x = 5050, whichever way the hundred parts come together."""
 
         def loss(params: dict[str, Any]) -> Any:
@@ -525,7 +525,9 @@ class TestOfADict:
 
     @pytest.mark.parametrize("more_for", ["x", "z"])
     @pytest.mark.parametrize("first", [False, True], ids=["added last", "added first"])
-    def test_leave_leaves_and_each_others_gradients_as_they_are(self, more_for, first):
+    def test_the_gradients_of_a_dict_change_neither_its_leaves_nor_each_other(
+        self, more_for, first
+    ):
         """One gradient array goes to two leaves here, and then more is added for one of them."""
         given = {"x": cosines(4, 6), "z": cosines(4, 6)[::-1].copy()}
         before = {path: leaf.copy() for path, leaf in given.items()}
@@ -558,11 +560,13 @@ def peak_bytes(call: Callable[[], Any]) -> int:
 
 
 class TestFrozen:
-    """What nobody differentiates gets no gradient, and costs none."""
+    """What is not differentiated gets no gradient, and costs none."""
 
     @pytest.mark.parametrize("level", LEVELS)
     @pytest.mark.parametrize("name", ["linear", *NORM, *ATTENTION])
-    def test_each_argument_alone_gets_the_gradient_that_it_gets_with_the_others(self, level, name):
+    def test_an_argument_differentiated_alone_gets_the_gradient_that_it_gets_with_the_others(
+        self, level, name
+    ):
         operation, inputs, rest = make_case(
             name, np.random.default_rng(10), n=4, size=5, out=3, lengths=[3, 4]
         )
@@ -580,7 +584,7 @@ class TestFrozen:
         assert peak_bytes(lambda: thawed(g)) >= 4_000_000
         assert peak_bytes(lambda: frozen(g)) < 100_000
 
-    def test_without_a_gradient_attention_keeps_no_probabilities(self):
+    def test_attention_without_a_gradient_keeps_no_probabilities(self):
         """16 sequences of 256 tokens with 4 heads have 16.8 MB of them; a run has 1 MB."""
         lengths = [256] * 16
         x = np.random.default_rng(0).standard_normal((4096, 16)).astype(np.float32)
@@ -590,7 +594,7 @@ class TestFrozen:
 
     @pytest.mark.parametrize("level", LEVELS)
     @pytest.mark.parametrize("name", NAMES)
-    def test_no_argument_and_no_gradient_is_written_to(self, level, name):
+    def test_an_operation_writes_into_neither_its_arguments_nor_a_gradient(self, level, name):
         """Weights are views of a file; a gradient may be shared by two inputs."""
         operation, inputs, rest = make_case(name, np.random.default_rng(11), 4, 5, 3, [3, 1])
         for array in [*inputs, *rest]:
@@ -623,13 +627,11 @@ RATES = [0.0, 1 / 65536, 0.1, 0.25, 1 / 3, 0.5, 0.9, 1 - 1 / 65536]
 
 @pytest.mark.parametrize("level", LEVELS)
 class TestDropout:
-    """Srivastava et al. 2014, section 4; scaled while training, so that nothing is left to do
-    afterwards."""
+    """Srivastava et al. 2014, section 4; scaled up in training, so that prediction has
+    nothing to undo."""
 
     @pytest.mark.parametrize("rate", RATES)
-    def test_the_rate_is_met_to_one_in_65536_and_the_scale_makes_up_for_it_exactly(
-        self, level, rate
-    ):
+    def test_dropout_meets_its_rate_to_one_in_65536_and_scales_up_exactly(self, level, rate):
         keep = level.keep_mask(EveryDraw(), 65536, rate)
         assert keep.dtype == bool
         dropped = 65536 - int(keep.sum())
@@ -640,7 +642,7 @@ class TestDropout:
         np.testing.assert_allclose(y.sum() / 65536, 1.0, rtol=1e-12)
 
     @pytest.mark.parametrize("rate", [0.1, 0.5])
-    def test_a_real_generator_keeps_that_share_everywhere(self, level, rate):
+    def test_dropout_drops_each_number_at_its_rate_and_independently_of_the_next(self, level, rate):
         keep = level.keep_mask(np.random.default_rng(0), 400_000, rate).reshape(4, -1)
         sigma = math.sqrt(rate * (1 - rate) / 100_000)
         np.testing.assert_allclose(keep.mean(axis=1), 1 - rate, rtol=0, atol=5 * sigma)
@@ -648,7 +650,7 @@ class TestDropout:
         both = (~keep[:, 1:] & ~keep[:, :-1]).mean()
         assert abs(both - rate * rate) < 5 * math.sqrt(rate * rate / 400_000)
 
-    def test_the_mask_comes_from_the_generator_alone(self, level):
+    def test_a_dropout_mask_comes_from_the_generator_alone(self, level):
         masks = [level.keep_mask(np.random.default_rng(seed), 99, 0.5) for seed in (3, 3, 4)]
         np.testing.assert_array_equal(masks[0], masks[1])
         assert (masks[0] != masks[2]).any()
@@ -657,7 +659,9 @@ class TestDropout:
         assert (level.keep_mask(rng, 99, 0.5) != masks[0]).any()  # and it moves on
 
     @pytest.mark.parametrize("dtype", DTYPES)
-    def test_the_gradient_goes_where_the_value_went_with_the_same_factor(self, level, dtype):
+    def test_the_gradient_of_dropout_goes_where_the_value_went_with_the_same_factor(
+        self, level, dtype
+    ):
         x, keep = cosines(4, 5).astype(dtype), np.arange(20).reshape(4, 5) % 3 > 0
         factor = np.where(keep, 1 / 0.75, 0.0)
         value, [gradient] = value_and_gradients(level, "dropout", [x], (keep, 0.25))

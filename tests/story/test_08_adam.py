@@ -1,4 +1,4 @@
-"""Adam, by hand, is Adam; and the learning rate rises and falls as BERT's fine-tuning wants.
+"""Adam by hand is Adam, and the learning rate rises and falls as in BERT's fine-tuning.
 
 The peers are torch's Adam and AdamW, transformers' schedule, and a plain loop for what no library
 has: `tests/goldens/optimiser_goldens.py`.
@@ -11,7 +11,9 @@ from dataclasses import FrozenInstanceError
 from typing import Any
 
 import numpy as np
+import plain_loops
 import pytest
+from cases import SEEDS
 from conftest import GOLDENS
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -68,7 +70,7 @@ class TestTwoHundredSteps:
     """Kingma & Ba 2015, arXiv 1412.6980; Loshchilov & Hutter 2019, arXiv 1711.05101."""
 
     @pytest.mark.parametrize("kind", KINDS)
-    def test_end_where_the_peer_ends(self, optim, kind):
+    def test_two_hundred_steps_of_adam_end_where_the_peers_end(self, optim, kind):
         """Relative to 1e-6, as torch's clipping scales by 1/(norm + 1e-6) and ours by 1/norm;
         without clipping only float64's rounding is left: 1e-13. The released code's optimiser is
         in no library: its peer is a plain loop, which is torch's with bias correction on."""
@@ -79,7 +81,7 @@ class TestTwoHundredSteps:
             np.testing.assert_allclose(values, expected, rtol=tolerance, atol=0, err_msg=name)
 
     @pytest.mark.parametrize("kind", ["adam", "adamw", "adamw_clip"])
-    def test_in_float32_stay_as_near_to_float64_as_torchs_own_do(self, optim, kind):
+    def test_two_hundred_float32_steps_stay_as_near_to_float64_as_torchs(self, optim, kind):
         """200 steps gather 200 roundings: torch's own float32 ends up to 8e-7 from its float64
         (relative to the leaf's largest), and ours must not end further off than 1e-6."""
         mine = trajectory(optim, KINDS[kind], np.float32)
@@ -90,7 +92,7 @@ class TestTwoHundredSteps:
             assert np.abs(torchs - exact).max() < 1e-6 * scale
             assert np.abs(values - exact).max() < 1e-6 * scale
 
-    def test_tell_the_optimisers_apart(self, optim):
+    def test_two_hundred_steps_tell_the_goldens_optimisers_apart(self, optim):
         """The goldens would notice a missing correction, decay or clipping: they differ by far more
         than any tolerance above."""
         ends = {kind: optim[f"f64/{kind}/weight"][-1] for kind in KINDS}
@@ -100,7 +102,7 @@ class TestTwoHundredSteps:
                     assert np.abs(ends[a] - ends[b]).max() > 1e-4, (a, b)
 
 
-def test_the_constants_of_a_run_cannot_be_changed_on_the_way():
+def test_adams_constants_cannot_be_changed():
     with pytest.raises(FrozenInstanceError):
         Adam().beta1 = 0.5  # type: ignore[misc]
 
@@ -123,18 +125,18 @@ class TestOneStep:
         np.testing.assert_allclose(new["w"], [1.0 - 0.1, -2.0 + 0.1], rtol=1e-15)
         np.testing.assert_allclose(new["bias"], [0.5 - 0.1], rtol=1e-15)
 
-    def test_without_bias_correction_it_is_over_three_times_as_long(self):
+    def test_without_bias_correction_the_first_step_is_over_three_times_as_long(self):
         """m = 0.1 g and v = 0.001 g^2: the step is 0.1 / sqrt(0.001) = sqrt(10) rates."""
         new = self.step(Adam(eps=0.0, bias_correction=False))
         np.testing.assert_allclose(new["w"], [1 - 0.1 * math.sqrt(10), -2 + 0.1 * math.sqrt(10)])
 
-    def test_epsilon_is_added_outside_the_root(self):
+    def test_adams_epsilon_is_added_outside_the_root(self):
         """g / (sqrt(g^2) + eps), not g / sqrt(g^2 + eps). At g = 0.001 and eps = 0.001 that is
         1/2, the other 0.03."""
         new = self.step(Adam(eps=1e-3))
         np.testing.assert_allclose(new["bias"], [0.5 - 0.1 * 0.5], rtol=1e-12)
 
-    def test_equal_gradients_give_equal_steps_forever(self):
+    def test_equal_gradients_give_equal_steps_of_adam_forever(self):
         """Bias correction undoes the start from 0 exactly, so 50 steps are 50 rates."""
         new = self.step(Adam(eps=0.0), rate=0.01, steps=50)
         np.testing.assert_allclose(new["w"], [1.0 - 0.5, -2.0 + 0.5], rtol=1e-12)
@@ -146,7 +148,7 @@ class TestOneStep:
             plain["w"] - decayed["w"], 0.1 * 0.01 * self.PARAMS["w"], rtol=1e-10
         )
 
-    def test_the_arguments_stay_as_they_are(self):
+    def test_a_step_of_adam_leaves_its_arguments_as_they_are(self):
         params = {name: p.copy() for name, p in self.PARAMS.items()}
         grads = {name: g.copy() for name, g in self.GRADS.items()}
         state = adam_start(params)
@@ -160,8 +162,8 @@ class TestOneStep:
             assert after["first"][name].any()
         assert (state["step"], after["step"]) == (0, 1)
 
-    def test_a_parameter_keeps_its_layout_in_memory_whatever_the_gradients(self):
-        """A matrix product's rounding hangs on it: weights lie as [out, in] and are seen as
+    def test_a_step_of_adam_keeps_a_parameters_layout_whatever_the_gradients(self):
+        """A matrix product's rounding depends on it: weights lie as [out, in] and are seen as
         [in, out], before and after a step, and so after resuming too."""
         weight = np.ones((3, 2), np.float32).T
         for gradient in (np.ones((2, 3), np.float32), np.ones((3, 2), np.float32).T):
@@ -171,22 +173,24 @@ class TestOneStep:
 
     @pytest.mark.parametrize("turned", [False, True], ids=["as drawn", "transposed"])
     @pytest.mark.parametrize("turned_gradient", [False, True], ids=["alike", "the other way"])
-    def test_is_taken_element_by_element_however_large_and_laid_out(self, turned, turned_gradient):
-        """21,003 elements, more than are worked off at once. With eps = 1 the first step is
-        rate g / (|g| + 1), other for every g; to some roundings of float64."""
+    def test_a_step_of_adam_goes_element_by_element_whatever_the_size_and_layout(
+        self, turned, turned_gradient
+    ):
+        """21,003 elements are more than one block. With eps = 1 the first step is
+        rate g / (|g| + 1), different for every g; to a few roundings of float64."""
         rng = np.random.default_rng(0)
         values, slopes = rng.standard_normal((2, 3, 7001))
         weight = np.asfortranarray(values) if turned else values
         gradient = np.asfortranarray(slopes) if turned != turned_gradient else slopes
         start = {"w": weight}
         new, state = adam_step(start, {"w": gradient}, adam_start(start), 0.1, Adam(eps=1.0))
-        expected = values - 0.1 * slopes / (np.abs(slopes) + 1.0)
+        expected = plain_loops.adam_first_step(values, slopes, 0.1, eps=1.0)
         np.testing.assert_allclose(new["w"], expected, rtol=0, atol=1e-14)
         np.testing.assert_allclose(state["first"]["w"], 0.1 * slopes, rtol=1e-14)
         np.testing.assert_allclose(state["second"]["w"], 0.001 * slopes**2, rtol=1e-12)
 
-    def test_is_worked_off_in_blocks_that_a_cores_cache_holds(self):
-        """Each element once, and never more than BLOCK of them: that is what the blocks are for."""
+    def test_a_step_of_adam_takes_every_element_once_in_blocks_that_a_cache_holds(self):
+        """Never more than BLOCK of them at once: that is what the blocks are for."""
         sizes = []
 
         def update(*rows: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -198,7 +202,7 @@ class TestOneStep:
             np.testing.assert_array_equal(kept, many)
         assert sizes == [[BLOCK] * 4, [BLOCK] * 4, [4] * 4]
 
-    def test_of_a_float32_parameter_stays_float32_under_a_float64_gradient(self):
+    def test_a_float32_parameter_stays_float32_under_a_float64_gradient(self):
         params = {"w": np.ones(3, np.float32)}
         new, state = adam_step(params, {"w": np.ones(3)}, adam_start(params), 0.1, Adam())
         assert {new["w"].dtype, state["first"]["w"].dtype, state["second"]["w"].dtype} == {
@@ -207,7 +211,7 @@ class TestOneStep:
 
     @pytest.mark.parametrize("kind", KINDS)
     @pytest.mark.parametrize("rate", [1e-3, np.float64(1e-3)], ids=["float", "NumPy float64"])
-    def test_float32_stays_float32_even_under_a_numpy_rate(self, kind, rate):
+    def test_adam_and_clipping_stay_in_float32_even_under_a_numpy_rate(self, kind, rate):
         params = {name: p.astype(np.float32) for name, p in self.PARAMS.items()}
         grads = {name: g.astype(np.float32) for name, g in self.GRADS.items()}
         grads = clip_global_norm(grads, global_norm(grads), KINDS[kind].clip)
@@ -218,7 +222,7 @@ class TestOneStep:
 
 
 class TestWeightDecay:
-    def test_spares_biases_and_layernorms_and_nothing_else(self):
+    def test_weight_decay_spares_biases_and_layernorms_and_nothing_else(self):
         """Released code: `exclude_from_weight_decay=["LayerNorm", "layer_norm", "bias"]`."""
         own = ["adapters.0.attention.down.weight", "adapters.0.attention.down.bias",
                "adapters.5.feed_forward.up.weight", "adapters.5.feed_forward.up.bias",
@@ -232,12 +236,12 @@ class TestWeightDecay:
             spared = path.endswith(".bias") or "norm" in path.split(".")
             assert p[0] == (1.0 if spared else 1.0 - 0.01), path
 
-    def test_is_off_in_the_papers_recipe(self):
+    def test_the_papers_recipe_has_no_weight_decay(self):
         ones = {"head.weight": np.ones(3)}
         new, _ = adam_step(ones, {"head.weight": np.zeros(3)}, adam_start(ones), 1.0, PAPER.adam)
         np.testing.assert_array_equal(new["head.weight"], 1.0)
 
-    def test_of_names_that_only_resemble_a_norm_is_on(self):
+    def test_weight_decay_does_not_spare_names_that_only_resemble_norm_or_bias(self):
         for path in ("normal.weight", "biased", "transform.weight"):
             assert not re.search(Adam().no_decay, path), path
 
@@ -245,9 +249,9 @@ class TestWeightDecay:
 class TestClipping:
     """Pascanu et al. 2013, arXiv 1211.5063: all gradients shrink together."""
 
-    def test_scales_as_torchs_clip_grad_norm(self, optim):
+    def test_clipping_scales_as_torchs_clip_grad_norm(self, optim):
         """torch divides by norm + 1e-6, we by norm, so the results differ by 1e-6 / norm (the
-        smallest norm that is clipped is 1), and norms from 1 - 1e-6 to 1 are clipped there only."""
+        smallest norm that is clipped is 1), and only torch clips norms from 1 - 1e-6 to 1."""
         for i, norm in enumerate(optim["clip/norm"]):
             before = {n: optim[f"clip/before/{n}"][i] for n in ("weight", "bias")}
             np.testing.assert_allclose(global_norm(before), norm, rtol=1e-14, atol=0)
@@ -258,12 +262,12 @@ class TestClipping:
                 )
 
     @given(
-        seed=st.integers(0, 2**32 - 1),
+        seed=SEEDS,
         scale=st.floats(1e-6, 1e6),
         largest=st.floats(1e-3, 1e3),
     )
     @settings(max_examples=40)
-    def test_leaves_a_norm_of_the_largest_at_most_and_the_direction(self, seed, scale, largest):
+    def test_clipping_limits_the_norm_and_keeps_the_direction(self, seed, scale, largest):
         rng = np.random.default_rng(seed)
         grads = {"a": scale * rng.standard_normal((3, 2)), "b": scale * rng.standard_normal(4)}
         flat = np.concatenate([g.ravel() for g in grads.values()])
@@ -273,24 +277,24 @@ class TestClipping:
         # one rounding of the scale and one of each product: a few 1e-16
         np.testing.assert_allclose(result, flat * min(1.0, largest / length), rtol=1e-14)
 
-    def test_without_a_largest_norm_changes_nothing(self):
+    def test_clipping_without_a_largest_norm_changes_nothing(self):
         grads = {"a": np.array([3e9, 4e9])}
         assert clip_global_norm(grads, global_norm(grads), None) is grads
 
-    def test_the_norm_of_float32_gradients_is_summed_in_float64(self):
-        """10 million squares of 1e-4 added in float32 one by one would stall; and squares of 1e20
+    def test_the_global_norm_of_float32_gradients_is_summed_in_float64(self):
+        """A million squares of 1e-4 added one by one in float32 would lose digits; squares of 1e20
         would overflow."""
         assert global_norm({"a": np.full(10_000, 1e20, np.float32)}) == pytest.approx(1e22)
         small = np.full(1_000_000, 1e-4, np.float32)
         expected = float(np.float32(1e-4)) * 1000
         assert global_norm({"a": small}) == pytest.approx(expected, rel=1e-12)
 
-    def test_the_norm_does_not_depend_on_how_a_leaf_lies_in_memory(self):
+    def test_the_global_norm_does_not_depend_on_how_a_leaf_lies_in_memory(self):
         g = np.arange(12.0).reshape(3, 4)
         for leaf in (g, g.T, np.asfortranarray(g), g[::-1]):
             assert global_norm({"g": leaf}) == pytest.approx(math.sqrt(506), rel=1e-15)
 
-    def test_the_norm_needs_no_copy_of_a_leaf_however_it_lies_in_memory(self):
+    def test_the_global_norm_needs_no_copy_of_a_leaf_however_it_lies_in_memory(self):
         """A copy would take 8 MB; NumPy tells tracemalloc of every array."""
         leaf = np.ones((1000, 1000))
         for grads in ({"w": leaf}, {"w": leaf.T}):
@@ -305,14 +309,14 @@ class TestClipping:
 class TestLearningRate:
     """Section 3.1: linear warm-up over the first 10 % of the steps, then linear decay to 0."""
 
-    def test_is_transformers_schedule_for_the_released_run(self, optim):
+    def test_the_learning_rate_follows_the_schedule_of_transformers(self, optim):
         """MRPC: 573 steps, 57 of them warm-up. Fractions of equal integers: 1e-15."""
         mine = [warm_up_then_decay(step, 573, 57) for step in range(573)]
         np.testing.assert_allclose(mine, optim["schedule/573_57"], rtol=1e-15)
 
     @given(total=st.integers(1, 3000), data=st.data())
     @settings(max_examples=30)
-    def test_is_two_straight_lines(self, total, data):
+    def test_the_learning_rate_is_two_straight_lines(self, total, data):
         warm_up = data.draw(st.integers(0, total - 1))
         factors = np.array([warm_up_then_decay(s, total, warm_up) for s in range(total)])
         corners = [0, warm_up, total], [0.0, 1.0, 0.0]
@@ -322,7 +326,7 @@ class TestLearningRate:
         assert factors.argmax() == warm_up
         assert factors.max() == 1.0
 
-    def test_of_the_released_code_drops_to_nine_tenths_after_the_warm_up(self):
+    def test_the_released_codes_learning_rate_drops_to_nine_tenths_after_the_warm_up(self):
         """Its decay runs from step 0 and is not rebased: rate * (1 - step/total), hence 516/573."""
         factors = [warm_up_then_decay(step, 573, 57, rebased=False) for step in range(573)]
         rebased = [warm_up_then_decay(step, 573, 57) for step in range(573)]
@@ -334,7 +338,7 @@ class TestLearningRate:
         assert RELEASED.rebased is False
         assert PAPER.rebased is True
 
-    def test_never_divides_by_zero_however_few_the_steps(self):
+    def test_the_learning_rate_never_divides_by_zero_however_few_the_steps(self):
         assert warm_up_then_decay(0, 1, 0) == 1.0
         assert warm_up_then_decay(0, 1, 1) == 0.0
         assert [warm_up_then_decay(s, 2, 2) for s in range(2)] == [0.0, 0.5]

@@ -6,11 +6,14 @@ Houlsby et al. 2019, arXiv 1902.00751, sections 2 and 2.1 and figure 2.
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from types import ModuleType
 
 import numpy as np
+import plain_loops
 import pytest
 from bounds import distance_bound
+from cases import BERT_BASE, BERT_LARGE, LEVELS, MINILM
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -35,23 +38,6 @@ from minibert.parameters import cast, parameter_shapes
 from minibert.tokenizer import Encoded, encode_texts
 from minibert.tree import Tree, count, leaves, transform
 
-LEVELS = [pytest.param(ops, id="ops"), pytest.param(fused, id="fused")]
-MINILM = BertConfig(hidden_size=384, num_hidden_layers=6, intermediate_size=1536)
-BERT_BASE = BertConfig()
-BERT_LARGE = BertConfig(hidden_size=1024, num_hidden_layers=24, num_attention_heads=16,
-                        intermediate_size=4096)  # fmt: skip
-
-# The activations once more, a number at a time, from their definitions.
-PLAIN: dict[str, Callable[[float], float]] = {
-    "gelu_tanh": lambda x: (
-        0.5 * x * (1 + math.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
-    ),
-    "gelu": lambda x: 0.5 * x * (1 + math.erf(x / math.sqrt(2))),
-    "relu": lambda x: max(x, 0.0),
-    "tanh": math.tanh,
-    "swish": lambda x: x / (1 + math.exp(-x)),
-}
-
 
 def fresh(seed: int, config: BertConfig, m: int, std: float) -> Tree:
     """A model's adapters before training."""
@@ -73,21 +59,8 @@ def some_adapter(rng: np.random.Generator, d: int, m: int, std: float = 0.5) -> 
     }
 
 
-def plain_adapter(adapter: Tree, z: np.ndarray, activation: str) -> np.ndarray:
-    """z + f(z W_down + b_down) W_up + b_up, in loops. [N, d] -> [N, d]"""
-    (w_down, b_down), (w_up, b_up) = (
-        (adapter[part]["weight"], adapter[part]["bias"]) for part in ("down", "up")
-    )
-    d, m = w_down.shape
-    out = np.empty(z.shape)
-    for n in range(len(z)):
-        inner = [
-            PLAIN[activation](math.fsum(z[n, i] * w_down[i, j] for i in range(d)) + b_down[j])
-            for j in range(m)
-        ]
-        for i in range(d):
-            out[n, i] = z[n, i] + math.fsum(inner[j] * w_up[j, i] for j in range(m)) + b_up[i]
-    return out
+def plain_adapter(adapter: Tree, z: np.ndarray, activation: str = "gelu_tanh") -> np.ndarray:
+    return plain_loops.bottleneck(adapter, z, plain_loops.ACTIVATIONS[activation])
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -95,7 +68,9 @@ def plain_adapter(adapter: Tree, z: np.ndarray, activation: str) -> np.ndarray:
 class TestFormula:
     """Section 2.1: project from d to m, a non-linearity, project back to d, add the input."""
 
-    def test_is_two_projections_a_nonlinearity_and_a_skip_connection(self, activation, level):
+    def test_an_adapter_is_two_projections_a_nonlinearity_and_a_skip_connection(
+        self, activation, level
+    ):
         rng = np.random.default_rng(0)
         for d, m, n in ((8, 3, 5), (3, 8, 1), (1, 1, 2)):
             adapter, z = some_adapter(rng, d, m), rng.normal(0, 2, (n, d))
@@ -105,15 +80,15 @@ class TestFormula:
                 bottleneck(adapter, z, activation, level), expected, rtol=0, atol=1e-12
             )
 
-    def test_float32_stays_float32(self, activation, level):
+    def test_an_adapter_keeps_float32(self, activation, level):
         adapter = init_adapter(np.random.default_rng(0), 8, 3, 1e-2)
         z = np.ones((2, 8), np.float32)
         assert bottleneck(adapter, z, activation, level).dtype == np.float32
 
 
 class TestActivations:
-    def test_are_named_and_every_name_is_a_different_function(self):
-        assert set(ACTIVATIONS) == set(PLAIN)
+    def test_every_activation_of_an_adapter_is_a_function_of_its_own(self):
+        assert set(ACTIVATIONS) == set(plain_loops.ACTIVATIONS)
         rng = np.random.default_rng(1)
         adapter, z = some_adapter(rng, 8, 4), rng.normal(0, 1, (3, 8))
         outputs = [bottleneck(adapter, z, name) for name in ACTIVATIONS]
@@ -121,7 +96,7 @@ class TestActivations:
             for b in outputs[:i]:
                 assert np.abs(a - b).max() > 1e-5
 
-    def test_the_default_is_the_tanh_gelu_of_the_released_code(self):
+    def test_an_adapters_default_activation_is_the_tanh_gelu_of_the_released_code(self):
         """The paper's text names no function. The two GELUs differ by up to 4.7e-4."""
         rng = np.random.default_rng(2)
         adapter, z = some_adapter(rng, 8, 4), rng.normal(0, 1, (3, 8))
@@ -131,7 +106,7 @@ class TestActivations:
         expected = plain_adapter(adapter, z, "gelu_tanh")
         np.testing.assert_allclose(default, expected, rtol=0, atol=1e-12)
 
-    def test_an_unknown_one_is_refused_with_the_names_of_the_known(self):
+    def test_an_unknown_activation_is_refused_with_the_names_of_the_known(self):
         with pytest.raises(InputError, match=r"^unknown activation 'mish'; known: gelu_tanh, .*"):
             hook({}, "mish")
 
@@ -141,7 +116,7 @@ class TestSize:
 
     @given(d=st.integers(1, 96), m=st.integers(1, 96))
     @settings(max_examples=40)
-    def test_of_an_adapter_is_2md_plus_d_plus_m(self, d, m):
+    def test_an_adapter_has_2md_plus_d_plus_m_parameters(self, d, m):
         adapter = init_adapter(np.random.default_rng(0), d, m, 1e-2)
         expected = (d * m + m) + (m * d + d)
         assert sum(leaf.size for _, leaf in leaves(adapter)) == expected
@@ -155,7 +130,7 @@ class TestSize:
             pytest.param(BERT_LARGE, 132_160, 835_968, 6_343_680, 25_227_264, id="BERT-large"),
         ],
     )
-    def test_of_all_adapters_of_the_known_bases(
+    def test_the_adapters_of_the_public_berts_have_these_numbers_of_parameters(
         self, config, one, eight, sixty_four, two_hundred_fifty_six
     ):
         """Section 3.2's sizes 8, 64 and 256; the paper gives shares, the counts are arithmetic."""
@@ -164,7 +139,7 @@ class TestSize:
             adapters = fresh(0, config, m, 1e-2)
             assert count(adapters) == expected
 
-    def test_64_is_the_papers_2_1_percent_of_bert_larges_encoder(self):
+    def test_adapters_of_size_64_are_the_papers_2_1_percent_of_bert_larges_encoder(self):
         """Table 1: "2.1 %" trained per task. It is of the encoder's layers, without embeddings."""
         shapes = parameter_shapes(BERT_LARGE)
         encoder = sum(math.prod(s) for path, s in shapes.items() if path.startswith("layers."))
@@ -174,17 +149,13 @@ class TestSize:
         assert f"{ours / encoder:.1%}" == "2.1%"
 
     @pytest.mark.parametrize("size", [0, -1])
-    def test_below_1_is_refused(self, size):
+    def test_an_adapter_size_below_1_is_refused(self, size):
         with pytest.raises(InputError, match=f"^adapter size must be at least 1, not {size}$"):
             fresh(0, MINILM, size, 1e-2)
 
-    def test_of_1_is_allowed(self, tiny):
+    def test_an_adapter_size_of_1_is_allowed(self, tiny):
         made = fresh(0, tiny.config, 1, 1e-2)
         assert count(made) == 2 * tiny.config.num_hidden_layers * (2 * 32 + 32 + 1)
-
-
-def normal_cdf(x: float) -> float:
-    return 0.5 * (1 + math.erf(x / math.sqrt(2)))
 
 
 @pytest.fixture(scope="module")
@@ -197,23 +168,23 @@ class TestInitialisation:
 
     DRAWS = 1_000_000
 
-    def test_nothing_lies_beyond_two_std_and_something_lies_near(self, weights):
+    def test_new_weights_lie_within_two_std_and_come_near_it(self, weights):
         limit = 2 * np.float32(1e-2)  # doubling is exact
         assert np.abs(weights).max() <= limit
         # 1 % short of the limit lies 0.1 % of the mass: 2 * 0.01 * 2 phi(2) = 2.2e-3
         assert np.abs(weights).max() > 0.99 * limit
 
-    def test_what_lay_beyond_was_drawn_again_and_not_clipped(self, weights):
+    def test_weights_beyond_two_std_are_drawn_again_and_not_clipped(self, weights):
         """Clipping would pile 4.6 % up on the limits and leave 68.3 % within one std, where drawing
         again leaves (2 Phi(1) - 1) / (2 Phi(2) - 1) = 71.5 %."""
-        inside = (2 * normal_cdf(1) - 1) / (2 * normal_cdf(2) - 1)
+        inside = (2 * plain_loops.normal_cdf(1) - 1) / (2 * plain_loops.normal_cdf(2) - 1)
         five_sigma = 5 * math.sqrt(inside * (1 - inside) / self.DRAWS)  # 0.23 %
         assert abs(np.mean(np.abs(weights) <= 1e-2) - inside) < five_sigma
 
-    def test_its_std_is_0_8796_of_the_one_before_truncation(self, weights):
+    def test_truncation_at_two_std_leaves_0_8796_of_the_std(self, weights):
         """The variance of N(0, 1) within [-a, a] is 1 - 2 a phi(a) / (2 Phi(a) - 1)."""
         phi = math.exp(-2) / math.sqrt(2 * math.pi)
-        std = math.sqrt(1 - 4 * phi / (2 * normal_cdf(2) - 1))
+        std = math.sqrt(1 - 4 * phi / (2 * plain_loops.normal_cdf(2) - 1))
         assert std == pytest.approx(0.8796, abs=5e-5)
         # a variance from n draws has a relative deviation of sqrt((kurtosis - 1) / n) with a
         # kurtosis below the normal's 3; the std half of it. Five of them: 0.35 %.
@@ -224,7 +195,7 @@ class TestInitialisation:
         assert expected_distance(1, 1, 1, 1.0) == pytest.approx(0.5 * std**2, rel=1e-14)
 
     @pytest.mark.parametrize("std", [1e-2, np.float64(1e-2)], ids=["float", "NumPy float64"])
-    def test_is_float32_with_zero_biases_and_both_projections_drawn(self, std):
+    def test_a_new_adapter_is_float32_with_zero_biases_and_both_projections_drawn(self, std):
         adapter = init_adapter(np.random.default_rng(0), 16, 4, std)
         assert adapter["down"]["weight"].shape == (16, 4)
         assert adapter["up"]["weight"].shape == (4, 16)
@@ -233,7 +204,7 @@ class TestInitialisation:
             assert not adapter[part]["bias"].any()
             assert adapter[part]["weight"].all()
 
-    def test_draws_every_adapter_anew_and_from_the_generator_alone(self):
+    def test_every_new_adapter_is_drawn_anew_and_from_the_generator_alone(self):
         config = BertConfig(hidden_size=8, num_hidden_layers=3, num_attention_heads=2)
         one, same, other = (dict(leaves(fresh(seed, config, 4, 1e-2))) for seed in (1, 1, 2))
         drawn = [path for path in one if path.endswith("weight")]
@@ -248,7 +219,7 @@ class TestNearIdentity:
 
     @given(data=st.data(), d=st.integers(1, 24), m=st.integers(1, 24), seed=st.integers(0, 999))
     @settings(max_examples=50)
-    def test_the_output_is_within_the_bound_for_any_input(self, data, d, m, seed):
+    def test_a_new_adapter_moves_any_input_by_no_more_than_the_bound(self, data, d, m, seed):
         """|A(z) - z| <= (2 std)^2 m d |z|. Two roundings are granted: the weights' std is rounded
         to float32 (1.2e-7 in its square), and the sums of z + ... and of A(z) - z to float64."""
         std = data.draw(st.floats(1e-7, 1.0), "std")
@@ -262,7 +233,7 @@ class TestNearIdentity:
 
     @given(d=st.integers(1, 24), m=st.integers(1, 24), std=st.floats(1e-3, 1.0))
     @settings(max_examples=20)
-    def test_no_smaller_bound_holds(self, d, m, std):
+    def test_no_smaller_bound_on_a_new_adapters_distance_holds(self, d, m, std):
         """All weights at 2 std, a ReLU, and a z of ones: A(z) - z is (2 std)^2 m d everywhere."""
         worst = {
             "down": {"weight": np.full((d, m), 2 * std), "bias": np.zeros(m)},
@@ -273,7 +244,9 @@ class TestNearIdentity:
         assert moved == pytest.approx(distance_bound(math.sqrt(d), d, m, std), rel=1e-9)
 
     @pytest.mark.parametrize("activation", ["gelu_tanh", "gelu", "swish"])
-    def test_the_distance_is_the_expected_one_where_f_halves_small_numbers(self, activation):
+    def test_a_new_adapter_with_gelu_or_swish_moves_its_input_by_the_expected_distance(
+        self, activation
+    ):
         """One row's distance has a relative deviation of 0.5 sqrt(2/d + 2/m) = 3.8 %, from the two
         projections of unit vectors; the root mean square of 100 rows a tenth of it. Five of these
         are 2 %. f's curvature adds 12 std'^2 |z|^2 / (2 pi) / 2, 1e-4 here and 1e-3 for a z three
@@ -295,7 +268,7 @@ class TestNearIdentity:
         activation=st.sampled_from(sorted(ACTIVATIONS)),
     )
     @settings(max_examples=30)
-    def test_with_a_zero_up_projection_it_is_the_identity_bit_for_bit(self, z, activation):
+    def test_an_adapter_with_a_zero_up_projection_is_the_identity_bit_for_bit(self, z, activation):
         adapter = init_adapter(np.random.default_rng(0), 6, 4, 1.0)
         adapter["up"] = transform(np.zeros_like, adapter["up"])
         expected = z + np.float32(0.0)  # -0 becomes 0
@@ -305,67 +278,36 @@ class TestNearIdentity:
 # ------------------------------------------------------------------------- where it sits
 
 
-def plain_layer_norm(x: np.ndarray, norm: Tree) -> np.ndarray:
-    centred = x - x.mean(axis=1, keepdims=True)
-    spread = np.sqrt((centred**2).mean(axis=1, keepdims=True) + 1e-12)
-    return centred / spread * norm["weight"] + norm["bias"]
+# Where an adapter A can sit at a sublayer S; figure 2 has the first.
+PLACEMENTS: dict[str, Callable[..., np.ndarray]] = {
+    "before the skip connection": lambda x, S, A, norm: norm(x + A(S(x))),
+    "after the skip connection": lambda x, S, A, norm: norm(A(x + S(x))),
+    "after LayerNorm": lambda x, S, A, norm: A(norm(x + S(x))),
+    "on the sublayer's input": lambda x, S, A, norm: norm(x + S(A(x))),
+}
+PAPER, *WRONG = PLACEMENTS
 
 
-def plain_sublayer(params: Tree, place: str, x: np.ndarray, heads: int) -> np.ndarray:
-    """Attention or feed-forward of one sentence, projected back to D, token by token."""
-
-    def linear(x: np.ndarray, name: str) -> np.ndarray:
-        return x @ params[name]["weight"] + params[name]["bias"]
-
-    if place == "feed_forward":
-        return linear(np.vectorize(PLAIN["gelu"])(linear(x, "inner")), "output")
-    query, key, value = (linear(x, name) for name in ("query", "key", "value"))
-    mixed = np.zeros_like(x)
-    size = x.shape[1] // heads
-    for h in range(heads):
-        part = slice(h * size, (h + 1) * size)
-        for t in range(len(x)):
-            weights = np.exp([query[t, part] @ k / math.sqrt(size) for k in key[:, part]])
-            mixed[t, part] = (weights / weights.sum()) @ value[:, part]
-    return linear(mixed, "output")
+def plain_sublayer(params: Tree, place: str, heads: int, x: np.ndarray) -> np.ndarray:
+    if place == "attention":
+        return plain_loops.self_attention(params, x, [len(x)], heads)
+    return plain_loops.feed_forward(params, x)
 
 
 def plain_states(
     params: Tree, config: BertConfig, text: Encoded, adapters: Tree, placement: str
 ) -> np.ndarray:
-    """The last states of one text, with adapters where the paper has them or somewhere wrong."""
-    tables = params["embeddings"]
-    positions = tables["position"][: len(text.ids)]
-    x = tables["word"][text.ids] + positions + tables["segment"][text.segments]
-    x = plain_layer_norm(x, tables["norm"])
-    for number in range(config.num_hidden_layers):
+    """The last states of one text in plain loops. A place without an adapter stays as it is."""
+    eps, positions = config.layer_norm_eps, range(len(text.ids))
+    x = plain_loops.embed(params["embeddings"], text.ids, positions, text.segments, eps)
+    for number, layer in params["layers"].items():
         for place in ("attention", "feed_forward"):
-            layer = params["layers"][number][place]
-
-            def adapt(z: np.ndarray, adapter: Tree = adapters[number][place]) -> np.ndarray:
-                return plain_adapter(adapter, z, "gelu_tanh")
-
-            z = plain_sublayer(layer, place, x, config.num_attention_heads)
-            if placement == "before the skip connection":
-                x = plain_layer_norm(x + adapt(z), layer["norm"])
-            elif placement == "after the skip connection":
-                x = plain_layer_norm(adapt(x + z), layer["norm"])
-            elif placement == "after LayerNorm":
-                x = adapt(plain_layer_norm(x + z, layer["norm"]))
-            elif placement == "on the sublayer's input":
-                z = plain_sublayer(layer, place, adapt(x), config.num_attention_heads)
-                x = plain_layer_norm(x + z, layer["norm"])
-            elif placement == "after attention only" and place == "feed_forward":
-                x = plain_layer_norm(x + z, layer["norm"])
-            elif placement == "after attention only":
-                x = plain_layer_norm(x + adapt(z), layer["norm"])
-            else:
-                raise ValueError(placement)
+            sublayer = partial(plain_sublayer, layer[place], place, config.num_attention_heads)
+            adapter = adapters[number].get(place)
+            adapt = partial(plain_adapter, adapter) if adapter else lambda z: z
+            norm = partial(plain_loops.layer_norm, **layer[place]["norm"], eps=eps)
+            x = PLACEMENTS[placement](x, sublayer, adapt, norm)
     return x
-
-
-WRONG = ["after the skip connection", "after LayerNorm", "on the sublayer's input",
-         "after attention only"]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -390,35 +332,43 @@ class TestPlace:
         return encode(params, make_batch([text]), config, adapt=adapt, ops=level)[-1]
 
     @pytest.mark.parametrize("level", LEVELS)
-    def test_is_before_the_skip_connection_and_layernorm(self, tiny, case, level):
-        expected = plain_states(
-            case[0], tiny.config, case[1], case[2], "before the skip connection"
-        )
+    def test_an_adapter_comes_before_the_skip_connection_and_layernorm(self, tiny, case, level):
+        params, text, adapters = case
+        expected = plain_states(params, tiny.config, text, adapters, PAPER)
         # float64 throughout; some forty matrix products, each good to about 1e-14
         np.testing.assert_allclose(
             self.states(case, tiny.config, level), expected, rtol=0, atol=1e-11
         )
 
-    def test_the_adapter_is_computed_with_the_operations_that_are_asked_for(self, case):
-        """Both levels compute the same, so here a third one, which counts."""
+    def test_an_adapter_is_computed_with_the_operations_that_are_asked_for(self, case):
+        """Both levels compute the same, so here is a third one, which notes its calls."""
         called = []
 
-        class Counting:
+        class Noting:
             def __getattr__(self, name: str) -> Callable:
                 called.append(name)
                 return getattr(ops, name)
 
         z = np.ones((1, 32))
-        hook(case[2], ops=Counting())(0, "attention", z, z)
+        hook(case[2], ops=Noting())(0, "attention", z, z)
         assert sorted(called) == ["gelu_tanh", "linear", "linear"]
 
     @pytest.mark.parametrize("placement", WRONG)
-    def test_any_other_place_gives_other_numbers(self, tiny, case, placement):
+    def test_adapters_at_any_other_place_give_other_numbers(self, tiny, case, placement):
         """So the test above cannot pass with the adapter elsewhere."""
-        wrong = plain_states(case[0], tiny.config, case[1], case[2], placement)
+        params, text, adapters = case
+        wrong = plain_states(params, tiny.config, text, adapters, placement)
         assert np.abs(self.states(case, tiny.config, fused) - wrong).max() > 0.01
 
-    def test_there_are_two_a_layer_and_the_encoder_asks_for_them_in_order(self, tiny, case):
+    def test_adapters_after_attention_alone_give_other_numbers(self, tiny, case):
+        params, text, adapters = case
+        some = {layer: {"attention": places["attention"]} for layer, places in adapters.items()}
+        wrong = plain_states(params, tiny.config, text, some, PAPER)
+        assert np.abs(self.states(case, tiny.config, fused) - wrong).max() > 0.01
+
+    def test_there_are_two_adapters_a_layer_and_the_encoder_asks_for_them_in_order(
+        self, tiny, case
+    ):
         params, text, _ = case
         calls = []
 
@@ -437,7 +387,7 @@ class TestPlace:
         made = fresh(0, tiny.config, 4, 1e-2)
         assert [(i, place) for i in made for place in made[i]] == [call[:2] for call in calls]
 
-    def test_a_layer_or_place_without_adapter_is_left_as_it_is(self, tiny, case):
+    def test_a_layer_or_place_without_an_adapter_is_left_as_it_is(self, tiny, case):
         params, text, adapters = case
         batch = make_batch([text])
         plain = encode(params, batch, tiny.config, adapt=no_adapters)
@@ -449,7 +399,7 @@ class TestPlace:
 
 
 class TestRealActivations:
-    """The real MiniLM with fresh adapters, m = 64, on sentences of the world."""
+    """The real MiniLM with new adapters, m = 64, on real sentences."""
 
     TEXTS = (
         "The adapter starts out as the identity, or very nearly so.",
@@ -459,7 +409,7 @@ class TestRealActivations:
     )
 
     def run(self, minilm, std: float) -> tuple[np.ndarray, list[np.ndarray], list[np.ndarray]]:
-        """(last states, |z| of every token at every adapter, |A(z) - z| there)."""
+        """(pooled vectors, |z| of every token at every adapter, |A(z) - z| there)."""
         adapters = fresh(0, minilm.config, 64, std)
         adapt, norms, moves = hook(adapters), [], []
 
@@ -477,7 +427,7 @@ class TestRealActivations:
         last = encode(minilm.params, batch, minilm.config, adapt=watched)[-1]
         return pool(minilm.params, last, batch), norms, moves
 
-    def test_every_adapter_moves_every_token_as_little_as_promised(self, minilm):
+    def test_new_adapters_move_every_token_of_minilm_as_little_as_promised(self, minilm):
         """The bound holds for each token. The root mean square over the 12 adapters is the expected
         one: tokens share a direction, so an adapter counts once, with a deviation of
         0.5 sqrt(2/384 + 2/64) = 10 %; 12 of them 2.8 %; five of these 14 %."""
@@ -491,10 +441,10 @@ class TestRealActivations:
             ratios.append(np.mean((moved / expected) ** 2))
         assert math.sqrt(np.mean(ratios)) == pytest.approx(1.0, rel=0.14)
 
-    def test_the_whole_model_starts_as_the_base_it_stands_on(self, minilm):
+    def test_a_model_with_new_adapters_starts_as_the_base_it_stands_on(self, minilm):
         """A(z) - z grows with std^2, so the paper's std 1e-2 moves the pooled vectors about 100
         times as far as the released code's 1e-3 (107 times, as GELU is curved); at std 1 the base
-        is no longer to be seen (figure 6, right)."""
+        is no longer recognisable (figure 6, right)."""
         batch = make_batch(encode_texts(minilm.tokenizer, self.TEXTS, 128))
         plain = pool(minilm.params, encode(minilm.params, batch, minilm.config)[-1], batch)
         size = np.linalg.norm(plain)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cases import PARAMETERS
 from conftest import GOLDENS
 
 from adapters.methods.method import parameter_table, split
@@ -23,8 +24,7 @@ from adapters.recipes import (
     recipe_named,
 )
 from adapters.task_model import new_task_model
-from minibert.checkpoint import Base, load_base
-from minibert.config import BertConfig
+from minibert.checkpoint import load_base
 from minibert.data.tasks import GLUE
 from minibert.errors import InputError
 from minibert.parameters import parameter_shapes
@@ -33,13 +33,6 @@ from minibert.tree import Tree, count, leaves, merge
 
 PAPER, RELEASED = RECIPES["paper"], RECIPES["released-code"]
 PLACES = ("attention", "feed_forward")
-BASES = [
-    pytest.param(BertConfig(hidden_size=384, num_hidden_layers=6, intermediate_size=1536),
-                 22_713_216, 9_984, id="MiniLM-L6"),
-    pytest.param(BertConfig(), 109_482_240, 38_400, id="BERT-base"),
-    pytest.param(BertConfig(hidden_size=1024, num_hidden_layers=24, num_attention_heads=16,
-                            intermediate_size=4096), 335_141_888, 100_352, id="BERT-large"),
-]  # fmt: skip
 
 
 def norm_paths(layers: int) -> set[str]:
@@ -74,13 +67,13 @@ def split_paths(tree: Tree, method: str) -> tuple[set[str], set[str]]:
 
 
 class TestTheTrainedSet:
-    def test_of_the_paper_is_adapters_every_layernorm_and_the_head(self, tree):
+    def test_the_paper_trains_adapters_every_layernorm_and_the_head(self, tree):
         """Section 2.1: "we also train new layer normalization parameters per task"; the embedding's
         LayerNorm too, as in the released code."""
         trained, _ = split_paths(tree, "adapters")
         assert trained == adapter_paths(2) | norm_paths(2) | HEAD
 
-    def test_leaves_embeddings_attention_feed_forward_and_pooler_frozen(self, tree):
+    def test_the_paper_freezes_embeddings_attention_feed_forward_and_pooler(self, tree):
         """The pooler is used and stays as it was pretrained, as in the released code."""
         _, frozen = split_paths(tree, "adapters")
         linear = [f"base.layers.{i}.attention.{n}" for i in range(2)
@@ -93,7 +86,7 @@ class TestTheTrainedSet:
         assert frozen == tables | {f"{n}.{leaf}" for n in linear for leaf in ("weight", "bias")}
 
     @pytest.mark.parametrize("method", METHODS)
-    def test_and_the_frozen_set_share_no_leaf_and_miss_none(self, tree, method):
+    def test_every_leaf_is_either_trained_or_frozen_and_none_is_copied(self, tree, method):
         trained, frozen = split(tree, METHODS[method])
         everything = dict(leaves(tree))
         parts = dict(leaves(trained)), dict(leaves(frozen))
@@ -112,13 +105,13 @@ class TestTheTrainedSet:
             ("head", lambda paths: set()),  # features of a frozen BERT
         ],
     )
-    def test_of_the_other_methods(self, tree, method, of_the_base):
+    def test_full_norms_and_head_train_what_their_names_say(self, tree, method, of_the_base):
         base = {path for path, _ in leaves(tree) if path.startswith("base.")}
         without_adapters = {"base": tree["base"], "head": tree["head"]}
         trained, _ = split_paths(without_adapters, method)
         assert trained == of_the_base(base) | HEAD
 
-    def test_does_not_take_in_a_masked_token_head_that_the_checkpoint_brings(self):
+    def test_a_masked_token_head_in_the_checkpoint_is_never_trained(self):
         """bert-base-uncased has one, LayerNorm included; no task ever runs through it, so it is
         neither trained nor counted nor saved."""
         base = load_base(GOLDENS / "tiny_mlm", pooler=False)
@@ -131,7 +124,7 @@ class TestTheTrainedSet:
         assert norms == norm_paths(2) | HEAD
 
     @pytest.mark.parametrize("leaf", ["mean", "variance"])
-    def test_does_not_take_in_what_batch_normalisation_counted(self, leaf):
+    def test_the_population_statistics_of_batch_normalisation_are_never_trained(self, leaf):
         """Population statistics come from a pass over texts, not from a gradient."""
         method = method_named("adapters", variant="batch-norm")
         assert method.trains("adapters.0.attention.norm.weight")
@@ -139,8 +132,8 @@ class TestTheTrainedSet:
 
 
 class TestCounts:
-    @pytest.mark.parametrize("config, everything, norms", BASES)
-    def test_of_all_parameters_and_of_the_layernorms(self, config, everything, norms):
+    @pytest.mark.parametrize("config, everything, norms", PARAMETERS)
+    def test_full_trains_every_parameter_and_norms_every_layernorm(self, config, everything, norms):
         """A LayerNorm has 2d parameters and there are 2L + 1 of them."""
         shapes = {f"base.{path}": shape for path, shape in parameter_shapes(config).items()}
         assert sum(math.prod(shape) for shape in shapes.values()) == everything
@@ -151,7 +144,7 @@ class TestCounts:
         full = {path for path in shapes if METHODS["full"].trains(path)}
         assert full == shapes.keys()
 
-    def test_of_minilm_with_adapters_are_those_of_its_real_weights(self, minilm):
+    def test_minilms_trained_and_frozen_parameters_are_counted_to_the_last_one(self, minilm):
         tree = new_task_model(minilm, method_named("adapters", 64), PAPER, 2, seed=0).tree
         trained, frozen = split(tree, METHODS["adapters"])
         assert count(trained) == 595_200 + 9_984 + 2 * (384 + 1)
@@ -162,14 +155,14 @@ class TestTheTable:
     """What `minibert train` prints: each group, how much of it is trained, how much frozen."""
 
     @pytest.mark.parametrize("method", METHODS)
-    def test_sums_to_the_trained_and_the_frozen_parameters(self, tree, method):
+    def test_the_parameter_table_sums_to_the_trained_and_the_frozen_parameters(self, tree, method):
         rows = parameter_table(tree, METHODS[method])
         trained, frozen = split(tree, METHODS[method])
         assert sum(row[1] for row in rows) == count(trained)
         assert sum(row[2] for row in rows) == count(frozen)
         assert all(row[1] + row[2] for row in rows)
 
-    def test_of_the_papers_method_by_hand(self, tiny, tree):
+    def test_the_parameter_table_of_the_papers_method_is_the_one_counted_by_hand(self, tiny, tree):
         """d = 32, F = 64, L = 2, V = 199, m = 4, C = 3."""
         assert parameter_table(tree, METHODS["adapters"]) == [
             ("LayerNorms", 5 * 64, 0),
@@ -181,7 +174,7 @@ class TestTheTable:
             ("task head", 3 * 32 + 3, 0),
         ]
 
-    def test_has_a_row_for_an_unused_masked_token_head(self):
+    def test_the_parameter_table_has_a_row_for_an_unused_masked_token_head(self):
         base = load_base(GOLDENS / "tiny_mlm", pooler=False)
         tree = new_task_model(base, METHODS["head"], PAPER, 2, seed=0).tree
         rows = {name: rest for name, *rest in parameter_table(tree, METHODS["adapters"])}
@@ -190,49 +183,49 @@ class TestTheTable:
 
 
 class TestMethods:
-    def test_are_named_and_an_unknown_one_is_refused_with_the_names(self):
+    def test_the_methods_are_these_and_an_unknown_one_is_refused_with_their_names(self):
         paper, beyond = ["adapters", "full", "norms", "head"], ["lora", "pfeiffer", "biases"]
         assert list(METHODS) == paper + beyond
         with pytest.raises(InputError, match=r"^unknown method 'magic'; known: adapters, full, no"):
             method_named("magic")
 
-    def test_with_adapters_take_a_size_and_say_it(self):
+    def test_methods_with_adapters_take_a_size_and_say_it(self):
         assert method_named("adapters").size == 64
         assert method_named("adapters", 8).size == 8
         assert str(method_named("adapters", 8)) == "adapters, m = 8"
         assert METHODS["adapters"].size == 64  # the table itself stays as it is
 
     @pytest.mark.parametrize("method", ["full", "norms", "head"])
-    def test_without_adapters_take_none(self, method):
+    def test_methods_without_adapters_take_no_size(self, method):
         assert str(method_named(method)) == method
         with pytest.raises(InputError, match=f"^method '{method}' has no adapters, so it takes no"):
             method_named(method, 8)
 
-    def test_compute_the_released_codes_gelu_in_adapters_unless_told_otherwise(self):
-        """Pfeiffer's adapters come from elsewhere, and so does their max(x, 0)."""
+    def test_adapters_compute_the_released_codes_gelu_unless_told_otherwise(self):
+        """Pfeiffer's adapters come from another paper, and so does their max(x, 0)."""
         assert METHODS["adapters"].activation == method_named("adapters", 8).activation
         assert METHODS["adapters"].activation == "gelu_tanh"
         assert METHODS["pfeiffer"].activation == "relu"
         assert method_named("adapters", activation="swish").activation == "swish"
 
-    def test_refuse_an_unknown_activation_before_anything_is_begun(self):
+    def test_a_method_refuses_an_unknown_activation(self):
         with pytest.raises(InputError, match=r"^unknown activation 'mish'; known: gelu_tanh, "):
             method_named("adapters", 8, "mish")
 
     @pytest.mark.parametrize("std", [0.0, -0.5, float("inf"), float("nan")])
-    def test_refuse_an_initial_std_that_is_no_positive_number(self, std):
+    def test_a_method_refuses_an_initial_std_that_is_not_a_positive_number(self, std):
         with pytest.raises(
             InputError, match=f"^the adapters' initial std must be positive, not {std}"
         ):
             method_named("adapters", std=std)
         assert method_named("adapters", std=1e-7).std == 1e-7
 
-    def test_cannot_be_changed_on_the_way(self):
+    def test_a_method_cannot_be_changed(self):
         with pytest.raises(dataclasses.FrozenInstanceError):
             METHODS["adapters"].size = 8  # type: ignore[misc]
 
     @pytest.mark.parametrize("layers, upper, lower", [(1, 0, 0), (4, 2, 1), (5, 3, 1)])
-    def test_of_half_the_layers_part_in_the_middle(self, tiny, layers, upper, lower):
+    def test_methods_of_half_the_layers_part_in_the_middle(self, tiny, layers, upper, lower):
         """The table of all methods: adapters from layer `upper` on, and up to layer `lower`."""
         config = dataclasses.replace(tiny.config, num_hidden_layers=layers)
         methods = [method for method, _, _ in method_rows(config)]
@@ -244,12 +237,12 @@ class TestMethods:
 class TestTheStart:
     """The tree before the first step."""
 
-    def test_holds_the_bases_own_arrays(self, tiny, tree):
+    def test_a_new_task_model_holds_the_bases_own_arrays(self, tiny, tree):
         for path, leaf in leaves(tree["base"]):
             assert leaf is dict(leaves(tiny.params))[path], f"{path} was copied"
 
     @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
-    def test_draws_adapters_and_head_with_the_recipes_std(self, tiny, recipe):
+    def test_adapters_and_head_are_drawn_with_the_recipes_std(self, tiny, recipe):
         """Section 3.6: 1e-2; released code: 1e-3. Head: 0.02 in both, as in BERT. Of a thousand
         draws the largest is between 1.9 and 2 std (all 1,024 below 1.9: chance 3e-6)."""
         tree = new_task_model(tiny, method_named("adapters", 32), recipe, 32, seed=0).tree
@@ -262,26 +255,26 @@ class TestTheStart:
                 expected = 0.02 if path.startswith("head") else std
                 assert 1.9 < np.abs(leaf).max() / expected <= 2 * (1 + 1e-6), path
 
-    def test_has_a_head_of_one_output_for_a_score(self, tiny):
+    def test_the_head_for_a_score_has_one_output(self, tiny):
         """STS-B, the regression among GLUE's tasks."""
         outputs = GLUE["sts-b"].outputs
         head = new_task_model(tiny, METHODS["head"], PAPER, outputs, seed=0).tree["head"]
         assert head["weight"].shape == (32, 1)
         assert head["bias"].shape == (1,)
 
-    def test_refuses_adapters_of_no_size(self, tiny):
+    def test_a_new_task_model_refuses_adapters_of_no_size(self, tiny):
         with pytest.raises(InputError, match=r"^adapter size must be at least 1, not 0$"):
             method = dataclasses.replace(METHODS["adapters"], size=0)
             new_task_model(tiny, method, PAPER, 2, seed=0)
 
     @pytest.mark.parametrize("method", ["full", "norms", "head"])
-    def test_has_no_adapters_in_methods_without(self, tiny, method):
+    def test_methods_without_adapters_start_with_base_and_head_alone(self, tiny, method):
         assert new_task_model(tiny, METHODS[method], PAPER, 2, seed=0).tree.keys() == {
             "base",
             "head",
         }
 
-    def test_is_the_same_for_the_same_seed_and_another_for_another(self, tiny):
+    def test_a_new_task_model_is_the_same_for_the_same_seed_and_another_for_another(self, tiny):
         def drawn(seed: int) -> dict[str, Any]:
             tree = new_task_model(tiny, METHODS["adapters"], PAPER, 2, seed).tree
             return {p: leaf.tobytes() for p, leaf in leaves(tree) if not p.startswith("base")}
@@ -295,7 +288,7 @@ class TestRecipes:
     """What the paper's text says, and what its code does (github.com/google-research/adapter-bert):
     `optimization.py`, `modeling.py`, `run_classifier.py`."""
 
-    def test_of_the_text(self):
+    def test_the_papers_recipe_is_that_of_its_text(self):
         """Sections 3.1 (Adam, 10 % warm-up, decay to 0) and 3.6 (std 1e-2)."""
         adam = PAPER.adam
         assert (adam.beta1, adam.beta2, adam.eps) == (0.9, 0.999, 1e-8)
@@ -303,14 +296,14 @@ class TestRecipes:
         assert (PAPER.adapter_std, PAPER.head_std) == (1e-2, 0.02)
         assert (PAPER.warm_up, PAPER.rebased) == (0.1, True)
 
-    def test_of_the_released_code(self):
+    def test_the_released_codes_recipe_is_that_of_its_source(self):
         adam = RELEASED.adam
         assert (adam.beta1, adam.beta2, adam.eps) == (0.9, 0.999, 1e-6)
         assert (adam.bias_correction, adam.weight_decay, adam.clip) == (False, 0.01, 1.0)
         assert (RELEASED.adapter_std, RELEASED.head_std) == (1e-3, 0.02)
         assert (RELEASED.warm_up, RELEASED.rebased) == (0.1, False)
 
-    def test_differ_in_what_the_table_of_differences_says_and_in_nothing_else(self):
+    def test_the_recipes_differ_in_what_their_table_says_and_in_nothing_else(self):
         """Each row of the table against the data, and no difference in the data without a row."""
         rows = {setting: (paper, code) for setting, paper, code in DIFFERENCES}
         assert len(rows) == len(DIFFERENCES)
@@ -345,12 +338,12 @@ class TestRecipes:
             "name", "adapter_std", "bias_correction", "eps", "weight_decay", "clip", "rebased"
         }  # fmt: skip
 
-    def test_are_named_and_an_unknown_one_is_refused_with_the_names(self):
+    def test_an_unknown_recipe_is_refused_with_the_names_of_the_known(self):
         assert recipe_named("paper") is PAPER
         with pytest.raises(InputError, match=r"^unknown recipe 'mine'; known: paper, released-"):
             recipe_named("mine")
 
-    def test_leave_rate_and_epochs_to_a_default_that_every_method_and_task_has(self):
+    def test_every_method_and_task_has_a_default_rate_and_number_of_epochs(self):
         for method in METHODS:
             for task in (*GLUE, "anybody's own"):
                 rate, epochs = default_rate_epochs(method, task)
@@ -358,11 +351,3 @@ class TestRecipes:
                 assert epochs >= 1
         assert DEFAULTS.keys() == METHODS.keys()
         assert all(method in METHODS and task in GLUE for method, task in TASK_DEFAULTS)
-
-
-def test_the_base_is_never_written_to(tiny: Base):
-    """Its arrays are views of the file, mapped read-only: frozen by the operating system."""
-    for path, leaf in leaves(tiny.params):
-        with pytest.raises(ValueError, match="read-only"):
-            leaf[...] = 0
-        assert not leaf.flags.writeable, path

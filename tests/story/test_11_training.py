@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -19,13 +18,15 @@ from typing import Any
 
 import autograd.numpy as anp
 import numpy as np
+import plain_loops
 import pytest
 from autograd import value_and_grad
 from conftest import GOLDENS
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from test_06_parity import golden_batch, whole_tree
+from parity import golden_batch, golden_gradients, golden_texts, golden_tree
+from runs import bits, contents, ctrl_c, stop_at, without_dropout
 from toy import ADAPTERS, MAX_LENGTH, METHOD_LIST, SETTINGS, TASK, examples, toy_data, train
 
 import adapters.finetune as finetune
@@ -44,7 +45,7 @@ from adapters.task_model import TaskModel, forward, new_task_model
 from adapters.training_run import Training, fit_training
 from minibert import ops
 from minibert.batch import make_batch
-from minibert.checkpoint import Base, our_path
+from minibert.checkpoint import Base
 from minibert.config import BertConfig
 from minibert.data.tasks import Data, Example
 from minibert.errors import InputError
@@ -52,7 +53,6 @@ from minibert.heads import classify, loss
 from minibert.model import ForwardPass
 from minibert.parameters import cast
 from minibert.tensors import as_stored
-from minibert.tokenizer import Encoded
 from minibert.training.loop import Interrupted, Problem, Report, fit
 from minibert.training.optim import Adam
 from minibert.training.resume import Checkpoint, State, load_state
@@ -61,15 +61,6 @@ from minibert.tree import from_leaves, leaves, merge
 
 STEPS = 9
 EVERY_METHOD = pytest.mark.parametrize("method", METHOD_LIST, ids=lambda method: method.name)
-
-
-def bits(tree: Any) -> dict[str, bytes]:
-    return {path: np.ascontiguousarray(leaf).tobytes() for path, leaf in leaves(tree)}
-
-
-def without_dropout(base: Base) -> Base:
-    config = replace(base.config, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
-    return replace(base, config=config)
 
 
 def start(base: Base, method: Any, seed: int = 0) -> dict[str, np.ndarray]:
@@ -89,13 +80,15 @@ class TestBatches:
         seed=st.integers(0, 99),
     )
     @hypothesis_settings(max_examples=40)
-    def test_hold_every_example_exactly_once_an_epoch(self, number, size, epoch, seed):
+    def test_the_batches_of_an_epoch_hold_every_example_exactly_once(
+        self, number, size, epoch, seed
+    ):
         batches = epoch_batches(number, Settings(batch_size=size, seed=seed), epoch)
         assert sorted(np.concatenate(batches)) == list(range(number))
         assert [len(batch) for batch in batches[:-1]] == [size] * (len(batches) - 1)
         assert 1 <= len(batches[-1]) <= size
 
-    def test_come_in_an_order_of_the_seed_and_the_epoch(self):
+    def test_the_order_of_examples_depends_on_the_seed_and_the_epoch(self):
         def order(seed: int, epoch: int) -> list[int]:
             return np.concatenate(epoch_batches(100, Settings(seed=seed), epoch)).tolist()
 
@@ -103,7 +96,7 @@ class TestBatches:
         orders = [order(0, 0), order(0, 1), order(1, 0), order(1, 1), list(range(100))]
         assert len({tuple(o) for o in orders}) == 5
 
-    def test_follow_the_schedule_of_the_paper(self):
+    def test_training_follows_the_papers_schedule(self):
         """Section 3.1: the rate rises over the first 10 % of all steps and falls to 0. 96 examples
         in batches of 32, 10 epochs: 30 steps, 3 of them warm-up."""
         run = Settings(rate=0.5, epochs=10, batch_size=32)
@@ -131,7 +124,7 @@ class TestBatches:
             ({"seed": -1}, "seed must not be negative, not -1"),
         ],
     )
-    def test_impossible_settings_are_refused(self, bad, message):
+    def test_impossible_training_settings_are_refused(self, bad, message):
         with pytest.raises(InputError) as refused:
             Settings(**bad)
         assert str(refused.value) == message
@@ -140,7 +133,7 @@ class TestBatches:
 class TestSubset:
     """`--train-examples`: a part of the training set, drawn with the seed."""
 
-    def test_is_drawn_without_repeats_and_leaves_dev_alone(self):
+    def test_a_subset_is_drawn_without_repeats_and_leaves_the_dev_set_alone(self):
         data = Data(TASK, [Example(str(i), 0) for i in range(50)], examples(5, 0), "toy")
         part = subset(data, 20, seed=1)
         assert len(part.train) == len(set(part.train)) == 20
@@ -152,7 +145,7 @@ class TestSubset:
         assert set(subset(data, 50, seed=1).train) == set(data.train)
 
     @pytest.mark.parametrize("number", [0, -3, 45])
-    def test_of_an_impossible_size_is_refused(self, number):
+    def test_a_subset_of_an_impossible_size_is_refused(self, number):
         with pytest.raises(InputError, match=f"^train examples must be from 1 to 44, not {number}"):
             subset(toy_data(), number, seed=0)
 
@@ -160,28 +153,16 @@ class TestSubset:
 # ----------------------------------------------------------------------------- one step
 
 
-def adam_first_step(p: np.ndarray, g: np.ndarray, rate: float, eps: float) -> np.ndarray:
-    """With bias correction m' = g and v' = g^2."""
-    return p - rate * g / (np.abs(g) + eps)
-
-
 class TestOneStep:
-    """A step of the whole model is Adam's on the gradient that others compute."""
+    """A step of the whole model is Adam's, on the gradients that other libraries compute."""
 
-    def test_of_adapters_follows_the_gradients_of_adapterhub(self, tiny, goldens):
+    def test_a_step_of_adapter_tuning_follows_the_gradients_of_adapterhub(self, tiny, goldens):
         """The goldens' texts in one batch, without dropout, from the goldens' adapters. Adam's eps
-        is 1 here, so that g / (|g| + 1) carries the gradients' error of 2e-5 (of the largest in a
-        leaf) over and does not magnify it; with its usual eps only the sign would be seen."""
+        is 1 here, so that g / (|g| + 1) does not magnify the gradients' error of 2e-5 (of the
+        largest in a leaf); with the usual eps only the sign would show."""
         base, method = without_dropout(tiny), METHODS["adapters"]
-        tree = whole_tree(tiny, goldens, adapters=True, dtype=np.float32)
-        ends = np.cumsum(goldens["lengths"])[:-1]
-        texts = [
-            Encoded(ids, segments)
-            for ids, segments in zip(
-                np.split(goldens["ids"], ends), np.split(goldens["segments"], ends), strict=True
-            )
-        ]
-        assert len(golden_batch(goldens).lengths) == len(texts)
+        tree = golden_tree(tiny, goldens, adapters=True, dtype=np.float32)
+        texts = golden_texts(goldens)
         trained = dict(leaves(split(tree, method)[0]))
         training = Training(
             TaskModel(base, method, tree),
@@ -189,28 +170,22 @@ class TestOneStep:
             task_loss(texts, goldens["labels"], False, Bottom(None)),
             lambda model: {"accuracy": 0.0},
             [len(text.ids) for text in texts],
-            sample=make_batch(texts),
+            sample=golden_batch(goldens),
             first_only=True,
             identity={},
         )
         step = fit_training(training, RunOptions())
         assert step.losses == pytest.approx([float(goldens["f64/adapters/loss"])], abs=2e-5)
-        prefix, seen = "f64/grad/adapters/", set()
-        for key in (key for key in goldens if key.startswith(prefix)):
-            name = key.removeprefix(prefix)
-            if name[0].isdigit():
-                path = f"adapters.{name}"
-            else:
-                path = name if name.startswith("head.") else f"base.{our_path(name)}"
-            g = as_stored(path, goldens[key])
-            expected = adam_first_step(trained[path].astype(np.float64), g, 0.5, 1.0)
+        theirs = golden_gradients(goldens, "f64", "adapters")
+        assert theirs.keys() == trained.keys()
+        for path, gradient in theirs.items():
+            g = as_stored(path, gradient)
+            expected = plain_loops.adam_first_step(trained[path], g, 0.5, eps=1.0)
             atol = 2e-5 * max(1.0, float(np.abs(g).max()))
             np.testing.assert_allclose(step.leaves[path], expected, rtol=0, atol=atol, err_msg=path)
-            seen.add(path)
-        assert seen == trained.keys()
 
     @pytest.mark.parametrize("recipe", RECIPES)
-    def test_of_a_task_from_its_texts_on_follows_its_recipe(self, tiny, recipe):
+    def test_a_step_from_texts_to_trained_leaves_follows_its_recipe(self, tiny, recipe):
         """One epoch of one batch, from sentences to the trained leaves, against float64 gradients
         of the plain `ops` and the recipe's step by hand. Adam's division magnifies float32's error
         where a gradient is tiny (below 1e-4); there only the size of the step is held."""
@@ -237,19 +212,18 @@ class TestOneStep:
         for path, new in leaves(result.task.trained):
             g, p = grads[path], flat[path]
             if recipe == "paper":
-                update, largest = g / (np.abs(g) + 1e-8), 1.0
+                expected, largest = plain_loops.adam_first_step(p, g, rate, eps=1e-8), 1.0
             else:  # no bias correction, eps 1e-6, decay 0.01 but for norms and biases
-                update = 0.1 * g / (math.sqrt(0.001) * np.abs(g) + 1e-6)
+                decay = 0.01 if path.endswith("weight") and ".norm." not in path else 0.0
+                expected = plain_loops.adam_first_step(p, g, rate, 1e-6, False, decay)
                 largest = math.sqrt(10) + 0.01 * np.abs(p).max()
-                if path.endswith("weight") and ".norm." not in path:
-                    update = update + 0.01 * p
             clear = np.abs(g) > 1e-4
-            np.testing.assert_allclose(new[clear], (p - rate * update)[clear], rtol=0, atol=2e-5)
+            np.testing.assert_allclose(new[clear], expected[clear], rtol=0, atol=2e-5)
             assert (np.abs(new - p) <= rate * largest + 1e-6).all(), path
             clear_ones += int(clear.sum())
         assert clear_ones > 400  # of 1,554; near the identity many adapters' gradients are tiny
 
-    def test_clips_all_gradients_together_first(self):
+    def test_a_step_clips_all_gradients_together_first(self):
         """(3, 4) has norm 5 and becomes (0.6, 0.8); eps 1 makes the step g / (|g| + 1)."""
         step = fit(
             Problem(
@@ -264,7 +238,7 @@ class TestOneStep:
         assert step.leaves["y"][0] == pytest.approx(-0.8 / 1.8, rel=1e-12)
 
     @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
-    def test_is_taken_with_the_recipes_optimiser_and_schedule(self, tiny, monkeypatch, recipe):
+    def test_training_uses_the_recipes_optimiser_and_schedule(self, tiny, monkeypatch, recipe):
         asked, real = [], training_run.fit
 
         def watched(problem: Problem, settings: Settings, *rest: Any, **named: Any) -> State:
@@ -285,19 +259,19 @@ class TestOneSeed:
     """All randomness (order, dropout, initialisation) comes from one seed."""
 
     @EVERY_METHOD
-    def test_gives_the_same_bits_twice(self, tiny, method):
+    def test_one_seed_gives_the_same_bits_twice(self, tiny, method):
         one, two = train(tiny, method=method), train(tiny, method=method)
         assert bits(one.task.trained) == bits(two.task.trained)
         assert one.losses == two.losses
         assert one.epochs == two.epochs
 
-    def test_other_than_this_gives_other_bits(self, tiny):
+    def test_another_seed_gives_other_bits(self, tiny):
         one, two = (train(tiny, settings=replace(SETTINGS, seed=seed)) for seed in (0, 1))
         other = bits(two.task.trained)
         assert all(other[path] != leaf for path, leaf in bits(one.task.trained).items())
         assert one.losses != two.losses
 
-    def test_does_not_hang_on_numpys_global_generator(self, tiny):
+    def test_training_does_not_depend_on_numpys_global_generator(self, tiny):
         np.random.seed(1)  # noqa: NPY002
         one = train(tiny)
         np.random.seed(2)  # noqa: NPY002
@@ -318,7 +292,7 @@ class TestFrozenAndTrained:
             assert leaf.dtype == np.float32, path
             assert leaf.shape == first[path].shape, path
 
-    def test_only_what_the_method_trains_is_in_the_result(self, tiny):
+    def test_a_trained_task_holds_only_what_its_method_trains(self, tiny):
         result = train(tiny)
         assert "pooler" not in result.task.trained["base"]
         assert not any("query" in path for path, _ in leaves(result.task.trained))
@@ -329,17 +303,19 @@ class TestDropout:
 
     FROZEN = Settings(rate=1e-30, epochs=6, batch_size=44)  # the same batch, the same weights
 
-    def test_is_on_in_training(self, tiny):
-        """Only dropout makes the loss differ from step to step here (the sum's order: 1e-6)."""
+    def test_dropout_is_on_in_training(self, tiny):
+        """Only dropout makes the loss differ from step to step here (the order of sums: 1e-6)."""
         assert np.ptp(train(tiny, settings=self.FROZEN).losses) > 1e-3
         assert np.ptp(train(without_dropout(tiny), settings=self.FROZEN).losses) < 1e-6
 
     @pytest.mark.parametrize("kind", ["hidden_dropout_prob", "attention_probs_dropout_prob"])
-    def test_is_of_hidden_states_and_of_attention_as_the_configuration_says(self, tiny, kind):
+    def test_dropout_acts_on_hidden_states_and_attention_as_the_configuration_says(
+        self, tiny, kind
+    ):
         config = replace(without_dropout(tiny).config, **{kind: 0.1})
         assert np.ptp(train(replace(tiny, config=config), settings=self.FROZEN).losses) > 1e-4
 
-    def test_is_of_the_pooled_vector_before_the_head_too(self):
+    def test_dropout_acts_on_the_pooled_vector_before_the_head_too(self):
         """A head that copies shows it: half of the ones become 0, the others 2."""
         copy = {"weight": np.eye(4000), "bias": np.zeros(4000)}
         ones = np.ones((1, 4000))
@@ -349,7 +325,7 @@ class TestDropout:
         assert set(dropped.ravel()) == {0.0, 2.0}
         assert abs(dropped.mean() - 1) < 5 / math.sqrt(4000)  # five deviations
 
-    def test_draws_anew_at_every_step_but_the_same_in_every_run(self):
+    def test_dropout_draws_anew_at_every_step_but_the_same_in_every_run(self):
         def draws(seed: int) -> list[float]:
             seen = []
 
@@ -365,7 +341,7 @@ class TestDropout:
         assert draws(0) == draws(0)
         assert not set(draws(0)) & set(draws(1))
 
-    def test_is_off_in_prediction(self, tiny):
+    def test_dropout_is_off_in_prediction(self, tiny):
         task = train(tiny).task
         texts = [example.text for example in toy_data().dev]
         logits = predict_texts(task, tiny, texts)
@@ -379,7 +355,7 @@ class TestDropout:
 class TestLearning:
     LONG = replace(SETTINGS, rate=2e-2, epochs=12)
 
-    def test_the_loss_falls_and_adapters_beat_head_only_and_the_constant_guess(self, tiny):
+    def test_adapters_learn_and_beat_the_head_alone_and_the_constant_guess(self, tiny):
         """Table 1's order at toy size: a head on frozen features cannot see the word, adapters
         can."""
         scores = {}
@@ -392,7 +368,7 @@ class TestLearning:
         assert scores["adapters"] > 0.9
         assert 0.5 < scores["head"] < scores["adapters"] - 0.15
 
-    def test_full_fine_tuning_learns_it_to_the_end(self, tiny):
+    def test_full_fine_tuning_learns_the_toy_task_perfectly(self, tiny):
         """With any of twelve seeds: the last losses were 0.018 to 0.032."""
         run = replace(SETTINGS, rate=3e-3, epochs=8)
         result = train(tiny, data=toy_data(160, 60), method=METHODS["full"], settings=run)
@@ -411,8 +387,8 @@ class TestLearning:
         texts = [example.text for example in data.dev]
         assert predict_texts(result.task, tiny, texts).shape == (60, 1)
 
-    def test_an_empty_and_a_100_000_character_sentence_are_sentences_too(self, tiny):
-        """The long one is cut to the maximal length."""
+    def test_empty_texts_and_texts_of_100_000_characters_can_be_trained_on(self, tiny):
+        """The long one is truncated to the maximum length."""
         odd = [Example("", 0), Example("tikora " * 14_286, 1), Example("ba", 0)]
         result = train(tiny, data=Data(TASK, odd, odd, "odd data"))
         assert all(math.isfinite(value) for value in result.losses)
@@ -420,14 +396,16 @@ class TestLearning:
         assert [len(text.ids) for text in encoded] == [2, MAX_LENGTH, 3]
 
     @pytest.mark.parametrize("part", ["train", "dev"])
-    def test_data_without_examples_are_refused(self, tiny, tmp_path, part):
+    def test_data_without_training_or_dev_examples_are_refused(self, tiny, tmp_path, part):
         word = {"train": "training", "dev": "dev"}[part]
         with pytest.raises(InputError, match=f"^toy data: has no {word} examples$"):
             train(tiny, tmp_path / "run", data=replace(toy_data(), **{part: []}))
         assert not (tmp_path / "run").exists()
 
     @pytest.mark.parametrize("length", [65, 3, 0, -1])
-    def test_a_length_that_the_base_has_no_positions_for_is_refused(self, tiny, tmp_path, length):
+    def test_a_max_length_that_the_base_has_no_positions_for_is_refused(
+        self, tiny, tmp_path, length
+    ):
         message = rf"^max length must be from 4 to 64 \(tiny\), not {length}$"
         with pytest.raises(InputError, match=message):
             train(tiny, tmp_path / "run", max_length=length)
@@ -438,8 +416,8 @@ class TestLearning:
 class TestBestEpoch:
     """ "Best on validation": sections 3.2 and 3.3."""
 
-    def test_is_the_first_with_the_highest_first_metric(self):
-        """A parameter that grows by a rate a step (Adam on a constant gradient), scored by hand."""
+    def test_the_best_epoch_is_the_first_with_the_highest_first_metric(self):
+        """A parameter that Adam moves by the rate at each step, as its gradient is constant."""
         scores = iter([0.5, 0.9, 0.7, 0.9, 0.1])
         kept: list[State] = []
         state = fit(
@@ -458,8 +436,8 @@ class TestBestEpoch:
         assert state.best["x"][0] == pytest.approx(1.0 + 0.8)  # the rate falls: 1, 0.8, 0.6, ...
         assert state.leaves["x"][0] == pytest.approx(1.0 + 0.8 + 0.6 + 0.4 + 0.2)
 
-    def test_is_what_the_task_file_holds(self, tiny, tmp_path, monkeypatch):
-        """Scored by hand, so that the second of three epochs is the best."""
+    def test_the_task_file_holds_the_best_epoch(self, tiny, tmp_path, monkeypatch):
+        """With invented scores, so that the second of three epochs is the best."""
         logits, real = [], finetune.score
 
         def score(task: Any, values: np.ndarray, gold: Any) -> dict[str, float]:
@@ -476,14 +454,14 @@ class TestBestEpoch:
         np.testing.assert_array_equal(predict_texts(task, tiny, texts), logits[1])
         assert (logits[1] != logits[2]).any()
 
-    def test_is_scored_the_same_from_the_file_on(self, tiny, tmp_path):
+    def test_a_task_loaded_from_its_file_scores_as_its_best_epoch_did(self, tiny, tmp_path):
         result = train(tiny, tmp_path)
         task, dev = load_task(tmp_path / "task.safetensors"), toy_data().dev
         best = max(epoch["accuracy"] for epoch in result.epochs)
         assert evaluate_task(task, tiny, dev) == {"accuracy": best}
         assert task.results["accuracy"] == best
 
-    def test_is_reported_with_every_epoch_and_loss(self, tiny, tmp_path):
+    def test_the_report_has_the_best_epoch_and_every_epoch_and_loss(self, tiny, tmp_path):
         result = train(tiny, tmp_path)
         report = json.loads((tmp_path / "report.json").read_text("utf-8"))
         assert report["losses"] == result.losses
@@ -514,10 +492,6 @@ def test_progress_is_reported_after_every_step(tiny):
 FILES = ("task.safetensors", "checkpoint.safetensors", "report.json")
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != ".lock"}
-
-
 @pytest.fixture(scope="module")
 def uninterrupted(tiny, tmp_path_factory) -> dict[str, bytes]:
     """The three files of a run that nothing stopped."""
@@ -525,18 +499,6 @@ def uninterrupted(tiny, tmp_path_factory) -> dict[str, bytes]:
     train(tiny, folder)
     assert set(contents(folder)) == set(FILES)
     return contents(folder)
-
-
-def stop_at(step: int, stop: Callable[[], Any]) -> Callable[[Report], None]:
-    def on_report(report: Report) -> None:
-        if report.step == step:
-            stop()
-
-    return on_report
-
-
-def ctrl_c(*_: Any, **__: Any) -> None:
-    raise KeyboardInterrupt
 
 
 # A process that trains into the folder of its first argument and kills itself, as `kill -9` or
@@ -564,10 +526,10 @@ train(load_base(GOLDENS / "tiny"), folder,
 
 
 class TestResuming:
-    """A run that was stopped, and continued, ends with the bits of one that was not."""
+    """A run that was stopped and resumed ends with the bits of one that was not stopped."""
 
     @pytest.mark.parametrize("step", range(1, STEPS + 1))
-    def test_after_ctrl_c_at_any_step_gives_the_same_files(
+    def test_resuming_after_ctrl_c_at_any_step_gives_the_same_files(
         self, tiny, tmp_path, uninterrupted, step
     ):
         with pytest.raises(Interrupted, match=f"^stopped after step {step} of {STEPS}$"):
@@ -579,7 +541,7 @@ class TestResuming:
 
     @pytest.mark.parametrize("call", [1, 2, 3])
     @pytest.mark.parametrize("place", ["score", "save_task", "loss"])
-    def test_after_ctrl_c_in_the_middle_of_something_gives_the_same_files(
+    def test_resuming_after_ctrl_c_in_the_middle_of_something_gives_the_same_files(
         self, tiny, tmp_path, uninterrupted, monkeypatch, place, call
     ):
         """While an epoch is scored, while the best is written, while a gradient is computed: what
@@ -593,15 +555,13 @@ class TestResuming:
         monkeypatch.setattr(finetune, place, stopped)
         try:
             train(tiny, tmp_path)
-            assert len(calls) < call  # fewer epochs were a best one
+            assert len(calls) < call  # fewer epochs than that were the best so far
         except Interrupted:
             monkeypatch.setattr(finetune, place, real)
             train(tiny, tmp_path, resume=True)
         assert contents(tmp_path) == uninterrupted
 
-    def test_after_being_stopped_again_and_again_gives_the_same_files(
-        self, tiny, tmp_path, uninterrupted
-    ):
+    def test_resuming_again_and_again_gives_the_same_files(self, tiny, tmp_path, uninterrupted):
         for step in (2, 3, 5, 8):
             with pytest.raises(Interrupted):
                 train(tiny, tmp_path, resume=step > 2, on_report=stop_at(step, ctrl_c))
@@ -615,7 +575,9 @@ class TestResuming:
             pytest.param("write", 4, id="while the second checkpoint is written"),
         ],
     )
-    def test_after_a_kill_gives_the_same_files(self, tiny, tmp_path, uninterrupted, when, number):
+    def test_resuming_after_a_kill_gives_the_same_files(
+        self, tiny, tmp_path, uninterrupted, when, number
+    ):
         root = GOLDENS.parent.parent
         killed = subprocess.run(
             [sys.executable, "-c", KILLED, str(tmp_path), when, str(number)],
@@ -632,9 +594,9 @@ class TestResuming:
         train(tiny, tmp_path, resume=True)
         assert {name: contents(tmp_path)[name] for name in FILES} == uninterrupted
 
-    def test_reads_the_parameters_into_the_same_layout_in_memory(self, tiny, tmp_path):
+    def test_resuming_reads_the_parameters_into_the_same_layout_in_memory(self, tiny, tmp_path):
         """Equal numbers in another layout would be multiplied in another order, and rounded
-        otherwise from the next step on."""
+        differently from the next step on."""
         with pytest.raises(Interrupted):
             train(tiny, tmp_path, on_report=stop_at(5, ctrl_c))
         path, first = tmp_path / "checkpoint.safetensors", start(tiny, ADAPTERS)
@@ -643,17 +605,19 @@ class TestResuming:
             assert state.leaves[name].strides == state.best[name].strides == leaf.strides, name
             assert state.leaves[name].flags.owndata, f"{name} is a view of a file to be replaced"
 
-    def test_a_finished_run_changes_nothing(self, tiny, tmp_path, uninterrupted):
+    def test_resuming_a_finished_run_changes_nothing(self, tiny, tmp_path, uninterrupted):
         train(tiny, tmp_path)
         again = train(tiny, tmp_path, resume=True, on_report=stop_at(1, pytest.fail))
         assert len(again.losses) == STEPS
         assert contents(tmp_path) == uninterrupted
 
-    def test_an_empty_folder_starts_at_the_beginning(self, tiny, tmp_path, uninterrupted):
+    def test_resuming_in_an_empty_folder_starts_at_the_beginning(
+        self, tiny, tmp_path, uninterrupted
+    ):
         train(tiny, tmp_path / "new", resume=True)
         assert contents(tmp_path / "new") == uninterrupted
 
-    def test_is_possible_from_the_middle_of_an_epoch_if_that_is_long(self, tmp_path):
+    def test_a_long_epoch_can_be_resumed_from_its_middle(self, tmp_path):
         """A checkpoint at least once a minute; here after every step."""
 
         def crash() -> None:
@@ -677,7 +641,7 @@ class TestResuming:
             run(tmp_path, on_report=stop_at(18, crash))
         seen: list[int] = []
         resumed = run(tmp_path, resume=True, on_report=lambda report: seen.append(report.step))
-        assert seen == list(range(18, 21))  # the 18th step was not yet written down
+        assert seen == list(range(18, 21))  # the 18th step was not in the checkpoint yet
         whole = run(None)
         assert bits(resumed.leaves) == bits(whole.leaves)
         assert bits(resumed.best) == bits(whole.best)
@@ -715,7 +679,9 @@ class TestResumingIsRefused:
         return folder
 
     @pytest.mark.parametrize("changes, expected", [pytest.param(c, e, id=n) for n, c, e in OTHER])
-    def test_with_another_option_which_it_names(self, tiny, stopped, changes, expected):
+    def test_resuming_with_another_option_is_refused_naming_it(
+        self, tiny, stopped, changes, expected
+    ):
         before = contents(stopped)
         with pytest.raises(InputError) as refused:
             train(tiny, stopped, resume=True, **changes)
@@ -724,37 +690,37 @@ class TestResumingIsRefused:
         assert str(refused.value) == expected
         assert contents(stopped) == before
 
-    def test_on_another_base(self, tiny, stopped):
+    def test_resuming_on_another_base_is_refused(self, tiny, stopped):
         other = replace(tiny, sha256="0" * 64)
         with pytest.raises(InputError, match=f"was made with base '{tiny.sha256}', not '0000"):
             train(other, stopped, resume=True)
 
     @pytest.mark.parametrize("keep", [0, 4, 8, 200, -1000, -1])
-    def test_from_a_truncated_checkpoint(self, tiny, stopped, tmp_path, keep):
+    def test_resuming_from_a_truncated_checkpoint_is_refused(self, tiny, stopped, tmp_path, keep):
         path = tmp_path / "checkpoint.safetensors"
         path.write_bytes((stopped / path.name).read_bytes()[:keep])
         with pytest.raises(InputError, match=r"checkpoint\.safetensors: is damaged or no safetens"):
             train(tiny, tmp_path, resume=True)
 
-    def test_from_a_file_that_is_no_checkpoint(self, tiny, stopped, tmp_path):
+    def test_resuming_from_a_file_that_is_no_checkpoint_is_refused(self, tiny, stopped, tmp_path):
         path = tmp_path / "checkpoint.safetensors"
         path.write_bytes((stopped / "task.safetensors").read_bytes())
         with pytest.raises(InputError, match=r"checkpoint\.safetensors: is no training checkpoint"):
             train(tiny, tmp_path, resume=True)
 
-    def test_from_a_checkpoint_that_lacks_a_leaf(self, stopped):
+    def test_resuming_from_a_checkpoint_that_lacks_a_leaf_is_refused(self, stopped):
         path = stopped / "checkpoint.safetensors"
         with pytest.raises(InputError, match=r"checkpoint\.safetensors: lacks first/adapters\.9$"):
             load_state(Checkpoint(path, {}), {"adapters.9": np.zeros(1)})
 
 
-# ----------------------------------------------------------------------------- misfortunes
+# ----------------------------------------------------------------------------- mishaps
 
 
 class TestOneFolder:
     """Two runs never share an output folder."""
 
-    def test_in_use_is_refused_and_the_first_run_goes_on(self, tiny, tmp_path, uninterrupted):
+    def test_a_folder_in_use_is_refused_and_its_run_goes_on(self, tiny, tmp_path, uninterrupted):
         refusals = []
 
         def second() -> None:
@@ -768,7 +734,7 @@ class TestOneFolder:
         assert contents(tmp_path) == uninterrupted
 
     @pytest.mark.parametrize("left", ["task.safetensors", "checkpoint.safetensors"])
-    def test_with_a_run_in_it_is_refused_without_resume(self, tiny, tmp_path, left):
+    def test_a_folder_with_a_run_in_it_is_refused_without_resume(self, tiny, tmp_path, left):
         (tmp_path / left).write_bytes(b"a run of long ago")
         for _ in range(2):  # the refusal itself leaves no lock behind
             with pytest.raises(InputError) as refused:
@@ -779,7 +745,7 @@ class TestOneFolder:
             )
         assert contents(tmp_path) == {left: b"a run of long ago"}
 
-    def test_that_is_a_file_is_refused(self, tiny, tmp_path):
+    def test_an_output_folder_that_is_a_file_is_refused(self, tiny, tmp_path):
         (tmp_path / "file").write_text("text")
         with pytest.raises(InputError, match=r"file: cannot be used: File exists$"):
             train(tiny, tmp_path / "file")
@@ -788,8 +754,10 @@ class TestOneFolder:
 class TestDivergence:
     """A learning rate that is too high: stop at once, and keep what was good."""
 
-    def test_stops_at_the_step_and_keeps_the_best_epoch_so_far(self, tiny, tmp_path, monkeypatch):
-        """Each batch has two shards here, so the loss of step 5 is of the calls 9 and 10."""
+    def test_a_diverging_run_stops_at_the_step_and_keeps_the_best_epoch_so_far(
+        self, tiny, tmp_path, monkeypatch
+    ):
+        """Each batch has two shards here, so step 5 makes the calls 9 and 10 of the loss."""
         real, numbers, calls = finetune.loss, count(1), []
 
         def diverging(*args: Any) -> Any:
@@ -820,7 +788,7 @@ class TestDivergence:
             pytest.param(lambda x: anp.sum(x) * math.nan, id="both"),
         ],
     )
-    def test_of_the_loss_or_the_gradient_alone_stops_too(self, diverging):
+    def test_a_run_stops_where_the_loss_or_the_gradient_alone_diverges(self, diverging):
         with pytest.raises(
             InputError, match=r"no longer finite at step 1 \(epoch 1\).*nothing was"
         ):
@@ -845,8 +813,10 @@ class TestDivergence:
                          id="in its last step"),
         ],
     )  # fmt: skip
-    def test_is_one_line_and_leaves_the_folder_free(self, tiny, tmp_path, run, message):
-        """Nothing is half-written and NumPy's own warnings are kept in."""
+    def test_divergence_is_told_in_one_line_and_leaves_the_folder_free(
+        self, tiny, tmp_path, run, message
+    ):
+        """Nothing is half-written, and NumPy's own warnings are not shown."""
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             with pytest.raises(InputError) as stopped:
@@ -868,7 +838,7 @@ class TestFullDisk:
                          {"task.safetensors", "checkpoint.safetensors"}, id="second checkpoint"),
         ],
     )  # fmt: skip
-    def test_leaves_the_old_file_whole(
+    def test_a_full_disk_leaves_the_old_file_whole(
         self, tiny, tmp_path, uninterrupted, monkeypatch, write, name, left
     ):
         real, writes, before = os.fsync, [], {}
@@ -891,7 +861,7 @@ class TestFullDisk:
         assert contents(tmp_path) == before, "something half-written is left"
         assert before.keys() == left
         monkeypatch.setattr(os, "fsync", real)
-        if "checkpoint.safetensors" in left:  # once there is space again, it goes on
+        if "checkpoint.safetensors" in left:  # once there is space again, the run is resumed
             train(tiny, tmp_path, resume=True)
             assert contents(tmp_path) == uninterrupted
 
@@ -904,7 +874,7 @@ def _metadata(path: Path) -> str:
 
 
 class TestPrediction:
-    def test_keeps_the_order_of_the_texts_though_it_sorts_them_by_length(self, tiny):
+    def test_predictions_keep_the_order_of_the_texts_though_batches_go_by_length(self, tiny):
         task = train(tiny).task
         texts = [example.text for example in toy_data(60).train]
         together = predict_texts(task, tiny, texts)
@@ -912,7 +882,9 @@ class TestPrediction:
             # alone in its batch; float32 sums in another order
             np.testing.assert_allclose(predict_texts(task, tiny, [text])[0], row, atol=2e-5)
 
-    def test_of_more_tokens_than_a_batch_holds_is_cut_into_batches(self, tiny, monkeypatch):
+    def test_predicting_more_tokens_than_a_batch_holds_takes_several_batches(
+        self, tiny, monkeypatch
+    ):
         task = train(tiny).task
         texts = [example.text for example in toy_data(60).train]
         together = predict_texts(task, tiny, texts)
@@ -929,14 +901,14 @@ class TestPrediction:
         assert len(sizes) > 5
         assert max(sizes) <= 50
 
-    def test_of_nothing_is_no_rows_of_two_classes(self, tiny):
+    def test_predicting_no_texts_gives_no_rows_of_two_classes(self, tiny):
         assert predict_texts(train(tiny).task, tiny, []).shape == (0, 2)
 
-    def test_scoring_nothing_is_refused(self, tiny):
+    def test_scoring_no_examples_is_refused(self, tiny):
         with pytest.raises(InputError, match=r"^toy: there are no examples to score$"):
             evaluate_task(train(tiny).task, tiny, [])
 
-    def test_of_another_base_is_refused(self, tiny):
+    def test_predicting_on_another_base_is_refused(self, tiny):
         task = train(tiny).task
         other = replace(tiny, sha256="0" * 64, name="other")
         for use in (lambda: on_base(task, other), lambda: predict_texts(task, other, ["ba"])):
@@ -944,7 +916,7 @@ class TestPrediction:
                 use()
 
 
-def test_an_unknown_recipe_is_refused_before_anything_is_begun(tiny, tmp_path):
+def test_training_by_an_unknown_recipe_is_refused_before_anything_is_written(tiny, tmp_path):
     with pytest.raises(InputError, match=r"^unknown recipe 'mine'"):
         train_task(tiny, toy_data(), ADAPTERS, SETTINGS, recipe="mine", out=tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -1,4 +1,4 @@
-"""GLUE's nine tasks and anybody's own files: what is read, what is refused, how it is scored.
+"""GLUE's nine tasks and one's own files: what is read, what is refused, how it is scored.
 
 Wang et al. 2018, arXiv 1804.07461. The files here are invented, in the official layouts.
 """
@@ -36,7 +36,7 @@ MNLI_TRAIN = MNLI_DEV.replace(" label2 label3 label4 label5", "")
 
 
 def mnli_row(kind: str, number: int, first: str, second: str, gold: str) -> str:
-    votes = ["neutral"] * (5 if kind == "dev" else 1)  # an annotator's own label is not the gold
+    votes = ["neutral"] * (5 if kind == "dev" else 1)  # an annotator's label is not the gold one
     return "\t".join([str(number), "31193", "31193n", "letters", "( a )", "( b )", "(ROOT a)",
                       "(ROOT b)", first, second, *votes, gold])  # fmt: skip
 
@@ -165,7 +165,7 @@ class TestNineTasks:
     """GLUE's table 1: tasks, labels and metrics."""
 
     @pytest.mark.parametrize("name", LAYOUTS)
-    def test_are_read_from_their_official_layout(self, glue, name):
+    def test_glue_tasks_are_read_from_their_official_layout(self, glue, name):
         _, splits = LAYOUTS[name]
         for split, expected in splits.items():
             assert glue_examples(GLUE[name], split) == expected, split
@@ -174,7 +174,7 @@ class TestNineTasks:
         assert data.source == f"GLUE {GLUE[name].folder}"
 
     @pytest.mark.parametrize("name", LAYOUTS)
-    def test_are_read_the_same_with_windows_line_ends(self, glue, name):
+    def test_glue_tasks_are_read_the_same_with_windows_line_ends(self, glue, name):
         for path in (glue / GLUE[name].folder).iterdir():
             path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
         for split, expected in LAYOUTS[name][1].items():
@@ -194,7 +194,9 @@ class TestNineTasks:
             ("wnli", ("accuracy",), ("not_entailment", "entailment")),
         ],
     )
-    def test_have_the_official_metrics_and_the_hubs_label_numbers(self, name, metrics, labels):
+    def test_glue_tasks_have_the_official_metrics_and_the_hubs_label_numbers(
+        self, name, metrics, labels
+    ):
         task = GLUE[name]
         assert task.metrics == metrics
         assert task.names == labels
@@ -202,7 +204,7 @@ class TestNineTasks:
         assert task.regression == (name == "sts-b")
         assert len(task.text) == (1 if name in ("cola", "sst-2") else 2)
 
-    def test_are_nine_and_found_in_any_spelling(self):
+    def test_the_nine_glue_tasks_are_found_in_any_spelling(self):
         assert list(GLUE) == list(LAYOUTS)
         assert glue_task("STSB") is glue_task("sts-b") is GLUE["sts-b"]
         assert glue_task("Sst2") is GLUE["sst-2"]
@@ -211,7 +213,7 @@ class TestNineTasks:
         ):
             glue_task("ax")
 
-    def test_that_are_not_there_say_how_to_get_them(self, tmp_path, monkeypatch):
+    def test_the_refusal_of_missing_glue_data_says_how_to_get_them(self, tmp_path, monkeypatch):
         monkeypatch.setenv("MINIBERT_GLUE", str(tmp_path))
         with pytest.raises(InputError) as absent:
             glue_data("rte")
@@ -222,7 +224,7 @@ class TestNineTasks:
             glue_data("mnli")
         assert str(absent.value) == "the data of mnli are not here; run `minibert fetch mnli`"
 
-    def test_that_have_no_sample_or_no_such_split_say_so(self, glue):
+    def test_a_sample_or_split_that_a_task_lacks_is_refused(self, glue):
         with pytest.raises(
             InputError, match=r"^the sample has no mnli; it has sst-2, cola, rte, s"
         ):
@@ -234,7 +236,7 @@ class TestNineTasks:
             glue_examples(own, "dev")
 
     @pytest.mark.parametrize("name", SAMPLE_TASKS)
-    def test_with_a_sample_never_pass_it_off_as_glue(self, name):
+    def test_the_sample_is_never_passed_off_as_glue(self, name):
         source = glue_data(name, sample=True).source
         assert source.startswith("minibert's own sample")
         assert source.endswith("(not the GLUE data)")
@@ -253,7 +255,7 @@ class TestRealFiles:
             ("mrpc", 3668, 408, {"accuracy": 279 / 408, "f1": 2 * 279 / (2 * 279 + 129)}),
         ],
     )
-    def test_have_as_many_rows_as_glue_says_and_its_majority_class(
+    def test_the_real_glue_files_have_the_published_rows_and_majority_class(
         self, name, train, dev, constant
     ):
         data = real_glue(name)
@@ -265,12 +267,12 @@ class TestRealFiles:
             assert all("\t" not in text and "\n" not in text for text in texts)
             assert all(texts), "an empty sentence"
 
-    def test_keep_their_quotes(self):
-        """Read with any CSV quoting, dozens of MRPC's rows run into each other."""
+    def test_the_quotes_of_the_real_mrpc_files_are_kept(self):
+        """With CSV quoting, dozens of MRPC's rows would run into each other."""
         quoted = sum(text.count('"') % 2 for e in real_glue("mrpc").train for text in e.text)
         assert quoted > 50
 
-    def test_of_mrpc_are_the_same_from_the_raw_files(self, tmp_path):
+    def test_mrpc_is_the_same_from_its_raw_files(self, tmp_path):
         real_glue("mrpc")
         folder = find_task("mrpc")
         assert folder is not None
@@ -281,7 +283,7 @@ class TestRealFiles:
         task = GLUE["mrpc"]
         for split in ("train", "dev"):
             raw, tsv = read_split(task, tmp_path, split), read_split(task, folder, split)
-            # the archive's TSV files are sorted otherwise in dev
+            # the archive's dev.tsv is sorted differently
             assert sorted(raw) == sorted(tsv), split
 
 
@@ -305,7 +307,7 @@ class TestReading:
          "a\x85b", "a\x1cb", "a\rb", "\\t \\n", "Zürich 東京 🦊", "", " spaces ", "#1 String"],
         ids=ascii,
     )  # fmt: skip
-    def test_takes_a_sentence_as_it_is(self, tmp_path, text):
+    def test_a_sentence_is_read_as_it_is(self, tmp_path, text):
         """Only a newline ends a line: not U+2028, not a form feed, not a carriage return inside."""
         path = write(tmp_path, f"sentence\tlabel\n{text}\t1\nnext\t0\n")
         assert read_examples(SST, path) == [Example(text, 1), Example("next", 0)]
@@ -316,25 +318,25 @@ class TestReading:
         )
     )
     @settings(max_examples=40)
-    def test_gives_back_any_text_that_was_written(self, tmp_path_factory, texts):
+    def test_any_text_that_was_written_is_read_back(self, tmp_path_factory, texts):
         content = "sentence\tlabel\n" + "".join(f"{text}\t1\n" for text in texts)
         path = write(tmp_path_factory.mktemp("any"), content)
         assert [example.text for example in read_examples(SST, path)] == texts
 
-    def test_finds_columns_by_name_wherever_they_are(self, tmp_path):
+    def test_columns_are_found_by_name_wherever_they_are(self, tmp_path):
         path = write(tmp_path, "label\tid\tsentence\n0\t7\tdull\n")
         assert read_examples(SST, path) == [Example("dull", 0)]
 
-    def test_needs_no_newline_at_the_end_and_allows_empty_lines_there(self, tmp_path):
+    def test_a_file_needs_no_newline_at_its_end_and_may_have_empty_lines_there(self, tmp_path):
         for end in ("", "\n", "\n\n\n", "\r\n\r\n"):
             path = write(tmp_path, f"sentence\tlabel\nfine\t1{end}")
             assert read_examples(SST, path) == [Example("fine", 1)]
 
-    def test_does_not_take_the_byte_order_mark_for_a_letter(self, tmp_path):
+    def test_a_byte_order_mark_is_not_taken_for_a_letter(self, tmp_path):
         path = write(tmp_path, "\ufeffsentence\tlabel\nfine\t1\n")
         assert read_examples(SST, path) == [Example("fine", 1)]
 
-    def test_reads_a_100_000_character_sentence(self, tmp_path):
+    def test_a_sentence_of_100_000_characters_is_read(self, tmp_path):
         path = write(tmp_path, f"sentence\tlabel\n{'long ' * 20_000}\t1\n")
         assert len(read_examples(SST, path)[0].text) == 100_000
 
@@ -375,7 +377,9 @@ class TestBadFiles:
     @pytest.mark.parametrize(
         "content, message", [pytest.param(c, m, id=name) for name, c, m in BAD_FILES]
     )
-    def test_are_refused(self, tmp_path, content, message):
+    def test_a_bad_file_is_refused_in_one_line_that_names_file_and_row(
+        self, tmp_path, content, message
+    ):
         path = tmp_path / "data.tsv"
         if content is not None:
             write(tmp_path, content)
@@ -383,24 +387,24 @@ class TestBadFiles:
             read_examples(SST, path)
         assert str(refused.value) == f"{path}{message}"
 
-    def test_that_are_folders_are_refused(self, tmp_path):
+    def test_a_folder_in_place_of_a_file_is_refused(self, tmp_path):
         with pytest.raises(InputError, match=r": cannot be read: Is a directory$"):
             read_examples(SST, tmp_path)
 
     @pytest.mark.parametrize("cell", ["high", "", "nan", "inf", "-inf", "3,5"])
-    def test_with_a_score_that_is_no_number_are_refused(self, tmp_path, cell):
+    def test_a_score_that_is_not_a_number_is_refused(self, tmp_path, cell):
         row = f"0\tg\tf\t2012\t1\tn\tn\tA.\tB.\t{cell}"
         path = write(tmp_path, rows(STSB, row))
         with pytest.raises(InputError) as refused:
             read_examples(GLUE["sts-b"], path)
         assert str(refused.value) == f"{path} row 2: the label '{cell}' is not a number"
 
-    def test_without_header_count_rows_from_the_first(self, tmp_path):
+    def test_the_rows_of_a_file_without_a_header_are_counted_from_the_first(self, tmp_path):
         path = write(tmp_path, "gj04\t1\t\tFine.\ngj04\tyes\t\tFine.\n")
         with pytest.raises(InputError, match=r"data\.tsv row 2: unknown label 'yes'; known: 0, 1$"):
             read_examples(GLUE["cola"], path)
 
-    def test_of_qqp_may_have_short_rows_but_no_long_ones(self, tmp_path):
+    def test_qqps_files_may_have_short_rows_but_no_long_ones(self, tmp_path):
         """Its official files have a few that end early."""
         path = write(tmp_path, rows(QQP, "1\t2\t3\tA?\tB?\t1", "4\t5\t6", "7\t8\t9\tA?\tB?\t0\tx"))
         with pytest.raises(InputError, match=r" row 4: has 7 columns, expected 6$"):
@@ -408,7 +412,7 @@ class TestBadFiles:
 
     @pytest.mark.parametrize("name", LAYOUTS)
     @pytest.mark.parametrize("other", LAYOUTS)
-    def test_of_one_task_under_anothers_name_are_refused(self, glue, name, other):
+    def test_one_tasks_file_under_anothers_name_is_refused(self, glue, name, other):
         """QNLI's, RTE's and WNLI's columns resemble each other; their labels or names do not."""
         task, theirs = GLUE[name], GLUE[other]
         path = glue / theirs.folder / theirs.files["train"]
@@ -434,7 +438,7 @@ class TestOwnFiles:
 
         return make
 
-    def test_of_classes_number_the_training_labels_in_alphabetical_order(self, files):
+    def test_the_training_labels_of_own_files_are_numbered_in_alphabetical_order(self, files):
         train, dev = files("id\treview\tmood\n1\tfine\tgood\n2\tdull\tbad\n3\teh\tmixed\n",
                            "mood\treview\nmixed\tso so\n")  # fmt: skip
         data = own_data(train, dev, ("review",), "mood")
@@ -446,16 +450,16 @@ class TestOwnFiles:
         assert (data.task.outputs, data.task.regression) == (3, False)
         assert data.source == f"{train} and {dev}"
 
-    def test_of_two_classes_are_scored_by_accuracy_and_f1(self, files):
+    def test_own_files_of_two_classes_are_scored_by_accuracy_and_f1(self, files):
         train, dev = files("text\tlabel\na\tno\nb\tyes\n", "text\tlabel\nc\tyes\n")
         assert own_data(train, dev, ("text",), "label").task.metrics == ("accuracy", "f1")
 
-    def test_of_pairs_name_two_text_columns(self, files):
+    def test_own_files_of_pairs_name_two_text_columns(self, files):
         train, dev = files("q\ta\tok\nwhy?\ttea\t1\nwho?\tBen\t0\n", "q\ta\tok\nhow?\tso\t1\n")
         data = own_data(train, dev, ("q", "a"), "ok")
         assert data.train == [Example(("why?", "tea"), 1), Example(("who?", "Ben"), 0)]
 
-    def test_of_scores_are_a_regression(self, files):
+    def test_own_files_of_scores_are_a_regression(self, files):
         train, dev = files("text\tstars\nfine\t4.5\ndull\t-1e1\n", "text\tstars\neh\t3\n")
         data = own_data(train, dev, ("text",), "stars", regression=True)
         assert data.train == [Example("fine", 4.5), Example("dull", -10.0)]
@@ -490,7 +494,9 @@ class TestOwnFiles:
             (FINE, FINE, ("text", "text", "text"), "label", "a text is one or two columns, not 3"),
         ],
     )  # fmt: skip
-    def test_that_are_wrong_are_refused(self, files, train, dev, text, label, message):
+    def test_own_files_that_are_wrong_are_refused_in_one_line(
+        self, files, train, dev, text, label, message
+    ):
         paths = files(train, dev)
         with pytest.raises(InputError) as refused:
             own_data(*paths, text, label)
@@ -500,8 +506,10 @@ class TestOwnFiles:
         "labels, count, fine",
         [(100, 100, True), (101, 101, False), (101, 402, False), (101, 403, True)],
     )
-    def test_have_at_most_100_classes_or_one_for_four_lines(self, tmp_path, labels, count, fine):
-        """Lines with the header: 404 of them may have 101 classes."""
+    def test_own_files_have_at_most_100_classes_or_one_for_four_lines(
+        self, tmp_path, labels, count, fine
+    ):
+        """Lines include the header: 404 of them may have 101 classes."""
         path = write(
             tmp_path, "text\tlabel\n" + "".join(f"a\t{i % labels}\n" for i in range(count))
         )
@@ -511,19 +519,19 @@ class TestOwnFiles:
             with pytest.raises(InputError, match=f"has {labels} different labels; is it a regr"):
                 own_task(path, ("text",), "label")
 
-    def test_show_the_beginning_of_a_long_header(self, tmp_path):
+    def test_the_refusal_of_a_missing_column_shows_the_beginning_of_a_long_header(self, tmp_path):
         path = write(tmp_path, "a" * 300 + "\tlabel\nx\t1\n")
         with pytest.raises(InputError, match=rf" in its header \({'a' * 200}\)$"):
             own_task(path, ("text",), "stars")
 
-    def test_with_words_for_scores_are_refused(self, files):
+    def test_own_files_with_words_for_scores_are_refused(self, files):
         train, dev = files("text\tstars\na\t4\nb\tmany\n", "text\tstars\nc\t1\n")
         with pytest.raises(InputError) as refused:
             own_data(train, dev, ("text",), "stars", regression=True)
         assert str(refused.value) == f"{train} row 3: the label 'many' is not a number"
 
 
-def test_what_a_task_is_cannot_be_changed_on_the_way():
+def test_a_task_cannot_be_changed():
     with pytest.raises(FrozenInstanceError):
         SST.name = "mine"  # type: ignore[misc]
 
@@ -531,11 +539,11 @@ def test_what_a_task_is_cannot_be_changed_on_the_way():
 class TestTextsToPredict:
     PAIRS = GLUE["rte"]
 
-    def test_come_one_a_line_from_a_file(self, tmp_path):
+    def test_texts_to_predict_are_the_lines_of_a_file(self, tmp_path):
         path = write(tmp_path, '"Fine."\n\nA\u2028B\r\n')
         assert read_texts(SST, path) == ['"Fine."', "", "A\u2028B"]
 
-    def test_come_from_standard_input_where_no_file_is_named(self, monkeypatch):
+    def test_texts_to_predict_come_from_standard_input_where_no_file_is_named(self, monkeypatch):
         data = io.BytesIO("one\ttwo\r\nthree\tZürich".encode())
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(data, "latin-1"))  # UTF-8 all the same
         assert read_texts(self.PAIRS, None) == [("one", "two"), ("three", "Zürich")]
@@ -551,7 +559,9 @@ class TestTextsToPredict:
             (None, ": cannot be read: No such file or directory"),
         ],
     )
-    def test_of_the_wrong_number_are_refused_naming_the_row(self, tmp_path, content, message):
+    def test_a_bad_file_of_texts_to_predict_is_refused_naming_the_row(
+        self, tmp_path, content, message
+    ):
         path = tmp_path / "data.tsv"
         if content is not None:
             write(tmp_path, content)
@@ -568,7 +578,9 @@ class TestTextsToPredict:
             (b"fine\ncaf\xe9\n", "standard input row 2: is not UTF-8"),
         ],
     )  # fmt: skip
-    def test_from_standard_input_are_refused_likewise(self, monkeypatch, data, message):
+    def test_bad_texts_from_standard_input_are_refused_naming_the_row(
+        self, monkeypatch, data, message
+    ):
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data), "utf-8"))
         with pytest.raises(InputError) as refused:
             read_texts(SST, None)
@@ -590,14 +602,14 @@ class TestMetrics:
     @pytest.mark.parametrize(
         "case", METRIC_GOLDENS["classification"], ids=lambda case: case["name"]
     )
-    def test_of_classes_are_scikit_learns(self, case):
+    def test_metrics_of_classes_are_scikit_learns(self, case):
         predicted, gold = np.array(case["predictions"]), np.array(case["labels"])
         for name in ("accuracy", "matthews", "f1"):
             if case[name] is not None:
                 assert METRICS[name](predicted, gold) == pytest.approx(case[name], rel=1e-14, abs=0)
 
     @pytest.mark.parametrize("case", METRIC_GOLDENS["regression"], ids=lambda case: case["name"])
-    def test_of_scores_are_scipys(self, case):
+    def test_correlations_of_scores_are_scipys(self, case):
         """Where SciPy says NaN (a constant has no correlation) ours is 0. "Large offset" is 1e6 +
         1e-3 y, whose deviations have lost 7 of 16 digits; else rounding in 300 terms."""
         predicted, gold = np.array(case["predictions"]), np.array(case["labels"])
@@ -605,7 +617,7 @@ class TestMetrics:
             expected = case[name] if case[name] is not None else 0.0
             assert METRICS[name](predicted, gold) == pytest.approx(expected, rel=1e-12, abs=0)
 
-    def test_of_a_small_table_by_hand(self):
+    def test_metrics_of_a_small_table_are_those_computed_by_hand(self):
         """Three true positives, one false positive, two false negatives, four true negatives."""
         predicted = np.array([1, 1, 1, 1, 0, 0, 0, 0, 0, 0])
         gold = np.array([1, 1, 1, 0, 1, 1, 0, 0, 0, 0])
@@ -650,7 +662,7 @@ class TestMetrics:
 
     @given(pairs=SCORES, scale=st.floats(0.01, 100), shift=st.floats(-100, 100))
     @settings(max_examples=40)
-    def test_pearson_does_not_see_a_shift_or_a_scale(self, pairs, scale, shift):
+    def test_pearson_ignores_a_shift_and_a_scale(self, pairs, scale, shift):
         predicted, gold = columns(pairs)
         assume(np.ptp(predicted) and np.ptp(gold))
         value = pearson(predicted, gold)
@@ -682,16 +694,16 @@ class TestMetrics:
             assert metric(tenth, tenth) == 0.0
             assert metric(tenth, np.array([1.0, 2.0, 3.0])) == 0.0
 
-    def test_a_constant_has_none_with_scores_that_hardly_differ_either(self):
-        """Two of three 0.1 and its neighbour: their deviations do not sum to 0 but to rounding of
-        their own size, so a constant's rounding would correlate with it."""
+    def test_a_constant_has_no_correlation_with_scores_that_hardly_differ(self):
+        """0.1, 0.1 and the next float after it: their deviations do not sum to 0 but to rounding of
+        their own size, so the rounding of a constant's deviations would correlate with them."""
         tenth, nearly = np.full(3, 0.1), np.array([0.1, 0.1, np.nextafter(0.1, 1)])
         assert (nearly - nearly.mean()).sum() != 0
         for metric in (pearson, spearman):
             assert metric(tenth, nearly) == 0.0
             assert metric(nearly, tenth) == 0.0
 
-    def test_scores_too_small_to_be_squared_have_none(self):
+    def test_scores_too_small_to_be_squared_have_no_correlation(self):
         """1e-200 squared is 0 in float64, and 0/0 is 0 here."""
         tiny = np.array([0.0, 1e-200, 3e-200])
         assert pearson(tiny, np.arange(3.0)) == 0.0
@@ -713,39 +725,39 @@ class TestMetrics:
 
 
 class TestScoring:
-    def test_takes_the_largest_logit_as_the_class(self):
+    def test_the_predicted_class_is_that_of_the_largest_logit(self):
         logits = np.array([[0.1, 0.9, 0.2], [3.0, -1.0, 2.0], [-9.0, -8.0, -7.0]])
         assert predictions(GLUE["mnli"], logits).tolist() == [1, 0, 2]
         assert score(GLUE["mnli"], logits, [1, 0, 0]) == {"accuracy": 2 / 3}
 
-    def test_takes_a_regressions_only_output_as_the_score(self):
+    def test_the_predicted_score_is_a_regressions_only_output(self):
         logits = np.array([[1.0], [2.0], [4.0]])
         assert predictions(GLUE["sts-b"], logits).tolist() == [1, 2, 4]
         assert score(GLUE["sts-b"], logits, [1.0, 2.0, 4.0]) == pytest.approx(
             {"pearson": 1.0, "spearman": 1.0}
         )
 
-    def test_gives_every_metric_of_the_task_the_deciding_one_first(self):
+    def test_scoring_gives_every_metric_of_the_task_the_deciding_one_first(self):
         logits = np.array([[0.0, 1.0], [0.0, 1.0], [1.0, 0.0], [1.0, 0.0]])
         scores = score(GLUE["mrpc"], logits, [1, 0, 1, 1])
         assert list(scores.items()) == [("accuracy", 0.25), ("f1", 2 / 5)]
 
 
 class TestConstantGuess:
-    """The number that any accuracy has to be read against."""
+    """The number to read any accuracy against."""
 
-    def test_is_the_training_sets_majority_class_scored_on_dev(self):
+    def test_the_constant_guess_is_the_training_sets_majority_class_scored_on_dev(self):
         train = [Example("", label) for label in (0, 1, 1, 1, 0)]
         dev = [Example("", label) for label in (0, 0, 0, 1)]  # the majority is another one here
         assert constant_score(GLUE["sst-2"], train, dev) == {"accuracy": 0.25}
         assert constant_score(GLUE["mrpc"], train, dev) == {"accuracy": 0.25, "f1": 2 / 5}
         assert constant_score(GLUE["cola"], train, dev) == {"matthews": 0.0}
 
-    def test_works_where_train_lacks_the_last_class(self):
+    def test_the_constant_guess_works_where_the_training_set_lacks_the_last_class(self):
         train, dev = [Example("", 0), Example("", 0)], [Example("", 2), Example("", 0)]
         assert constant_score(GLUE["mnli"], train, dev) == {"accuracy": 0.5}
 
-    def test_of_a_regression_is_the_mean_which_correlates_with_nothing(self):
+    def test_a_regressions_constant_guess_is_the_mean_which_correlates_with_nothing(self):
         train = [Example("", 0.1), Example("", 0.1), Example("", 0.1)]
         dev = [Example("", 1.0), Example("", 2.0), Example("", 4.0)]
         assert constant_score(GLUE["sts-b"], train, dev) == {"pearson": 0.0, "spearman": 0.0}
