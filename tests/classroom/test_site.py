@@ -183,22 +183,17 @@ WINGS = {"fused", "training", "data", "fetch", "machine"}
 
 
 @cache
-def arrows(types: bool = True) -> dict[str, set[str]]:
+def arrows() -> dict[str, set[str]]:
     """Each module of minibert, adapters and tutorials, and those of them that it imports, wherever
-    in its code; with or without what only a type checker imports."""
+    in its code, for a type checker too."""
     files = {name: ROOT / name.replace(".", "/") for name in stage.modules()}
     files = {
         name: path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
         for name, path in files.items()
     } | {f"tutorials.{path.stem}": path for path in stage.tutorials()}
 
-    def is_run(node: ast.stmt) -> bool:
-        return not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
-
     def imported(path: Path) -> Iterator[str]:
-        tree = ast.parse(path.read_text("utf-8"))
-        tree.body = [node for node in tree.body if types or is_run(node)]
-        for node in ast.walk(tree):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Import):
                 yield from (alias.name for alias in node.names)
             elif isinstance(node, ast.ImportFrom):
@@ -243,7 +238,7 @@ class TestArrows:
         }
 
     def test_there_are_no_circles(self):
-        graph = {name: set(goals) for name, goals in arrows(types=False).items()}
+        graph = {name: set(goals) for name, goals in arrows().items()}
         graph["minibert.__main__"].remove("adapters.cli")
         order = list(TopologicalSorter(graph).static_order())  # raises CycleError for a circle
         assert len(order) > 100
