@@ -6,14 +6,13 @@ from typing import Any
 from records import FIGURES, Record, figure_of
 from rows import Row
 
-DARK, LIGHT = "#1f4e79", "#9ec1dc"
+DARK = "#1f4e79"
 
 
 def compare_picture(rows: list[Row], records: dict[str, Record]) -> bytes:
-    """Above, how many times better than the peer; below, our own shares; with what is wanted."""
+    """Above, how many times better than the peer; below, our own shares."""
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
 
     shown = [row for row in rows if row.name in records]
     against = [row for row in shown if row.figure != "share" and row.peer not in ("", "not kept")]
@@ -24,31 +23,26 @@ def compare_picture(rows: list[Row], records: dict[str, Record]) -> bytes:
     axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
     for axis, panel in zip(axes, panels, strict=True):
         bars(axis, panel, records, panel is against)
-    marks = [Line2D([], [], color="black", lw=2.5), Line2D([], [], color="0.55", lw=1.5),
-             Patch(facecolor=LIGHT, edgecolor="white", hatch="//")]  # fmt: skip
-    names = ["wanted", "range of single rounds", "less good than wanted"]
-    figure.legend(marks, names, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
+    figure.legend(
+        [Line2D([], [], color="0.55", lw=1.5)],
+        ["range of single rounds"],
+        loc="outside lower center",
+        frameon=False,
+        fontsize=9,
+    )
     return png(figure)
 
 
 def bars(axes: Any, rows: list[Row], records: dict[str, Record], times_better: bool) -> None:
-    """One bar a row, from the top down, with the range of single rounds and the wanted figure."""
+    """One bar a row, from the top down, with the range of single rounds."""
     for y, row in enumerate(rows):
         figure = figure_of(row.figure, records[row.name])
-        low, high, value, wanted = figure.low, figure.high, figure.value, row.wanted
-        more = FIGURES[row.figure][2]
-        if times_better and not more:  # at most 0.2 times the peer's is 5 times better
+        low, high, value = figure.low, figure.high, figure.value
+        if times_better and not FIGURES[row.figure][2]:  # 0.2 times the peer's is 5 times better
             low, high, value = 1 / high, 1 / low, 1 / value
-            wanted = None if wanted is None else 1 / wanted
-        good = row.wanted is None or figure.meets(row.figure, row.wanted)
-        axes.barh(y, value, color=DARK if good else LIGHT, hatch=None if good else "//",
-                  edgecolor="white", height=0.7)  # fmt: skip
+        axes.barh(y, value, color=DARK, edgecolor="white", height=0.7)
         axes.plot([low, high], [y, y], color="0.55", lw=1.5)
-        if wanted is not None:
-            axes.plot([wanted, wanted], [y - 0.45, y + 0.45], color="black", lw=2.5)
-        sign = "≤ " if row.wanted is not None and not more and not times_better else ""
-        text = f" {value:.2f}" + (f" ({sign}{wanted:.2f})" if wanted is not None else "")
-        axes.text(max(high, wanted or 0), y, text, va="center", fontsize=8)
+        axes.text(max(high, value), y, f" {value:.2f}", va="center", fontsize=8)
     labels = [row.title + (f" – {row.peer}" if times_better else "") for row in rows]
     axes.set_yticks(range(len(rows)), labels, fontsize=8)
     axes.set_ylim(len(rows) - 0.4, -0.6)

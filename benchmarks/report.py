@@ -35,6 +35,16 @@ GROUPS = [
 
 def report_compare(folder: Path) -> str:
     """compare.md and compare.png beside compare.jsonl; the Markdown."""
+    text = compare_text(folder)
+    atomic_write(folder / "compare.md", text)
+    atomic_write(
+        folder / "compare.png", compare_picture(TABLE, read_lines(folder / "compare.jsonl")[1])
+    )
+    return text
+
+
+def compare_text(folder: Path, wanted: bool = True) -> str:
+    """The results of `make compare` in Markdown, with or without the figures wanted of them."""
     machine, records = read_lines(folder / "compare.jsonl")
     if machine is None:
         raise InputError(f"{folder / 'compare.jsonl'}: is not there yet; run make compare")
@@ -42,14 +52,11 @@ def report_compare(folder: Path) -> str:
     for title, belongs in GROUPS:
         rows = [row for row in TABLE if row.name in records and belongs(row)]
         if rows:
-            parts.append(f"**{title}**\n\n{compare_table(rows, records)}")
-    text = "\n\n".join(parts) + "\n"
-    atomic_write(folder / "compare.md", text)
-    atomic_write(folder / "compare.png", compare_picture(TABLE, records))
-    return text
+            parts.append(f"**{title}**\n\n{compare_table(rows, records, wanted)}")
+    return "\n\n".join(parts) + "\n"
 
 
-def compare_table(rows: list[Row], records: dict[str, Record]) -> str:
+def compare_table(rows: list[Row], records: dict[str, Record], with_wanted: bool) -> str:
     """One line a row: both medians, the figure with the range of single rounds, what is wanted."""
     lines = []
     for row in rows:
@@ -66,7 +73,8 @@ def compare_table(rows: list[Row], records: dict[str, Record]) -> str:
              wanted, verdict]
         )  # fmt: skip
     headers = ["what", "against", "ours", "theirs", "figure", "single rounds", "wanted", "met"]
-    return table(lines, headers, "github")
+    columns = len(headers) if with_wanted else len(headers) - 2
+    return table([line[:columns] for line in lines], headers[:columns], "github")
 
 
 def told(record: Record, side: str, row: Row) -> str:
@@ -188,12 +196,19 @@ def main(folder: Path) -> None:
     if (folder / "compare.jsonl").exists():
         report_compare(folder)
     report_bench(folder)
-    for name in ("compare", "bench", "scaling"):
-        if (folder / f"{name}.md").exists():
-            picture = f"![{name}](../benchmarks/results/{name}.png)"
-            text = (folder / f"{name}.md").read_text("utf-8")
-            page = fill(page, name, f"{text.strip()}\n\n{picture}")
+    for name, text in page_texts(folder).items():
+        picture = f"![{name}](../benchmarks/results/{name}.png)"
+        page = fill(page, name, f"{text.strip()}\n\n{picture}")
     atomic_write(PAGE, page)
+
+
+def page_texts(folder: Path) -> dict[str, str]:
+    """What each section of the page shows: the reports there are, without the figures wanted."""
+    found = {name: folder / f"{name}.md" for name in ("compare", "bench", "scaling")}
+    texts = {name: path.read_text("utf-8") for name, path in found.items() if path.exists()}
+    if "compare" in texts:
+        texts["compare"] = compare_text(folder, wanted=False)
+    return texts
 
 
 if __name__ == "__main__":

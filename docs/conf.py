@@ -1,4 +1,4 @@
-"""Sphinx's settings for the site: `make docs`. The pages are laid out before by stage.py.
+"""Sphinx's settings for the site: `make docs`. stage.py has laid out the pages before.
 
 MINIBERT_DOCS_RUN=0 shows the tutorials without running them: a quick build without pictures.
 """

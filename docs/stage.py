@@ -1,21 +1,24 @@
 """Lay out the site's pages in docs/_build/source, where Sphinx reads them: `make docs`.
 
-Much of the site is written elsewhere in the repository, for readers of the repository: the README,
-the teacher's page, the reports of a reproduction, the tutorials. Here they are brought together,
-and their links between files become links between pages. A link to a file that is no page keeps
-its words only; a link to nothing is an error. Needs nothing but Python.
+Many of the site's pages are files from elsewhere in the repository: the README, the reports of a
+reproduction, the tutorials. Here they are brought together, and their links between files become
+links between pages. A link to a file without a page becomes plain text; a link to a file that does
+not exist is an error. Needs nothing but Python.
 """
 
+import ast
+import json
 import posixpath
 import re
 import shutil
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 STAGED = ROOT / "docs" / "_build" / "source"
 
-# files of the repository -> pages, with a title of their own where the file's would say too little
+# files of the repository -> pages, with another title where the file's own says too little
 BORROWED = {
     "README.md": ("guide.md", "Guide"),
     "CONTRIBUTING.md": ("contributing.md", None),
@@ -24,12 +27,8 @@ BORROWED = {
     "tutorials/exercises/README.md": ("exercises.md", None),
 }
 PLACES = {"tutorials": "tutorials/index.rst", "tutorials/README.md": "tutorials/index.rst"}
-PACKAGES = {
-    "minibert": "the encoder and its training",
-    "adapters": "the paper: everything that is trained per task",
-    "adapters/reproduce": "the paper's tables, figures and claims as runs",
-    "adapters/exercises": "what a student writes, and the judge",
-}
+PACKAGES = ("minibert", "adapters")
+FORMULA = "adapters/methods/bottleneck.py"  # whose `parameter_count` the page of sliders uses
 
 FENCED = re.compile(r"^(```.*?^```$)", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
@@ -48,14 +47,12 @@ def reports(root: Path = ROOT) -> list[Path]:
 
 
 def modules(root: Path = ROOT) -> list[str]:
-    """The dotted names of all public modules, packages first."""
+    """The dotted names of all modules, each package before what is in it."""
     names = []
-    for package in PACKAGES:
-        files = sorted((root / package).glob("*.py"), key=lambda p: (p.name != "__init__.py", p))
-        for path in files:
-            parts = path.relative_to(root).with_suffix("").parts
-            names.append(".".join(parts[:-1] if parts[-1] == "__init__" else parts))
-    return names
+    for path in sorted(p for package in PACKAGES for p in (root / package).rglob("*.py")):
+        parts = path.relative_to(root).with_suffix("").parts
+        names.append(".".join(parts[:-1] if parts[-1] == "__init__" else parts))
+    return sorted(names, key=lambda name: (PACKAGES.index(name.split(".")[0]), name.split(".")))
 
 
 def page_of(path: str, root: Path = ROOT) -> str | None:
@@ -71,6 +68,8 @@ def page_of(path: str, root: Path = ROOT) -> str | None:
         return path.replace(".py", ".rst")
     if file in reports(root):
         return path
+    if (file / "__init__.py").is_file():
+        path += "/__init__.py"
     module = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
     return f"api/{module}.rst" if path.endswith(".py") and module in modules(root) else None
 
@@ -107,48 +106,76 @@ def titled(text: str, title: str | None) -> str:
     return text if title is None else re.sub(r"\A# .*", f"# {title}", text, count=1)
 
 
-def described(root: Path = ROOT) -> dict[str, list[tuple[list[str], str]]]:
-    """What docs/architecture.md tells of each package: rows of (module names, what they are)."""
-    rows: dict[str, list[tuple[list[str], str]]] = {}
-    package = None
+@dataclass
+class Group:
+    """A package as docs/architecture.md describes it: what it is, and (modules, what they are)."""
+
+    package: str
+    what: str
+    rows: list[tuple[list[str], str]] = field(default_factory=list)
+
+
+def described(root: Path = ROOT) -> list[Group]:
+    """The packages of docs/architecture.md, in its order: a line "`package/`: what it is." begins
+    each, and the table after it has the modules."""
+    groups: list[Group] = []
     for line in (root / "docs" / "architecture.md").read_text("utf-8").split("\n"):
-        if heading := re.match(r"`([a-z_/]+)/`:", line):
-            package = heading[1]
-        elif (row := re.fullmatch(r"\| (`[^|]+) \| (.+) \|", line)) and package in PACKAGES:
+        if heading := re.match(r"`([a-z_/]+)/`: (.+?)\.( |$)", line):
+            groups.append(Group(heading[1], heading[2]))
+        elif (row := re.fullmatch(r"\| (`[^|]+) \| (.+) \|", line)) and groups:
             names = re.findall(r"`(\w+)\.py`", row[1])
-            if names:
-                found = [f"{package}/{name}".replace("/", ".") for name in names]
-                rows.setdefault(package, []).append((found, row[2]))
-    return rows
+            found = [f"{groups[-1].package}/{name}".replace("/", ".") for name in names]
+            groups[-1].rows.append((found, row[2]))
+    return [group for group in groups if group.package.split("/")[0] in PACKAGES]
 
 
 def api_pages(root: Path = ROOT) -> dict[str, str]:
-    """A page for each module, and their index in the groups of docs/architecture.md."""
-    pages = {}
-    for name in modules(root):
-        pages[f"api/{name}.rst"] = (
-            f"{name}\n{'=' * len(name)}\n\n.. automodule:: {name}\n   :members:\n"
-            "   :ignore-module-all:\n"
-        )
+    """A page for each module, and an index of them in the groups of docs/architecture.md."""
+    pages = {
+        f"api/{name}.rst": f"{name}\n{'=' * len(name)}\n\n.. automodule:: {name}\n   :members:\n"
+        "   :ignore-module-all:\n"
+        for name in modules(root)
+    }
     index = [
         "# API",
-        "Every public function from its docstring, with shapes, units and errors; the links "
-        "[source] lead to the code. How it fits together: [Architecture](../architecture.md).",
+        "Every public function with its docstring: shapes, units and errors. The links [source] "
+        "lead to the code. How it fits together: [Architecture](../architecture.md).",
+        *(api_group(group) for group in described(root)),
+        "```{toctree}\n:hidden:\n\n" + "\n".join(modules(root)) + "\n```",
     ]
-    for package, rows in described(root).items():
-        dotted = package.replace("/", ".")
-        index.append(f"## {dotted}\n\n[`{dotted}`]({dotted}.rst): {PACKAGES[package]}.")
-        lines = ["| module | what it is |", "|---|---|"]
-        for names, what in rows:
-            links = ", ".join(
-                f"[`{name.removeprefix(dotted + '.')}`]({name}.rst)" for name in names
-            )
-            lines.append(f"| {links} | {what} |")
-        index.append("\n".join(lines))
-    listing = "\n".join(modules(root))
-    index.append(f"```{{toctree}}\n:hidden:\n\n{listing}\n```")
     pages["api/index.md"] = "\n\n".join(index) + "\n"
     return pages
+
+
+def api_group(group: Group) -> str:
+    """A package's section in the index."""
+    dotted = group.package.replace("/", ".")
+    lines = [f"## {dotted}", "", f"[`{dotted}`]({dotted}.rst): {group.what}."]
+    if group.rows:
+        lines += ["", "| module | what it is |", "|---|---|"]
+    for names, what in group.rows:
+        links = ", ".join(f"[`{name.removeprefix(dotted + '.')}`]({name}.rst)" for name in names)
+        lines.append(f"| {links} | {what} |")
+    return "\n".join(lines)
+
+
+def formula_script(root: Path = ROOT) -> str:
+    """formula.js for the page of sliders: how many parameters an adapter has, as the Python code
+    says it. A sum of products of names and numbers reads the same in both languages; raises
+    ValueError for anything else."""
+    tree = ast.parse((root / FORMULA).read_text("utf-8"))
+    function = next(
+        n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == "parameter_count"
+    )
+    (formula,) = (node.value for node in function.body if isinstance(node, ast.Return))
+    arithmetic = (ast.BinOp, ast.Add, ast.Mult, ast.Name, ast.Load, ast.Constant)
+    if formula is None or not all(isinstance(node, arithmetic) for node in ast.walk(formula)):
+        raise ValueError(f"{FORMULA}: parameter_count is no longer a sum of products")
+    names, text = ", ".join(a.arg for a in function.args.args), ast.unparse(formula)
+    return (
+        f'"use strict";\n// Written by docs/stage.py from parameter_count in {FORMULA}.\n'
+        f"const FORMULA = {{ text: {json.dumps(text)}, of: ({names}) => {text} }};\n"
+    )
 
 
 def markdown_pages(root: Path = ROOT) -> dict[str, str]:
@@ -161,8 +188,8 @@ def markdown_pages(root: Path = ROOT) -> dict[str, str]:
         pages[page] = linked(titled(text, title), source, page, root)
     if not made:
         pages["results/none.md"] = (
-            "# No results yet\n\nNo reproduction has been run in this copy of the repository. "
-            "`minibert reproduce --budget quick` makes a first one.\n"
+            "# No results yet\n\nNothing has been reproduced in this copy of the repository. Start "
+            "with `minibert reproduce --budget quick`.\n"
         )
     return pages
 
@@ -174,34 +201,49 @@ def pictures(root: Path = ROOT) -> dict[str, Path]:
     return {f"pictures/{p.relative_to(root)}": p for p in found}
 
 
+def interactive_pages(root: Path = ROOT) -> dict[str, bytes]:
+    """The page of sliders and its two scripts."""
+    folder = root / "docs" / "interactive"
+    page = (folder / "parameters.html").read_text("utf-8")
+    back = '<p><a href="../index.html">minibert</a></p>'
+    return {
+        "extra/interactive/parameters.html": page.replace(
+            "<!-- in the site: a way back -->", back
+        ).encode(),
+        "extra/interactive/parameters.js": (folder / "parameters.js").read_bytes(),
+        "extra/interactive/formula.js": formula_script(root).encode(),
+    }
+
+
+def tutorial_files(root: Path = ROOT) -> dict[str, bytes]:
+    """The tutorials, and the data files that they read.
+
+    They are run in scripts/, which takes the place of the repository's top there: sphinx-gallery
+    does not tell a script its own file. Its pages go to tutorials/.
+    """
+    files = {f"scripts/{path.name}": path.read_bytes() for path in tutorials(root)}
+    files["scripts/GALLERY_HEADER.rst"] = (root / "docs" / "gallery.rst").read_bytes()
+    for path in (root / "tutorials").glob("*/*.json"):
+        files[f"scripts/{path.relative_to(root)}"] = path.read_bytes()
+    return files
+
+
 def write(path: Path, content: bytes) -> None:
-    """Write a file unless it is so already: Sphinx reads again what has changed."""
+    """Write a file only if it has changed: Sphinx rebuilds what is newer than its page."""
     if not (path.exists() and path.read_bytes() == content):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
 
 
 def stage(root: Path = ROOT, staged: Path = STAGED) -> list[str]:
-    """Lay everything out; what is left of an earlier layout goes. The paths that were laid out."""
+    """Lay everything out, and remove what an earlier layout left behind. The paths laid out."""
+    pages = {**markdown_pages(root), **api_pages(root)}
     files = {
-        page: text.encode() for page, text in {**markdown_pages(root), **api_pages(root)}.items()
+        **{page: text.encode() for page, text in pages.items()},
+        **{page: path.read_bytes() for page, path in pictures(root).items()},
+        **tutorial_files(root),
+        **interactive_pages(root),
     }
-    files |= {page: path.read_bytes() for page, path in pictures(root).items()}
-    # not under tutorials/: that is where sphinx-gallery puts the pages that it makes of these
-    files["scripts/GALLERY_HEADER.rst"] = (root / "docs" / "gallery.rst").read_bytes()
-    for path in tutorials(root):
-        files[f"scripts/{path.name}"] = path.read_bytes()
-    # What they read beside themselves. They are run in scripts/, which stands for the repository's
-    # top there: sphinx-gallery does not tell a script its own file.
-    for path in (root / "tutorials").glob("*/*.json"):
-        files[f"scripts/{path.relative_to(root)}"] = path.read_bytes()
-    files["extra/interactive/parameters.js"] = (
-        root / "docs/interactive/parameters.js"
-    ).read_bytes()
-    page = (root / "docs/interactive/parameters.html").read_text("utf-8")
-    files["extra/interactive/parameters.html"] = page.replace(
-        "<!-- in the site: a way back -->", '<p><a href="../index.html">minibert</a></p>'
-    ).encode()
     for name, content in files.items():
         write(staged / name, content)
     for path in staged.rglob("*"):
@@ -209,7 +251,7 @@ def stage(root: Path = ROOT, staged: Path = STAGED) -> list[str]:
         if path.is_file() and name not in files and not name.startswith("tutorials/"):
             path.unlink()
     known = {path.stem for path in tutorials(root)}
-    for path in (staged / "tutorials").glob("[0-9][0-9]_*"):  # pages of tutorials that are gone
+    for path in (staged / "tutorials").glob("[0-9][0-9]_*"):  # pages of removed tutorials
         if not any(path.name.startswith(stem) for stem in known):
             path.unlink()
     return sorted(files)

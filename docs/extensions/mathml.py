@@ -1,7 +1,7 @@
 """Equations as MathML, which browsers show by themselves: no script, no fonts, no network.
 
 The LaTeX is translated while the site is built, by docutils' own converter (public domain). What
-it does not know is a warning, and warnings fail the build.
+it cannot translate is a warning, and warnings fail the build.
 """
 
 import re

@@ -1,13 +1,13 @@
 "use strict";
 
 // ------------------------------------------------------------------------------------- counting
-// Every number of the page comes from here. A test runs this function in a browser and compares it
-// with the Python code: adapters.methods.bottleneck.parameter_count and the shapes of the real parameters.
+// Every number of the page comes from here. FORMULA is the Python code's own, from formula.js, which
+// docs/stage.py writes. A test runs `count` in a browser and compares all of it with the Python code.
 
 /** Parameters for hidden size d, bottleneck m, L layers, N tasks, the top k layers fine-tuned;
  *  `against` is what shares and totals are of: "encoder" or "all". */
 function count({ d, m, L, N, k, against = "encoder" }) {
-  const adapter = 2 * m * d + d + m;
+  const adapter = FORMULA.of(d, m);
   const adapters = 2 * L * adapter;
   const norms = 2 * d * (2 * L + 1);
   const layer = 12 * d * d + 13 * d; // attention 4dd + 4d, feed-forward 8dd + 5d, LayerNorms 4d
@@ -40,7 +40,8 @@ function behind({ N, share, m, base }) {
   const { encoder } = count({ ...base, m: 1, N, k: 1 });
   if (share === 100) return { times: N, size: null, layers: base.L };
   const own = (share / 100) * encoder;
-  const size = m ? (own / (2 * base.L) - base.d) / (2 * base.d + 1) : null;
+  const fixed = FORMULA.of(base.d, 0); // an adapter's parameters grow with m along a line
+  const size = m ? (own / (2 * base.L) - fixed) / (FORMULA.of(base.d, 1) - fixed) : null;
   return { times: 1 + (N * share) / 100, size, layers: m ? null : (share / 100) * base.L };
 }
 
@@ -165,8 +166,10 @@ function settings() {
 
 function formulas({ d, m, L, N, k }, now) {
   const own = whole(now.adapters);
+  const times = FORMULA.text.replaceAll("*", "×");
+  const filled = times.replace(/\b[dm]\b/g, (name) => ({ d, m })[name]);
   return [
-    `one adapter: 2md + d + m = 2 × ${m} × ${d} + ${d} + ${m} = <b>${whole(now.adapter)}</b>`,
+    `one adapter: ${times} = ${filled} = <b>${whole(now.adapter)}</b>`,
     `all adapters: 2L of them = ${2 * L} × ${whole(now.adapter)} = <b>${own}</b>`,
     `one layer: 12d² + 13d = 12 × ${d}² + 13 × ${d} = <b>${whole(now.layer)}</b>`,
     `the encoder: L layers = ${L} × ${whole(now.layer)} = <b>${whole(now.encoder)}</b>`,

@@ -1,14 +1,18 @@
 """The site, `make docs`: what it is made of, as far as that needs neither Sphinx nor a browser.
 
-What a browser shows of it is in `test_32_site_in_a_browser.py`.
+What a browser shows of it is in `test_site_in_a_browser.py`.
 """
 
+import ast
 import importlib.util
 import pkgutil
 import re
 import runpy
 import shutil
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
+from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -51,6 +55,8 @@ def small(tmp_path: Path) -> Path:
     (tmp_path / "docs" / "gallery.rst").write_text("Tutorials\n=========\n", "utf-8")
     for name in ("parameters.html", "parameters.js"):
         shutil.copy(DOCS / "interactive" / name, tmp_path / "docs" / "interactive" / name)
+    (tmp_path / stage.FORMULA).parent.mkdir()
+    shutil.copy(ROOT / stage.FORMULA, tmp_path / stage.FORMULA)
     return tmp_path
 
 
@@ -93,7 +99,7 @@ class TestPages:
             for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
                 if not module.name.rpartition(".")[2].startswith("_"):
                     names.add(module.name)
-        assert len(names) > 70  # all four packages were walked
+        assert len(names) > 100  # both packages were walked, with what is in them
         for name in names:
             page = (staged / "api" / f"{name}.rst").read_text("utf-8")
             assert f".. automodule:: {name}\n   :members:" in page, name
@@ -104,15 +110,24 @@ class TestPages:
     def test_the_api_is_grouped_as_the_architecture_page_groups_it(self, staged):
         index = (staged / "api" / "index.md").read_text("utf-8")
         groups = re.findall(r"^## (\S+)$", index, re.M)
-        assert groups == ["minibert", "adapters", "adapters.reproduce", "adapters.exercises"]
-        together = "| [`shards`](minibert.training.shards.rst), [`threads`](minibert.machine.threads.rst) | a batch cut"
-        assert together in index.partition("## adapters\n")[0]
-        # every module of a package is in a row of its group
-        for package, rows in stage.described().items():
-            told = {name for names, _ in rows for name in names}
+        described = {group.package: group for group in stage.described()}
+        assert groups == [package.replace("/", ".") for package in described]
+        lora, pfeiffer = (
+            f"[`{name}`](adapters.methods.{name}.rst)" for name in ("lora", "pfeiffer")
+        )
+        together = f"| {lora}, {pfeiffer} | beyond the paper"
+        assert together in index.partition("## adapters.methods\n")[2]
+        # every package has a group, and every module of a package is in a row of it
+        packages = [
+            path.parent for name in stage.PACKAGES for path in (ROOT / name).rglob("__init__.py")
+        ]
+        assert described.keys() == {path.relative_to(ROOT).as_posix() for path in packages}
+        for package, group in described.items():
+            told = [name for names, _ in group.rows for name in names]
             files = (ROOT / package).glob("*.py")
-            there = {f"{package}/{p.stem}".replace("/", ".") for p in files}
-            assert there - {package.replace("/", ".") + ".__init__"} == told, package
+            there = [f"{package}/{p.stem}".replace("/", ".") for p in files]
+            own = package.replace("/", ".") + ".__init__"
+            assert sorted(told) == sorted(set(there) - {own}), package
 
     def test_every_tutorial_is_in_the_gallery_in_its_order(self, staged):
         numbered = sorted(p.name for p in (ROOT / "tutorials").glob("[0-9]*.py"))
@@ -141,10 +156,10 @@ class TestPages:
 
     def test_reading_order_and_picture_are_those_of_the_readme(self):
         readme = (ROOT / "README.md").read_text("utf-8")
-        order = re.search(r"Read the code in this order: (.*?)\. \[", readme, re.S)[1]
+        order = re.search(r"\*\*Read\*\*, in this order: (.*?)\.\n", readme, re.S)[1]
         files = re.findall(r"`(\w+\.py)`", order)
         page = (DOCS / "reading-order.md").read_text("utf-8")
-        assert re.findall(r"^\d\. \[`\w+/(\w+\.py)`\]", page, re.M) == files
+        assert re.findall(r"^\d\. \[`[\w/]+/(\w+\.py)`\]", page, re.M) == files
         picture = ElementTree.parse(DOCS / "figures" / "architecture.svg").getroot()
         words = [e for e in picture.iter() if e.tag.endswith("}text")]
         texts = [(e.get("class"), e.text, float(e.get("y"))) for e in words]
@@ -152,6 +167,81 @@ class TestPages:
             (height,) = (y for kind, text, y in texts if (kind, text) == ("n", str(number)))
             (beside,) = (text for kind, text, y in texts if kind == "c" and y == height)
             assert beside == file
+
+    def test_an_afternoon_is_enough_for_what_is_to_be_read(self):
+        """At most six files and 900 lines; the page rounds the lines of each to tens."""
+        page = (DOCS / "reading-order.md").read_text("utf-8")
+        listed = re.findall(r"^\d\. \[`([\w/]+\.py)`\]\(\S+\), about (\d+) lines", page, re.M)
+        lines = [len((ROOT / file).read_text("utf-8").splitlines()) for file, _ in listed]
+        assert len(listed) <= 6
+        assert sum(lines) <= 900
+        assert [abs(int(told) - real) <= 10 for (_, told), real in zip(listed, lines, strict=True)]
+        assert abs(int(re.search(r"Together about (\d+) lines", page)[1]) - sum(lines)) <= 20
+
+
+WINGS = {"fused", "training", "data", "fetch", "machine"}
+
+
+@cache
+def arrows() -> dict[str, set[str]]:
+    """Each module of minibert, adapters and tutorials, and those of them that it imports, wherever
+    in its code, for a type checker too."""
+    files = {name: ROOT / name.replace(".", "/") for name in stage.modules()}
+    files = {
+        name: path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+        for name, path in files.items()
+    } | {f"tutorials.{path.stem}": path for path in stage.tutorials()}
+
+    def imported(path: Path) -> Iterator[str]:
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Import):
+                yield from (alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                modules = (f"{node.module}.{alias.name}" for alias in node.names)
+                yield from (name if name in files else node.module for name in modules)
+
+    return {name: set(imported(path)) & files.keys() for name, path in files.items()}
+
+
+def all_arrows() -> Iterator[tuple[str, str]]:
+    """(module, a module that it imports)."""
+    return ((name, goal) for name, goals in arrows().items() for goal in goals)
+
+
+FLOORS = ("minibert", "adapters", "tutorials")
+
+
+def floor(name: str) -> int:
+    """0 for a module of minibert, 1 for one of adapters, 2 for a tutorial."""
+    return FLOORS.index(name.split(".")[0])
+
+
+def wing(name: str) -> str | None:
+    """The wing of minibert that a module is in; None for the book."""
+    return next(iter(WINGS & set(name.split(".")[1:2])), None)
+
+
+class TestArrows:
+    """docs/architecture.md: dependencies point one way."""
+
+    def test_minibert_imports_no_adapters_and_neither_imports_a_tutorial(self):
+        arrows_up = {(a, b) for a, b in all_arrows() if floor(a) < floor(b)}
+        assert arrows_up == {("minibert.__main__", "adapters.cli")}  # the launcher, when it is run
+
+    def test_the_book_imports_no_wing_but_fused(self):
+        book = {(a, wing(b)) for a, b in all_arrows() if floor(a) == 0 and not wing(a) and wing(b)}
+        assert {goal for _, goal in book} == {"fused", "machine"}
+        # whose processor module is imported first of all, before anything else loads NumPy
+        assert {name for name, goal in book if goal == "machine"} == {"minibert"}
+        assert {b for a, b in all_arrows() if a == "minibert" and wing(b)} == {
+            "minibert.machine.processor"
+        }
+
+    def test_there_are_no_circles(self):
+        graph = {name: set(goals) for name, goals in arrows().items()}
+        graph["minibert.__main__"].remove("adapters.cli")
+        order = list(TopologicalSorter(graph).static_order())  # raises CycleError for a circle
+        assert len(order) > 100
 
 
 class TestLedger:
@@ -200,7 +290,9 @@ class TestLinks:
             ("README.md", "guide.md", "docs/teaching.md", "[x](teaching.md)"),
             ("README.md", "guide.md", "minibert/ops.py", "[x](api/minibert.ops.rst)"),
             ("docs/ledger.md", "ledger.md", "../adapters/reproduce/ledger/claims.py",
-             "[x](api/adapters.reproduce.claims.rst)"),
+             "[x](api/adapters.reproduce.ledger.claims.rst)"),
+            ("README.md", "guide.md", "minibert/fused", "[x](api/minibert.fused.rst)"),
+            ("README.md", "guide.md", "minibert/fused/__init__.py", "[x](api/minibert.fused.rst)"),
             ("README.md", "guide.md", "tutorials/README.md", "[x](tutorials/index.rst)"),
             ("tutorials/exercises/README.md", "exercises.md", "../../docs/teaching.md#a",
              "[x](teaching.md#a)"),
@@ -262,12 +354,14 @@ class TestTheInteractivePage:
     """docs/interactive: one page, one script of our own, nothing from elsewhere."""
 
     page = (DOCS / "interactive" / "parameters.html").read_text("utf-8")
-    code = (DOCS / "interactive" / "parameters.js").read_text("utf-8")
+    formula = stage.formula_script()
+    code = formula + (DOCS / "interactive" / "parameters.js").read_text("utf-8")
 
-    def test_loads_its_own_script_only(self):
-        assert re.findall(r"<script[^>]*>", self.page) == ['<script src="parameters.js">']
+    def test_loads_its_own_scripts_only(self):
+        scripts = ["formula.js", "parameters.js"]
+        assert re.findall(r"<script[^>]*>", self.page) == [f'<script src="{s}">' for s in scripts]
         loaded = re.findall(r"<(?:script|img|iframe|source)[^>]*src=\"([^\"]*)\"", self.page)
-        assert loaded == ["parameters.js"]
+        assert loaded == scripts
         assert re.findall(r"<link[^>]*href=\"([^\"]*)\"", self.page) == ["data:,"]
         addresses = set(re.findall(r"https?:[^\"' )]+", self.page + self.code))
         # a link to the paper, which one follows or not, and the name of SVG, which is no address
@@ -275,6 +369,18 @@ class TestTheInteractivePage:
         assert not re.search(r"\b(fetch|XMLHttpRequest|import|WebSocket|eval)\b", self.code)
         assert "url(" not in self.page
         assert "@import" not in self.page
+
+    def test_the_formula_of_an_adapter_is_the_python_codes_own(self, small):
+        """It is written nowhere else in the scripts, and changes with the Python code."""
+        assert "const FORMULA = { text: " in self.formula
+        assert "of: (d, m) => 2 * m * d + d + m }" in self.formula
+        assert not re.search(r"2 \* m|m \* d", self.code.removeprefix(self.formula))
+        path = small / stage.FORMULA
+        path.write_text("def parameter_count(d, m):\n    return 3 * d + m\n")
+        assert "of: (d, m) => 3 * d + m }" in stage.formula_script(small)
+        path.write_text("def parameter_count(d, m):\n    return max(d, m)\n")
+        with pytest.raises(ValueError, match="is no longer a sum of products"):
+            stage.formula_script(small)
 
     def test_has_a_labelled_range_for_each_quantity(self):
         for quantity in ("d", "m", "L", "N", "k"):
