@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from adapters.reproduce.studies.plans import ADAPTERS, BUDGETS, Plan, sized
 from command_line import TINY, minibert, works
 
 import adapters.reproduce.sweep.one_run as one_run
@@ -25,7 +26,6 @@ from adapters.methods.table import METHODS, layer_span, method_named, method_row
 from adapters.predict import encode_examples, evaluate_task, predict_logits
 from adapters.recipes import RECIPES
 from adapters.reproduce.studies import extensions, init_scale, table1, tradeoff
-from adapters.reproduce.studies.plans import ADAPTERS, BUDGETS, Plan, sized
 from adapters.reproduce.sweep.one_run import (
     base_of,
     execute,
