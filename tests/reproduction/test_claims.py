@@ -242,14 +242,14 @@ class TestDifferences:
         assert spread(self.plan, self.runs, "rte") == pytest.approx((34 / 3) ** 0.5)
         assert spread(self.plan, self.runs, "mrpc") == pytest.approx((4 / 3) ** 0.5)
 
-    def test_of_one_task_by_hand(self):
+    def test_the_difference_on_one_task_is_the_one_by_hand(self):
         """Full fine-tuning's own two scores vary more, by squares of 2, than the pooled ones."""
         found = difference(self.plan, self.runs, [self.pair("mrpc")])
         assert found is not None
         assert found.value == pytest.approx(-2.0)
         assert found.error == pytest.approx((4 / 3 / 3 + 2 / 2) ** 0.5)
 
-    def test_over_tasks_are_the_mean_and_errors_add_in_squares(self):
+    def test_a_difference_over_tasks_is_the_mean_and_errors_add_in_squares(self):
         found = difference(self.plan, self.runs, [self.pair("rte"), self.pair("mrpc")])
         assert found is not None
         assert found.value == pytest.approx((0.0 - 2.0) / 2)
@@ -257,7 +257,7 @@ class TestDifferences:
         assert found.error == pytest.approx(square**0.5 / 2)
         assert str(found) == "-1.0 ± 1.7"
 
-    def test_between_single_seeds_use_the_tasks_pooled_spread(self):
+    def test_a_difference_of_single_seeds_has_the_tasks_pooled_spread(self):
         """For a single run, all that is known is how much other runs of its task vary."""
         task, ours, full = self.pair("rte")
         lone = {**(ours or {}), "rate": 7.0}
@@ -266,7 +266,7 @@ class TestDifferences:
         found = difference(self.plan, runs, [(task, lone, full)])
         assert found == Estimate(pytest.approx(-12.0), pytest.approx((34 / 3 + 13 / 3) ** 0.5))
 
-    def test_involving_seeds_that_differ_widely_are_as_uncertain_as_those(self):
+    def test_a_difference_to_widely_varying_seeds_is_as_uncertain_as_these(self):
         """Two of three trainings worked: 84, 84 and 51 have a standard error of 11."""
         task, ours, full = self.pair("rte")
         apart = {**(ours or {}), "rate": 7.0}
@@ -277,14 +277,14 @@ class TestDifferences:
         estimate = difference(self.plan, runs, [(task, apart, full)])
         assert estimate == Estimate(pytest.approx(1.0), pytest.approx((11.0**2 + 13 / 3) ** 0.5))
 
-    def test_are_unknown_while_a_run_is_missing(self):
+    def test_a_difference_is_unknown_while_a_run_is_missing(self):
         task, ours, _ = self.pair("rte")
         assert difference(self.plan, self.runs, [(task, ours, None)]) is None
         other = {**(ours or {}), "rate": 7.0}
         assert difference(self.plan, self.runs, [self.pair("mrpc"), (task, ours, other)]) is None
         assert difference(self.plan, self.runs, []) is None
 
-    def test_of_single_seeds_have_no_error(self):
+    def test_with_one_seed_everywhere_a_difference_has_no_error(self):
         plan = replace(self.plan, seeds=1)
         found = difference(plan, self.runs, [self.pair("mrpc")])
         assert found == Estimate(pytest.approx(88.0 - 92.0), None)
@@ -453,7 +453,7 @@ class TestOneHundredth:
         text, verdict = self.claim.judge(self.plan, runs)
         assert (text.split(":")[0], verdict) == ("m = 8", FAILS)
 
-    def test_nothing_is_decided_while_one_of_them_is_in_doubt_or_missing(self):
+    def test_the_claim_stays_open_while_one_of_these_sizes_is_uncertain_or_missing(self):
         runs = everything(self.plan, **{"m=1": 70.0, "m=8": 79.0, "scatter": 0.5})
         assert self.claim.judge(self.plan, runs)[1] == OPEN
         runs = everything(self.plan, **{"m=1": 70.0, "m=8": 70.0})
@@ -462,7 +462,7 @@ class TestOneHundredth:
 
 
 class TestSquad:
-    def test_is_judged_by_the_requested_number_of_seeds(self):
+    def test_squad_is_judged_by_the_requested_number_of_seeds(self):
         """--seeds 1 with a budget whose curves have three."""
         plan = plan_of(seeds=1)
         assert {r["config"].get("seed", 0) for r in everything(plan).values()} == {0}
@@ -479,7 +479,7 @@ class TestSquad:
         text, verdict = named("SQuAD: size 64").judge(plan, runs)
         assert (text, verdict) == ("m = 64: 87.0 against 85.0", HOLDS)
 
-    def test_nothing_is_decided_before_the_whole_grid_has_run(self):
+    def test_squad_is_not_decided_before_the_whole_grid_has_run(self):
         plan = plan_of()
         runs = everything(plan)
         some = [k for k, r in runs.items() if r["config"]["kind"] == "squad"]
@@ -526,7 +526,7 @@ def rows(text: str) -> list[list[str]]:
 class TestTheLedger:
     plan = plan_of()
 
-    def test_lists_every_claim_with_its_number_rule_verdict_and_command(self):
+    def test_the_ledger_lists_every_claim_with_its_number_rule_verdict_and_command(self):
         text = ledger(self.plan, everything(self.plan), COMMAND)
         found = rows(text)
         assert len(found) == len(CLAIMS) == 19
@@ -536,17 +536,17 @@ class TestTheLedger:
             assert row[4:6] == [claim.rule, f"**{HOLDS}**"]
             assert row[6] == f"`minibert reproduce {claim.study} --budget full --base minilm`"
 
-    def test_has_claims_from_every_study_and_no_other(self):
+    def test_the_ledger_has_claims_of_every_study_and_no_other(self):
         assert {claim.study for claim in CLAIMS} == {study.NAME for study in STUDIES}
 
-    def test_says_what_no_run_can_decide_and_what_the_runs_are(self):
+    def test_the_ledger_says_what_no_run_can_decide_and_what_the_runs_are(self):
         text = ledger(self.plan, {}, COMMAND)
         for where, what, why in LEFT_OUT:
             assert f"- {where}, {what}: {why}." in text
         assert "Budget `full`, 3 seeds, tasks cola, sst-2, mrpc, rte." in text
         assert "1 seed, " in ledger(plan_of(seeds=1), {}, COMMAND)
 
-    def test_states_the_numbers_that_its_rules_use(self):
+    def test_the_ledger_states_the_numbers_that_its_rules_use(self):
         """ "-1" in a rule is the margin; 2 points for an ablation; SQuAD's error."""
         assert MARGIN == 1.0
         for start in ("Adapters of the best", "So are", "SQuAD: size 64", "Initial stds", "Enough"):
@@ -562,7 +562,7 @@ class TestTheLedger:
 
     @settings(max_examples=12)
     @given(data=st.data())
-    def test_never_fails_whichever_runs_are_missing(self, data):
+    def test_the_ledger_can_be_written_whichever_runs_are_missing(self, data):
         tasks = data.draw(st.sampled_from([("sst-2", "mrpc"), ("rte",), ("cola", "sst-2", "rte")]))
         plan = plan_of(tasks=tasks, seeds=data.draw(st.integers(1, 3)))
         whole = everything(plan, scatter=data.draw(st.sampled_from((0.0, 0.1, 3.0))))
@@ -591,11 +591,11 @@ class TestCosts:
 
     plan = plan_of()
 
-    def test_of_every_wanted_run_are_positive(self):
+    def test_every_wanted_run_has_a_positive_cost(self):
         for run in everything(self.plan).values():
             assert estimated_tokens(run["config"]) > 0
 
-    def test_grow_with_epochs_examples_and_what_is_trained(self):
+    def test_costs_grow_with_epochs_examples_and_what_is_trained(self):
         run = self.plan.classify("sst-2", ADAPTERS, 1e-3, 3)
         cost = estimated_tokens(run)
         assert estimated_tokens({**run, "epochs": 6}) > 1.9 * cost
@@ -609,7 +609,7 @@ class TestCosts:
         top = {"name": "full", "first_layer": 5}
         assert estimated_tokens({**run, "method": top}) < estimated_tokens({**run, "method": FULL})
 
-    def test_of_all_squad_questions_are_those_of_87599(self):
+    def test_all_squad_questions_cost_as_much_as_87599(self):
         run = {**self.plan.squad(ADAPTERS, 1e-3, 2), "examples": None}
         assert estimated_tokens(run) == pytest.approx(
             estimated_tokens({**run, "examples": 8759}) * 10, rel=2e-4

@@ -4,6 +4,7 @@ One small sweep on a random BERT and the project's sample of SST-2, through a wo
 """
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -76,7 +77,7 @@ def pages(folder: Path) -> dict[str, bytes]:
 
 
 class TestASweep:
-    def test_computes_each_run_that_the_studies_need_once(self, swept):
+    def test_a_sweep_computes_each_run_that_the_studies_need_once(self, swept):
         runs = read_runs(swept[0])
         lines = (swept[0] / "runs.jsonl").read_text().splitlines()
         assert len(lines) == len(runs) == 2 + ADAPTER_RUNS
@@ -86,7 +87,7 @@ class TestASweep:
             "dev" in run["result"] and run["result"]["seconds"] >= 0 for run in runs.values()
         )
 
-    def test_writes_the_tables_the_figures_and_the_ledger(self, swept):
+    def test_a_sweep_writes_the_tables_the_figures_and_the_ledger(self, swept):
         out, printed = swept
         found = pages(out)
         assert found.keys() == {"results.md", "claims.md", "table1.png", "extensions.png"}
@@ -100,20 +101,20 @@ class TestASweep:
         assert str(out / "results.md") in printed.out
         assert str(out / "claims.md") in printed.out
 
-    def test_mentions_no_path_of_this_machine_in_a_report(self, swept, base):
+    def test_a_report_mentions_no_path_of_this_machine(self, swept, base):
         for name, data in pages(swept[0]).items():
             for place in (base, base.parent, swept[0], ROOT, Path.home()):
                 assert str(place).encode() not in data, name
         assert "--budget quick --base small-bert --sample`" in (swept[0] / "claims.md").read_text()
 
-    def test_leaves_nothing_but_runs_reports_and_task_files(self, swept):
+    def test_a_sweep_leaves_nothing_but_runs_reports_and_task_files(self, swept):
         kept = [p.relative_to(swept[0]) for p in swept[0].rglob("*") if p.is_file()]
         others = {p.as_posix() for p in kept if p.suffix != ".lock" and p.parts[0] != "tasks"}
         pictures = {"figures/table1.png", "figures/extensions.png"}
         assert others == {"runs.jsonl", "results.md", "claims.md", *pictures}
         assert sum(p.parts[0] == "tasks" for p in kept) == ADAPTER_RUNS
 
-    def test_computes_nothing_a_second_time(self, swept, base, monkeypatch):
+    def test_a_sweep_computes_nothing_a_second_time(self, swept, base, monkeypatch):
         out, first = swept
         runs, before = (out / "runs.jsonl").read_bytes(), pages(out)
         monkeypatch.setattr(pipeline, "run_sweep", None)  # any call would fail
@@ -126,7 +127,7 @@ class TestASweep:
         reproduce(base, tmp_path, "extensions", "table1", "--report-only")
         assert pages(tmp_path) == pages(swept[0])
 
-    def test_resumes_with_only_the_missing_runs(self, swept, base, tmp_path):
+    def test_a_sweep_resumes_with_only_the_missing_runs(self, swept, base, tmp_path):
         """As after a kill: the last line is incomplete."""
         lines = (swept[0] / "runs.jsonl").read_bytes().splitlines(keepends=True)
         (tmp_path / "runs.jsonl").write_bytes(b"".join(lines[:-1]) + lines[-1][:50])
@@ -223,6 +224,17 @@ def test_the_longest_runs_come_first_and_each_comes_once():
     costs = [estimated_tokens(config) for config in wanted.values()]
     assert costs == sorted(costs, reverse=True)
     assert all(run_key(config) == key for key, config in wanted.items())
+
+
+def test_imports_point_one_way():
+    """Each room imports only from itself and from the rooms before it."""
+    rooms = ("sweep", "plans", "report", "studies", "ledger", "pipeline")
+    for path in (ROOT / "adapters/reproduce").rglob("*.py"):
+        room = path.relative_to(ROOT / "adapters/reproduce").parts[0].removesuffix(".py")
+        if room != "__init__":
+            imported = re.findall(r"adapters\.reproduce\.(\w+)", path.read_text("utf-8"))
+            allowed = rooms[: rooms.index(room) + 1]
+            assert set(imported) <= set(allowed), path
 
 
 class Bar:
