@@ -225,7 +225,7 @@ class TestARun:
 
     @pytest.mark.parametrize("where", ["evaluate_task", "constant_score", "parameter_counts"])
     def test_a_run_stopped_after_training_resumes(self, config, done, tmp_path, monkeypatch, where):
-        """A worker may be killed while it scores the dev set; its leftovers must not get in the way."""
+        """A worker may be killed while it scores the dev set, and leaves half-finished files."""
 
         def stop(*arguments: Any) -> Any:
             raise KeyboardInterrupt
