@@ -1,4 +1,4 @@
-"""The pictures of the reports, as PNG; they can be read in grey."""
+"""The reports' charts, as PNG; they are readable in grey, too."""
 
 import io
 from typing import Any
@@ -9,14 +9,14 @@ from rows import Row
 DARK, LIGHT = "#1f4e79", "#9ec1dc"
 
 
-def compare_picture(rows: list[Row], records: dict[str, Record]) -> bytes:
-    """Above, how many times better than the peer; below, our own shares; with what is wanted."""
+def compare_chart(rows: list[Row], records: dict[str, Record]) -> bytes:
+    """Above, how many times better than the peer; below, our own figures. Marks show the wanted."""
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
     shown = [row for row in rows if row.name in records]
-    against = [row for row in shown if row.figure != "share" and row.peer not in ("", "not kept")]
+    against = [row for row in shown if row.figure != "share" and row.peer not in ("", "not cached")]
     own = [row for row in shown if row not in against]
     panels = [panel for panel in (against, own) if panel]
     heights = [len(panel) + 1.5 for panel in panels]
@@ -24,25 +24,28 @@ def compare_picture(rows: list[Row], records: dict[str, Record]) -> bytes:
     axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
     for axis, panel in zip(axes, panels, strict=True):
         bars(axis, panel, records, panel is against)
-    marks = [Line2D([], [], color="black", lw=2.5), Line2D([], [], color="0.55", lw=1.5),
-             Patch(facecolor=LIGHT, edgecolor="white", hatch="//")]  # fmt: skip
-    names = ["wanted", "range of single rounds", "less good than wanted"]
+    marks = [
+        Line2D([], [], color="black", lw=2.5),
+        Line2D([], [], color="0.55", lw=1.5),
+        Patch(facecolor=LIGHT, edgecolor="white", hatch="//"),
+    ]
+    names = ["wanted", "range of single rounds", "worse than wanted"]
     figure.legend(marks, names, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
     return png(figure)
 
 
 def bars(axes: Any, rows: list[Row], records: dict[str, Record], times_better: bool) -> None:
-    """One bar a row, from the top down, with the range of single rounds and the wanted figure."""
+    """One bar for each row, top down, with the range of single rounds and the wanted figure."""
     for y, row in enumerate(rows):
-        figure = figure_of(row.figure, records[row.name])
-        low, high, value, wanted = figure.low, figure.high, figure.value, row.wanted
+        found = figure_of(row.figure, records[row.name])
+        low, high, value, wanted = found.low, found.high, found.value, row.wanted
         more = FIGURES[row.figure][2]
-        if times_better and not more:  # at most 0.2 times the peer's is 5 times better
+        if times_better and not more:  # 0.2 times the peer's is 5 times better
             low, high, value = 1 / high, 1 / low, 1 / value
             wanted = None if wanted is None else 1 / wanted
-        good = row.wanted is None or figure.meets(row.figure, row.wanted)
-        axes.barh(y, value, color=DARK if good else LIGHT, hatch=None if good else "//",
-                  edgecolor="white", height=0.7)  # fmt: skip
+        good = row.wanted is None or found.meets(row.figure, row.wanted)
+        looks = {"color": DARK} if good else {"color": LIGHT, "hatch": "//"}
+        axes.barh(y, value, edgecolor="white", height=0.7, **looks)
         axes.plot([low, high], [y, y], color="0.55", lw=1.5)
         if wanted is not None:
             axes.plot([wanted, wanted], [y - 0.45, y + 0.45], color="black", lw=2.5)
@@ -59,8 +62,8 @@ def bars(axes: Any, rows: list[Row], records: dict[str, Record], times_better: b
     tidy(axes)
 
 
-def bench_picture(found: dict[str, Any]) -> bytes:
-    """Tokens a second and the share of one large product, for every model and work."""
+def bench_chart(found: dict[str, Any]) -> bytes:
+    """Tokens per second and the share of one large product's speed, for every model and work."""
     from matplotlib.figure import Figure
 
     rows = found["rows"]
@@ -83,8 +86,8 @@ def bench_picture(found: dict[str, Any]) -> bytes:
     return png(figure)
 
 
-def scaling_picture(found: dict[str, Any]) -> bytes:
-    """A panel for each quantity that was varied: points, and the line that fits best, if any."""
+def scaling_chart(found: dict[str, Any]) -> bytes:
+    """One panel for each quantity that was varied: points, and the best-fitting line, if any."""
     from matplotlib.figure import Figure
 
     count = len(found["axes"])
@@ -110,7 +113,7 @@ def scaling_picture(found: dict[str, Any]) -> bytes:
 
 
 def tidy(axes: Any) -> None:
-    """Only what helps reading."""
+    """Remove what does not help reading."""
     axes.tick_params(labelsize=8)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0)
@@ -119,7 +122,7 @@ def tidy(axes: Any) -> None:
 
 
 def png(figure: Any) -> bytes:
-    """The picture's bytes."""
+    """The figure as a PNG file's bytes."""
     file = io.BytesIO()
     figure.savefig(file, dpi=110, format="png")
     return file.getvalue()
