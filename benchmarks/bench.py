@@ -1,4 +1,4 @@
-"""`make bench`: this project's own figures, and how they grow with the work."""
+"""`make bench`: how fast this project is, and how time and memory grow with the work."""
 
 import argparse
 import json
@@ -10,7 +10,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from jobs import HERE, SGEMMS, STEP, WORK, Setting, share
+from jobs import HERE, SGEMMS, STEP, WORK, Setup, share
 from machine import describe, sgemm_speeds
 from processes import take_turns
 from records import figure_of
@@ -37,17 +37,17 @@ def options(arguments: list[str]) -> argparse.Namespace:
         choices=list(TEXTS),
         default=list(TEXTS),
         metavar="NAME",
-        help=f"of {', '.join(TEXTS)} (default: all)",
+        help=f"some of {', '.join(TEXTS)} (default: all)",
     )
     add("--only", choices=PARTS, metavar="PART", help="bench or scaling (default: both)")
-    add("--rounds", type=int, default=7, metavar="N", help="runs of each (default: 7)")
-    add("--threads", type=int, default=2, metavar="N", help="default: 2")
+    add("--rounds", type=int, default=7, metavar="N", help="how often to measure (default: 7)")
+    add("--threads", type=int, default=2, metavar="N", help="threads (default: 2)")
     add(
         "--out",
         type=Path,
         default=HERE / "results",
         metavar="DIR",
-        help="results (default: benchmarks/results)",
+        help="folder for the results (default: benchmarks/results)",
     )
     found = parser.parse_args(arguments)
     if found.rounds < 1 or found.threads < 1:
@@ -68,12 +68,12 @@ def main(arguments: list[str]) -> None:
     if "scaling" in parts:
         runs += len(AXES)
     with tempfile.TemporaryDirectory() as folder, tqdm(total=runs * (chosen.rounds + 1)) as bar:
-        setting = Setting(sys.executable, "", chosen.threads, Path(folder))
-        side = {"ours": setting.our_side({}, what="sgemm", products=SGEMMS)}
+        setup = Setup(sys.executable, "", chosen.threads, Path(folder))
+        side = {"ours": setup.our_side({}, what="sgemm", products=SGEMMS)}
         machine["sgemm"] = sgemm_speeds(side, SGEMMS, chosen.threads)
         measures = {
-            "bench": lambda: {"rows": models(chosen.models, setting, chosen.rounds, bar.update)},
-            "scaling": lambda: {"axes": scaling(setting, chosen.rounds, bar.update)},
+            "bench": lambda: {"rows": models(chosen.models, setup, chosen.rounds, bar.update)},
+            "scaling": lambda: {"axes": scaling(setup, chosen.rounds, bar.update)},
         }
         for part in parts:
             found = {"machine": machine, "rounds": chosen.rounds, **measures[part]()}
@@ -81,36 +81,42 @@ def main(arguments: list[str]) -> None:
     print(report_bench(chosen.out))
 
 
-def models(names: Sequence[str], setting: Setting, rounds: int, step: Step) -> list[dict[str, Any]]:
-    """Time, share of the machine and memory of every model and work, each in its own process."""
+def models(names: Sequence[str], setup: Setup, rounds: int, step: Step) -> list[dict[str, Any]]:
+    """Time, share of the machine and memory for every model and work, each in its own process."""
     rows = []
     for model in names:
         for work in WORK:
-            job = share(model, TEXTS[model], work, setting)
-            answers = take_turns(job.sides, rounds, setting.threads, step)
+            job = share(model, TEXTS[model], work, setup)
+            answers = take_turns(job.sides, rounds, setup.threads, step)
             sides = {
                 side: {"seconds": [answer["seconds"] for answer in given]}
                 for side, given in answers.items()
             }
             figure = figure_of("share", {"scale": job.scale, "sides": sides})
-            rows.append({
-                "model": model, "title": TITLES[model], "texts": TEXTS[model].replace("x", " x "),
-                "work": work, "tokens": job.tokens, "products": job.note,
-                "seconds": median(sides["ours"]["seconds"]), "share": figure.value,
+            row = {
+                "model": model,
+                "title": TITLES[model],
+                "texts": TEXTS[model].replace("x", " x "),
+                "work": work,
+                "tokens": job.tokens,
+                "products": job.note,
+                "seconds": median(sides["ours"]["seconds"]),
+                "share": figure.value,
                 "share_range": [figure.low, figure.high],
                 "peak_mb": answers["ours"][-1]["peak_mb"],
-            })  # fmt: skip
+            }
+            rows.append(row)
     return rows
 
 
-def scaling(setting: Setting, rounds: int, step: Step) -> list[dict[str, Any]]:
-    """The adapter step along every axis; all of an axis's points take turns."""
+def scaling(setup: Setup, rounds: int, step: Step) -> list[dict[str, Any]]:
+    """The adapter step along every axis; the points of an axis take turns."""
     found = []
     for axis in AXES:
         sides = {
-            str(at): setting.our_side({}, **{**STEP, **work}) for at, work in points(axis).items()
+            str(at): setup.our_side({}, **{**STEP, **work}) for at, work in points(axis).items()
         }
-        answers = take_turns(sides, rounds, setting.threads, step)
+        answers = take_turns(sides, rounds, setup.threads, step)
         times = [median(answer["seconds"] for answer in given) for given in answers.values()]
         found.append(fitted(axis, axis.title, times, "s"))
         if axis.memory:
@@ -121,12 +127,12 @@ def scaling(setting: Setting, rounds: int, step: Step) -> list[dict[str, Any]]:
 
 def points_of(axis: Axis, title: str, values: list[float], unit: str) -> dict[str, Any]:
     """What was measured along an axis."""
-    return {"title": title, "symbol": axis.symbol, "unit": unit, "at": list(axis.at),
-            "values": values}  # fmt: skip
+    about = {"title": title, "symbol": axis.symbol, "unit": unit}
+    return {**about, "at": list(axis.at), "values": values}
 
 
 def fitted(axis: Axis, title: str, values: list[float], unit: str) -> dict[str, Any]:
-    """The same, with the straight line whose squared relative errors are least."""
+    """The same, with the straight line that minimises the squared relative errors."""
     at = np.array(axis.at, float)
     slope, start = np.polyfit(at, values, 1, w=1 / np.array(values))
     line = start + slope * at
@@ -141,4 +147,4 @@ if __name__ == "__main__":
     except InputError as error:
         sys.exit(f"bench: error: {error}")
     except KeyboardInterrupt:
-        sys.exit("\nstopped; files of finished parts are whole")
+        sys.exit("\nstopped; the files of finished parts are complete")

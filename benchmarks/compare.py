@@ -1,6 +1,6 @@
 """`make compare`: this project against transformers, AdapterHub's library and ONNX Runtime.
 
-Rows are kept as they finish: a comparison that was stopped goes on with the same command.
+Each row is saved as it finishes, so the same command resumes a comparison that was stopped.
 """
 
 import argparse
@@ -11,7 +11,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from jobs import HERE, SGEMMS, Job, Setting
+from jobs import HERE, SGEMMS, Job, Setup
 from machine import describe, sgemm_speeds
 from processes import start_afresh, take_turns, time_commands
 from records import Record, read_lines, same_machine, write_lines
@@ -35,15 +35,26 @@ def options(arguments: list[str]) -> argparse.Namespace:
         "--peer",
         default=str(ROOT / ".venv-compare" / "bin" / "python"),
         metavar="PYTHON",
-        help="the Python that has the peers (default: that of .venv-compare)",
+        help="the Python that has the peers installed (default: that of .venv-compare)",
     )
-    add("--rows", nargs="+", default=[], metavar="NAME", help="measure only these rows, anew")
+    add(
+        "--rows",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="measure only these rows, again if need be",
+    )
     add("--list", action="store_true", help="print the names of all rows")
-    add("--rounds", type=int, default=7, metavar="N", help="turns of each side (default: 7)")
-    add("--threads", type=int, default=2, metavar="N", help="of each side (default: 2)")
+    add("--rounds", type=int, default=7, metavar="N", help="turns for each side (default: 7)")
+    add("--threads", type=int, default=2, metavar="N", help="threads on each side (default: 2)")
     add("--quick", action="store_true", help="3 rounds on MiniLM only, in runs/compare-quick")
-    add("--again", action="store_true", help="forget what has been measured")
-    add("--out", type=Path, metavar="DIR", help="results (default: benchmarks/results)")
+    add("--again", action="store_true", help="discard earlier results")
+    add(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="folder for the results (default: benchmarks/results)",
+    )
     found = parser.parse_args(arguments)
     if found.quick:
         found.rounds, found.rows, found.again = 3, found.rows or list(QUICK), True
@@ -54,36 +65,35 @@ def options(arguments: list[str]) -> argparse.Namespace:
 
 
 def main(arguments: list[str]) -> None:
-    """Measure what is to be measured, and write the report."""
+    """Measure the rows that are asked for or missing, and write the report."""
     chosen = options(arguments)
     if chosen.list:
         print("\n".join(f"{row.name:26}{row.title}" for row in TABLE))
         return
     if unknown := set(chosen.rows) - {row.name for row in TABLE}:
-        raise InputError(f"no row {sorted(unknown)[0]!r}; --list prints their names")
+        raise InputError(f"no row {sorted(unknown)[0]!r}; --list prints the names of all rows")
     path = chosen.out / "compare.jsonl"
     machine = describe(chosen.threads, chosen.peer)
     old, done = earlier(path, machine, chosen.rows, chosen.again)
-    rows = [
-        row for row in TABLE if row.name in (chosen.rows or {r.name for r in TABLE} - set(done))
-    ]
+    asked = chosen.rows or [row.name for row in TABLE if row.name not in done]
+    rows = [row for row in TABLE if row.name in asked]
     if done:
-        print(f"{path}: has {len(done)} rows; {len(rows)} are measured now")
+        print(f"{path}: has {len(done)} rows; now measuring {len(rows)}")
     with tempfile.TemporaryDirectory(prefix="minibert-compare-") as folder:
-        setting = Setting(sys.executable, chosen.peer, chosen.threads, Path(folder))
-        machine["sgemm"] = old["sgemm"] if old else sgemm(setting)
+        setup = Setup(sys.executable, chosen.peer, chosen.threads, Path(folder))
+        machine["sgemm"] = old["sgemm"] if old else sgemm(setup)
         write_lines(path, machine, done)
-        measure_rows(rows, setting, chosen.rounds, path, machine, done)
+        measure_rows(rows, setup, chosen.rounds, path, machine, done)
     print(report_compare(chosen.out))
 
 
 def earlier(
     path: Path, machine: Record, names: list[str], again: bool
 ) -> tuple[Record | None, dict[str, Record]]:
-    """What of an earlier run stays: its machine and rows. Nothing does with `again`, or when all
-    rows are there and none is named, or when it is of another machine.
+    """(machine, rows) of an earlier run that this one adds to. (None, {}) with `again`, if the
+    earlier run is complete and no row is named, or if it was made on another machine.
 
-    Raises InputError when rows of another machine would be mixed with new ones.
+    Raises InputError when rows from another machine would be mixed with new ones.
     """
     old, done = read_lines(path)
     if again or (not names and all(row.name in done for row in TABLE)):
@@ -91,26 +101,26 @@ def earlier(
     if same_machine(old, machine):
         return old, done
     if done and names:
-        raise InputError(f"{path}: is of another machine or other libraries; add --again")
+        raise InputError(f"{path}: is from another machine or other libraries; add --again")
     return None, {}
 
 
-def sgemm(setting: Setting) -> dict[str, float]:
-    """The machine's speed on both sides."""
-    ours = setting.our_side({}, what="sgemm", products=SGEMMS)
-    peer = setting.peer_side(what="torch sgemm", products=SGEMMS)
-    return sgemm_speeds({"ours": ours, "torch": peer}, SGEMMS, setting.threads)
+def sgemm(setup: Setup) -> dict[str, float]:
+    """The speed of a large matrix product on both sides, in GFLOP/s."""
+    ours = setup.our_side({}, what="sgemm", products=SGEMMS)
+    peer = setup.peer_side(what="torch sgemm", products=SGEMMS)
+    return sgemm_speeds({"ours": ours, "torch": peer}, SGEMMS, setup.threads)
 
 
 def measure_rows(
     rows: list[Row],
-    setting: Setting,
+    setup: Setup,
     rounds: int,
     path: Path,
     machine: Record,
     done: dict[str, Record],
 ) -> None:
-    """Measure rows one after another, and write the file after each."""
+    """Measure rows one after another, and write the file after each one."""
     from tqdm import tqdm
 
     ends = list(accumulate(row.weight * (rounds + 1) for row in rows))
@@ -119,11 +129,11 @@ def measure_rows(
         for row, end in zip(rows, ends, strict=True):
             bar.set_description_str(row.name)
             if why := refused(row):
-                bar.write(f"{row.name}: left out: {why}")
+                bar.write(f"{row.name}: skipped: {why}")
             else:
-                # memory hardly changes from one fresh process to the next
+                # memory hardly varies between fresh processes
                 own_rounds = min(rounds, 3) if row.how == "afresh" else rounds
-                done[row.name] = measure_row(row, setting, own_rounds, bar)
+                done[row.name] = measure_row(row, setup, own_rounds, bar)
                 done[row.name]["commit"] = machine["commit"]
                 in_order = {r.name: done[r.name] for r in TABLE if r.name in done}
                 write_lines(path, machine, in_order)
@@ -131,20 +141,20 @@ def measure_rows(
             bar.refresh()
 
 
-def measure_row(row: Row, setting: Setting, rounds: int, bar: Any) -> Record:
+def measure_row(row: Row, setup: Setup, rounds: int, bar: Any) -> Record:
     """One row's record."""
-    job: Job = row.job(setting)
-    answers = MEASURES[row.how](job.sides, rounds, setting.threads, lambda: bar.update(row.weight))
+    job: Job = row.job(setup)
+    answers = MEASURES[row.how](job.sides, rounds, setup.threads, lambda: bar.update(row.weight))
     sides = {
         side: {name: [answer[name] for answer in given] for name in given[0]}
         for side, given in answers.items()
     }
-    return {"row": row.name, "scale": job.scale, "tokens": job.tokens, "note": job.note,
-            "rounds": rounds, "sides": sides}  # fmt: skip
+    about = {"row": row.name, "scale": job.scale, "tokens": job.tokens, "note": job.note}
+    return {**about, "rounds": rounds, "sides": sides}
 
 
 def refused(row: Row) -> str | None:
-    """Why the kernels that a row asks for are not to be set here."""
+    """Why the kernels that a row asks for cannot be used here; None if they can."""
     if row.kernels is None:
         return None
     blas = library()
@@ -154,10 +164,10 @@ def refused(row: Row) -> str | None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stopped is stopped
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the same as Ctrl-C
     try:
         main(sys.argv[1:])
     except InputError as error:
         sys.exit(f"compare: error: {error}")
     except KeyboardInterrupt:
-        sys.exit("\nstopped; the same command goes on where it was")
+        sys.exit("\nstopped; the same command resumes")

@@ -1,11 +1,11 @@
-"""How each kind of row is made ready: the sides' works, with the same texts on both."""
+"""How each kind of row is prepared: the work of its sides, with the same texts on both."""
 
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from files import random_checkpoint, small_task
+from fixtures import random_checkpoint, small_task
 from processes import Side
 from products import products
 from texts import MODELS, random_batch, real_batches, tokens
@@ -14,13 +14,13 @@ from minibert.fetch.models import locate_model
 from minibert.machine.kernels import COLUMNS, INNER, ROWS
 
 HERE = Path(__file__).parent
-SGEMMS = 4  # products in a run: long enough for the threads' waking not to count
+SGEMMS = 4  # products in a run, enough for the time that threads take to wake not to matter
 SENTENCE = "The soup was cold and the waiter could not have cared less."
 
 
 @dataclass(frozen=True)
-class Setting:
-    """Where and how it is measured: the two Pythons, the threads, a folder for large files."""
+class Setup:
+    """Where and how to measure: the two Pythons, the threads, a folder for large files."""
 
     ours: str
     peer: str
@@ -28,21 +28,21 @@ class Setting:
     folder: Path
 
     def our_side(self, env: dict[str, str], **work: Any) -> Side:
-        """A worker of this project's."""
-        env = {"PYTHONPATH": str(HERE.parent), **env}  # never the peers'
+        """A worker of this project."""
+        env = {"PYTHONPATH": str(HERE.parent), **env}  # the peers never get this
         return Side((self.ours, str(HERE / "ours.py")), {"threads": self.threads, **work}, env)
 
     def peer_side(self, **work: Any) -> Side:
-        """A worker of the peers'. ONNX Runtime's threads may spin, which is faster and ends some
-        40 ms after a run, well within the pause before the next turn."""
+        """A worker of the peers. ONNX Runtime's threads may spin: that is faster, and ends some 40
+        ms after a run, well within the pause before the next turn."""
         work = {"threads": self.threads, "spinning": "1", **work}
         return Side((self.peer, str(HERE / "peer.py")), work)
 
 
 @dataclass(frozen=True)
 class Job:
-    """A row made ready. `scale` is the row's figure for equal times (see `records`); `tokens` are
-    a run's real tokens; `note` says what the code alone cannot."""
+    """A row ready to be measured. `scale`: the row's figure if both times were equal (see
+    `records`); `tokens`: a run's real tokens; `note`: where the texts come from, or the like."""
 
     sides: dict[str, Side]
     scale: float = 1.0
@@ -51,8 +51,8 @@ class Job:
 
 
 def shape(model: str, texts: str) -> tuple[dict[str, Any], str]:
-    """The part of a work that says what is computed on what, and the texts' source: "32x64" are
-    random texts of one length, "rte" and "sst-2" the tasks' own."""
+    """The model and the texts of a work, and the texts' source. `texts`: "32x64" for random texts
+    of one length, "rte" or "sst-2" for the task's own."""
     config = MODELS[model]
     if "x" in texts:
         number, length = map(int, texts.split("x"))
@@ -63,34 +63,35 @@ def shape(model: str, texts: str) -> tuple[dict[str, Any], str]:
 
 
 def against(
-    model: str, texts: str, ours: dict[str, Any], peer: str, kernels: str | None, setting: Setting
+    model: str, texts: str, ours: dict[str, Any], peer: str, kernels: str | None, setup: Setup
 ) -> Job:
     """Our work and a peer's on the same texts."""
     given, source = shape(model, texts)
     env = {"OPENBLAS_CORETYPE": kernels} if kernels else {}
     sides = {
-        "ours": setting.our_side(env, **given, **ours),
-        "peer": setting.peer_side(what=peer, size=64, **given),
+        "ours": setup.our_side(env, **given, **ours),
+        "peer": setup.peer_side(what=peer, size=64, **given),
     }
     return Job(sides, tokens=tokens(given["batches"]), note=source)
 
 
-def cold_start(setting: Setting) -> Job:
-    """One sentence by a command, ours and transformers'."""
+def cold_start(setup: Setup) -> Job:
+    """One sentence by a whole command, ours and transformers'."""
     base = locate_model("minilm")
-    task = small_task(setting.folder / "task", base)
+    task = small_task(setup.folder / "task", base)
     env = {"PYTHONPATH": str(HERE.parent)}
-    ours = (setting.ours, "-m", "minibert", "predict", str(task), SENTENCE, "--base", str(base))
-    peer = (setting.peer, str(HERE / "peer_predict.py"), str(base), SENTENCE)
+    ours = (setup.ours, "-m", "minibert", "predict", str(task), SENTENCE, "--base", str(base))
+    peer = (setup.peer, str(HERE / "peer_predict.py"), str(base), SENTENCE)
     return Job({"ours": Side(ours, None, env), "peer": Side(peer)})
 
 
-def loading(of_file: bool, setting: Setting) -> Job:
-    """BERT-base's weights, checked and mapped into memory, their file in the cache by then. For the
-    memory every weight is read once: a page that nobody has read takes none."""
-    folder = random_checkpoint(setting.folder / "bert-base", MODELS["bert-base"])
+def loading(of_file: bool, setup: Setup) -> Job:
+    """BERT-base's weights, checked and mapped into memory, with their file already in the system's
+    cache. `of_file`: measure the memory relative to the file, with every weight read once, since a
+    page that was never read takes no memory."""
+    folder = random_checkpoint(setup.folder / "bert-base", MODELS["bert-base"])
     megabytes = (folder / "model.safetensors").stat().st_size / (1 << 20)
-    sides = {"ours": setting.our_side({}, what="load", folder=str(folder), touch=of_file)}
+    sides = {"ours": setup.our_side({}, what="load", folder=str(folder), touch=of_file)}
     return Job(sides, 1 / megabytes if of_file else 1.0, note=f"file of {megabytes:.1f} MB")
 
 
@@ -106,28 +107,28 @@ WORK: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 
 
-def share(model: str, texts: str, work: str, setting: Setting) -> Job:
-    """A work beside one large matrix product: the figure is the share of the machine."""
+def share(model: str, texts: str, work: str, setup: Setup) -> Job:
+    """A work compared with one large matrix product: the figure is the share of the machine."""
     given, _ = shape(model, texts)
     ours, counted = WORK[work]
     lengths = [len(text) for batch in given["batches"] for text in batch]
     done = products(MODELS[model], lengths, **counted)
     sides = {
-        "ours": setting.our_side({}, **given, **ours),
-        "sgemm": setting.our_side({}, what="sgemm", products=SGEMMS),
+        "ours": setup.our_side({}, **given, **ours),
+        "sgemm": setup.our_side({}, what="sgemm", products=SGEMMS),
     }
     note = f"{2 * done / 1e9:,.4g} GFLOP of products"
     return Job(sides, done / (SGEMMS * ROWS * INNER * COLUMNS), len(lengths) * lengths[0], note)
 
 
-def top(number: int, setting: Setting) -> Job:
-    """An epoch of 4 steps that trains MiniLM's top layers, with and without the states kept."""
+def top(number: int, setup: Setup) -> Job:
+    """An epoch of 4 steps that trains MiniLM's top layers, with and without cached states."""
     config = MODELS["minilm"]
     batches = [random_batch(32, 64, config.vocab_size, seed)[0] for seed in range(4)]
     work = {**STEP, "config": dataclasses.asdict(config), "batches": batches}
     sides = {
-        "ours": setting.our_side({}, **work, top=number, cache=True),
-        "peer": setting.our_side({}, **work, top=number),
-        "all layers": setting.our_side({}, **work),
+        "ours": setup.our_side({}, **work, top=number, cache=True),
+        "peer": setup.our_side({}, **work, top=number),
+        "all layers": setup.our_side({}, **work),
     }
     return Job(sides, tokens=tokens(batches))

@@ -1,4 +1,4 @@
-"""A description of the machine and of all libraries, to stand beside the figures."""
+"""A description of the machine and all libraries, to accompany the figures."""
 
 import datetime
 import json
@@ -29,14 +29,15 @@ print(json.dumps([found, torch.backends.cpu.get_cpu_capability()]))
 
 
 def describe(threads: int, peer: str | None = None) -> dict[str, Any]:
-    """The machine, this project's libraries and, with their Python, the peers'.
+    """The machine, this project's libraries and, if their Python is given, those of the peers.
 
     Raises InputError when a peer is not installed there.
     """
     busy = os.getloadavg()[0]
     if busy > 1:
         print(
-            f"warning: the machine is busy (load {busy:.1f}): figures may be off", file=sys.stderr
+            f"warning: the machine is busy (load {busy:.1f}), so the figures may be off",
+            file=sys.stderr,
         )
     blas, cpuinfo = library(), read_cpuinfo()
     machine = {
@@ -59,7 +60,7 @@ def describe(threads: int, peer: str | None = None) -> dict[str, Any]:
 
 
 def peers(python: str) -> tuple[dict[str, str], str]:
-    """The peers' versions, and the instructions that torch uses."""
+    """The peers' versions, and the instruction set that torch uses."""
     try:
         done = subprocess.run(
             [python, "-c", ASK], env=environment(1, {}), capture_output=True, text=True
@@ -67,14 +68,14 @@ def peers(python: str) -> tuple[dict[str, str], str]:
     except OSError as error:
         raise InputError(f"cannot start the peers' {python}: {error.strerror}") from None
     if done.returncode:
-        last = done.stderr.strip().split("\n")[-1] or "is no Python"
+        last = done.stderr.strip().split("\n")[-1] or "is not a Python"
         raise InputError(f"{python}: {last}; see benchmarks/requirements.txt")
     found, kernels = json.loads(done.stdout.strip().split("\n")[-1])
     return found, kernels
 
 
 def commit() -> str:
-    """The commit that is measured, with a + where what computes differs from it."""
+    """The commit that is measured, with a + if the code that computes differs from it."""
     git = ["git", "-C", str(Path(__file__).parent.parent)]
     try:
         name = subprocess.run(

@@ -1,6 +1,6 @@
-"""This project's side of `make bench` and `make compare`: it computes as its commands do."""
+"""This project's side of `make bench` and `make compare`; it computes as the commands do."""
 
-import minibert  # noqa: F401 - chooses NumPy's kernels, so before NumPy
+import minibert  # noqa: F401 - before NumPy, whose kernels it chooses
 
 # isort: split
 from collections.abc import Callable
@@ -34,7 +34,7 @@ Run = Callable[[], None]
 
 
 def prepare(work: Work) -> Run:
-    """The work as a function, with everything built."""
+    """The work as a function, with everything already built."""
     if work["what"] == "sgemm":
         return sgemm(work["products"])
     if work["what"] == "load":
@@ -57,7 +57,7 @@ def prepare(work: Work) -> Run:
 
 
 def load(folder: Path, touch: bool) -> Run:
-    """A checkpoint folder checked and mapped into memory; with `touch`, every weight is read."""
+    """Check a checkpoint folder and map it into memory; with `touch`, read every weight."""
 
     def run() -> None:
         base = load_base(folder)
@@ -69,7 +69,7 @@ def load(folder: Path, touch: bool) -> Run:
 
 
 def sgemm(number: int) -> Run:
-    """So many float32 products of BERT-base's feed-forward size, with BLAS's own threads."""
+    """This many float32 products of BERT-base's feed-forward size, with BLAS's own threads."""
     rng = np.random.default_rng(0)
     x = rng.standard_normal((ROWS, INNER), np.float32)
     weight = rng.standard_normal((INNER, COLUMNS), np.float32)
@@ -83,7 +83,7 @@ def sgemm(number: int) -> Run:
 
 
 def forward(base: Base, batches: list[list[Encoded]], threads: int) -> Run:
-    """All hidden states of every token, and the pooled vectors: what the peers compute."""
+    """All hidden states of every token, and the pooled vectors, as the peers compute them."""
 
     def one(texts: list[Encoded], group: list[int]) -> tuple[np.ndarray, np.ndarray]:
         batch = make_batch([texts[i] for i in group])
@@ -99,7 +99,7 @@ def forward(base: Base, batches: list[list[Encoded]], threads: int) -> Run:
 
 
 def classify(model: TaskModel, batches: list[list[Encoded]], threads: int) -> Run:
-    """From texts to logits: `minibert predict`."""
+    """From texts to logits, as in `minibert predict`."""
 
     def run() -> None:
         for texts in batches:
@@ -109,8 +109,8 @@ def classify(model: TaskModel, batches: list[list[Encoded]], threads: int) -> Ru
 
 
 def steps(model: TaskModel, batches: list[list[Encoded]], threads: int, cache: bool) -> Run:
-    """One training step a batch, the training loop's own; with `cache`, the states that leave the
-    frozen layers are there already, as from the second epoch on."""
+    """One training step for each batch, by the training loop's own function; with `cache`, the
+    states that leave the frozen layers are already cached, as from the second epoch on."""
     texts = [text for batch in batches for text in batch]
     ends = np.cumsum([len(batch) for batch in batches])
     numbers = [np.arange(end - len(batch), end) for end, batch in zip(ends, batches, strict=True)]

@@ -1,6 +1,6 @@
 """The peers' side of `make compare`: transformers and AdapterHub on torch, and ONNX Runtime.
 
-Runs in a virtual environment of its own, in which `adapters` is AdapterHub's library. It never
+It runs in a virtual environment of its own, where `adapters` is AdapterHub's library, and never
 imports this project.
 """
 
@@ -18,7 +18,7 @@ Tensors = dict[str, torch.Tensor]
 
 
 def padded(texts: list[list[int]]) -> Tensors:
-    """A batch as the peers take it: padded to its longest text, with a mask. [B, T] each"""
+    """A batch as the peers need it: padded to its longest text, with a mask. [B, T] each"""
     longest = max(map(len, texts))
     ids = np.zeros((len(texts), longest), np.int64)
     mask = np.zeros((len(texts), longest), np.int64)
@@ -33,7 +33,7 @@ def padded(texts: list[list[int]]) -> Tensors:
 
 
 def prepare(work: Work) -> Callable[[], None]:
-    """The work as a function, with everything built."""
+    """The work as a function, with everything already built."""
     torch.set_num_threads(work["threads"])
     torch.manual_seed(0)
     if work["what"] == "torch sgemm":
@@ -49,7 +49,7 @@ def prepare(work: Work) -> Callable[[], None]:
 
 
 def sgemm(number: int) -> Callable[[], None]:
-    """So many float32 products of BERT-base's feed-forward size."""
+    """This many float32 products of BERT-base's feed-forward size."""
     x, weight, out = torch.randn(4096, 768), torch.randn(768, 3072), torch.empty(4096, 3072)
 
     def run() -> None:
@@ -60,7 +60,7 @@ def sgemm(number: int) -> Callable[[], None]:
 
 
 def torch_forward(config: Any, batches: list[Tensors], work: Work) -> Callable[[], None]:
-    """transformers in eager mode, attention by torch's scaled_dot_product_attention."""
+    """transformers in eager mode, with torch's scaled_dot_product_attention."""
     model = transformers.BertModel(config).eval()
 
     def run() -> None:
@@ -72,7 +72,7 @@ def torch_forward(config: Any, batches: list[Tensors], work: Work) -> Callable[[
 
 
 def onnx_forward(config: Any, batches: list[Tensors], work: Work) -> Callable[[], None]:
-    """The same model exported to ONNX, in ONNX Runtime with all its graph optimisations."""
+    """The same model exported to ONNX, in ONNX Runtime with all graph optimisations."""
     import onnxruntime
 
     model = transformers.BertModel(config).eval()
@@ -89,7 +89,7 @@ def onnx_forward(config: Any, batches: list[Tensors], work: Work) -> Callable[[]
         )
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = work["threads"]
-        # a spinning thread would take the processor from the other side between our runs
+        # a thread that spins between runs could take the processor from the other side
         options.add_session_config_entry("session.intra_op.allow_spinning", work["spinning"])
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     feeds = [{name: batch[name].numpy() for name in NAMES} for batch in batches]
@@ -105,13 +105,13 @@ NAMES = ("input_ids", "attention_mask", "token_type_ids")
 
 
 def torch_step(config: Any, batches: list[Tensors], work: Work) -> Callable[[], None]:
-    """Full fine-tuning of transformers' classifier, one step a batch."""
+    """Full fine-tuning of transformers' classifier, one step for each batch."""
     model = transformers.BertForSequenceClassification(config)
     return steps(model, batches)
 
 
 def adapterhub_step(config: Any, batches: list[Tensors], work: Work) -> Callable[[], None]:
-    """AdapterHub's Houlsby adapters, with all LayerNorms and the head trained too."""
+    """AdapterHub's Houlsby adapters, with all LayerNorms and the head trained, too."""
     import adapters
 
     model = transformers.BertForSequenceClassification(config)
@@ -129,7 +129,7 @@ def adapterhub_step(config: Any, batches: list[Tensors], work: Work) -> Callable
 
 
 def steps(model: Any, batches: list[Tensors]) -> Callable[[], None]:
-    """Forward, backward and Adam on every batch, with the dropout of the configuration."""
+    """Forward, backward and Adam on every batch, with the configuration's dropout."""
     trained = [p for p in model.parameters() if p.requires_grad]
     optimiser = torch.optim.Adam(trained, lr=1e-4)
     model.train()

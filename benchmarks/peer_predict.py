@@ -1,4 +1,4 @@
-"""One sentence through transformers, from a cold start: the peer of `minibert predict`.
+"""One sentence through transformers, from a cold start; the counterpart of `minibert predict`.
 
 python peer_predict.py FOLDER TEXT
 """

@@ -1,4 +1,4 @@
-"""Processes that take turns, so that what else the machine does slows all of them alike."""
+"""Processes that take turns, so that whatever else the machine does slows all of them alike."""
 
 import json
 import os
@@ -16,16 +16,16 @@ from minibert.errors import InputError
 from minibert.machine.processor import VARIABLE
 from minibert.machine.threads import VARIABLES
 
-Answer = dict[str, Any]  # seconds, and a worker's peak_mb too
+Answer = dict[str, Any]  # seconds and, from a worker, peak_mb
 
-# Before each turn: long enough for the threads of whoever was last to stop spinning.
+# Before each turn, in seconds: long enough for the threads of the last worker to stop spinning.
 PAUSE = 0.3
 
 
 @dataclass(frozen=True)
 class Side:
     """A command to start. With `work` it is a worker (see `worker`); without, the command itself is
-    what is timed. `env` is added to its environment."""
+    timed. `env` is added to its environment."""
 
     command: tuple[str, ...]
     work: Work | None = None
@@ -33,24 +33,28 @@ class Side:
 
 
 def environment(threads: int, more: dict[str, str]) -> dict[str, str]:
-    """Ours without what would bind one side alone: each is to find its own packages, download
-    nothing, and compute with that many threads."""
-    ours_alone = {"PYTHONPATH", VARIABLE, *VARIABLES}
-    kept = {name: value for name, value in os.environ.items() if name not in ours_alone}
+    """This process's environment without variables that would affect only one side. Each side
+    finds its own packages, downloads nothing, and uses this number of threads."""
+    one_sided = {"PYTHONPATH", VARIABLE, *VARIABLES}
+    kept = {name: value for name, value in os.environ.items() if name not in one_sided}
     return {**kept, "OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1", **more}
 
 
 class Worker:
-    """A started side that waits for its turns. Raises InputError, in one line, where it dies."""
+    """A started side, waiting for its turns. Raises InputError, in one line, if it dies."""
 
     def __init__(self, side: Side, threads: int) -> None:
         self.name = " ".join(side.command[-1:])
-        self.errors: IO[str] = tempfile.TemporaryFile("w+")  # noqa: SIM115 - till __exit__
+        self.errors: IO[str] = tempfile.TemporaryFile("w+")  # noqa: SIM115 - open until __exit__
         try:
             self.process = subprocess.Popen(
-                side.command, env=environment(threads, side.env), text=True,
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors,
-            )  # fmt: skip
+                side.command,
+                env=environment(threads, side.env),
+                text=True,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self.errors,
+            )
         except OSError as error:
             self.errors.close()
             raise InputError(f"cannot start {side.command[0]}: {error.strerror}") from None
@@ -92,8 +96,8 @@ class Worker:
 def take_turns(
     sides: dict[str, Side], rounds: int, threads: int, on_round: Callable[[], None]
 ) -> dict[str, list[Answer]]:
-    """All workers started at once, one run of each to warm up, then one of each in every round.
-    on_round() is called after each round, the first one included."""
+    """Start all workers, run each once to warm up, then once in every round. on_round() is called
+    after each round, including the warm-up."""
     with ExitStack() as stack:
         workers = {n: stack.enter_context(Worker(s, threads)) for n, s in sides.items()}
         answers: dict[str, list[Answer]] = {name: [] for name in sides}
@@ -108,7 +112,7 @@ def take_turns(
 def start_afresh(
     sides: dict[str, Side], rounds: int, threads: int, on_round: Callable[[], None]
 ) -> dict[str, list[Answer]]:
-    """A new process for every side in every round; the second of its two runs counts."""
+    """Start a new process for every side in every round; the second of its two runs counts."""
     answers: dict[str, list[Answer]] = {name: [] for name in sides}
     for _ in range(rounds):
         for name, side in sides.items():
@@ -122,7 +126,7 @@ def start_afresh(
 def time_commands(
     sides: dict[str, Side], rounds: int, threads: int, on_round: Callable[[], None]
 ) -> dict[str, list[Answer]]:
-    """Whole commands in turns, from the process's start to its end; a first round warms up."""
+    """Run whole commands in turns, from start to end of the process; a first round warms up."""
     answers: dict[str, list[Answer]] = {name: [] for name in sides}
     for _ in range(rounds + 1):
         for name, side in sides.items():
@@ -133,7 +137,7 @@ def time_commands(
             )
             answers[name].append({"seconds": time.perf_counter() - start})
             if done.returncode or not done.stdout.strip():
-                last = (done.stderr.strip() or "it said nothing").split("\n")[-1]
+                last = (done.stderr.strip() or "it printed nothing").split("\n")[-1]
                 raise InputError(f"{' '.join(side.command[:4])}: {last}")
         on_round()
     return {name: given[1:] for name, given in answers.items()}

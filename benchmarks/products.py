@@ -1,8 +1,8 @@
-"""How many multiply-adds the matrix products of a forward pass or a training step really take.
+"""How many multiply-adds the matrix products of a forward pass or a training step take.
 
-That work, divided by the time, over the speed of one large matrix product in the same run: the
-share of the machine. Whatever is no matrix product (softmax, GELU, LayerNorm, dropout, Adam) and
-products with a vector of ones (sums) count as nothing done.
+This work per second, relative to the speed of one large matrix product in the same run, is the
+share of the machine. Everything that is not a matrix product (softmax, GELU, LayerNorm, dropout,
+Adam) counts as no work, and so do products with a vector of ones (sums).
 """
 
 from collections.abc import Sequence
@@ -19,12 +19,12 @@ def products(
     outputs: int = 0,
     first_only: bool = True,
 ) -> int:
-    """Multiply-adds for texts of these lengths: one forward pass, and where "adapters" or "full" is
-    `trained` the gradients too.
+    """The multiply-adds for texts of these lengths: of one forward pass and, if `trained` is
+    "adapters" or "full", of the gradients.
 
-    `size` is the adapters' m, `outputs` the head's C (0 for none: encoding alone). With
-    `first_only` the last layer's states are computed for each text's [CLS] row only, as in
-    classification: there only keys and values are needed of the other tokens.
+    `size`: the adapters' m; `outputs`: the head's C (0 for encoding alone). With `first_only`, the
+    last layer's states are computed only for each text's [CLS] row, as in classification; of the
+    other tokens only the keys and values are needed there.
     """
     d, f, count = config.hidden_size, config.intermediate_size, config.num_hidden_layers
     tokens, texts = sum(lengths), len(lengths)
@@ -40,9 +40,9 @@ def products(
             adapters += 2 * 2 * rows * d * size  # two of them, down and up
     pooler, head = texts * d * d, texts * d * outputs
     forward = linear + attention + adapters + pooler + head
-    # Backwards every linear map takes as much again for dx = g W^T, and once more for dW = x^T g
-    # if its weight is trained; attention takes two products for each one forwards. Nothing below
-    # the embeddings' LayerNorm, which both methods train, takes any.
+    # In the backward pass, every linear map takes as much again for dx = g W^T, and once more for
+    # dW = x^T g if its weight is trained; attention takes two products for each forward one.
+    # Nothing takes any below the embeddings' LayerNorm, which both methods train.
     backward = {
         "nothing": 0,
         "adapters": linear + pooler + 2 * attention + 2 * adapters + 2 * head,

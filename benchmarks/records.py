@@ -1,7 +1,7 @@
-"""Measured rows: kept in a file of JSON lines as they finish, and what follows from them.
+"""Measured rows, saved as JSON lines as they finish, and the figures computed from them.
 
-The first line describes the machine; each other line is one row. A row's figure is the scale times
-a / b, with a and b as in FIGURES, each the median of its rounds.
+The first line describes the machine; every other line is a row. A row's figure is its scale times
+a / b, with a and b as in FIGURES, each the median over the rounds.
 """
 
 import json
@@ -15,7 +15,7 @@ from minibert.files import atomic_write
 
 Record = dict[str, Any]  # row, rounds, sides {name: {seconds: [...], peak_mb: [...]}}, scale, ...
 
-# figure: (a's side and quantity, b's or None for 1, whether more is better)
+# figure: (a's side and quantity, b's (None: b = 1), whether more is better)
 FIGURES = {
     "speed": (("peer", "seconds"), ("ours", "seconds"), True),
     "time": (("ours", "seconds"), ("peer", "seconds"), False),
@@ -25,14 +25,14 @@ FIGURES = {
     "share": (("sgemm", "seconds"), ("ours", "seconds"), True),
 }
 
-# of a machine's description, what is measured or may change between two parts of one comparison
+# Parts of a machine's description that may change between two parts of one comparison.
 CHANGING = ("commit", "date", "sgemm")
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A row's figure from the medians; `middle`, `low` and `high` are the median and the range of
-    the figures of single rounds."""
+    """A row's figure. `value` is computed from the medians; `middle`, `low` and `high` are the
+    median and range of the figures of single rounds."""
 
     value: float
     middle: float
@@ -55,14 +55,14 @@ def figure_of(kind: str, record: Record) -> Figure:
 
 
 def quantity(record: Record, side: str, name: str) -> list[float]:
-    """One number a round."""
+    """One number for each round."""
     values: list[float] = record["sides"][side][name]
     return values
 
 
 def read_lines(path: Path) -> tuple[Record | None, dict[str, Record]]:
-    """The machine, None when nothing has been measured yet, and the rows by name. A last line that
-    was not written to its end is left out.
+    """The machine (None if nothing has been measured yet), and the rows by name. An incomplete last
+    line is ignored.
 
     Raises InputError for a file that is something else.
     """
@@ -73,7 +73,7 @@ def read_lines(path: Path) -> tuple[Record | None, dict[str, Record]]:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from None
     machine, rows = None, {}
-    lines = text.split("\n")[:-1]  # what comes after the last newline is not a whole line
+    lines = text.split("\n")[:-1]  # what follows the last newline is an incomplete line
     for number, line in enumerate(lines, start=1):
         try:
             content = json.loads(line)
@@ -82,18 +82,18 @@ def read_lines(path: Path) -> tuple[Record | None, dict[str, Record]]:
             else:
                 rows[content["row"]] = content
         except (ValueError, KeyError, TypeError):
-            raise InputError(f"{path}: line {number} is no result of `make compare`") from None
+            raise InputError(f"{path}: line {number} is not a result of `make compare`") from None
     return machine, rows
 
 
 def write_lines(path: Path, machine: Record, rows: dict[str, Record]) -> None:
-    """The file, whole."""
+    """Write the whole file."""
     content = [{"machine": machine}, *rows.values()]
     atomic_write(path, "".join(json.dumps(line) + "\n" for line in content))
 
 
 def same_machine(one: Record | None, other: Record) -> bool:
-    """Whether two descriptions are of the same machine with the same libraries."""
+    """Whether both descriptions are of the same machine with the same libraries."""
     if one is None:
         return False
     names = (one.keys() | other.keys()) - set(CHANGING)

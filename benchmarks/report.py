@@ -12,7 +12,7 @@ from statistics import median
 from typing import Any
 
 from jobs import SGEMMS
-from pictures import bench_picture, compare_picture, scaling_picture
+from charts import bench_chart, compare_chart, scaling_chart
 from records import FIGURES, Record, figure_of, quantity, read_lines
 from rows import TABLE, Row
 
@@ -26,10 +26,10 @@ PAGE = HERE.parent / "docs" / "performance.md"
 GROUPS = [
     (
         "Against the peers",
-        lambda row: row.peer not in ("", "sgemm", "not kept") and not row.kernels,
+        lambda row: row.peer not in ("", "sgemm", "not cached") and not row.kernels,
     ),
     ("The same on AVX2 kernels (OPENBLAS_CORETYPE=Haswell on our side)", lambda row: row.kernels),
-    ("On our own", lambda row: row.peer in ("", "sgemm", "not kept")),
+    ("On our own", lambda row: row.peer in ("", "sgemm", "not cached")),
 ]
 
 
@@ -38,7 +38,7 @@ def report_compare(folder: Path) -> str:
     text = compare_text(folder)
     atomic_write(folder / "compare.md", text)
     atomic_write(
-        folder / "compare.png", compare_picture(TABLE, read_lines(folder / "compare.jsonl")[1])
+        folder / "compare.png", compare_chart(TABLE, read_lines(folder / "compare.jsonl")[1])
     )
     return text
 
@@ -169,8 +169,8 @@ def report_bench(folder: Path) -> str:
     """bench.md, bench.png and, where it was measured, scaling.md and scaling.png; the Markdown."""
     text = ""
     for name, write, draw in (
-        ("bench", bench_text, bench_picture),
-        ("scaling", scaling_text, scaling_picture),
+        ("bench", bench_text, bench_chart),
+        ("scaling", scaling_text, scaling_chart),
     ):
         path = folder / f"{name}.json"
         if path.exists():

@@ -1,18 +1,18 @@
-"""What `make compare` measures, row by row, with the figure that is wanted of each."""
+"""What `make compare` measures, row by row, with the figure that each should reach."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
-from jobs import STEP, WORK, Job, Setting, against, cold_start, loading, share, top
+from jobs import STEP, WORK, Job, Setup, against, cold_start, loading, share, top
 from texts import MODELS, TITLES
 
 
 @dataclass(frozen=True)
 class Row:
-    """`figure` is a key of `records.FIGURES`; `wanted` its bound, None for a figure that is only
-    told; `how` says how processes are started; `weight` is about the seconds of a round on 2 cores,
-    for the progress bar."""
+    """One comparison. `figure`: a key of `records.FIGURES`; `wanted`: its bound, None for a figure
+    that is only reported; `how`: how the processes are started; `weight`: about the seconds of a
+    round on 2 cores, for the progress bar."""
 
     name: str
     title: str
@@ -20,7 +20,7 @@ class Row:
     figure: str
     wanted: float | None
     weight: float
-    job: Callable[[Setting], Job] = field(repr=False)
+    job: Callable[[Setup], Job] = field(repr=False)
     how: str = "turns"
     kernels: str | None = None
 
@@ -28,6 +28,7 @@ class Row:
 def _against(
     name: str, texts: str, work: str, peer: str, wanted: float, weight: float, kernels: str = ""
 ) -> Row:
+    """A work compared with a peer's. (Seven arguments, so that TABLE has a row on each line.)"""
     model = "minilm" if name.startswith("minilm") else "bert-base"
     job = partial(against, model, texts, WORK[work][0], peer, kernels or None)
     words = {"rte": "RTE sentences", "sst-2": "SST-2 sentences"}
@@ -50,8 +51,8 @@ def _share(name: str, work: str, wanted: float | None, weight: float) -> Row:
 
 def _top(k: int) -> Row:
     layers = MODELS["minilm"].num_hidden_layers
-    title = f"MiniLM epoch of the top {k} of {layers} layers, states kept"
-    return Row(f"top-{k}", title, "not kept", "time", k / layers + 0.08, 14, partial(top, k))
+    title = f"MiniLM epoch of the top {k} of {layers} layers, states cached"
+    return Row(f"top-{k}", title, "not cached", "time", k / layers + 0.08, 14, partial(top, k))
 
 
 ONNX, TORCH, HUB = "onnxruntime forward", "torch forward", "adapterhub step"

@@ -1,4 +1,4 @@
-"""The quantities that the adapter step is measured against, each with the others held still.
+"""The quantities along which the adapter step is measured, each with the others fixed.
 
 MiniLM's shapes: 6 layers, 2,048 tokens in texts of 64, adapters of size 64.
 """
@@ -14,7 +14,7 @@ TOKENS, LENGTH, SIZE = 2048, 64, 64
 
 @dataclass(frozen=True)
 class Axis:
-    """One quantity and its values; `memory` is the title of the memory's own table, if any."""
+    """One quantity and its values; `memory`: the title of a table of peak memory, if any."""
 
     symbol: str
     title: str
@@ -22,17 +22,17 @@ class Axis:
     memory: str = ""
 
 
+_TOKENS = (256, 512, 1024, 2048, 4096, 8192)
 AXES = [
-    Axis("N", "step time against tokens N", (256, 512, 1024, 2048, 4096, 8192),
-         "peak memory against tokens N"),
+    Axis("N", "step time against tokens N", _TOKENS, "peak memory against tokens N"),
     Axis("T", "step time against length T (N = 2,048)", (16, 32, 64, 128, 256, 512)),
     Axis("L", "step time against layers L", (1, 2, 3, 4, 6, 8, 12)),
     Axis("m", "step time against adapter size m", (8, 16, 32, 64, 128, 256, 512)),
-]  # fmt: skip
+]
 
 
 def points(axis: Axis) -> dict[int, dict[str, Any]]:
-    """The work at each of the axis's values."""
+    """The work at each value of the axis."""
     return {at: point(**{axis.symbol: at}) for at in axis.at}
 
 

@@ -1,4 +1,4 @@
-"""The models and the texts that are measured. Texts are lists of token ids, the same for all."""
+"""The models and texts to measure with. Texts are lists of token ids, the same for all sides."""
 
 from minibert.config import BertConfig
 from minibert.data.glue import glue_data
@@ -9,29 +9,33 @@ from minibert.training.schedule import generator
 
 Batches = list[list[list[int]]]  # [batch][text][token]
 
-# By shape only: random weights are as fast as trained ones.
+# Only the shapes matter: random weights are as fast as trained ones.
 MODELS = {
     "tiny": BertConfig(
-        vocab_size=199, hidden_size=32, num_hidden_layers=2, num_attention_heads=4,
-        intermediate_size=64, max_position_embeddings=64,
+        vocab_size=199,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=64,
     ),
     "minilm": BertConfig(hidden_size=384, num_hidden_layers=6, intermediate_size=1536),
     "bert-base": BertConfig(),
-}  # fmt: skip
+}
 TITLES = {"tiny": "tiny", "minilm": "MiniLM", "bert-base": "BERT-base"}
 
 
 def random_batch(texts: int, length: int, vocab: int, seed: int = 0) -> Batches:
-    """One batch of so many texts, all of one length."""
+    """One batch of random texts, all of one length."""
     ids = generator(seed, 0).integers(1, vocab, (texts, length))
     return [ids.tolist()]
 
 
 def real_batches(task: str, number: int = 4, size: int = 32, seed: int = 0) -> tuple[Batches, str]:
-    """Training texts of a GLUE task in their natural lengths (at most 128 tokens), drawn with the
-    seed, and where they are from: real GLUE, or the project's own sample where that is not here.
+    """Training texts of a GLUE task at their natural lengths (at most 128 tokens), drawn with the
+    seed, and their source: the real GLUE or, where that is missing, the project's own sample.
 
-    Raises InputError when MiniLM's tokenizer is not here.
+    Raises InputError when MiniLM's tokenizer is missing.
     """
     try:
         data = glue_data(task)
@@ -47,5 +51,5 @@ def real_batches(task: str, number: int = 4, size: int = 32, seed: int = 0) -> t
 
 
 def tokens(batches: Batches) -> int:
-    """The real tokens of all batches; nothing is counted for padding."""
+    """The number of real tokens in all batches; padding does not count."""
     return sum(len(text) for batch in batches for text in batch)

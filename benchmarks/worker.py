@@ -1,8 +1,9 @@
-"""What both sides of a comparison are: a process that prepares one work and runs it when told.
+"""A worker, as both sides of a comparison are: a process that prepares one work and runs it on
+request.
 
 The driver writes one JSON line with the work, then one line for each run; the worker answers each
 with one JSON line. Between runs it waits without using the processor, so that several workers can
-take turns. Standard library only: the peers' processes must not import this project.
+take turns. It uses only the standard library: the peers' processes must not import this project.
 """
 
 import json
@@ -19,11 +20,11 @@ Work = dict[str, Any]
 
 
 def serve(prepare: Callable[[Work], Callable[[], None]]) -> None:
-    """Answer the driver until it closes our standard input.
+    """Answer the driver until it closes this process's standard input.
 
-    prepare(work) gives the function that does the work once; only that function is timed. What
-    libraries print to the standard output goes to the standard error, so that it cannot be taken
-    for an answer.
+    prepare(work) returns the function that does the work once; only that function is timed. What
+    libraries print to standard output goes to standard error, so that it cannot be mistaken for an
+    answer.
     """
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
@@ -41,10 +42,10 @@ def serve(prepare: Callable[[Work], Callable[[], None]]) -> None:
 
 
 def peak_mb() -> float:
-    """The most memory that this process has had, in MB (2^20 bytes).
+    """The peak memory of this process, in MB (2^20 bytes).
 
-    Linux's VmHWM where there is one: ru_maxrss also remembers the driver's memory, which a process
-    has for a moment between fork and exec.
+    By Linux's VmHWM where there is one: ru_maxrss would include the driver's memory, which a
+    process has for a moment between fork and exec.
     """
     try:
         status = Path("/proc/self/status").read_text("utf-8")

@@ -1,7 +1,7 @@
-"""Work for the sweeps of `tests/reproduction/test_sweep.py`, importable by their worker processes.
+"""The runs of the sweeps in `tests/reproduction/test_sweep.py`, importable by worker processes.
 
-Every run notes "begin" and "end" in a side file, so that what was executed is counted without the
-store. Runs wait for what is noted there, never for a time.
+Every run notes "begin" and "end" in a side file, so that executions are counted independently of
+the runs file. Runs wait for such notes, never for a time.
 """
 
 import json
@@ -15,24 +15,24 @@ from typing import Any
 
 from minibert.errors import InputError
 
-DEADLINE = 100.0  # seconds; only for what never comes
+DEADLINE = 100.0  # seconds; only reached if something never happens
 
 
 def note(folder: Path, word: str, name: str) -> None:
-    """Add a line to the side file, whole, whoever else writes."""
+    """Append a line to the side file atomically, whoever else writes to it."""
     with (folder / "side.txt").open("ab", buffering=0) as file:
         file.write(f"{word} {name} {os.getpid()}\n".encode())
 
 
 def noted(folder: Path, word: str) -> list[tuple[str, int]]:
-    """(name, process) of all lines with this word."""
+    """(name, process) for every line with this word."""
     path = folder / "side.txt"
     lines = [line.split() for line in path.read_text().splitlines()] if path.exists() else []
     return [(name, int(process)) for first, name, process in lines if first == word]
 
 
 def names(folder: Path, word: str) -> list[str]:
-    """The names of all lines with this word, in alphabetical order."""
+    """The names in the lines with this word, in alphabetical order."""
     return sorted(name for name, _ in noted(folder, word))
 
 
@@ -41,12 +41,13 @@ def until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + DEADLINE
     while not condition():
         if time.monotonic() > deadline:
-            raise TimeoutError("what was waited for did not come")
+            raise TimeoutError("the condition was never met")
         time.sleep(0.01)
 
 
 def work(name: str, *after: tuple[str, str], dies: int = 0, fails: bool = False) -> dict[str, Any]:
-    """A configuration: waits for all (word, name) in the side file; is killed the first times."""
+    """A configuration of a run that waits for each (word, name) in the side file, is killed the
+    first `dies` times, and may fail."""
     return {"name": name, "after": [list(pair) for pair in after], "dies": dies, "fails": fails}
 
 
@@ -64,13 +65,14 @@ def execute(config: dict[str, Any], folder: Path, threads: int) -> dict[str, Any
 
 
 def main() -> None:
-    """A sweep of its own: FOLDER WORKERS CONFIGURATIONS."""
-    import sweep_work  # what is in __main__ the workers could not import
+    """Run a sweep: FOLDER PROCESSES CONFIGURATIONS."""
+    import sweep_work  # workers cannot import __main__
 
-    from adapters.reproduce.sweep.engine import Engine, run_sweep
+    from adapters.reproduce.sweep.run_sweep import run_sweep
+    from adapters.reproduce.sweep.workers import Workers
 
-    folder, workers, configs = sys.argv[1:]
-    run_sweep(json.loads(configs), sweep_work.execute, Path(folder), Engine(int(workers)))
+    folder, processes, configs = sys.argv[1:]
+    run_sweep(json.loads(configs), sweep_work.execute, Path(folder), Workers(int(processes)))
 
 
 if __name__ == "__main__":

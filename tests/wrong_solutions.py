@@ -1,4 +1,4 @@
-"""The named wrong solutions of the exercises: each is ours with one mistake, a changed text."""
+"""The named wrong solutions of the exercises: each is our solution with one mistake."""
 
 import tomllib
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class WrongSolution(NamedTuple):
-    """A mistake, a part of what the judge must say of it, and the text of a file that has it."""
+    """A mistake's name, part of what the judge must say about it, and a file's text with it."""
 
     name: str
     says: str
@@ -14,7 +14,7 @@ class WrongSolution(NamedTuple):
 
 
 def wrong_solutions(folder: Path) -> list[WrongSolution]:
-    """All of an exercise's folder: the changes of wrong.toml, each made in solution.py alone."""
+    """All of an exercise: the changes in wrong.toml, each applied to solution.py alone."""
     solution = (folder / "solution.py").read_text("utf-8")
     tables = tomllib.loads((folder / "wrong.toml").read_text("utf-8"))
     return [
@@ -24,15 +24,15 @@ def wrong_solutions(folder: Path) -> list[WrongSolution]:
 
 
 def wrong_source(folder: Path, name: str) -> str:
-    """The text of one of them."""
+    """The text of the one with this name."""
     return next(wrong.source for wrong in wrong_solutions(folder) if wrong.name == name)
 
 
 def changed(source: str, table: dict, where: str) -> str:
     """The source with `becomes` in place of `was`: one piece of text each, or a list of pieces.
 
-    `where` begins the error's message. ValueError: a piece does not occur exactly once (so it
-    would not be clear what is changed), or the table has other keys than says, was and becomes.
+    Raises ValueError, whose message begins with `where`, if a piece does not occur exactly once
+    (which would be ambiguous), or if the table has other keys than says, was and becomes.
     """
     if table.keys() != {"says", "was", "becomes"}:
         raise ValueError(f"{where} has {[*table]}, but should have says, was and becomes")
@@ -44,5 +44,5 @@ def changed(source: str, table: dict, where: str) -> str:
 
 
 def pieces(text: str | list[str]) -> list[str]:
-    """Always a list."""
+    """The pieces as a list."""
     return [text] if isinstance(text, str) else text

@@ -109,17 +109,17 @@ def info_command(options: argparse.Namespace) -> None:
 
 
 def reproduce_command(options: argparse.Namespace) -> None:
-    """Python: `adapters.reproduce.campaign.sweep_studies` and `write_reports`."""
-    from adapters.reproduce.campaign import (
+    """Python: `adapters.reproduce.pipeline.sweep_studies` and `write_reports`."""
+    from adapters.reproduce.pipeline import (
         check_data,
         make_plan,
         studies_named,
         sweep_studies,
         write_reports,
     )
-    from adapters.reproduce.studies.plans import budget_named
-    from adapters.reproduce.sweep.engine import Engine
+    from adapters.reproduce.plans.budgets import budget_named
     from adapters.reproduce.sweep.runs_file import read_runs
+    from adapters.reproduce.sweep.workers import Workers
     from minibert.machine.threads import thread_count
 
     studies, budget = studies_named(options.studies), budget_named(options.budget)
@@ -140,14 +140,14 @@ def reproduce_command(options: argparse.Namespace) -> None:
     if options.report_only:
         runs = read_runs(folder)
     else:
-        runs = sweep_studies(studies, plan, folder, Engine(workers, threads, options.cluster))
+        runs = sweep_studies(studies, plan, folder, Workers(workers, threads, options.cluster))
     page = write_reports(studies, plan, runs, folder)
     print(f"tables and figures  {page}\nclaims              {folder / 'claims.md'}")
 
 
 def exercises_command(options: argparse.Namespace) -> int:
     """Python: `adapters.exercises.workbook.start`, `adapters.exercises.grade.grade`."""
-    from adapters.exercises.dispatch import run
+    from adapters.exercises.actions import run
 
     return run(options)
 

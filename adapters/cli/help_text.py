@@ -63,13 +63,13 @@ EXAMPLES: dict[str, tuple[str, str]] = {
         "  minibert reproduce table1 ablation --budget full --workers 2\n"
         "  minibert reproduce --budget paper --base bert-base-uncased --cluster tcp://HOST:8786\n",
         "  from pathlib import Path\n"
-        "  from adapters.reproduce.campaign import make_plan, studies_named, sweep_studies\n"
-        "  from adapters.reproduce.campaign import write_reports\n"
-        "  from adapters.reproduce.studies.plans import budget_named\n"
-        "  from adapters.reproduce.sweep.engine import Engine\n"
+        "  from adapters.reproduce.pipeline import make_plan, studies_named, sweep_studies\n"
+        "  from adapters.reproduce.pipeline import write_reports\n"
+        "  from adapters.reproduce.plans.budgets import budget_named\n"
+        "  from adapters.reproduce.sweep.workers import Workers\n"
         '  plan = make_plan(budget_named("quick"), "minilm", seeds=1, sample=True)\n'
         '  studies, folder = studies_named(["extensions"]), Path("results/mine")\n'
-        "  runs = sweep_studies(studies, plan, folder, Engine(workers=2))\n"
+        "  runs = sweep_studies(studies, plan, folder, Workers(processes=2))\n"
         "  print(write_reports(studies, plan, runs, folder))\n",
     ),
     "exercises": (

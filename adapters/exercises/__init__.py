@@ -1,5 +1,5 @@
-"""The exercises: what a student writes, the judge that checks it, the command around both.
+"""The exercises: the judge that checks what a student writes, and the command around it.
 
-The exercises themselves are `tutorials/exercises/`; `check.py` has the words in which their
-specifications are written.
+The exercises themselves are in `tutorials/exercises/`; their specifications are written with the
+functions of `assertions`.
 """

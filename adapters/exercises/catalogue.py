@@ -1,4 +1,4 @@
-"""The exercises there are: tutorials/exercises/info.toml, and the folder of each."""
+"""The list of exercises: tutorials/exercises/info.toml and a folder for each."""
 
 import tomllib
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ from minibert.errors import InputError
 
 @dataclass(frozen=True)
 class Exercise:
-    """One exercise, as info.toml describes it. `minutes` are a student's who has read `tutorial`, a
-    script of tutorials/; `difficulty` is 1 to 3; the three `hints` go from a nudge to nearly the
-    answer."""
+    """One exercise, as info.toml describes it. `tutorial`: the script in tutorials/ to read first;
+    `minutes`: how long it takes a student who has read it; `difficulty`: 1 to 3; `hints`: three,
+    from a nudge to nearly the answer."""
 
     number: int
     name: str
@@ -25,23 +25,23 @@ class Exercise:
 
     @property
     def label(self) -> str:
-        """NN_name: the name of its folder."""
+        """NN_name, the name of its folder."""
         return f"{self.number:02d}_{self.name}"
 
     @property
     def file(self) -> str:
-        """NN_name.py: the name of the student's file."""
+        """NN_name.py, the name of the student's file."""
         return f"{self.label}.py"
 
     @property
     def folder(self) -> Path:
-        """Where its stub, solution and specification are."""
+        """The folder with its stub, solution and specification."""
         return material() / self.label
 
 
 def material() -> Path:
-    """The folder with all exercises: tutorials/exercises of a checkout, which an installed package
-    carries as adapters/exercises/material."""
+    """The folder with all exercises: tutorials/exercises in a checkout, adapters/exercises/material
+    in an installed package."""
     package = Path(__file__).parent
     for folder in (package.parents[1] / "tutorials" / "exercises", package / "material"):
         if (folder / "info.toml").exists():
@@ -51,15 +51,15 @@ def material() -> Path:
 
 @cache
 def exercises() -> tuple[Exercise, ...]:
-    """All of them, in order."""
+    """All exercises, in order."""
     tables = tomllib.loads((material() / "info.toml").read_text("utf-8"))["exercise"]
     found = (Exercise(**{**table, "hints": tuple(table["hints"])}) for table in tables)
     return tuple(sorted(found, key=lambda exercise: exercise.number))
 
 
 def exercise_named(word: str) -> Exercise:
-    """The exercise of a number ("5", "05"), a name, or a file ("05_layer_norm_vjp.py"). Raises
-    InputError for another."""
+    """The exercise with this number ("5", "05"), name or file ("05_layer_norm_vjp.py"). Raises
+    InputError for any other word."""
     plain = Path(word).name.removesuffix(".py")
     for exercise in exercises():
         number = plain.isdecimal() and int(plain) == exercise.number

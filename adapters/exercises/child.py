@@ -1,7 +1,7 @@
-"""The student's process: it runs the student's file, and nothing of the judge is in it.
+"""The student's process: it runs the student's file, and contains nothing of the judge.
 
-It is sent the name of a function and arguments, and sends back what came out: a result, or the
-exception in words. What is right it is never told. The judge's side is `student`.
+It receives the name of a function and arguments, and sends back a result, or an exception in words.
+It is never told what is right. The judge's side is `student`.
 """
 
 import linecache
@@ -16,31 +16,32 @@ from adapters.exercises.messages import Garbled, Name, pack, read_message, unpac
 
 
 class Conversation:
-    """This side of the pipe: values out and in, functions of both sides by number."""
+    """This side of the pipe: sends and receives values; both sides' functions go by number."""
 
     def __init__(self, incoming: BinaryIO, outgoing: BinaryIO) -> None:
         self.incoming, self.outgoing = incoming, outgoing
         self.functions: list[Callable[..., Any]] = []
 
     def send(self, value: Any) -> None:
-        """One message to the judge."""
+        """Send one message to the judge."""
         self.outgoing.write(pack(value, self.name_of))
         self.outgoing.flush()
 
     def receive(self) -> Any:
-        """The judge's next message. Ends the process when there is none any more."""
+        """The judge's next message. Ends the process when the judge has closed the pipe."""
         body = read_message(self.incoming)
         if body is None:
             os._exit(0)
         return unpack(body, self.named)
 
     def name_of(self, function: Callable[..., Any]) -> Name:
-        """A function of the student's gets a number, by which the judge can call it."""
+        """Give a function of the student's a number, by which the judge can call it."""
         self.functions.append(function)
         return {"function": len(self.functions) - 1}
 
     def named(self, name: Name) -> Callable[..., Any]:
-        """A function by what the judge calls it: one of `minibert.ops`, or one of its own."""
+        """The function that the judge means by a name: one of `minibert.ops`, one of the student's,
+        or a call back to one of the judge's."""
         if "op" in name:
             from minibert import ops
 
@@ -58,8 +59,8 @@ class Conversation:
         return ask_the_judge
 
     def answer(self, module: ModuleType, request: dict[str, Any]) -> dict[str, Any]:
-        """What the judge gets for a request: a result, with the arguments as they are afterwards
-        where the call changed them, or an error."""
+        """The reply to a request: a result and, if the call changed its arguments, the arguments
+        as they are afterwards."""
         if "get" in request:
             if not hasattr(module, request["get"]):
                 return {"missing": True}
@@ -73,15 +74,15 @@ class Conversation:
 
 
 def _no_name(function: Callable[..., Any]) -> Name:
-    """Functions do not matter for whether the arguments have changed."""
+    """All functions are alike here: they do not count as changed arguments."""
     return {"other": "function"}
 
 
 def describe_error(error: BaseException, path: str) -> dict[str, Any]:
     """An exception in words: what was raised, and where in the student's file.
 
-    -> {"error": message, "kinds": names of its class and their bases, "text": what it said,
-    "function": the name of the student's function that it comes from, "" where there is none}
+    -> {"error": the message to show, "kinds": the names of its class and base classes, "text": the
+    exception's own message, "function": the name of the student's function that raised it, or ""}
     """
     text = str(error)[:2000]
     line, function = _place(error, path)
@@ -98,8 +99,8 @@ def describe_error(error: BaseException, path: str) -> dict[str, Any]:
 
 
 def _place(error: BaseException, path: str) -> tuple[int, str]:
-    """The last line of the student's file on the way to the error, and the function that it is in;
-    (0, "") if there is none."""
+    """The line of the student's file where the error arose, and the function that it is in; (0, "")
+    if there is none."""
     if isinstance(error, SyntaxError) and error.filename == path:
         return error.lineno or 0, ""
     frames = traceback.walk_tb(error.__traceback__)
@@ -109,8 +110,8 @@ def _place(error: BaseException, path: str) -> tuple[int, str]:
 
 
 def load(source: bytes, path: str) -> ModuleType:
-    """The student's file as the module `student`; `path` is what messages call it. Raises whatever
-    the file raises."""
+    """Run the student's file as the module `student`; messages call it `path`. Raises whatever the
+    file raises."""
     module = ModuleType("student")
     module.__file__ = path
     sys.modules["student"] = module
@@ -121,11 +122,11 @@ def load(source: bytes, path: str) -> ModuleType:
 
 
 def limit_resources(seconds: float, megabytes: int) -> None:
-    """Less of everything, where the system knows such limits: no endless memory, no endless files.
-    The time is watched by the judge, too, whose clock does not stop while this process sleeps."""
+    """Limit memory, file sizes and processor time, where the operating system can. The judge
+    watches the time, too: its clock also runs while this process sleeps."""
     try:
         import resource
-    except ImportError:  # not on this operating system
+    except ImportError:  # this operating system has no such limits
         return
     limits = {
         "RLIMIT_AS": megabytes << 20,
@@ -142,20 +143,20 @@ def limit_resources(seconds: float, megabytes: int) -> None:
             try:
                 resource.setrlimit(which, (most, most))
             except (ValueError, OSError):
-                continue  # a system that has the name but not the limit
+                continue  # the system knows the limit's name but cannot set it
 
 
 def serve() -> None:
-    """Load the student's file, which comes as the first message, and answer until the judge ends
+    """Load the student's file, which is the first message, and answer requests until the judge ends
     this process.
 
-    Standard input and output are the pipe; before the student's code runs, both go elsewhere:
-    what it prints is only kept to be shown, and there is nothing for it to read.
+    The pipe is standard input and output. Before the student's code runs, both are redirected: what
+    it prints goes to standard error, to be shown later, and there is nothing for it to read.
     """
     talk = Conversation(os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb"))
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
-    talk.send({"started": True})  # from here on the time counts that the student's code has
+    talk.send({"started": True})  # from here on the student's time limit runs
     first = talk.receive()
     path = first["path"]
     limit_resources(first["seconds"], first["megabytes"])
@@ -178,12 +179,12 @@ def serve() -> None:
 
 
 def _flush() -> None:
-    """What the student printed goes out before the answer does."""
+    """Write out what the student's code has printed, before the answer."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except (OSError, ValueError, AttributeError):
-            continue  # the student's code has closed or replaced it
+            continue  # the student's code closed or replaced it
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The judge: an exercise's specification, check.py, run against one file of a student's.
+"""The judge: runs an exercise's specification, check.py, against one file of a student's.
 
 The checks run here, the student's code in a process of its own (`student`). What is right, and
 whether a check has passed, never leaves this process.
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from adapters.exercises.assertions import StudentError, Wrong
 from adapters.exercises.catalogue import Exercise
-from adapters.exercises.check import StudentError, Wrong
 from adapters.exercises.student import SECONDS, Process, Student
 
 LARGEST_FILE = 1 << 20  # bytes
@@ -23,8 +23,8 @@ Check = Callable[[Any], None]
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the judge found in one file. `met` are the sentences of the specification that hold, in
-    order, `failed` is the first that does not, and `error` says why; both are "" after a pass."""
+    """What the judge found in one file. `met`: the sentences of the specification that hold, in
+    order; `failed`: the first that does not; `error`: why. Both are "" after a pass."""
 
     exercise: Exercise
     path: Path
@@ -33,9 +33,9 @@ class Verdict:
     met: tuple[str, ...] = ()
     failed: str = ""
     error: str = ""
-    printed: str = ""  # by the student's code: the beginning
-    written: bool = True  # False: it went well as far as the functions have been written
-    unwritten: str = ""  # the name of the function that comes next
+    printed: str = ""  # the beginning of the student's output
+    written: bool = True  # False if the only fault is a function that is not written yet
+    unwritten: str = ""  # the name of that function
 
     @property
     def first_error(self) -> str:
@@ -46,8 +46,8 @@ class Verdict:
 def judge(
     exercise: Exercise, path: Path, seconds: float = SECONDS, source: bytes | None = None
 ) -> Verdict:
-    """Check one file, or the `source` that was read from it, for at most that many seconds. Never
-    raises for what the file does."""
+    """Check one file, or the `source` that was read from it, within that many seconds. Raises
+    nothing, whatever the file does."""
     start = time.monotonic()
     met: list[str] = []
     failed = error = printed = unwritten = ""
@@ -68,31 +68,40 @@ def judge(
         error = str(caught)
     except Wrong as caught:
         error = str(caught)
-    except Exception as caught:  # the check could not deal with what came back
+    except Exception as caught:  # the check could not handle the result
         error = f"what your function returned is not of the kind asked for: {caught}"
     if process:
         printed = process.printed
     return Verdict(
-        exercise, path, not error, time.monotonic() - start, tuple(met), failed,
-        _clean(error), _clean(printed), written, unwritten,
-    )  # fmt: skip
+        exercise,
+        path,
+        passed=not error,
+        seconds=time.monotonic() - start,
+        met=tuple(met),
+        failed=failed,
+        error=_clean(error),
+        printed=_clean(printed),
+        written=written,
+        unwritten=unwritten,
+    )
 
 
 def checks(exercise: Exercise) -> list[Check]:
-    """The specification of an exercise: the functions check_* of its check.py, in order."""
+    """The specification of an exercise: the check_* functions of its check.py, in order."""
     names = runpy.run_path(str(exercise.folder / "check.py"))
     return [function for name, function in names.items() if name.startswith("check_")]
 
 
 def sentence(check: Check) -> str:
-    """What a check specifies, in words."""
+    """What a check specifies: its docstring."""
     return " ".join((check.__doc__ or check.__name__).split())
 
 
 def read_source(path: Path) -> bytes:
-    """The student's file. Raises Wrong when there is none to speak of."""
+    """The content of the student's file. Raises Wrong when there is no such file, or it is too
+    large."""
     try:
-        if path.is_symlink() or not path.is_file():  # a link to others' files, a pipe without end
+        if path.is_symlink() or not path.is_file():  # it may link to others' files, or be a pipe
             raise Wrong(f"{path}: there is no such file")
         with path.open("rb") as file:
             source = file.read(LARGEST_FILE + 1)
@@ -104,6 +113,6 @@ def read_source(path: Path) -> bytes:
 
 
 def _clean(text: str) -> str:
-    """Without the characters that would steer a terminal, and not without end."""
+    """Without characters that control a terminal, and cut to a sensible length."""
     text = text if len(text) <= LONGEST_MESSAGE else text[:LONGEST_MESSAGE] + " ..."
     return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -1,9 +1,9 @@
-"""What the judge and the student's process say to each other: values as bytes, over a pipe.
+"""The messages between the judge and the student's process: values as bytes, over a pipe.
 
-A message is a JSON header and the raw bytes of the arrays in it. Nothing is ever pickled, so a
-message can do nothing but be read. Values are arrays of numbers, numbers, strings, bytes, None, and
-lists, tuples and dicts of them; functions become names that the receiver knows, or calls back to
-where they are. Anything else arrives as `Other`, its type's name.
+A message is a JSON header and the raw bytes of the arrays in it. Nothing is ever pickled, so
+reading a message cannot run code. Values are arrays of numbers, numbers, strings, bytes, None, and
+lists, tuples and dicts of them. A function is sent as a name, which the receiver either knows or
+uses to call back. Anything else arrives as `Other`, with the name of its type.
 """
 
 import json
@@ -15,40 +15,41 @@ from typing import IO, Any
 import numpy as np
 
 LARGEST = 1 << 24  # bytes of a message
-LARGEST_HEADER = 1 << 20  # of its JSON, which takes some ten times that in memory
+LARGEST_HEADER = 1 << 20  # bytes of its JSON, which takes about ten times as much memory
 DEEPEST = 50  # levels of nesting
 
-# How a function is sent: {"op": its name in minibert.ops}, {"function": its number at the sender's}
-# or {"own": its number at the receiver's}. And what makes such names, and functions of them.
+# How a function is sent: {"op": its name in minibert.ops}, {"function": its number at the sender}
+# or {"own": its number at the receiver}. NameOf makes such names, Named turns them into functions.
 Name = dict[str, Any]
 NameOf = Callable[[Callable[..., Any]], Name]
 Named = Callable[[Name], Callable[..., Any]]
 
 
 class Garbled(Exception):
-    """A message that cannot be read: cut short, too large, or not a message at all."""
+    """A message that cannot be read: truncated, too large, or not a message at all."""
 
 
 @dataclass(frozen=True)
 class Other:
-    """In place of a value that cannot be sent: a set, an object, an array of objects, ..."""
+    """Stands for a value that cannot be sent: a set, an object, an array of objects, ..."""
 
     type_name: str
 
 
 def pack(value: Any, name_of: NameOf) -> bytes:
-    """A value as the bytes of one message, its length in front. Raises Garbled when too large."""
+    """A value as the bytes of one message, starting with its length. Raises Garbled when it is too
+    large."""
     arrays: list[np.ndarray] = []
     tree = json.dumps(_describe(value, arrays, name_of, 0)).encode()
     parts = [len(tree).to_bytes(8, "big"), tree, *(array.tobytes() for array in arrays)]
     body = b"".join(parts)
     if len(body) > LARGEST or len(tree) > LARGEST_HEADER:
-        raise Garbled(f"{len(body):,} bytes are too much")
+        raise Garbled(f"{len(body):,} bytes are too many")
     return len(body).to_bytes(8, "big") + body
 
 
 def unpack(body: bytes, named: Named) -> Any:
-    """The value of a message, without the length in front. Raises Garbled."""
+    """The value of a message's body, which is the message without its length. Raises Garbled."""
     try:
         size = int.from_bytes(body[:8], "big")
         if size > min(len(body) - 8, LARGEST_HEADER):
@@ -56,28 +57,28 @@ def unpack(body: bytes, named: Named) -> Any:
         tree = json.loads(body[8 : 8 + size])
         return _Rebuilt(memoryview(body)[8 + size :], named).value(tree)
     except (ValueError, TypeError, KeyError, IndexError, RecursionError, OverflowError) as error:
-        raise Garbled(f"no message of the exercises: {error}") from None
+        raise Garbled(f"not a message of the exercises: {error}") from None
 
 
 def read_message(stream: IO[bytes]) -> bytes | None:
-    """The next message of a stream, without its length; None at the end. Raises Garbled."""
+    """The body of the stream's next message; None at the end. Raises Garbled."""
     head = stream.read(8)
     if not head:
         return None
     size = int.from_bytes(head, "big")
     if len(head) < 8 or size > LARGEST:
-        raise Garbled("no length of a message")
+        raise Garbled("it does not start with a valid length")
     body = stream.read(size)
     if len(body) < size:
-        raise Garbled("the message is cut short")
+        raise Garbled("the message is truncated")
     return body
 
 
 def _describe(value: Any, arrays: list[np.ndarray], name_of: NameOf, depth: int) -> Any:
-    """A value as what JSON can say: None, bool, str and finite numbers as themselves, anything
-    else as a dict with one entry that says what it is. Arrays go to `arrays`."""
+    """A value as JSON: None, bool, str and finite floats as themselves, anything else as a dict
+    with one entry that says what it is. Arrays are added to `arrays`."""
     if depth > DEEPEST:
-        return {"other": "value nested without end"}
+        return {"other": "value nested too deeply"}
     if value is None or type(value) in (bool, str):
         return value
     if type(value) is int:
@@ -105,13 +106,13 @@ def _describe(value: Any, arrays: list[np.ndarray], name_of: NameOf, depth: int)
 
 
 class _Rebuilt:
-    """Values out of their description; arrays are taken off the data in order."""
+    """Turns descriptions back into values, taking the arrays from the data in order."""
 
     def __init__(self, data: memoryview, named: Named) -> None:
         self.data, self.named = data, named
 
     def value(self, tree: Any) -> Any:
-        """The value that a description stands for. Raises the errors that `unpack` knows."""
+        """The value that a description stands for. Raises the errors that `unpack` expects."""
         if not isinstance(tree, dict):
             if isinstance(tree, list):
                 raise ValueError("a bare list")
@@ -133,13 +134,13 @@ class _Rebuilt:
         return Other(str(content)[:100]) if kind == "other" else self.named(tree)
 
     def array(self, name: str, shape: list[int]) -> np.ndarray:
-        """The next array of the data, writable. [*shape]"""
+        """The next array in the data, writable. [*shape]"""
         dtype = np.dtype(name)
         if dtype.kind not in "biufc" or not all(type(n) is int and n >= 0 for n in shape):
             raise ValueError("not an array of numbers")
         size = math.prod(shape) * dtype.itemsize
         if size > len(self.data):
-            raise ValueError("an array without its data")
+            raise ValueError("an array without enough data")
         array = np.frombuffer(self.data[:size], dtype).reshape(shape).copy()
         self.data = self.data[size:]
         return array

@@ -1,4 +1,4 @@
-"""What `minibert exercises` shows: verdicts, the list, the progress bar. Text in, text out."""
+"""The text that `minibert exercises` shows: verdicts, the list, the progress bar."""
 
 import shlex
 import textwrap
@@ -13,12 +13,12 @@ PRINTED_LINES = 20
 
 
 def progress(done: int, total: int) -> str:
-    """ "[######------]  6 of 12" """
+    """A bar: "[######------]  6 of 12"."""
     return f"[{'#' * (2 * done)}{'-' * (2 * (total - done))}]  {done} of {total}"
 
 
 def command(words: str, folder: Path) -> str:
-    """What to type, to be copied as it is: with --in, unless that folder is the current one."""
+    """The command to type, ready to be copied: with --in, unless the folder is the current one."""
     folder, here = folder.resolve(), Path.cwd()
     if folder == here:
         return f"minibert exercises {words}"
@@ -27,14 +27,15 @@ def command(words: str, folder: Path) -> str:
 
 
 def heading(exercise: Exercise) -> str:
-    """What an exercise is about, in two lines or three."""
+    """What an exercise is about, in two or three lines."""
     facts = f"{exercise.minutes} minutes, difficulty {exercise.difficulty} of 3"
     goal = textwrap.fill(exercise.goal, WIDTH)
     return f"Exercise {exercise.number}: {exercise.title} ({facts})\n{goal}\n"
 
 
 def explain(verdict: Verdict) -> str:
-    """A verdict: the file, what holds, the first thing that does not and why, what to do next."""
+    """A verdict: the file, what holds, the first thing that does not and why, and what to do
+    next."""
     lines = [f"graded  {verdict.path}", "", *(f"  ok   {met}" for met in verdict.met)]
     if verdict.failed and (verdict.written or verdict.met):
         lines += [f"  {'NO  ' if verdict.written else 'next'} {verdict.failed}"]
@@ -48,34 +49,40 @@ def explain(verdict: Verdict) -> str:
 
 
 def _what_next(verdict: Verdict) -> str:
-    """What to do about a verdict."""
+    """What the student should do next."""
     exercise = verdict.exercise
     if verdict.passed:
         return "Passed."
     hint = command(f"hint {exercise.number}", verdict.path.parent)
     if verdict.written:
-        return f"Mend it and save. A hint: {hint}"
+        return f"Fix it and save. A hint: {hint}"
     name = f"`{verdict.unwritten}`" if verdict.unwritten else "something"
-    write = f"write it in place of `raise NotImplementedError`, save.\nStuck? {hint}"
+    write = f"write it in place of `raise NotImplementedError`, and save.\nStuck? {hint}"
     if verdict.met:
         return f"So far, so good. Next comes {name}:\n{write}"
-    read = f"Read the file (and, before it, the tutorial {exercise.tutorial}),"
+    read = f"Read the file (and first the tutorial {exercise.tutorial}),"
     return f"Not written yet: {name}. {read}\n{write}"
 
 
 def wrap(line: str) -> str:
-    """One line of a message, indented; lines of code stay as they are."""
-    if line.startswith("    "):
-        return "  " + line
-    indent = "  "
+    """One line of a message, indented and wrapped; lines of code are only indented."""
+    return "  " + line if line.startswith("    ") else _fill(line, indent="  ")
+
+
+def _fill(text: str, indent: str = "") -> str:
+    """Text in lines of at most WIDTH characters, with long words, as in code, left whole."""
     return textwrap.fill(
-        line, WIDTH, initial_indent=indent, subsequent_indent=indent, break_long_words=False,
+        text,
+        WIDTH,
+        initial_indent=indent,
+        subsequent_indent=indent,
+        break_long_words=False,
         break_on_hyphens=False,
-    )  # fmt: skip
+    )
 
 
 def listing(folder: Path, state: State) -> str:
-    """All exercises: what is done, minutes, difficulty, the tutorial to read before."""
+    """All exercises: which are done, minutes, difficulty, the tutorial to read first."""
     from tabulate import tabulate
 
     left = to_do(folder, state)
@@ -83,21 +90,18 @@ def listing(folder: Path, state: State) -> str:
     for exercise in exercises():
         mark = "done" if has_passed(folder, exercise, state) else ""
         mark = "next" if left and exercise is left[0] else mark
-        stars = "*" * exercise.difficulty
-        rows.append((exercise.number, exercise.title, mark, exercise.minutes, stars,
-                     exercise.tutorial))  # fmt: skip
+        about = (exercise.minutes, "*" * exercise.difficulty, exercise.tutorial)
+        rows.append((exercise.number, exercise.title, mark, *about))
     names = ("", "exercise", "", "minutes", "difficulty", "tutorial")
     done = len(exercises()) - len(left)
     return f"{tabulate(rows, names)}\n\n{progress(done, len(exercises()))}"
 
 
 def hint(exercise: Exercise, level: int, text: str) -> str:
-    """One of the hints."""
-    told = textwrap.fill(f"Hint {level} of {len(exercise.hints)}: {text}", WIDTH,
-                         break_long_words=False, break_on_hyphens=False)  # fmt: skip
-    return f"{heading(exercise)}\n{told}"
+    """One of the hints, under the exercise's heading."""
+    return f"{heading(exercise)}\n{_fill(f'Hint {level} of {len(exercise.hints)}: {text}')}"
 
 
 def finished(folder: Path) -> str:
-    """After the last exercise."""
+    """What is shown after the last exercise."""
     return f"All exercises are done. Compare with ours: {command('solution NN', folder)}"

@@ -1,7 +1,8 @@
-"""The student's module as the checks see it: `student.f(...)` runs f in a process of its own.
+"""The student's module as the checks see it: `student.f(...)` runs f in another process.
 
-This is the judge's side of the pipe; `child` is the other. The student's code can end, hang, crash
-or fill its own process; here that is a `Wrong` with a reason. All that ever comes back is data.
+This is the judge's side of the pipe; `child` is the other. The student's code can only end, hang or
+crash its own process, or use up its memory; here each of these is a `Wrong` with a reason. Only
+data ever comes back.
 """
 
 import contextlib
@@ -19,24 +20,24 @@ from typing import Any
 
 import numpy as np
 
-from adapters.exercises.check import StudentError, Wrong
+from adapters.exercises.assertions import StudentError, Wrong
 from adapters.exercises.messages import Garbled, Name, pack, read_message, unpack
 
 SECONDS = 20.0  # for all the checks of one exercise
-START_SECONDS = 120.0  # for Python to start and import NumPy, on however busy a machine
+START_SECONDS = 120.0  # for Python to start and import NumPy, even on a busy machine
 MEGABYTES = 2048  # of memory
-KEPT = 4000  # bytes of what the student's code prints
+KEPT = 4000  # bytes of the student's output
 
-# All that the student's process gets of our environment: a class's machine may have secrets in it.
+# Only these variables are passed on: a class's machine may have secrets in its environment.
 PASSED_ON = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SYSTEMROOT", "MINIBERT_KEEP_KERNELS")
 
 
 class Process:
-    """The process in which one file of a student's runs. A context manager: it ends with it."""
+    """The process that runs one file of a student's, while the context manager is open."""
 
     def __init__(self, source: bytes, path: str, seconds: float = SECONDS) -> None:
         self.source, self.path, self.seconds = source, path, seconds
-        self.functions: list[Callable[..., Any]] = []  # ours, which the student's code may call
+        self.functions: list[Callable[..., Any]] = []  # the judge's, for the student's code
         self.inbox: queue.Queue[bytes | Exception | None] = queue.Queue()
         self.outbox: queue.Queue[bytes | None] = queue.Queue()
         self.output = bytearray()
@@ -46,18 +47,22 @@ class Process:
         self.deadline = time.monotonic() + START_SECONDS
         self.process = subprocess.Popen(
             [sys.executable, "-m", "adapters.exercises.child"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            cwd=self.folder.name, env=_environment(self.folder.name), start_new_session=True,
-        )  # fmt: skip
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=self.folder.name,
+            env=_environment(self.folder.name),
+            start_new_session=True,
+        )
         works = (self._write, self._read, self._keep_output)
         self.threads = [threading.Thread(target=work, daemon=True) for work in works]
         for thread in self.threads:
             thread.start()
         try:
-            self._receive()  # it has started; none of the student's code has run
+            self._receive()  # it has started, and none of the student's code has run yet
             self.deadline = time.monotonic() + self.seconds
             first = {
-                "source": self.source.decode("latin-1"),  # bytes as text: Python finds the coding
+                "source": self.source.decode("latin-1"),  # the bytes as text; Python decodes them
                 "path": self.path,
                 "seconds": self.seconds,
                 "megabytes": MEGABYTES,
@@ -72,25 +77,26 @@ class Process:
         self.outbox.put(None)
         if hasattr(os, "killpg"):
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.process.pid, signal.SIGKILL)  # and what it may have started
+                os.killpg(self.process.pid, signal.SIGKILL)  # and any process it has started
         else:
             self.process.kill()
         self.process.wait()
-        for thread in self.threads:  # each closes its pipe, now or, where a process that got away
-            thread.join(timeout=1)  # holds the other end, when that one ends
+        # Each thread closes its pipe: now or, if a process that escaped still holds the other end,
+        # when that process ends.
+        for thread in self.threads:
+            thread.join(timeout=1)
         self.folder.cleanup()
 
     def ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Send a request; the answer. Raises Wrong when there is none that makes sense, and
-        StudentError for an exception of the student's code."""
+        """Send a request and return the answer. Raises StudentError for an exception in the
+        student's code, and Wrong when there is no sensible answer."""
         self.outbox.put(pack(request, self._name_of))
         while True:
             answer = self._receive()
             if "error" in answer:
-                raise StudentError(
-                    str(answer["error"]), _words(answer.get("kinds")), str(answer.get("text")),
-                    str(answer.get("function", "")),
-                )  # fmt: skip
+                kinds, text = _words(answer.get("kinds")), str(answer.get("text"))
+                function = str(answer.get("function", ""))
+                raise StudentError(str(answer["error"]), kinds, text, function)
             if "callback" not in answer:
                 return answer
             self.outbox.put(pack(self._called_back(answer), self._name_of))
@@ -100,7 +106,7 @@ class Process:
         try:
             body = self.inbox.get(timeout=max(0.0, self.deadline - time.monotonic()))
         except queue.Empty:
-            raise Wrong(f"nothing came back within {self.seconds:g} s: an endless loop?") from None
+            raise Wrong(f"no result within {self.seconds:g} s: an endless loop?") from None
         if body is None:
             raise Wrong(f"your code ended the process{_reason(self.process)} before it returned")
         try:
@@ -108,11 +114,11 @@ class Process:
         except Garbled as error:
             answer = error
         if not isinstance(answer, dict):
-            raise Wrong("what came back from your code's process is not what a function returns")
+            raise Wrong("your code's process sent something that is not what a function returns")
         return answer
 
     def _called_back(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Run one of our functions for the student's code. -> what the child is to be told"""
+        """Run one of the judge's functions for the student's code. -> the reply to the child"""
         try:
             function = self.functions[request["callback"]]
             return {"result": function(*request["args"], **request["kwargs"])}
@@ -133,7 +139,7 @@ class Process:
     def _write(self) -> None:
         assert self.process.stdin
         with contextlib.suppress(OSError), self.process.stdin as pipe:
-            while (body := self.outbox.get()) is not None:  # OSError: it has ended, the reader says
+            while (body := self.outbox.get()) is not None:  # OSError: it has ended; _read notices
                 pipe.write(body)
                 pipe.flush()
 
@@ -151,23 +157,23 @@ class Process:
     def _keep_output(self) -> None:
         assert self.process.stderr
         with self.process.stderr as pipe:
-            while data := os.read(pipe.fileno(), 65536):  # read on, or print would block
+            while data := os.read(pipe.fileno(), 65536):  # keep reading, or print would block
                 self.output += data[: max(0, KEPT - len(self.output))]
 
     @property
     def printed(self) -> str:
-        """The beginning of what the student's code has printed."""
+        """The beginning of the student's output."""
         return bytes(self.output).decode("utf-8", "replace")
 
 
 class Function:
-    """A function of the student's: called like any other."""
+    """A function of the student's, called like any other."""
 
     def __init__(self, process: Process, number: int, name: str) -> None:
         self.process, self.number, self.name = process, number, name
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """The result. Arguments that the student's code changed are changed afterwards."""
+        """The result. Arguments that the student's code changed in place are changed here, too."""
         given = [list(args), kwargs]
         answer = self.process.ask({"call": self.number, "args": given[0], "kwargs": kwargs})
         if "changed" in answer:
@@ -192,7 +198,7 @@ class Student:
 
 
 def _write_back(ours: Any, theirs: Any) -> None:
-    """Change a nested value in place into what the student's code made of it."""
+    """Change a nested value in place, as the student's code has changed its copy."""
     if isinstance(ours, np.ndarray) and isinstance(theirs, np.ndarray):
         if ours.shape == theirs.shape and ours.dtype == theirs.dtype and ours.flags.writeable:
             ours[...] = theirs
@@ -210,7 +216,7 @@ def _write_back(ours: Any, theirs: Any) -> None:
 
 
 def _put(ours: Any, key: Any, value: Any) -> None:
-    """Change one entry: an array or dict in place, where it still is one; else the entry."""
+    """Change one entry: an array, dict or list in place if it still is one; else replace it."""
     old = ours[key] if isinstance(ours, list | tuple) or key in ours else None
     if isinstance(old, np.ndarray) and isinstance(value, np.ndarray):
         inside = (old.shape, old.dtype) == (value.shape, value.dtype)
@@ -223,12 +229,12 @@ def _put(ours: Any, key: Any, value: Any) -> None:
 
 
 def _words(value: Any) -> list[str]:
-    """A list of strings that the other side should have sent."""
+    """What the other side sent, which should be a list of strings."""
     return [str(word) for word in value] if isinstance(value, list) else []
 
 
 def _environment(home: str) -> dict[str, str]:
-    """A small environment: the same packages, one thread, none of our variables."""
+    """A minimal environment: the same packages, one thread, no other variables of the judge's."""
     path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
     known = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     threads = {f"{blas}_NUM_THREADS": "1" for blas in ("OPENBLAS", "OMP", "MKL")}
@@ -237,7 +243,7 @@ def _environment(home: str) -> dict[str, str]:
 
 
 def _reason(process: subprocess.Popen[bytes]) -> str:
-    """How a process ended, in words."""
+    """In words, how a process ended."""
     try:
         code = process.wait(timeout=5)
     except subprocess.TimeoutExpired:

@@ -1,11 +1,11 @@
-"""The student's loop: a file is saved, it is checked, and after a pass comes the next."""
+"""The student's loop: whenever a file is saved it is checked; after a pass comes the next one."""
 
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from adapters.exercises.assertions import Wrong
 from adapters.exercises.catalogue import Exercise, exercises
-from adapters.exercises.check import Wrong
 from adapters.exercises.judge import Verdict, judge, read_source
 from adapters.exercises.screen import explain, finished, heading, progress
 from adapters.exercises.student import SECONDS
@@ -19,7 +19,7 @@ from adapters.exercises.workbook import (
 )
 
 CLEAR = "\x1b[2J\x1b[3J\x1b[H"
-MILLISECONDS = 1000  # between two looks at the files where the system tells of no change
+MILLISECONDS = 1000  # between two looks at the files if the system reports no changes
 
 
 def check_file(folder: Path, exercise: Exercise, seconds: float = SECONDS) -> Verdict:
@@ -35,8 +35,8 @@ def check_file(folder: Path, exercise: Exercise, seconds: float = SECONDS) -> Ve
 
 
 def check_all(folder: Path, seconds: float = SECONDS) -> bool:
-    """Check every file in order, whatever is remembered, up to the first that does not pass, and
-    show what was found. -> whether all have passed"""
+    """Check every file in order, ignoring what is remembered, up to the first that fails, and show
+    the result. -> whether all have passed"""
     passed: list[Verdict] = []
     for exercise in exercises():
         verdict = check_file(folder, exercise, seconds)
@@ -49,7 +49,7 @@ def check_all(folder: Path, seconds: float = SECONDS) -> bool:
 
 
 def watch(folder: Path, seconds: float = SECONDS) -> None:
-    """Check what is saved, until Ctrl-C or until all is done."""
+    """Check whatever is saved, until Ctrl-C or until all exercises are done."""
     from watchfiles import watch as changes
 
     before = _versions(folder)
@@ -63,15 +63,15 @@ def watch(folder: Path, seconds: float = SECONDS) -> None:
         saved = [e for e in exercises() if now[e.label] != before[e.label] and now[e.label]]
         before = now
         for other in saved:
-            if other is not exercise:  # one that was done, or one ahead
+            if other is not exercise:  # one that is done, or a later one
                 show(folder, check_file(folder, other, seconds), clear=True)
         if exercise in saved and (exercise := _advance(folder, seconds)) is None:
             return
 
 
 def _advance(folder: Path, seconds: float) -> Exercise | None:
-    """Check from the first exercise that has not passed on, until one does not pass. -> that one,
-    or None when all are done"""
+    """Check the exercises that have not passed, in order, until one fails. -> that one, or None
+    when all are done"""
     passed: list[Verdict] = []
     while left := to_do(folder, read_state(folder)):
         verdict = check_file(folder, left[0], seconds)
@@ -86,8 +86,8 @@ def _advance(folder: Path, seconds: float) -> Exercise | None:
 def show(
     folder: Path, verdict: Verdict | None, passed: Sequence[Verdict] = (), clear: bool = False
 ) -> None:
-    """Print a page, on a terminal with `clear` a fresh screen: the progress bar, what has just
-    passed, and a verdict; None: all is done."""
+    """Print the progress bar, what has just passed, and a verdict (None: all are done). `clear`:
+    clear the terminal first."""
     state = read_state(folder)
     done = sum(has_passed(folder, exercise, state) for exercise in exercises())
     lines = [f"minibert exercises  {progress(done, len(exercises()))}", ""]

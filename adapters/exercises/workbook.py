@@ -1,4 +1,4 @@
-"""A student's folder: one file for each exercise, and what has been done, in one text file."""
+"""A student's folder: one file for each exercise, and a text file with what has been done."""
 
 import hashlib
 import re
@@ -11,29 +11,29 @@ from minibert.files import atomic_write
 
 STATE = ".minibert-exercises"
 HEADER = """\
-# What `minibert exercises` remembers of this folder: which version of a file has passed (the first
-# digits of its sha256), how many hints were shown, which solutions were asked for. Lines may be
-# deleted.
+# What `minibert exercises` remembers about this folder: which version of a file has passed (the
+# first digits of its sha256), how many hints were shown, which solutions were asked for. Lines may
+# be deleted.
 """
 README = """\
 # Exercises
 
-{count} exercises: parts of BERT and its adapters, in order. Each file says what is to be written.
+{count} exercises: parts of BERT and its adapters, in order. Each file says what to write.
 
-    minibert exercises           checks the next file whenever you save it; Ctrl-C ends it
-    minibert exercises list      where you are
-    minibert exercises hint      the next hint for the exercise you are at (there are three)
-    minibert exercises reset 3   a fresh start; your version is kept as a .old file
-    minibert exercises solution 3
+    minibert exercises             checks the next file whenever you save it; Ctrl-C ends it
+    minibert exercises list        shows where you are
+    minibert exercises hint        shows the next hint for your current exercise (there are three)
+    minibert exercises reset 3     restores the stub of exercise 3; your version is kept as .old1
+    minibert exercises solution 3  shows our solution to exercise 3
 
-To be run in this folder.
+Run these commands in this folder.
 """
 
 
 @dataclass
 class State:
-    """What the state file says, by NN_name: digests of passed versions, hints shown, solutions
-    asked for."""
+    """The content of the state file, by NN_name: the digest of the version that has passed, how
+    many hints were shown, and how often the solution was asked for."""
 
     passed: dict[str, str] = field(default_factory=dict)
     hints: dict[str, int] = field(default_factory=dict)
@@ -41,13 +41,13 @@ class State:
 
 
 def start(folder: Path | str) -> tuple[list[Path], list[Path]]:
-    """Copy the stubs, a README and an empty state into a folder, made if need be. Files that are
-    there stay as they are. -> (copied, kept). Raises InputError when it cannot be written."""
+    """Copy the stubs, a README and an empty state into a folder, which is created if necessary.
+    Existing files stay as they are. -> (copied, kept). Raises InputError when it cannot be
+    written."""
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder}: is a file; the exercises need a folder")
-    wanted = {exercise.file: (exercise.folder / "stub.py").read_text("utf-8")
-              for exercise in exercises()}  # fmt: skip
+        raise InputError(f"{folder}: is a file, but the exercises need a folder")
+    wanted = {e.file: (e.folder / "stub.py").read_text("utf-8") for e in exercises()}
     wanted |= {"README.md": README.format(count=len(exercises())), STATE: HEADER}
     copied, kept = [], []
     for name, text in wanted.items():
@@ -61,13 +61,14 @@ def start(folder: Path | str) -> tuple[list[Path], list[Path]]:
 
 
 def read_state(folder: Path) -> State:
-    """The state of a folder. Raises InputError where there is none, or a line says nothing."""
+    """The state of a folder. Raises InputError if there is none, or for a line that cannot be
+    parsed."""
     path = folder / STATE
     try:
         lines = path.read_text("utf-8").splitlines()
     except FileNotFoundError:
         raise InputError(
-            f"{folder}: no exercises were started here; minibert exercises start DIR does"
+            f"{folder}: no exercises were started here; to start: minibert exercises start DIR"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from None
@@ -85,7 +86,7 @@ def read_state(folder: Path) -> State:
 
 
 def write_state(folder: Path, state: State) -> None:
-    """Put a state into its file, in the order of the exercises' names."""
+    """Write a state to its file, in the order of the exercises."""
     lines = [f"passed {label} {digest}" for label, digest in sorted(state.passed.items())]
     lines += [f"hints {label} {shown}" for label, shown in sorted(state.hints.items())]
     lines += [f"solution {label} asked {times}" for label, times in sorted(state.asked.items())]
@@ -93,12 +94,12 @@ def write_state(folder: Path, state: State) -> None:
 
 
 def digest(source: bytes) -> str:
-    """What tells one version of a file from another."""
+    """A short hash that identifies one version of a file."""
     return hashlib.sha256(source).hexdigest()[:12]
 
 
 def digest_file(path: Path) -> str:
-    """The same of a file as it is now; "" without one."""
+    """The digest of a file as it is now; "" if it cannot be read."""
     try:
         return digest(path.read_bytes())
     except OSError:
@@ -106,18 +107,18 @@ def digest_file(path: Path) -> str:
 
 
 def has_passed(folder: Path, exercise: Exercise, state: State) -> bool:
-    """Whether the file as it is now has passed."""
+    """Whether the exercise's file, as it is now, has passed."""
     now = digest_file(folder / exercise.file)
     return bool(now) and state.passed.get(exercise.label) == now
 
 
 def to_do(folder: Path, state: State) -> list[Exercise]:
-    """The exercises whose files have not passed as they are now, in order."""
+    """The exercises whose files, as they are now, have not passed, in order."""
     return [exercise for exercise in exercises() if not has_passed(folder, exercise, state)]
 
 
 def remember_verdict(folder: Path, exercise: Exercise, version: str) -> None:
-    """Note which version of a file has passed; "": the file as it is now does not."""
+    """Record which version of a file has passed; "": the current one has not."""
     state = read_state(folder)
     before = dict(state.passed)
     if version:
@@ -129,7 +130,7 @@ def remember_verdict(folder: Path, exercise: Exercise, version: str) -> None:
 
 
 def next_hint(folder: Path, exercise: Exercise) -> tuple[int, str]:
-    """The next of the three hints, and after the third that again. -> (1 to 3, its text)"""
+    """The next of the three hints; after the third, the third again. -> (1 to 3, its text)"""
     state = read_state(folder)
     level = min(state.hints.get(exercise.label, 0) + 1, len(exercise.hints))
     if state.hints.get(exercise.label) != level:
@@ -139,7 +140,8 @@ def next_hint(folder: Path, exercise: Exercise) -> tuple[int, str]:
 
 
 def solution(folder: Path, exercise: Exercise) -> str | None:
-    """The solution: after the exercise has passed, or when asked for the second time; else None."""
+    """The solution, if the exercise has passed or the solution is asked for a second time; or
+    None."""
     state = read_state(folder)
     times = state.asked.get(exercise.label, 0)
     if not has_passed(folder, exercise, state) and not times:
@@ -150,16 +152,16 @@ def solution(folder: Path, exercise: Exercise) -> str | None:
 
 
 def reset(folder: Path, exercise: Exercise) -> Path | None:
-    """Put the stub in place of a file. -> where the student's version is kept, NN_name.py.old1 or
-    the next number that is free; None where there was no file, or it was still the stub."""
-    read_state(folder)  # is it such a folder at all
+    """Replace a file by its stub. -> where the student's version is kept, NN_name.py.old1 or the
+    next free number; None if there was no file, or it still was the stub."""
+    read_state(folder)  # raises if this is not a student's folder
     path, kept = folder / exercise.file, None
     stub = (exercise.folder / "stub.py").read_bytes()
     if digest_file(path) == digest(stub):
         return None
     if path.exists():
-        numbers = (int(p.suffix[4:]) for p in folder.glob(f"{path.name}.old*")
-                   if p.suffix[4:].isdecimal())  # fmt: skip
+        suffixes = [old.suffix.removeprefix(".old") for old in folder.glob(f"{path.name}.old*")]
+        numbers = [int(suffix) for suffix in suffixes if suffix.isdecimal()]
         kept = path.with_name(f"{path.name}.old{max(numbers, default=0) + 1}")
         path.rename(kept)
     atomic_write(path, stub)

@@ -1,4 +1,4 @@
-"""The exercises are provable: every stub fails, every solution passes, every named wrong solution
+"""The exercises are sound: every stub fails, every solution passes, and every named wrong solution
 fails with a message that points the right way. And what `minibert exercises` does for a student."""
 
 import ast
@@ -29,17 +29,17 @@ PLANNED_TUTORIALS = {
     "07_the_adapter", "08_train_a_task", "09_size", "10_layers", "11_initial_scale",
     "12_many_tasks", "13_extensions", "14_questions", "15_fast", "16_beyond",
 }  # fmt: skip
-SECONDS = 300  # a net, for a machine with other work to do
+SECONDS = 300  # generous: the machine may be busy
 WRONG = [(e, wrong) for e in ALL for wrong in wrong_solutions(e.folder)]
 
 
 def each(name: str):
-    """One test for every exercise."""
+    """One test for each exercise."""
     return pytest.mark.parametrize(name, ALL, ids=lambda exercise: exercise.label)
 
 
 def asked_for(exercise: Exercise) -> list[str]:
-    """The names of the functions that a student writes, in the file's order."""
+    """The names of the functions that a student writes, in the order of the file."""
     stub = ast.parse((exercise.folder / "stub.py").read_text("utf-8"))
     functions = [node for node in stub.body if isinstance(node, ast.FunctionDef)]
     return [node.name for node in functions if isinstance(node.body[-1], ast.Raise)]
@@ -49,20 +49,20 @@ STEPS = [(e, ready) for e in ALL for ready in range(1, len(asked_for(e)))]
 
 
 def words(text: str) -> str:
-    """Without differences in white space."""
+    """The text with all white space made alike."""
     return " ".join(text.split())
 
 
-class TestProof:
+class TestSoundness:
     @each("exercise")
-    def test_the_stub_is_not_written_yet(self, exercise):
+    def test_a_stub_counts_as_not_written_yet(self, exercise):
         verdict = judge(exercise, exercise.folder / "stub.py", SECONDS)
         assert (verdict.passed, verdict.written, verdict.met) == (False, False, ())
         assert verdict.unwritten in asked_for(exercise)
         assert "NotImplementedError" in verdict.error
 
     @each("exercise")
-    def test_the_solution_meets_every_sentence_of_the_specification(self, exercise):
+    def test_a_solution_meets_every_sentence_of_its_specification(self, exercise):
         verdict = judge(exercise, exercise.folder / "solution.py", SECONDS)
         assert verdict.passed, verdict.error
         assert verdict.met == tuple(sentence(check) for check in checks(exercise))
@@ -83,7 +83,7 @@ class TestProof:
     @pytest.mark.parametrize(
         "exercise, ready", STEPS, ids=lambda step: getattr(step, "label", step)
     )
-    def test_one_function_after_the_other_shows_what_holds_and_names_the_next(
+    def test_a_file_with_some_functions_written_shows_what_holds_and_names_the_next(
         self, exercise, ready, tmp_path
     ):
         source = (exercise.folder / "solution.py").read_text("utf-8")
@@ -93,19 +93,17 @@ class TestProof:
         (tmp_path / exercise.file).write_text(source, "utf-8")
         verdict = judge(exercise, tmp_path / exercise.file, SECONDS)
         assert (verdict.passed, verdict.written, verdict.unwritten) == (False, False, later[0])
-        if (exercise.name, ready) != (
-            "near_identity",
-            1,
-        ):  # checked through the next, says the stub
+        # the stub says that near_identity's first function is checked through the second
+        if (exercise.name, ready) != ("near_identity", 1):
             assert verdict.met
 
     @each("exercise")
-    def test_there_are_at_least_three_wrong_solutions_and_they_differ(self, exercise):
+    def test_an_exercise_has_at_least_three_different_wrong_solutions(self, exercise):
         sources = [wrong.source for e, wrong in WRONG if e is exercise]
         assert len(set(sources)) == len(sources) >= 3
         assert (exercise.folder / "solution.py").read_text("utf-8") not in sources
 
-    def test_a_wrong_solution_s_change_is_made_in_exactly_one_place(self):
+    def test_a_wrong_solution_changes_exactly_one_place_for_each_piece_of_text(self):
         pairs = {"says": "", "was": ["a", "b + c"], "becomes": ["x", ""]}
         assert changed("a = b + c", pairs, "here") == "x = "
         for source, count in (("a = c", 0), ("a = b + c + b + c", 2)):
@@ -114,12 +112,12 @@ class TestProof:
                 changed(source, pairs, "here")
         with pytest.raises(ValueError, match="should have says, was and becomes"):
             changed("a", {"was": "a", "becomes": "b"}, "here")
-        with pytest.raises(ValueError):  # a list has a piece more than the other
+        with pytest.raises(ValueError):  # one list is longer than the other
             changed("a = b + c", {**pairs, "becomes": ["x"]}, "here")
 
 
 class TestCatalogue:
-    def test_the_numbers_count_up_from_1_and_every_folder_is_listed(self):
+    def test_exercises_are_numbered_from_1_and_every_folder_is_listed(self):
         assert [exercise.number for exercise in ALL] == list(range(1, len(ALL) + 1))
         tables = tomllib.loads((material() / "info.toml").read_text("utf-8"))["exercise"]
         assert [table["number"] for table in tables] == list(range(1, len(ALL) + 1))
@@ -128,7 +126,7 @@ class TestCatalogue:
         assert len({exercise.name for exercise in ALL}) == len(ALL)
 
     @each("exercise")
-    def test_the_facts_make_sense(self, exercise):
+    def test_the_facts_about_an_exercise_make_sense(self, exercise):
         assert (ROOT / f"tutorials/{exercise.tutorial}.py").exists() or (
             exercise.tutorial in PLANNED_TUTORIALS
         )
@@ -150,8 +148,8 @@ class TestCatalogue:
         assert 1 <= len(code) <= 40
 
     @each("exercise")
-    def test_the_specification_is_sentences(self, exercise):
-        """And it does not compute what is right with the solution's code, or with ours."""
+    def test_a_specification_is_made_of_sentences(self, exercise):
+        """And it does not import the solution to compute what is right."""
         found = checks(exercise)
         assert found
         for check in found:
@@ -168,13 +166,13 @@ class TestCatalogue:
     def test_an_exercise_goes_by_its_number_name_or_file(self, word):
         assert exercise_named(word) is ALL[1]
 
-    def test_another_word_is_refused(self):
+    def test_a_word_that_is_no_exercise_is_refused(self):
         with pytest.raises(InputError, match=rf"99: no such exercise; there are 1 to {len(ALL)}"):
             exercise_named("99")
 
-    def test_a_tutorial_names_its_exercises_and_whichever_it_recommends(self):
-        """By number, on the lines with `minibert exercises check`; its own come first."""
-        elsewhere = {  # whose exercise it is not: announced, or come back to
+    def test_a_tutorial_names_its_exercises_and_those_it_recommends(self):
+        """By number, in the lines with `minibert exercises check`, its own first."""
+        elsewhere = {  # exercises of other tutorials that it announces or comes back to
             "01_tokens": ["attention"], "09_size": ["parameter_count"],
             "11_initial_scale": ["near_identity"], "12_many_tasks": ["trained_or_frozen"],
             "13_extensions": ["lora_merge"], "14_questions": ["cross_entropy"],
@@ -186,19 +184,19 @@ class TestCatalogue:
             own = [exercise.name for exercise in ALL if exercise.tutorial == path.stem]
             assert named == own + elsewhere.get(path.stem, []), path.name
 
-    def test_they_come_in_the_order_of_the_tutorials(self):
+    def test_exercises_come_in_the_order_of_the_tutorials(self):
         order = [exercise.tutorial for exercise in ALL]
         assert order == sorted(order)
 
-    def test_every_file_of_an_exercise_says_its_number(self):
-        """Whoever opens two of them at once sees which is which."""
+    def test_every_file_of_an_exercise_states_its_number(self):
+        """So that someone with two of them open sees which is which."""
         for exercise in ALL:
             for name in ("stub.py", "solution.py", "check.py"):
                 text = (exercise.folder / name).read_text("utf-8")
                 assert re.findall(r"[Ee]xercise (\d+)", text)[0] == str(exercise.number)
 
-    def test_an_installed_package_carries_them(self, tmp_path):
-        """The wheel has them as adapters/exercises/material: see pyproject.toml."""
+    def test_an_installed_package_contains_the_exercises(self, tmp_path):
+        """The wheel has them as adapters/exercises/material (see pyproject.toml)."""
         project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
         carried = project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
         for package in ("minibert", "adapters"):
@@ -220,7 +218,7 @@ class TestCatalogue:
             str(tmp_path / "adapters/exercises/material"), f"{len(ALL)} True",
         ], done.stderr  # fmt: skip
 
-    def test_the_teachers_page_has_their_table(self):
+    def test_the_teachers_page_has_the_table_of_exercises(self):
         page = (ROOT / "docs/teaching.md").read_text("utf-8")
         rows = re.findall(r"^\| (\d+ \| .*) \|$", page, re.M)
         assert rows == [
@@ -233,20 +231,20 @@ class TestCatalogue:
 
 @pytest.fixture
 def mine(tmp_path) -> Path:
-    """A student's folder, just started."""
+    """A student's new folder."""
     folder = tmp_path / "mine"
     works("exercises", "start", folder)
     return folder
 
 
 def solve(folder: Path, *solved: Exercise) -> None:
-    """Put our solutions into a student's folder."""
+    """Copy our solutions into a student's folder."""
     for exercise in solved:
         shutil.copy(exercise.folder / "solution.py", folder / exercise.file)
 
 
 class TestStart:
-    def test_it_copies_every_stub_a_readme_and_a_readable_state(self, mine):
+    def test_start_copies_every_stub_a_readme_and_a_readable_state(self, mine):
         stubs = {e.file: (e.folder / "stub.py").read_bytes() for e in ALL}
         found = files(mine)
         assert found.keys() == {*stubs, "README.md", ".minibert-exercises"}
@@ -254,7 +252,7 @@ class TestStart:
         state = found[".minibert-exercises"].decode()
         assert all(line.startswith("# ") for line in state.splitlines())
 
-    def test_it_never_overwrites(self, mine):
+    def test_start_never_overwrites_a_file(self, mine):
         (mine / ALL[0].file).write_text("mine", "utf-8")
         (mine / "README.md").write_text("mine, too", "utf-8")
         (mine / ALL[1].file).unlink()
@@ -264,17 +262,17 @@ class TestStart:
         assert ALL[0].file in result.out
         after = {**before, ALL[1].file: (ALL[1].folder / "stub.py").read_bytes()}
         assert files(mine) == after
-        assert "has them already; nothing was changed" in works("exercises", "start", mine).out
+        assert "already has them; nothing was changed" in works("exercises", "start", mine).out
         assert files(mine) == after
 
-    def test_a_link_to_nothing_is_left_as_it_is(self, mine):
+    def test_start_leaves_a_broken_link_as_it_is(self, mine):
         path = mine / ALL[0].file
         path.unlink()
         path.symlink_to(mine / "on a disk that is not here.py")
         works("exercises", "start", mine)
         assert path.is_symlink()
 
-    def test_a_file_in_the_way_is_named(self, tmp_path):
+    def test_start_names_a_file_that_is_in_the_way(self, tmp_path):
         (tmp_path / "file").write_text("", "utf-8")
         result = minibert("exercises", "start", tmp_path / "file")
         assert (result.code, "is a file" in result.err) == (2, True)
@@ -283,7 +281,7 @@ class TestStart:
 
 class TestCheck:
     def test_a_wrong_file_is_explained(self, mine):
-        """The file that was graded, the sentence that fails, why, and what to do next."""
+        """With its path, the sentence that fails, why, and what to do next."""
         (mine / ALL[0].file).write_text(wrong_source(ALL[0].folder, "unscaled"), "utf-8")
         result = minibert("exercises", "check", 1, "--in", mine)
         assert result.code == 1
@@ -293,16 +291,14 @@ class TestCheck:
             _, found, rest = rest.partition(text)  # each after the one before
             assert found == text, result.out
 
-    def test_a_file_not_begun_is_told_what_to_write(self, mine):
+    def test_for_an_unwritten_file_it_says_what_to_write(self, mine):
         out = minibert("exercises", "check", 3, "--in", mine).out
-        assert (
-            "Not written yet: `gelu`. Read the file (and, before it, the tutorial 03_layer)" in out
-        )
+        assert "Not written yet: `gelu`. Read the file (and first the tutorial 03_layer)" in out
         assert "  next" not in out
         assert "NO" not in re.findall(r"^  (\w+)", out, re.M)
 
-    def test_a_file_half_written_shows_what_holds_and_what_comes_next(self, mine):
-        """As the student sees it: no error, and the output of the part that is there."""
+    def test_for_a_half_written_file_it_says_what_holds_and_what_comes_next(self, mine):
+        """Without an error, and with the output of the part that is written."""
         path = mine / ALL[2].file
         mine_now = (
             "\ndef gelu(x):\n    print('in gelu')\n"
@@ -320,18 +316,18 @@ class TestCheck:
             "  | in gelu\n"
             "\n"
             "So far, so good. Next comes `gelu_slope`:\n"
-            "write it in place of `raise NotImplementedError`, save.\n"
+            "write it in place of `raise NotImplementedError`, and save.\n"
             f"Stuck? minibert exercises hint 3 --in {mine}\n"
         )
 
-    def test_what_the_code_prints_is_shown(self, mine):
+    def test_the_output_of_the_students_code_is_shown(self, mine):
         source = (ALL[0].folder / "solution.py").read_text("utf-8") + "\nprint('q', 1)\n" * 30
         (mine / ALL[0].file).write_text(source, "utf-8")
         result = works("exercises", "check", "--in", mine)
         assert result.out.count("  | q 1\n") == 20
         assert "  | ...\n" in result.out
 
-    def test_a_pass_is_remembered_for_this_version_of_the_file(self, mine):
+    def test_a_pass_is_remembered_for_that_version_of_the_file(self, mine):
         solve(mine, ALL[0])
         told = works("exercises", "check", 1, "--in", mine).out
         assert "\nPassed.\n" in told
@@ -344,8 +340,8 @@ class TestCheck:
         path.write_text(path.read_text("utf-8") + "# changed\n", "utf-8")
         assert f"0 of {len(ALL)}" in works("exercises", "list", "--in", mine).out
 
-    def test_a_pass_is_of_the_version_that_was_read(self, mine):
-        """Whatever is saved while the check runs has not been checked."""
+    def test_a_pass_counts_for_the_version_that_was_read(self, mine):
+        """What is saved while the check runs has not been checked."""
         path = mine / ALL[0].file
         saving = f"\nopen({str(path)!r}, 'a').write('# saved meanwhile')\n"
         path.write_text((ALL[0].folder / "solution.py").read_text("utf-8") + saving, "utf-8")
@@ -353,7 +349,7 @@ class TestCheck:
         assert path.read_text("utf-8").endswith("# saved meanwhile")
         assert f"0 of {len(ALL)}" in works("exercises", "list", "--in", mine).out
 
-    def test_a_file_that_has_passed_and_was_changed_is_not_done(self, mine):
+    def test_a_file_changed_after_it_passed_is_not_done(self, mine):
         solve(mine, *ALL[:3])
         for exercise in ALL[:3]:
             works("exercises", "check", exercise.number, "--in", mine)
@@ -381,7 +377,7 @@ class TestCheck:
         assert "All exercises are done" in result.out
         assert "\x1b" not in result.out
 
-    def test_once_does_not_trust_what_is_remembered(self, mine, monkeypatch):
+    def test_once_ignores_what_is_remembered(self, mine, monkeypatch):
         from adapters.exercises.workbook import digest_file
 
         versions = "".join(f"passed {e.label} {digest_file(mine / e.file)}\n" for e in ALL)
@@ -389,18 +385,20 @@ class TestCheck:
         assert f"{len(ALL)} of {len(ALL)}" in works("exercises", "list", "--in", mine).out
         assert minibert("exercises", "--once", mine).code == 1
         listed = works("exercises", "list", "--in", mine).out
-        assert f"{len(ALL) - 1} of {len(ALL)}" in listed  # what failed is no longer remembered
+        assert (
+            f"{len(ALL) - 1} of {len(ALL)}" in listed
+        )  # the failed one is no longer remembered as passed
 
-    def test_a_file_that_is_gone_is_named(self, mine):
+    def test_a_missing_file_is_named(self, mine):
         (mine / ALL[0].file).unlink()
         result = minibert("exercises", "check", 1, "--in", mine)
         assert result.code == 1
         assert "there is no such file" in result.out
 
 
-class TestHelpOnTheWay:
-    def test_what_it_says_to_type_works_from_where_one_is(self, mine, monkeypatch):
-        """Copied as it is: with --in where that is needed, and quotes where those are."""
+class TestHints:
+    def test_the_commands_it_suggests_work_in_the_current_folder(self, mine, monkeypatch):
+        """Copied without change: with --in and quotes where they are needed."""
         odd = mine.rename(mine.with_name("my exercises"))
         for here, folder in ((odd.parent, "my exercises"), (odd, "."), (ROOT, str(odd))):
             monkeypatch.chdir(here)
@@ -418,11 +416,11 @@ class TestHelpOnTheWay:
             told = words(works("exercises", "hint", 2, "--in", mine).out)
             assert told.endswith(f"Hint {level} of 3: {words(ALL[1].hints[level - 1])}")
         without = words(works("exercises", "hint", "--in", mine).out)
-        assert words(ALL[0].hints[0]) in without  # the exercise that one is at
+        assert words(ALL[0].hints[0]) in without  # the current exercise
         state = (mine / ".minibert-exercises").read_text("utf-8")
         assert f"hints {ALL[1].label} 3\n" in state
 
-    def test_the_solution_is_shown_when_asked_twice(self, mine):
+    def test_the_solution_is_shown_when_asked_for_twice(self, mine):
         text = (ALL[2].folder / "solution.py").read_text("utf-8")
         first = minibert("exercises", "solution", 3, "--in", mine)
         assert first.code == 1
@@ -436,14 +434,14 @@ class TestHelpOnTheWay:
         text = (ALL[0].folder / "solution.py").read_text("utf-8")
         assert works("exercises", "solution", 1, "--in", mine).out == text
 
-    def test_reset_keeps_every_version_of_the_students(self, mine):
+    def test_reset_keeps_each_of_the_students_versions(self, mine):
         path, stub = mine / ALL[0].file, (ALL[0].folder / "stub.py").read_bytes()
         for number in (1, 2, 3):
             path.write_text(f"version {number}", "utf-8")
             result = works("exercises", "reset", 1, "--in", mine)
             assert f"{path}.old{number}" in result.out
             assert path.read_bytes() == stub
-        again = works("exercises", "reset", 1, "--in", mine)  # a stub needs no keeping
+        again = works("exercises", "reset", 1, "--in", mine)  # an untouched stub is not kept
         assert again.out == f"{path} is the stub\n"
         assert not Path(f"{path}.old4").exists()
         path.unlink()
@@ -457,23 +455,23 @@ class TestWords:
     @pytest.mark.parametrize("words, says", [
         (("list", "--in", "nowhere"), "no exercises were started here"),
         ((".", "--in", "."), "give the folder once"),
-        (("nowhere",), "nowhere: no such folder, and none of watch, start, list, hint"),
+        (("nowhere",), "nowhere: neither a folder nor one of watch, start, list, hint"),
         (("..",), "no exercises were started here"),
-        (("3",), "3: no such folder, and none of"),
+        (("3",), "3: neither a folder nor one of"),
         (("hint", "1", "."), "for the folder: --in ."),
         ((".", "hint"), "hint comes first: minibert exercises hint --in ."),
         (("hint", "99"), "no such exercise"),
-        (("hint", "1", "2"), "too much"),
-        ((".", "b"), "too much"),
+        (("hint", "1", "2"), "give only the exercise's number, without '2'"),
+        ((".", "b"), "give only the folder, without 'b'"),
         (("reset",), "needs the exercise's number"),
         (("solution",), "needs the exercise's number"),
         (("grade",), "needs a folder"),
         (("grade", "nowhere"), "there is no such folder"),
-        (("list", "--json"), "--json goes with grade"),
-        (("list", "--once"), "--once does not go with list"),
+        (("list", "--json"), "--json can only be used with grade"),
+        (("list", "--once"), "--once cannot be used with list"),
         (("--once", "--seconds", "0"), "--seconds must be more than 0"),
     ])  # fmt: skip
-    def test_what_means_nothing_is_refused_in_one_line(self, mine, monkeypatch, words, says):
+    def test_words_that_make_no_sense_are_refused_in_one_line(self, mine, monkeypatch, words, says):
         monkeypatch.chdir(mine)
         before = files(mine)
         result = minibert("exercises", *words)
@@ -482,14 +480,14 @@ class TestWords:
         assert result.err.count("\n") == 1
         assert files(mine) == before
 
-    def test_a_state_that_cannot_be_understood_is_named_with_its_line(self, mine):
+    def test_a_state_file_that_cannot_be_parsed_is_named_with_the_line(self, mine):
         path = mine / ".minibert-exercises"
         path.write_text("# fine\n\nhints 02_layer_norm many\n", "utf-8")
         result = minibert("exercises", "list", "--in", mine)
         assert result.code == 2
         assert f"{path}, line 3: not understood" in result.err
 
-    def test_other_commands_do_not_wait_for_it(self):
+    def test_other_commands_do_not_import_the_exercises(self):
         lines = (
             "import sys\nfrom adapters.cli import run\nrun(['exercises', '--help'])\n"
             "late = ('adapters.exercises', 'watchfiles')\n"
@@ -505,19 +503,20 @@ class TestWords:
 
 
 class Watching:
-    """`minibert exercises DIR` in a process of its own, and the lines that it writes."""
+    """`minibert exercises DIR` in another process, and the lines that it writes."""
 
     def __init__(self, folder: Path) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "minibert", "exercises", folder],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment(),
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # Ctrl-C ends it, even
-        )  # fmt: skip  # where these tests run in a shell's background, which ignores that signal
-        self.net = threading.Timer(300, self.process.kill)  # a net, not a measurement
+            # A shell ignores Ctrl-C in background jobs, and these tests may run in one.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )  # fmt: skip
+        self.net = threading.Timer(300, self.process.kill)  # a safety net, not a measurement
         self.net.start()
 
     def until(self, text: str) -> str:
-        """What is written from now on up to the line with this text."""
+        """The output from now on, up to the line with this text."""
         seen = []
         for line in self.process.stdout:
             seen.append(line)
@@ -534,9 +533,9 @@ class Watching:
 
 
 class TestWatch:
-    def test_it_checks_on_save_moves_on_after_a_pass_and_ends_with_ctrl_c(self, mine):
+    def test_a_file_is_checked_on_save_and_after_a_pass_comes_the_next_until_ctrl_c(self, mine):
         watching = Watching(mine)
-        first = watching.until("save.")
+        first = watching.until("and save.")
         assert f"0 of {len(ALL)}" in first
         assert str(mine / ALL[0].file) in first
         assert "\x1b" not in first  # no terminal to clear
@@ -545,7 +544,7 @@ class TestWatch:
         other = mine / "other"  # as editors save: a new file takes the name
         shutil.copy(ALL[0].folder / "solution.py", other)
         other.replace(mine / ALL[0].file)
-        after = watching.until("save.")
+        after = watching.until("and save.")
         assert f"1 of {len(ALL)}" in after
         assert "Passed: Attention" in after
         assert str(mine / ALL[1].file) in after
@@ -553,16 +552,16 @@ class TestWatch:
         assert code == 0
         assert "Traceback" not in rest
 
-    def test_a_done_exercise_that_is_broken_again_is_told_of(self, mine):
+    def test_a_finished_exercise_that_is_broken_again_is_reported(self, mine):
         solve(mine, ALL[0])
         watching = Watching(mine)
-        assert f"1 of {len(ALL)}" in watching.until("save.")
+        assert f"1 of {len(ALL)}" in watching.until("and save.")
         (mine / ALL[0].file).write_text(wrong_source(ALL[0].folder, "unscaled"), "utf-8")
         told = watching.until("A hint: minibert exercises hint 1")
         assert f"0 of {len(ALL)}" in told
         assert watching.interrupt()[0] == 0
 
-    def test_of_files_saved_at_once_each_is_told_of(self, mine, monkeypatch, capsys):
+    def test_files_saved_at_the_same_time_are_all_reported(self, mine, monkeypatch, capsys):
         from adapters.exercises.watch import watch
 
         def saved_at_once(*args, **kwargs):
@@ -578,7 +577,7 @@ class TestWatch:
         for exercise in ALL[:2]:
             assert f"graded  {mine / exercise.file}" in told
 
-    def test_it_ends_when_all_is_done(self, mine):
+    def test_watching_ends_when_all_exercises_are_done(self, mine):
         from adapters.exercises.workbook import digest_file
 
         solve(mine, *ALL)
@@ -591,7 +590,7 @@ class TestWatch:
         assert watching.process.returncode == 0
 
 
-def test_the_grade_command_prints_one_object_a_folder(tmp_path, monkeypatch):
+def test_grade_prints_one_json_object_for_each_folder(tmp_path, monkeypatch):
     monkeypatch.setattr("adapters.exercises.grade.exercises", lambda: ALL[:2])
     for name in ("ann", "bob"):
         (tmp_path / name).mkdir()

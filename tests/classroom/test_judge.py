@@ -1,5 +1,5 @@
-"""The judge of the exercises: what its words say of a wrong result, that only data crosses between
-the student's process and the judge's, and that nothing which a student's file does can pass."""
+"""The judge of the exercises: what its assertions say about a wrong result, that only data passes
+between the student's process and the judge's, and that no trick in a student's file can pass."""
 
 import json
 import math
@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from wrong_solutions import wrong_source
 
+from adapters.exercises.assertions import StudentError, Wrong, exactly, raises, same, untouched
 from adapters.exercises.catalogue import exercises
-from adapters.exercises.check import StudentError, Wrong, exactly, raises, same, untouched
 from adapters.exercises.grade import grade
 from adapters.exercises.judge import judge
 from adapters.exercises.messages import Garbled, Other, pack, unpack
@@ -30,11 +30,11 @@ from minibert import ops
 
 F32 = np.float32
 RIGHT = np.array([[1.0, 2.0], [3.0, 4.0]])  # as an oracle has it, in float64
-NET = 300  # seconds that nothing here needs
+NET = 300  # seconds; a safety net that nothing here needs
 
 
 def told(check, *args, **kwargs) -> str:
-    """The message of a check that must fail."""
+    """The message of an assertion that must fail."""
     with pytest.raises(Wrong) as caught:
         check(*args, **kwargs)
     return str(caught.value)
@@ -44,15 +44,15 @@ class TestSame:
     def test_the_right_result_in_float32_is_accepted(self):
         same(RIGHT.astype(F32), RIGHT, "f(x)")
 
-    def test_nothing_returned_is_named_first(self):
+    def test_a_result_of_the_wrong_type_is_named_first(self):
         assert told(same, None, RIGHT, "f(x)") == (
             "f(x) returned None, but should be an array: is the return missing?"
         )
         assert "is a set" in told(same, {1}, RIGHT, "f(x)")
         assert "is a list" in told(same, [1.0], RIGHT, "f(x)")
 
-    def test_then_the_shape_then_the_dtype_then_what_is_not_finite_then_the_first_value(self):
-        """A result with all of these faults, mended one after the other."""
+    def test_then_come_shape_dtype_values_that_are_not_finite_and_the_first_wrong_value(self):
+        """A result with all of these faults, fixed one after the other."""
         got = np.array([1.0, np.nan, 3.0])
         assert told(same, got, RIGHT, "f(x)") == "f(x) has shape (3,), but should have (2, 2)"
         got = np.array([[1.0, 2.5], [np.nan, 5.0]])
@@ -75,7 +75,7 @@ class TestSame:
             same(np.array(value + 0.99 * edge), np.array(value), "f", 1e-3, dtype=None)
             told(same, np.array(value + 1.01 * edge), np.array(value), "f", 1e-3, dtype=None)
 
-    def test_a_wrong_value_or_shape_is_given_its_meaning(self):
+    def test_a_known_wrong_result_is_explained(self):
         meanings = [(RIGHT + 1, "plus one"), (lambda: RIGHT.T[:1], "a row")]
         got = (RIGHT + 1).astype(F32)
         assert told(same, got, RIGHT, "f(x)", meanings=meanings).endswith("\nplus one")
@@ -83,19 +83,19 @@ class TestSame:
         assert told(same, got, RIGHT, "f(x)", meanings=meanings).endswith("\na row")
         assert "\n" not in told(same, (RIGHT * 7).astype(F32), RIGHT, "f(x)", meanings=meanings)
 
-    def test_infinity_is_right_where_it_is_right(self):
+    def test_infinity_is_accepted_only_where_it_is_expected(self):
         right = np.array([-np.inf, 0.0])
         same(right.astype(F32), right, "f(x)")
         assert "at [0] is -1" in told(same, np.array([-1, 0], F32), right, "f(x)")
         assert "is inf" in told(same, np.array([np.inf, 0], F32), right, "f(x)")
 
-    def test_integers_and_bools_have_their_kind(self):
+    def test_integers_and_bools_must_be_of_that_kind(self):
         same(np.array([1, 2], np.int32), np.array([1, 2]), "f(x)")
         assert "should have integers" in told(same, np.array([1.0]), np.array([1]), "f(x)")
         assert "at [1] is 3" in told(same, np.array([1, 3]), np.array([1, 2]), "f(x)")
         assert "should have bool" in told(same, np.array([1]), np.array([True]), "f(x)")
 
-    def test_a_number_may_come_in_any_form(self):
+    def test_a_number_may_be_of_any_type(self):
         for got in (0.5, F32(0.5), np.array(0.5)):
             same(got, 0.5, "f(x)")
         assert told(same, 0.25, 0.5, "f(x)") == "f(x) is 0.25, but should be 0.5"
@@ -116,8 +116,8 @@ class TestSame:
         assert "['pair'][1] is 3" in told(same, {**good, "pair": (1.0, 3.0)}, right, "f(x)")
 
 
-class TestOtherWords:
-    def test_exactly_takes_counts_and_words(self):
+class TestOtherAssertions:
+    def test_exactly_compares_counts_and_words(self):
         exactly(3, 3, "f(x)")
         exactly(np.array(3), 3, "f(x)")
         exactly(["a", "b"], ["a", "b"], "f(x)")
@@ -128,7 +128,7 @@ class TestOtherWords:
         assert "return missing" in told(exactly, None, 3, "f(x)")
         assert "array of shape (1,)" in told(exactly, np.array([3]), 3, "f(x)")
 
-    def test_raises_wants_the_kind_and_the_name(self):
+    def test_raises_requires_the_kind_and_the_name(self):
         def failing(kinds, text):
             raise StudentError("message", kinds, text)
 
@@ -141,10 +141,10 @@ class TestOtherWords:
         )
         assert "should raise a ValueError, but is 5" in told(raises, lambda: 5, ValueError, "f")
 
-    def test_untouched_lets_pass_what_only_reads(self):
+    def test_untouched_accepts_code_that_only_reads(self):
         x, tree = np.ones(3), {"a": {"b": np.ones(2)}, "c": [1, "two", None]}
         with untouched(x=x, tree=tree):
-            tree["a"] = {"b": x[:2] * 1}  # another dict, with the same in it
+            tree["a"] = {"b": x[:2] * 1}  # another dict with the same content
             tree["c"] = list(tree["c"])
 
     @pytest.mark.parametrize("change, says", [
@@ -155,15 +155,15 @@ class TestOtherWords:
         (lambda x, tree: tree["a"].clear(), "tree['a']: tree['a']['b'] is gone. Build"),
         (lambda x, tree: tree.update(d=1), "tree: tree['d'] is new. Build a new dict"),
         (lambda x, tree: tree.update(a=tree.pop("a")), "tree: its keys are in another order"),
-        (lambda x, tree: tree["c"].append(4), "tree['c']: it has 4 items now, and had 3"),
-        (lambda x, tree: tree["c"].pop(), "tree['c']: it has 2 items now, and had 3"),
-        (lambda x, tree: tree["c"].__setitem__(1, 2), "tree['c'][1]: something else is there"),
-        (lambda x, tree: tree["c"].__setitem__(0, True), "tree['c'][0]: something else"),
-        (lambda x, tree: tree.update(a=None), "tree['a']: something else is there now"),
-        (lambda x, tree: tree["a"].update(b=x), "tree['a']['b']: something else is there now"),
-        (lambda x, tree: tree["a"].update(b=np.ones(2, F32)), "tree['a']['b']: something else"),
+        (lambda x, tree: tree["c"].append(4), "tree['c']: it now has 4 items instead of 3"),
+        (lambda x, tree: tree["c"].pop(), "tree['c']: it now has 2 items instead of 3"),
+        (lambda x, tree: tree["c"].__setitem__(1, 2), "tree['c'][1]: it was replaced by something"),
+        (lambda x, tree: tree["c"].__setitem__(0, True), "tree['c'][0]: it was replaced"),
+        (lambda x, tree: tree.update(a=None), "tree['a']: it was replaced by something else"),
+        (lambda x, tree: tree["a"].update(b=x), "tree['a']['b']: it was replaced"),
+        (lambda x, tree: tree["a"].update(b=np.ones(2, F32)), "tree['a']['b']: it was replaced"),
     ])  # fmt: skip
-    def test_untouched_names_what_was_changed_and_how(self, change, says):
+    def test_untouched_says_what_was_changed_and_how(self, change, says):
         x, tree = np.ones(3), {"a": {"b": np.array([2.0, 1.0])}, "c": [1, "two", None]}
 
         def changing():
@@ -173,7 +173,7 @@ class TestOtherWords:
         message = told(changing)
         assert message.startswith(f"your function changed its argument {says}")
         assert message.count("argument") == message.count("your") == 1
-        assert ("x += y" in message) == (" in place" in message)  # that advice for nothing else
+        assert ("x += y" in message) == (" in place" in message)  # that advice is for nothing else
 
 
 def no_function(function):
@@ -199,7 +199,7 @@ values = st.recursive(
 
 
 def alike(a, b) -> bool:
-    """Equal in type and value, NaNs too; arrays in dtype and bits, whatever their byte order."""
+    """Equal in type and value, even NaNs; arrays in dtype and bits, in any byte order."""
     if isinstance(a, np.ndarray):
         same_bits = a.astype(a.dtype.newbyteorder("=")).tobytes() == b.tobytes()
         return a.shape == b.shape and a.dtype.newbyteorder("=") == b.dtype and same_bits
@@ -214,11 +214,11 @@ def alike(a, b) -> bool:
 
 class TestMessages:
     @given(values)
-    def test_what_is_sent_arrives(self, value):
+    def test_a_value_arrives_as_it_was_sent(self, value):
         assert alike(value, unpack(pack(value, no_function)[8:], no_function))
 
     @given(st.binary(max_size=200))
-    def test_bytes_that_are_no_message_are_refused(self, data):
+    def test_bytes_that_are_not_a_message_are_refused(self, data):
         for body in (data, len(data).to_bytes(8, "big") + data):
             try:
                 unpack(body, no_function)
@@ -230,13 +230,13 @@ class TestMessages:
         '{"array": ["float64", [-1]]}', '{"array": ["float64", [true]]}', '{"a": 1, "b": 2}', "{}",
         '{"dict": [[{"list": []}, 1]]}', '{"int": "x"}', "[" * 100_000, '{"dict": 5}',
     ])  # fmt: skip
-    def test_a_header_that_says_nonsense_is_refused(self, tree):
+    def test_a_header_that_makes_no_sense_is_refused(self, tree):
         body = len(tree).to_bytes(8, "big") + tree.encode() + b"\0" * 64
         with pytest.raises(Garbled):
             unpack(body, no_function)
 
-    def test_a_header_of_more_than_a_megabyte_is_not_even_read(self):
-        """JSON takes ten times its size in memory. Valid it may be: it is refused all the same."""
+    def test_a_header_of_more_than_a_megabyte_is_not_even_parsed(self):
+        """JSON takes ten times its size in memory, so even valid JSON is refused."""
         for letters, fine in ((1000, True), (1 << 20, False)):
             tree = json.dumps("x" * letters).encode()
             body = len(tree).to_bytes(8, "big") + tree
@@ -246,7 +246,7 @@ class TestMessages:
                 with pytest.raises(Garbled):
                     unpack(body, no_function)
 
-    def test_anything_else_arrives_as_the_name_of_its_type(self):
+    def test_any_other_value_arrives_as_the_name_of_its_type(self):
         endless: list = []
         endless.append(endless)
         for value, name in [
@@ -256,7 +256,7 @@ class TestMessages:
             assert unpack(pack(value, no_function)[8:], no_function) == Other(name)
         assert unpack(pack(endless, no_function)[8:], no_function)  # ends
 
-    def test_what_is_too_large_is_refused_before_it_is_sent(self):
+    def test_a_value_that_is_too_large_is_refused_before_it_is_sent(self):
         with pytest.raises(Garbled):
             pack(np.zeros(1 << 24), no_function)
 
@@ -303,14 +303,14 @@ def student(process):
 
 
 class TestStudent:
-    def test_functions_are_called_with_what_is_given(self, student):
+    def test_a_students_function_is_called_with_the_arguments(self, student):
         x = np.arange(3, dtype=F32)
         assert alike(student.double(x), x * 2)
         assert alike(student.double(x, times=5), x * 5)
         assert student.SIZE == 3
         assert student.double is not None
 
-    def test_what_it_changes_in_place_is_changed_here_too(self, student):
+    def test_arguments_changed_in_place_are_changed_here_too(self, student):
         x, inner = np.zeros(3), {"w": np.zeros(2)}
         tree = {"inner": inner, "list": [1]}
         student.spoil(x, tree)
@@ -322,19 +322,21 @@ class TestStudent:
         student.shorten(items)
         assert items == [1]
 
-    def test_functions_may_be_sent(self, student):
+    def test_functions_can_be_sent(self, student):
         x = np.array([-1.0, 2.0], F32)
         assert student.use(ops.relu, x).tolist() == [1, 3]
         assert student.use(lambda x: x * 10, x).tolist() == [-9, 21]
-        assert np.allclose(student.slope(ops.relu, x), [0, 1])  # runs there: autograd sees through
+        assert np.allclose(
+            student.slope(ops.relu, x), [0, 1]
+        )  # runs there, so autograd can differentiate it
 
-    def test_functions_may_be_returned(self, student):
+    def test_functions_can_be_returned(self, student):
         value, vjp = student.maker(np.array([1.0, 2.0]))
         assert vjp(np.array([3.0, 4.0])).tolist() == [3, 8]
         assert student.use(vjp, np.array([1.0, 1.0])).tolist() == [2, 3]
         assert value.tolist() == [1, 2]
 
-    def test_an_error_names_their_file_and_line(self, student):
+    def test_an_error_names_the_students_file_and_line(self, student):
         with pytest.raises(StudentError) as caught:
             student.bad(5)
         line = 1 + SOURCE.split("\n").index("    return [1][x]")
@@ -344,27 +346,27 @@ class TestStudent:
         assert "LookupError" in caught.value.kinds
         assert student.double(2) == 4  # and it goes on
 
-    def test_an_error_names_the_function_it_comes_from(self, student):
+    def test_an_error_names_the_function_that_raised_it(self, student):
         with pytest.raises(StudentError) as caught:
             student.outer(5)
-        assert caught.value.function == "bad"  # the innermost of theirs
+        assert caught.value.function == "bad"  # the student's innermost
         with pytest.raises(StudentError) as caught:
             student.double("x", times="y")
         assert caught.value.function == "double"
         top = Process(b"raise NotImplementedError", "theirs.py", NET)
         with pytest.raises(StudentError) as caught, top:
             pass
-        assert caught.value.function == ""  # of no function, though Python calls it <module>
+        assert caught.value.function == ""  # not in a function, though Python calls it <module>
 
-    def test_an_error_of_our_function_is_theirs(self, student):
+    def test_an_error_in_a_function_of_the_judges_is_raised_in_the_students_code(self, student):
         with pytest.raises(StudentError, match="ZeroDivisionError"):
             student.use(lambda x: 1 / 0, 1)
 
-    def test_a_function_that_is_not_there_is_named(self, student):
+    def test_a_missing_function_is_named(self, student):
         with pytest.raises(Wrong, match="attention is not defined in your file"):
             student.attention(1)
 
-    def test_our_environment_stays_here(self, monkeypatch):
+    def test_the_judges_environment_is_not_passed_on(self, monkeypatch):
         monkeypatch.setenv("SOME_TOKEN", "secret")
         source = b"import os\ndef look():\n    return sorted(os.environ), os.getcwd()\n"
         with Process(source, "theirs.py", NET) as running:
@@ -380,7 +382,7 @@ SOLUTION = (ATTENTION.folder / "solution.py").read_text("utf-8")
 UNSCALED = wrong_source(ATTENTION.folder, "unscaled")
 IN_CALL = "def attention(q, k, v):\n    "
 
-# name: (the student's file, a part of what is said of it)
+# name: (the student's file, part of the message about it)
 HOSTILE = {
     "endless loop": ("while True: pass", "an endless loop?"),
     "endless loop in the call": (IN_CALL + "while True: pass", "an endless loop?"),
@@ -403,8 +405,9 @@ HOSTILE = {
         "    except OSError: pass",
         "not what a function returns",
     ),
-    "the judge's words patched": (
-        "import numpy as np\nimport adapters.exercises.check as c, adapters.exercises.judge as j\n"
+    "the judge's assertions patched": (
+        "import numpy as np\n"
+        "import adapters.exercises.assertions as c, adapters.exercises.judge as j\n"
         "c.same = c.exactly = lambda *a, **k: None\nj.judge = j.checks = lambda *a, **k: []\n"
         "np.isfinite = np.allclose = np.abs = lambda *a, **k: True\n" + UNSCALED,
         "sqrt(d)",
@@ -444,9 +447,9 @@ def write(folder: Path, source: str) -> Path:
 
 class TestSafety:
     @pytest.mark.parametrize("name", HOSTILE)
-    def test_nothing_that_a_file_does_passes(self, name, tmp_path):
+    def test_no_trick_in_a_file_passes(self, name, tmp_path):
         source, says = HOSTILE[name]
-        # what waits for the limit waits briefly; whatever else there is has all the time
+        # files that run into the time limit get a short one, the others plenty of time
         seconds = 1.5 if "endless" in says else NET
         verdict = judge(ATTENTION, write(tmp_path, source), seconds)
         assert not verdict.passed
@@ -454,26 +457,26 @@ class TestSafety:
         assert len(verdict.error) < 4000
         assert len(verdict.printed) < 5000
 
-    def test_the_judge_is_none_the_worse_for_it(self, tmp_path):
-        for name in ("the judge's words patched", "os._exit(0) in the call", "a crash"):
+    def test_a_hostile_file_does_not_affect_later_verdicts(self, tmp_path):
+        for name in ("the judge's assertions patched", "os._exit(0) in the call", "a crash"):
             judge(ATTENTION, write(tmp_path, HOSTILE[name][0]), NET)
         assert judge(ATTENTION, write(tmp_path, SOLUTION), NET).passed
         assert not judge(ATTENTION, write(tmp_path, UNSCALED), NET).passed
 
-    def test_what_a_file_starts_ends_with_it(self, tmp_path):
+    def test_processes_that_a_file_starts_end_with_it(self, tmp_path):
         source = (
             "import subprocess\nCHILD = subprocess.Popen(['sleep', '600']).pid\n"
             "def pid():\n    return CHILD\n"
         )
         with Process(source.encode(), "theirs.py", NET) as running:
             pid = Student(running).pid()
-            os.kill(pid, 0)  # it is there
+            os.kill(pid, 0)  # it is running
         deadline = time.monotonic() + NET
         while (state := state_of(pid)) not in ("", "Z") and time.monotonic() < deadline:
             time.sleep(0.05)
         assert state in ("", "Z")
 
-    def test_the_pipes_of_a_process_that_got_away_are_closed_when_it_ends(self):
+    def test_the_pipes_of_a_process_that_escaped_are_closed_when_it_ends(self):
         source = (
             "import subprocess\n"
             "AWAY = subprocess.Popen(['sleep', '600'], start_new_session=True).pid\n"
@@ -487,15 +490,15 @@ class TestSafety:
         child = running.process
         assert [pipe.closed for pipe in (child.stdin, child.stdout, child.stderr)] == [True] * 3
 
-    def test_what_is_printed_cannot_steer_the_terminal(self, tmp_path):
+    def test_printed_text_cannot_control_the_terminal(self, tmp_path):
         source = SOLUTION + "\nprint('\\x1b[2J\\x07 and\\n more')\n"
         verdict = judge(ATTENTION, write(tmp_path, source), NET)
         strange = "\N{REPLACEMENT CHARACTER}"
         assert verdict.passed
         assert verdict.printed == f"{strange}[2J{strange} and\n more\n"
 
-    def test_a_result_that_a_check_cannot_deal_with_fails(self, tmp_path):
-        """A check may take the result apart before it compares: here, a list of pairs."""
+    def test_a_result_that_a_check_cannot_handle_fails(self, tmp_path):
+        """A check may take the result apart before it compares it; here, a list of pairs."""
         ablation = next(e for e in exercises() if e.name == "ablation")
         path = tmp_path / ablation.file
         path.write_text("def spans(layers):\n    return 5\n", "utf-8")
@@ -512,7 +515,7 @@ class TestSafety:
 
 
 def state_of(pid: int) -> str:
-    """The state letter of a process; "" when there is none."""
+    """The state letter of a process; "" if there is no such process."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
     except OSError:
@@ -521,13 +524,13 @@ def state_of(pid: int) -> str:
 
 @pytest.fixture
 def three(monkeypatch):
-    """Grading takes the first three exercises only."""
+    """Only the first three exercises are graded."""
     monkeypatch.setattr("adapters.exercises.grade.exercises", lambda: exercises()[:3])
     return exercises()[:3]
 
 
 class TestGrade:
-    def test_the_report_has_what_the_teachers_page_says(self, three, tmp_path):
+    def test_a_grade_has_the_fields_that_the_teachers_page_describes(self, three, tmp_path):
         first, second, _ = three
         shutil.copy(first.folder / "solution.py", tmp_path / first.file)
         no_bias = wrong_source(second.folder, "no_bias")
@@ -547,7 +550,7 @@ class TestGrade:
         assert two["failed"].startswith("Each row is normalised")
         assert "there is no such file" in missing["error"]
 
-    def test_a_file_that_deletes_or_rewrites_the_others_changes_nothing(self, three, tmp_path):
+    def test_a_file_that_deletes_the_others_changes_no_grade(self, three, tmp_path):
         for exercise in three:
             shutil.copy(exercise.folder / "solution.py", tmp_path / exercise.file)
         source = SOLUTION + (
@@ -557,9 +560,9 @@ class TestGrade:
         write(tmp_path, source)
         graded = grade(tmp_path, NET)
         assert [row["passed"] for row in graded["exercises"]] == [True, True, True]
-        assert list(tmp_path.iterdir()) == []  # it did
+        assert list(tmp_path.iterdir()) == []  # it did delete them
 
-    def test_two_students_at_once_get_their_own_grades(self, tmp_path):
+    def test_two_students_graded_at_once_get_their_own_grades(self, tmp_path):
         good, bad = tmp_path / "good", tmp_path / "bad"
         write(good, SOLUTION)
         write(bad, UNSCALED)

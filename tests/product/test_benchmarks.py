@@ -1,6 +1,6 @@
-"""The benchmarks: what they count, how they take turns, what they keep and what they report.
+"""The benchmarks: what they count, how they take turns, what they save and what they report.
 
-No figure is measured here, and no peer is needed.
+Nothing is measured here, and no peer is needed.
 """
 
 import ast
@@ -27,8 +27,8 @@ import processes
 import records
 import report
 from bench import fitted
-from files import hub_name, random_checkpoint
-from jobs import Setting, against, share
+from fixtures import hub_name, random_checkpoint
+from jobs import Setup, against, share
 from products import products
 from rows import QUICK, TABLE
 from scaling import AXES, points
@@ -52,8 +52,8 @@ from minibert.tree import from_leaves, leaves, merge
 
 
 def counting_ops() -> SimpleNamespace:
-    """The fused operations, but with every product of two matrices made by one function that adds
-    up its multiply-adds in `done`; attention is one head of one text at a time."""
+    """The fused operations, except that one function computes every product of two matrices and
+    adds its multiply-adds to `done`; attention goes one head of one text at a time."""
     ops = SimpleNamespace(**{name: getattr(fused, name) for name in fused.__all__}, done=0)
 
     def count(a, b):
@@ -97,8 +97,8 @@ LENGTHS = [3, 7, 7, 1]
 
 
 @pytest.mark.parametrize("trained, size", [("nothing", None), ("adapters", 5), ("full", None)])
-def test_the_counted_products_are_those_that_a_plain_model_makes(tiny: Base, trained, size):
-    """The count is the formula's exactly: both are whole numbers."""
+def test_the_counted_products_are_those_that_a_plain_model_computes(tiny: Base, trained, size):
+    """The count equals the formula exactly: both are whole numbers."""
     ops, config = counting_ops(), tiny.config
     method = method_named("head" if trained == "nothing" else trained, size)
     model = new_task_model(tiny, method, recipe_named("paper"), 3, 0)
@@ -124,10 +124,10 @@ def test_the_counted_products_of_all_hidden_states_are_those_of_every_row(tiny: 
     assert ops.done > products(tiny.config, LENGTHS)
 
 
-def test_a_share_of_the_machine_is_work_over_time_over_sgemms_work_over_its_time():
-    """MiniLM-like numbers by hand: one text of 32, tiny: the scale is the ratio of the works."""
-    setting = Setting("python", "peer", 2, Path())
-    job = share("tiny", "4x8", "classification", setting)
+def test_a_share_of_the_machine_is_a_works_speed_over_that_of_sgemm():
+    """By hand, for 4 texts of 8 tokens: the scale is the ratio of the multiply-adds."""
+    setup = Setup("python", "peer", 2, Path())
+    job = share("tiny", "4x8", "classification", setup)
     work = products(_config("tiny"), [8] * 4, outputs=2)
     assert job.scale == work / (4 * 4096 * 768 * 3072)
     assert job.sides["sgemm"].work["products"] == 4
@@ -141,9 +141,9 @@ def _config(model):
     return MODELS[model]
 
 
-def test_both_sides_get_the_same_texts_and_only_ours_finds_this_project():
-    setting = Setting("python", "peer", 2, Path())
-    job = against("tiny", "4x8", {"what": "forward"}, "torch forward", "Haswell", setting)
+def test_both_sides_get_the_same_texts_and_only_ours_can_import_this_project():
+    setup = Setup("python", "peer", 2, Path())
+    job = against("tiny", "4x8", {"what": "forward"}, "torch forward", "Haswell", setup)
     ours, peer = job.sides["ours"], job.sides["peer"]
     assert ours.work["batches"] == peer.work["batches"]
     assert ours.work["config"] == peer.work["config"]
@@ -153,7 +153,7 @@ def test_both_sides_get_the_same_texts_and_only_ours_finds_this_project():
     assert peer.env == {}
 
 
-def test_random_texts_come_from_their_seed_and_know_their_vocabulary():
+def test_random_texts_follow_from_their_seed_and_stay_within_the_vocabulary():
     first = random_batch(3, 50, 20)
     assert first == random_batch(3, 50, 20) != random_batch(3, 50, 20, seed=1)
     ids = {i for text in first[0] for i in text}
@@ -174,7 +174,7 @@ def test_along_an_axis_only_its_own_quantity_changes(axis):
         assert seen == {"N": 2048, "T": 64, "L": 6, "m": 64} | {axis.symbol: at}
 
 
-def test_the_line_through_points_of_a_line_is_that_line():
+def test_the_line_fitted_to_points_of_a_line_is_that_line():
     axis = AXES[0]
     found = fitted(axis, axis.title, [0.5 + 0.25 * at for at in axis.at], "s")
     # double precision; the points span a factor of 32
@@ -182,8 +182,8 @@ def test_the_line_through_points_of_a_line_is_that_line():
     assert found["worst"] < 1e-10
 
 
-def test_the_line_through_other_points_has_the_least_squared_relative_errors():
-    """At the least sum of squares the errors are orthogonal to what moves them: 1/v and at/v."""
+def test_the_line_fitted_to_other_points_minimises_the_squared_relative_errors():
+    """At the minimum, the errors are orthogonal to their derivatives: 1/v and at/v."""
     axis = AXES[0]
     at, values = np.array(axis.at, float), np.array([1.0, 3.0, 2.0, 9.0, 4.0, 30.0])
     found = fitted(axis, axis.title, values.tolist(), "s")
@@ -210,7 +210,7 @@ WORKS = [
 
 
 @pytest.mark.parametrize("work", WORKS, ids=lambda work: " ".join(map(str, work.values())))
-def test_our_side_does_each_work_of_real_texts_any_number_of_times(monkeypatch, work):
+def test_our_side_can_repeat_each_work_any_number_of_times(monkeypatch, work):
     done, real = [], ours.train_step
 
     def watched(problem, settings, state, step, threads):
@@ -237,7 +237,7 @@ from worker import serve
 def prepare(work):
     if work.get("fails") == "at once":
         raise ValueError("no such work")
-    print("a library talks while it is imported")
+    print("a library prints something while it is imported")
     def run():
         print("and while it works")
         if work.get("fails"):
@@ -268,7 +268,7 @@ def logged(tmp_path):
     return [line.split() for line in (tmp_path / "log").read_text().splitlines()]
 
 
-def test_sides_take_turns_in_one_process_each_after_a_run_to_warm_up(side, tmp_path):
+def test_sides_take_turns_each_in_one_process_after_a_warm_up_run(side, tmp_path):
     rounds = []
     answers = processes.take_turns(
         {"a": side("a"), "b": side("b")}, 2, 1, lambda: rounds.append(len(logged(tmp_path)))
@@ -282,7 +282,7 @@ def test_sides_take_turns_in_one_process_each_after_a_run_to_warm_up(side, tmp_p
         assert all(answer["seconds"] > 0 for answer in given)
 
 
-def test_for_memory_every_round_has_a_new_process_that_runs_twice(side, tmp_path):
+def test_a_memory_round_starts_new_processes_that_run_twice(side, tmp_path):
     answers = processes.start_afresh({"a": side("a"), "b": side("b")}, 2, 1, lambda: None)
     assert [name for name, _ in logged(tmp_path)] == ["a", "a", "b", "b"] * 2
     assert len({pid for _, pid in logged(tmp_path)}) == 4
@@ -290,24 +290,24 @@ def test_for_memory_every_round_has_a_new_process_that_runs_twice(side, tmp_path
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="VmHWM is Linux's")
-def test_a_workers_peak_is_its_own_and_never_the_drivers(side):
-    """A bare Python has some 10 MB. The driver's 300 MB are in ru_maxrss of what it starts."""
+def test_a_workers_peak_memory_is_its_own_and_not_the_drivers(side):
+    """A bare Python takes some 10 MB. ru_maxrss of a child would include the driver's 300 MB."""
     ours = bytearray(b"x") * (300 << 20)
     sides = {"small": side(), "large": side(bytes=100 << 20)}
     answers = processes.start_afresh(sides, 1, 1, lambda: None)
     del ours
     small, large = (given[0]["peak_mb"] for given in answers.values())
     assert small < 60
-    assert large - small == pytest.approx(100, abs=5)  # MB; malloc's and the interpreter's own
+    assert large - small == pytest.approx(100, abs=5)  # MB for malloc and the interpreter
 
 
 @pytest.mark.parametrize("when, said", [("at once", "no such work"), ("later", "it broke")])
-def test_a_worker_that_dies_is_reported_by_its_last_words_in_one_line(side, when, said):
+def test_a_worker_that_dies_is_reported_with_its_last_line_of_output(side, when, said):
     with pytest.raises(InputError, match=rf"fake\.py failed: ValueError: {said}$"):
         processes.take_turns({"a": side(fails=when)}, 1, 1, lambda: None)
 
 
-def test_a_python_that_is_not_there_is_reported_in_one_line():
+def test_a_missing_python_is_reported_in_one_line():
     with pytest.raises(InputError, match="cannot start /no/python: No such file"):
         processes.Worker(processes.Side(("/no/python",), {}), 1)
     with pytest.raises(InputError, match="cannot start the peers' /no/python"):
@@ -316,7 +316,7 @@ def test_a_python_that_is_not_there_is_reported_in_one_line():
         machine.peers(sys.executable)
 
 
-def test_commands_are_timed_whole_and_must_succeed_and_say_something(monkeypatch, tmp_path):
+def test_whole_commands_are_timed_and_must_succeed_and_print_something(monkeypatch, tmp_path):
     monkeypatch.setattr(processes, "PAUSE", 0)
 
     def python(code):
@@ -328,12 +328,12 @@ def test_commands_are_timed_whole_and_must_succeed_and_say_something(monkeypatch
     assert len(answers["a"]) == 2
     assert len(logged(tmp_path)) == 3
     failing = "print(1); raise SystemExit('no weights')"
-    for bad, said in ((failing, "no weights"), ("", "it said nothing")):
+    for bad, said in ((failing, "no weights"), ("", "it printed nothing")):
         with pytest.raises(InputError, match=f"-c .*{said}$"):
             processes.time_commands(python(bad), 1, 1, lambda: None)
 
 
-def test_a_sides_environment_has_the_same_threads_and_nothing_that_binds_one_side(monkeypatch):
+def test_both_sides_get_the_same_threads_and_no_variable_that_affects_only_one(monkeypatch):
     for name in ("PYTHONPATH", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_CORETYPE"):
         monkeypatch.setenv(name, "1")
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
@@ -347,7 +347,7 @@ def test_a_sides_environment_has_the_same_threads_and_nothing_that_binds_one_sid
 
 
 def imports(name):
-    """The top-level packages that a file of the benchmarks imports, its neighbours' included."""
+    """The top-level packages that a file of the benchmarks imports, directly or through others."""
     found = set()
     for node in ast.walk(ast.parse((ROOT / "benchmarks" / f"{name}.py").read_text("utf-8"))):
         if isinstance(node, ast.Import):
@@ -360,7 +360,7 @@ def imports(name):
 
 
 def test_the_two_packages_called_adapters_never_meet():
-    """The peers' processes import nothing of this project, ours nothing of the peers."""
+    """The peers' processes import nothing of this project, and ours nothing of the peers."""
     assert "adapters" in imports("peer")  # AdapterHub's
     for name in ("peer", "peer_predict"):
         assert "minibert" not in imports(name)
@@ -369,7 +369,7 @@ def test_the_two_packages_called_adapters_never_meet():
             assert not imports(path.stem) & {"torch", "transformers", "onnxruntime", "onnx"}
 
 
-# ----------------------------------------------------------------------------- what is kept
+# ----------------------------------------------------------------------------- what is saved
 
 MACHINE = {
     "processor": "A processor", "cores": 2, "memory_gb": 23.5, "system": "Linux 6", "threads": 2,
@@ -397,7 +397,7 @@ def some(number):
     return dict(list(every_row().items())[:number])
 
 
-def test_a_half_written_file_keeps_its_whole_rows_and_the_rest_are_measured(tmp_path):
+def test_a_truncated_file_keeps_its_complete_rows(tmp_path):
     path = tmp_path / "compare.jsonl"
     records.write_lines(path, MACHINE, some(3))
     whole = path.read_bytes()
@@ -409,40 +409,40 @@ def test_a_half_written_file_keeps_its_whole_rows_and_the_rest_are_measured(tmp_
     assert (old, done) == (MACHINE, some(2))
 
 
-def test_a_file_that_is_no_result_is_refused_by_its_line(tmp_path):
+def test_a_file_that_is_not_a_result_is_refused_naming_the_line(tmp_path):
     path = tmp_path / "compare.jsonl"
     assert records.read_lines(path) == (None, {})
     records.write_lines(path, MACHINE, some(2))
     lines = path.read_text().split("\n")
     for bad in ('{"row":', "3", "{}"):
         path.write_text("\n".join([lines[0], bad, *lines[2:]]))
-        with pytest.raises(InputError, match=r"compare\.jsonl: line 2 is no result"):
+        with pytest.raises(InputError, match=r"compare\.jsonl: line 2 is not a result"):
             records.read_lines(path)
 
 
-def test_rows_of_another_machine_are_never_mixed_with_new_ones(tmp_path):
+def test_rows_from_another_machine_are_never_mixed_with_new_ones(tmp_path):
     path = tmp_path / "compare.jsonl"
     records.write_lines(path, MACHINE, some(2))
     other = {**MACHINE, "ours": {"numpy": "3.0"}}
     assert compare.earlier(path, other, [], again=False) == (None, {})
     assert compare.earlier(path, other, ["base-step"], again=True) == (None, {})
-    with pytest.raises(InputError, match="is of another machine or other libraries"):
+    with pytest.raises(InputError, match="is from another machine or other libraries"):
         compare.earlier(path, other, ["base-step"], again=False)
 
 
-def test_a_finished_comparison_begins_anew_unless_rows_are_named(tmp_path):
+def test_a_complete_comparison_starts_over_unless_rows_are_named(tmp_path):
     path = tmp_path / "compare.jsonl"
     records.write_lines(path, MACHINE, every_row())
     assert compare.earlier(path, MACHINE, [], again=False) == (None, {})
     assert compare.earlier(path, MACHINE, ["base-step"], again=False) == (MACHINE, every_row())
 
 
-def test_every_row_is_kept_as_it_finishes_and_memory_takes_three_rounds(tmp_path, monkeypatch):
+def test_every_row_is_saved_as_it_finishes_and_memory_takes_three_rounds(tmp_path, monkeypatch):
     path, asked = tmp_path / "compare.jsonl", []
     chosen = [row for row in TABLE if row.name in ("minilm-step", "base-memory", "top-1")]
     last = max(chosen, key=TABLE.index).name
 
-    def measured(row, setting, rounds, bar):
+    def measured(row, setup, rounds, bar):
         if row.name == last:
             raise KeyboardInterrupt
         asked.append((row.name, rounds))
@@ -450,14 +450,14 @@ def test_every_row_is_kept_as_it_finishes_and_memory_takes_three_rounds(tmp_path
 
     monkeypatch.setattr(compare, "measure_row", measured)
     with pytest.raises(KeyboardInterrupt):
-        compare.measure_rows(chosen, Setting("", "", 2, tmp_path), 7, path, MACHINE, {})
+        compare.measure_rows(chosen, Setup("", "", 2, tmp_path), 7, path, MACHINE, {})
     assert asked == [("minilm-step", 7), ("base-memory", 3)]
     machine_then, rows = records.read_lines(path)
     assert machine_then == MACHINE
     assert list(rows) == ["minilm-step", "base-memory"]
 
 
-def test_the_comparisons_options_are_checked_in_one_line():
+def test_bad_options_of_the_comparison_are_refused_in_one_line():
     names = [row.name for row in TABLE]
     assert len(set(names)) == len(names)
     assert set(QUICK) <= set(names)
@@ -473,8 +473,8 @@ def test_the_comparisons_options_are_checked_in_one_line():
 # ----------------------------------------------------------------------------- what is reported
 
 
-def test_a_figure_is_the_ratio_of_the_medians_beside_the_single_rounds():
-    """By hand: medians 2 and 9; the rounds' ratios are 9, 3 and 2.5."""
+def test_a_figure_is_the_ratio_of_the_medians_with_the_range_of_single_rounds():
+    """By hand: the medians are 2 and 9; the ratios of single rounds are 9, 3 and 2.5."""
     canned = record("x", [1.0, 2.0, 4.0], [9.0, 6.0, 10.0])
     speed = records.figure_of("speed", canned)
     assert speed == records.Figure(4.5, 3.0, 2.5, 9.0)
@@ -485,7 +485,7 @@ def test_a_figure_is_the_ratio_of_the_medians_beside_the_single_rounds():
     assert records.figure_of("file", halved).value == 1.0
 
 
-def test_more_speed_and_share_are_wanted_and_less_of_everything_else():
+def test_speed_and_share_should_be_high_and_all_other_figures_low():
     figure = records.Figure(2.0, 2.0, 2.0, 2.0)
     for kind, more in [("speed", True), ("share", True), ("time", False), ("memory", False),
                        ("seconds", False), ("file", False)]:  # fmt: skip
@@ -494,7 +494,7 @@ def test_more_speed_and_share_are_wanted_and_less_of_everything_else():
         assert figure.meets(kind, 2.1) != more
 
 
-def test_the_report_tells_of_every_row_and_of_the_machine(tmp_path):
+def test_the_report_describes_every_row_and_the_machine(tmp_path):
     records.write_lines(tmp_path / "compare.jsonl", MACHINE, every_row())
     text = report.report_compare(tmp_path)
     assert (tmp_path / "compare.md").read_text() == text
@@ -518,14 +518,14 @@ def test_the_report_tells_of_every_row_and_of_the_machine(tmp_path):
     assert "at most 0.45" in memory
 
 
-def test_the_top_layers_time_stands_beside_that_of_all_layers(tmp_path):
+def test_the_report_shows_the_time_of_all_layers_beside_that_of_the_top_ones(tmp_path):
     canned = record("top-1", [0.5], [2.0])
     canned["sides"]["all layers"] = _times([4.0])
     records.write_lines(tmp_path / "compare.jsonl", MACHINE, {"top-1": canned})
     assert "2 s, 1,024 tokens/s; all layers 4 s" in report.report_compare(tmp_path)
 
 
-def test_a_report_of_some_rows_has_those_alone_and_without_results_says_what_to_run(tmp_path):
+def test_a_report_has_only_the_measured_rows_and_without_any_says_what_to_run(tmp_path):
     with pytest.raises(InputError, match="run make compare"):
         report.report_compare(tmp_path)
     records.write_lines(tmp_path / "compare.jsonl", MACHINE, some(1))
@@ -535,7 +535,7 @@ def test_a_report_of_some_rows_has_those_alone_and_without_results_says_what_to_
     assert "On our own" not in text
 
 
-def test_our_own_figures_become_tables_and_pictures(tmp_path):
+def test_the_results_of_bench_become_tables_and_charts(tmp_path):
     row = {"title": "MiniLM", "texts": "32 x 64", "work": "adapter step", "tokens": 2048,
            "seconds": 0.512, "share": 0.765, "peak_mb": 1234.5}  # fmt: skip
     axes = [fitted(AXES[0], AXES[0].title, [0.001 * at for at in AXES[0].at], "s")]
@@ -563,7 +563,7 @@ def test_a_section_is_filled_between_its_own_markers_only():
 
 
 def test_the_page_shows_the_committed_results():
-    """Every section holds what `benchmarks/report.py` writes for the results that are there."""
+    """Every section holds what `benchmarks/report.py` writes for the committed results."""
     page = (ROOT / "docs" / "performance.md").read_text("utf-8")
     texts = report.page_texts(ROOT / "benchmarks" / "results")
     for name in ("compare", "bench", "scaling"):
@@ -572,7 +572,7 @@ def test_the_page_shows_the_committed_results():
         assert texts.get(name, "Not measured yet.").strip() in section[1]
     assert "wanted" not in page  # what is wanted of a figure is the results' folder's own affair
     for target in re.findall(r"\]\((?!https?:|#)([^)]+)\)", page):
-        if target != "../benchmarks/results":  # there once something has been measured
+        if target != "../benchmarks/results":  # exists once something has been measured
             assert (ROOT / "docs" / target).exists(), target
 
 

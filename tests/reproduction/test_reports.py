@@ -1,7 +1,7 @@
-"""The reports of `minibert reproduce`: the numbers in the tables of Houlsby et al. 2019 that are
-made again, whatever part of the runs is there.
+"""The reports of `minibert reproduce`: the numbers in the reproduced tables of Houlsby et al. 2019,
+whichever runs have finished.
 
-No run is computed here: the results are made up, by hand for the numbers and by a formula for whole
+No run is computed here. The results are made up: by hand to check numbers, by a formula for whole
 studies.
 """
 
@@ -21,8 +21,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from adapters.reproduce.plans.budgets import BUDGETS
+from adapters.reproduce.plans.choices import best_of_size, best_size
+from adapters.reproduce.plans.plan import Plan
+from adapters.reproduce.report.figures import new_figure, tidy
 from adapters.reproduce.report.pages import NO_RUNS
-from adapters.reproduce.report.pictures import new_figure, tidy
+from adapters.reproduce.report.shares import paper_share, paper_total
 from adapters.reproduce.report.statistics import (
     Scores,
     average,
@@ -32,8 +36,6 @@ from adapters.reproduce.report.statistics import (
 )
 from adapters.reproduce.studies import ablation, epochs, table1, tradeoff
 from adapters.reproduce.studies import squad_sizes as squad
-from adapters.reproduce.studies.plans import BUDGETS, Plan
-from adapters.reproduce.studies.table1 import paper_share, paper_total
 from adapters.reproduce.sweep.runs_file import Config, Runs, run_key
 from minibert.errors import InputError
 
@@ -68,7 +70,7 @@ def parameters(method: dict[str, Any]) -> dict[str, int]:
 
 
 def made_up(config: Config) -> dict[str, Any]:
-    """A result as a run would have it: more parameters and more epochs are better, not by much."""
+    """A result as a run might have it: more parameters are slightly better."""
     method, counts = config["method"], parameters(config["method"])
     gain = 0.012 * math.log10(counts["task"] + 1) - 0.012 * math.log10(ALL)
     gain -= 0.25 if method["name"] == "head" else 0.015 * method.get("first_layer", 0)
@@ -158,11 +160,11 @@ def test_the_standard_error_is_the_samples_deviation_over_the_root_of_n(values):
         (Scores((), diverged=2), "diverged"),
     ],
 )
-def test_a_cell_says_how_many_seeds_it_is_of_when_some_are_missing(scores, cell):
+def test_a_cell_gives_the_number_of_seeds_when_some_are_missing(scores, cell):
     assert str(scores) == cell
 
 
-def test_differences_carry_their_sign_and_nothing_is_minus_zero():
+def test_differences_show_their_sign_and_never_minus_zero():
     signed = [hundredths(value, sign=True) for value in (0.012, -0.012, -0.0004, 0.0004, None)]
     assert signed == ["+1.2", "-1.2", "0.0", "0.0", "-"]
 
@@ -240,7 +242,7 @@ def plan_by_hand() -> Plan:
 
 
 def by_hand(config: Config) -> dict[str, Any]:
-    """BY_HAND; at the rate 3e-3, validation is worse and dev is better."""
+    """The results of BY_HAND; at the rate 3e-3, validation is worse and dev is better."""
     task, method = config["task"], config["method"]
     on_validation, dev = BY_HAND[task, method["name"], method.get("size")]
     value = dev[config["seed"]]
@@ -256,7 +258,7 @@ def by_hand(config: Config) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def test_table_1_has_the_numbers_that_one_computes_by_hand(tmp_path):
+def test_table_1_has_the_numbers_computed_by_hand(tmp_path):
     plan = plan_by_hand()
     text = table1.report(plan, everything(table1, plan, by_hand), tmp_path)
     scores, choices = tables(text)
@@ -290,7 +292,7 @@ def test_table_1_has_the_numbers_that_one_computes_by_hand(tmp_path):
     ]  # fmt: skip
 
 
-def test_the_curves_compare_each_task_with_full_fine_tuning_before_they_take_percentiles(tmp_path):
+def test_percentiles_are_of_each_tasks_difference_to_full_fine_tuning(tmp_path):
     plan = plan_by_hand()
     (rows,) = tables(tradeoff.report(plan, everything(tradeoff, plan, by_hand), tmp_path))
     assert [list(row.values()) for row in rows] == [
@@ -309,7 +311,7 @@ def test_squad_shows_the_rate_and_epochs_of_the_highest_mean_f1(tmp_path):
     grids = {"adapters": ((1e-3, 2), (1e-4, 5)), "full": ((1e-4, 2),)}
     budget = replace(BUDGETS["quick"], squad_grids=grids, squad_sizes=(2,), curve_seeds=2)
     plan = Plan(budget, "minilm", "0" * 64, 6, 2)
-    f1 = {1e-3: (0.70, 0.80), 1e-4: (0.77, 0.79)}  # the best single run is of the other
+    f1 = {1e-3: (0.70, 0.80), 1e-4: (0.77, 0.79)}  # the best single run has the other rate
 
     def result(config: Config) -> dict[str, Any]:
         value = f1[config["rate"]][config["seed"]]
@@ -323,7 +325,7 @@ def test_squad_shows_the_rate_and_epochs_of_the_highest_mean_f1(tmp_path):
     ]
 
 
-def test_the_epochs_table_has_each_rate_epochs_and_size_once_and_its_gap(tmp_path):
+def test_the_epochs_table_has_each_configuration_once_with_its_gap_to_full_fine_tuning(tmp_path):
     plan = plan_of("full")
     runs = everything(epochs, plan)
     (rows,) = tables(epochs.report(plan, runs, tmp_path))
@@ -353,7 +355,7 @@ def test_the_epochs_table_has_each_rate_epochs_and_size_once_and_its_gap(tmp_pat
         assert float(row["less full fine-tuning's"]) == pytest.approx(gap, abs=0.0501)  # rounded
 
 
-# ------------------------------------------------------------------------- whatever has run
+# ----------------------------------------------------------------- whichever runs have finished
 
 
 @pytest.mark.parametrize("name", STUDIES)
@@ -366,7 +368,7 @@ def test_without_any_run_a_report_says_so_and_draws_nothing(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", STUDIES)
-def test_when_all_runs_diverged_the_table_says_so_and_there_is_no_picture(name, tmp_path):
+def test_when_all_runs_diverged_the_table_says_so_and_there_is_no_figure(name, tmp_path):
     study, plan = STUDIES[name], plan_of("full")
     runs = everything(study, plan, lambda config: {"diverged": "the loss is not a number"})
     text = study.report(plan, runs, tmp_path)
@@ -378,7 +380,7 @@ def test_when_all_runs_diverged_the_table_says_so_and_there_is_no_picture(name, 
 @pytest.mark.parametrize("name", STUDIES)
 @settings(max_examples=6)
 @given(data=st.data())
-def test_any_part_of_the_runs_makes_a_report(name, data, tmp_path_factory):
+def test_any_subset_of_the_runs_makes_a_report(name, data, tmp_path_factory):
     folder = tmp_path_factory.mktemp(name)
     study, plan = STUDIES[name], plan_of("full", tasks=("sst-2", "mrpc"))
     whole = everything(study, plan)
@@ -399,7 +401,7 @@ def test_any_part_of_the_runs_makes_a_report(name, data, tmp_path_factory):
         assert all(row[header] for header in row if header)  # no cell is empty
 
 
-def test_a_seed_that_diverged_is_told_beside_the_mean_of_the_others(tmp_path):
+def test_a_seed_that_diverged_is_mentioned_beside_the_mean_of_the_others(tmp_path):
     plan = plan_by_hand()
 
     def result(config: Config) -> dict[str, Any]:
@@ -417,7 +419,7 @@ def test_a_seed_that_diverged_is_told_beside_the_mean_of_the_others(tmp_path):
 
 @pytest.mark.parametrize("budget", BUDGETS)
 @pytest.mark.parametrize("name", STUDIES)
-def test_once_everything_wanted_is_there_nothing_new_is_wanted(name, budget):
+def test_once_everything_wanted_has_run_nothing_new_is_wanted(name, budget):
     study, plan = STUDIES[name], plan_of(budget)
     runs = everything(study, plan)
     wanted = {run_key(config) for config in study.wanted(plan, runs)}
@@ -427,7 +429,7 @@ def test_once_everything_wanted_is_there_nothing_new_is_wanted(name, budget):
 
 @pytest.mark.parametrize("budget", BUDGETS)
 @pytest.mark.parametrize("name", STUDIES)
-def test_what_is_wanted_is_chosen_by_seed_0_and_more_seeds_only_add_runs(name, budget):
+def test_seed_0_decides_what_is_wanted_and_further_seeds_only_add_runs(name, budget):
     study, plan = STUDIES[name], plan_of(budget, seeds=3)
 
     def other_seeds_differ(config: Config) -> dict[str, Any]:
@@ -440,7 +442,7 @@ def test_what_is_wanted_is_chosen_by_seed_0_and_more_seeds_only_add_runs(name, b
     assert set(everything(study, replace(plan, seeds=1))) == ones
 
 
-def test_a_size_that_is_swept_has_its_own_best_rate_the_others_that_of_64():
+def test_a_swept_size_has_its_own_best_rate_and_the_others_use_that_of_size_64():
     values = {(64, 3e-3): 0.7, (64, 1e-3): 0.6, (256, 3e-3): 0.5, (256, 1e-3): 0.8, (8, 3e-3): 0.65}
     hand = plan_by_hand()
     budget = replace(hand.budget, best_of=(8, 64, 256), sizes=(8, 256), swept=(64, 256))
@@ -454,18 +456,18 @@ def test_a_size_that_is_swept_has_its_own_best_rate_the_others_that_of_64():
         return {**known, "validation": [{"accuracy": values[method["size"], config["rate"]]}]}
 
     for study in (table1, tradeoff):
-        runs = everything(study, plan, result)  # a KeyError would be a run that is not wanted
+        runs = everything(study, plan, result)  # a KeyError would mean an unexpected run
         tried = [run["config"] for run in runs.values()]
         sizes = [(c["method"]["size"], c["rate"]) for c in tried if "size" in c["method"]]
         assert sorted(sizes) == sorted(values)
-        rates = {size: table1.of_size(plan, runs, "rte", size)["rate"] for size in (8, 64, 256)}
+        rates = {size: best_of_size(plan, runs, "rte", size)["rate"] for size in (8, 64, 256)}
         assert rates == {8: 3e-3, 64: 3e-3, 256: 1e-3}
-        assert table1.best_size(plan, runs, "rte")["method"]["size"] == 256
+        assert best_size(plan, runs, "rte")["method"]["size"] == 256
         for missing, run in runs.items():
             if run["config"]["method"] == {"name": "adapters", "size": 256}:
                 left = {key: other for key, other in runs.items() if key != missing}
-                assert table1.of_size(plan, left, "rte", 256) is None
-                assert table1.best_size(plan, left, "rte") is None
+                assert best_of_size(plan, left, "rte", 256) is None
+                assert best_size(plan, left, "rte") is None
 
 
 def test_fine_tuning_the_top_layers_never_means_all_of_them():
@@ -478,12 +480,12 @@ def test_fine_tuning_the_top_layers_never_means_all_of_them():
     assert tradeoff.top_layers(Plan(BUDGETS["paper"], "b", "", 12, 1)) == [1, 2, 3, 5, 7, 9, 11]
 
 
-# --------------------------------------------------------------------------------- pictures
+# ---------------------------------------------------------------------------------- figures
 
 
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """The figures that reports keep, by name, instead of files."""
+    """The figures that reports save, by name, instead of files."""
     figures: dict[str, Any] = {}
     for study in STUDIES.values():
         monkeypatch.setattr(
@@ -500,7 +502,7 @@ def series(axes: Any) -> dict[str, tuple[list[float], list[float]]]:
     }
 
 
-def test_the_pictures_show_the_tables_numbers(drawn, tmp_path):
+def test_the_figures_show_the_numbers_of_the_tables(drawn, tmp_path):
     plan = plan_by_hand()
     table1.report(plan, everything(table1, plan, by_hand), tmp_path)
     mrpc, rte, mean = drawn["table1"].axes
@@ -521,7 +523,7 @@ def test_the_pictures_show_the_tables_numbers(drawn, tmp_path):
 
 @pytest.mark.parametrize("budget", ["full", "paper"])
 @pytest.mark.parametrize("name", STUDIES)
-def test_nothing_in_a_picture_overlaps_and_axes_say_what_they_are(name, budget, drawn, tmp_path):
+def test_nothing_in_a_figure_overlaps_and_its_axes_are_labelled(name, budget, drawn, tmp_path):
     study, plan = STUDIES[name], plan_of(budget)
     runs = everything(study, plan) | everything(table1, plan)
     study.report(plan, runs, tmp_path)
@@ -550,13 +552,13 @@ def test_nothing_in_a_picture_overlaps_and_axes_say_what_they_are(name, budget, 
         for bars in curves
         if not bars.get_label().startswith("_")
     }
-    assert len(set(looks.values())) == len(looks)  # told apart without colours
+    assert len(set(looks.values())) == len(looks)  # distinguishable without colours
     assert looks.keys() <= {text.get_text() for text in legend.get_texts()}
 
 
-def test_the_ablations_heat_map_has_the_change_relative_to_all_adapters(tmp_path, monkeypatch):
-    """By hand: accuracies 0.8 and 0.6 of two seeds, one layer removed of two: 0.7 and 0.42 by the
-    lower, so 0.56 / 0.7 of it is left."""
+def test_the_ablations_heat_map_shows_the_change_relative_to_all_adapters(tmp_path, monkeypatch):
+    """By hand: two seeds have accuracies 0.8 and 0.6, and 0.7 and 0.42 without the lower of two
+    layers. So 0.56 / 0.7 of the mean is left."""
     dev = [
         (0.8, {(0, 0): 0.7, (1, 1): 0.8, (0, 1): 0.5}),
         (0.6, {(0, 0): 0.42, (1, 1): 0.74, (0, 1): 0.2}),
@@ -578,10 +580,7 @@ def test_the_ablations_heat_map_has_the_change_relative_to_all_adapters(tmp_path
     assert ablation.changes(without, "rte") == {}  # nothing is relative to 0
 
     kept: dict[str, Any] = {}
-    monkeypatch.setattr(
-        "adapters.reproduce.report.pictures.save",
-        lambda figure, folder, name: kept.update(figure=figure),
-    )
+    monkeypatch.setattr(ablation, "save", lambda figure, folder, name: kept.update(figure=figure))
     monkeypatch.setattr(ablation, "finished", lambda plan, runs: {"rte": results, "cola": without})
     monkeypatch.setattr(ablation, "main_score", lambda task, scores: scores["accuracy"])
     text = ablation.report(replace(plan_of("full"), layers=2), {}, tmp_path)
@@ -593,7 +592,7 @@ def test_the_ablations_heat_map_has_the_change_relative_to_all_adapters(tmp_path
     assert "%" in bar.get_ylabel()
 
 
-def test_axes_that_nothing_was_drawn_on_say_so():
+def test_axes_on_which_nothing_was_drawn_say_so():
     empty, drawn = new_figure(4.0, 2.0).subplots(1, 2)
     drawn.plot([0.0, 1.0], [0.0, 1.0])
     for axes in (empty, drawn):
@@ -609,7 +608,7 @@ def whole_png(data: bytes) -> bool:
 
 
 @pytest.mark.parametrize("name", STUDIES)
-def test_a_picture_is_a_whole_png_and_the_same_runs_draw_the_same_bytes(name, tmp_path):
+def test_a_figure_is_a_complete_png_and_the_same_runs_give_the_same_bytes(name, tmp_path):
     study, plan = STUDIES[name], plan_of("full")
     runs = everything(study, plan)
     text = study.report(plan, runs, tmp_path)
@@ -622,7 +621,7 @@ def test_a_picture_is_a_whole_png_and_the_same_runs_draw_the_same_bytes(name, tm
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
-def test_a_picture_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):
+def test_a_figure_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):
     plan = plan_of("quick")
     runs = everything(squad, plan)
     squad.report(plan, runs, tmp_path)
@@ -637,7 +636,7 @@ def test_a_picture_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypat
     assert {file: file.read_bytes() for file in (tmp_path / "figures").iterdir()} == before
 
 
-def test_matplotlib_is_imported_late_and_never_pyplot():
+def test_matplotlib_is_imported_late_and_pyplot_never():
     script = (
         "import sys; from test_reports import *\n"
         "assert 'matplotlib' not in sys.modules\n"
@@ -646,9 +645,9 @@ def test_matplotlib_is_imported_late_and_never_pyplot():
         "    squad.report(plan, everything(squad, plan), Path(folder))\n"
         "assert 'matplotlib.figure' in sys.modules and 'matplotlib.pyplot' not in sys.modules\n"
     )
-    here = Path(__file__).parent  # then `tests`, and the project
-    way = os.pathsep.join(map(str, (here, *here.parents[:2])))
-    environment = {**os.environ, "PYTHONPATH": way}
+    here = Path(__file__).parent
+    path = os.pathsep.join(map(str, (here, *here.parents[:2])))
+    environment = {**os.environ, "PYTHONPATH": path}
     done = subprocess.run(
         [sys.executable, "-c", script], env=environment, capture_output=True, text=True
     )

@@ -1,9 +1,10 @@
-"""`minibert reproduce` as it is typed: from words to runs, tables, pictures and the ledger.
+"""`minibert reproduce` from the command line to runs, tables, figures and the ledger.
 
-One small sweep on a random BERT and the project's sample of SST-2, through its worker process.
+One small sweep on a random BERT and the project's sample of SST-2, through a worker process.
 """
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,11 +14,11 @@ import numpy as np
 import pytest
 from command_line import ROOT, TINY, Result, minibert, works
 
-from adapters.reproduce import campaign as command
-from adapters.reproduce.campaign import Progress, all_wanted, make_plan, studies_named
-from adapters.reproduce.studies.plans import ADAPTERS, BUDGETS, Plan
-from adapters.reproduce.studies.table1 import FULL, HEAD
-from adapters.reproduce.sweep.cost import tokens
+from adapters.reproduce import pipeline
+from adapters.reproduce.pipeline import Progress, all_wanted, make_plan, studies_named
+from adapters.reproduce.plans.budgets import BUDGETS
+from adapters.reproduce.plans.plan import ADAPTERS, FULL, HEAD, Plan
+from adapters.reproduce.sweep.cost import estimated_tokens
 from adapters.reproduce.sweep.one_run import parts, questions
 from adapters.reproduce.sweep.runs_file import read_runs, run_key
 from minibert.errors import InputError
@@ -33,7 +34,7 @@ SMALL = replace(
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory) -> Path:
-    """The committed tiny BERT with as many positions as the runs' texts may have tokens: 128."""
+    """The committed tiny BERT with 128 positions, as many as the runs' texts may have tokens."""
     folder = tmp_path_factory.mktemp("bases") / "small-bert"
     folder.mkdir()
     tensors, _ = read_safetensors(TINY / "model.safetensors")
@@ -48,12 +49,12 @@ def base(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module", autouse=True)
 def _small() -> Iterator[None]:
-    """One task and one epoch; no worker is left at the end."""
+    """One task and one epoch; no worker is left running at the end."""
     from joblib.externals.loky import get_reusable_executor
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(BUDGETS, "quick", SMALL)
-        patch.setattr(command, "TASKS", ("sst-2",))
+        patch.setattr(pipeline, "TASKS", ("sst-2",))
         yield
     get_reusable_executor().shutdown(wait=True)
 
@@ -64,19 +65,19 @@ def reproduce(base: Path, out: Path, *words: object) -> Result:
 
 @pytest.fixture(scope="module")
 def swept(base, tmp_path_factory) -> tuple[Path, Result]:
-    """The folder of a finished sweep, and what was printed."""
+    """The folder of a finished sweep, and the command's output."""
     out = tmp_path_factory.mktemp("results") / "sweep"
     return out, reproduce(base, out, "table1", "extensions", "--workers", 1)
 
 
 def pages(folder: Path) -> dict[str, bytes]:
-    """All that is made from the runs."""
+    """Everything that is made from the runs."""
     found = [folder / "results.md", folder / "claims.md", *(folder / "figures").iterdir()]
     return {path.name: path.read_bytes() for path in found}
 
 
 class TestASweep:
-    def test_runs_what_the_studies_want_each_once(self, swept):
+    def test_a_sweep_computes_each_run_that_the_studies_need_once(self, swept):
         runs = read_runs(swept[0])
         lines = (swept[0] / "runs.jsonl").read_text().splitlines()
         assert len(lines) == len(runs) == 2 + ADAPTER_RUNS
@@ -86,7 +87,7 @@ class TestASweep:
             "dev" in run["result"] and run["result"]["seconds"] >= 0 for run in runs.values()
         )
 
-    def test_makes_the_tables_the_pictures_and_the_ledger(self, swept):
+    def test_a_sweep_writes_the_tables_the_figures_and_the_ledger(self, swept):
         out, printed = swept
         found = pages(out)
         assert found.keys() == {"results.md", "claims.md", "table1.png", "extensions.png"}
@@ -100,23 +101,23 @@ class TestASweep:
         assert str(out / "results.md") in printed.out
         assert str(out / "claims.md") in printed.out
 
-    def test_names_no_place_of_this_machine_in_a_page(self, swept, base):
+    def test_a_report_mentions_no_path_of_this_machine(self, swept, base):
         for name, data in pages(swept[0]).items():
             for place in (base, base.parent, swept[0], ROOT, Path.home()):
                 assert str(place).encode() not in data, name
         assert "--budget quick --base small-bert --sample`" in (swept[0] / "claims.md").read_text()
 
-    def test_leaves_nothing_beside_runs_pages_and_task_files(self, swept):
+    def test_a_sweep_leaves_nothing_but_runs_reports_and_task_files(self, swept):
         kept = [p.relative_to(swept[0]) for p in swept[0].rglob("*") if p.is_file()]
         others = {p.as_posix() for p in kept if p.suffix != ".lock" and p.parts[0] != "tasks"}
         pictures = {"figures/table1.png", "figures/extensions.png"}
         assert others == {"runs.jsonl", "results.md", "claims.md", *pictures}
         assert sum(p.parts[0] == "tasks" for p in kept) == ADAPTER_RUNS
 
-    def test_runs_nothing_a_second_time(self, swept, base, monkeypatch):
+    def test_a_sweep_computes_nothing_a_second_time(self, swept, base, monkeypatch):
         out, first = swept
         runs, before = (out / "runs.jsonl").read_bytes(), pages(out)
-        monkeypatch.setattr(command, "run_sweep", None)  # what would be called
+        monkeypatch.setattr(pipeline, "run_sweep", None)  # any call would fail
         assert reproduce(base, out, "table1", "extensions", "--workers", 1).out == first.out
         assert (out / "runs.jsonl").read_bytes() == runs
         assert pages(out) == before
@@ -126,8 +127,8 @@ class TestASweep:
         reproduce(base, tmp_path, "extensions", "table1", "--report-only")
         assert pages(tmp_path) == pages(swept[0])
 
-    def test_takes_up_only_what_is_missing(self, swept, base, tmp_path):
-        """As after a kill: one line less."""
+    def test_a_sweep_resumes_with_only_the_missing_runs(self, swept, base, tmp_path):
+        """As after a kill: the last line is incomplete."""
         lines = (swept[0] / "runs.jsonl").read_bytes().splitlines(keepends=True)
         (tmp_path / "runs.jsonl").write_bytes(b"".join(lines[:-1]) + lines[-1][:50])
         reproduce(base, tmp_path, "table1", "extensions", "--workers", 1)
@@ -139,11 +140,11 @@ class TestASweep:
         assert new["result"] == old["result"]
 
 
-def test_a_report_of_an_empty_folder_says_that_there_is_nothing_yet(base, tmp_path):
+def test_a_report_on_an_empty_folder_says_that_there_are_no_runs_yet(base, tmp_path):
     out = tmp_path / "new"
     reproduce(base, out, "--report-only")
     text, claims = (out / "results.md").read_text(), (out / "claims.md").read_text()
-    assert text.count("o runs yet") == len(command.STUDIES)
+    assert text.count("o runs yet") == len(pipeline.STUDIES)
     assert claims.count("**not decided by these runs**") == 18
     assert sorted(path.name for path in out.iterdir()) == ["claims.md", "results.md"]
 
@@ -161,7 +162,9 @@ def test_a_report_of_an_empty_folder_says_that_there_is_nothing_yet(base, tmp_pa
         (("--seeds", "many"), "invalid int value: 'many'"),
     ],
 )
-def test_bad_values_are_refused_in_a_line_and_leave_nothing(base, tmp_path, words, message):
+def test_bad_values_are_refused_in_one_line_and_leave_nothing_behind(
+    base, tmp_path, words, message
+):
     out = tmp_path / "out"
     usual = () if "--base" in words else ("--base", base)
     result = minibert("reproduce", *words, *usual, "--sample", "--out", out)
@@ -174,10 +177,10 @@ def test_bad_values_are_refused_in_a_line_and_leave_nothing(base, tmp_path, word
 @pytest.mark.parametrize(
     "study, message", [("table1", "run `minibert fetch sst-2`"), ("squad", "minibert fetch squad")]
 )
-def test_data_that_are_not_here_are_told_before_anything_runs(
+def test_missing_data_are_reported_before_anything_runs(
     base, tmp_path, monkeypatch, study, message
 ):
-    """And only those that the studies need."""
+    """And only the data that the studies need."""
     for name in ("MINIBERT_GLUE", "MINIBERT_SQUAD", "MINIBERT_HOME"):
         monkeypatch.setenv(name, str(tmp_path / "empty"))
     monkeypatch.chdir(tmp_path)
@@ -191,15 +194,15 @@ def test_data_that_are_not_here_are_told_before_anything_runs(
     assert not out.exists()
 
 
-# ------------------------------------------------------------------------------- its parts
+# ----------------------------------------------------------------------- the steps, one by one
 
 
-def test_all_are_all_studies_and_names_come_in_the_papers_order():
-    assert [study.NAME for study in studies_named(["all"])] == list(command.STUDIES)
+def test_all_means_every_study_and_studies_come_in_the_papers_order():
+    assert [study.NAME for study in studies_named(["all"])] == list(pipeline.STUDIES)
     assert [study.NAME for study in studies_named(["epochs", "table1"])] == ["table1", "epochs"]
 
 
-def test_a_plan_has_the_budgets_seeds_or_those_asked_for(base):
+def test_a_plan_has_the_budgets_number_of_seeds_unless_another_is_given(base):
     assert make_plan(BUDGETS["full"], str(base), None, True).seeds == 3
     assert make_plan(BUDGETS["full"], str(base), 1, True).seeds == 1
     plan = make_plan(BUDGETS["full"], str(base), None, True)
@@ -208,23 +211,34 @@ def test_a_plan_has_the_budgets_seeds_or_those_asked_for(base):
         make_plan(BUDGETS["full"], str(base), -1, True)
 
 
-def test_a_name_or_relative_folder_stands_in_a_page_as_it_was_typed():
+def test_a_report_shows_a_base_as_it_was_typed_unless_it_is_an_absolute_path():
     plan = Plan(BUDGETS["quick"], "minilm", "0" * 64, 6, 1)
     assert plan.base_shown == "minilm"
     assert replace(plan, base="some-org/some-bert").base_shown == "some-org/some-bert"
     assert replace(plan, base="/somewhere/private/bert").base_shown == "bert"
 
 
-def test_the_longest_runs_come_first_and_each_once():
+def test_the_longest_runs_come_first_and_each_comes_once():
     plan = Plan(BUDGETS["full"], "minilm", "0" * 64, 6, 3)
     wanted = all_wanted(studies_named(["all"]), plan, {})
-    costs = [tokens(config) for config in wanted.values()]
+    costs = [estimated_tokens(config) for config in wanted.values()]
     assert costs == sorted(costs, reverse=True)
     assert all(run_key(config) == key for key, config in wanted.items())
 
 
+def test_imports_point_one_way():
+    """Each room imports only from itself and from the rooms before it."""
+    rooms = ("sweep", "plans", "report", "studies", "ledger", "pipeline")
+    for path in (ROOT / "adapters/reproduce").rglob("*.py"):
+        room = path.relative_to(ROOT / "adapters/reproduce").parts[0].removesuffix(".py")
+        if room != "__init__":
+            imported = re.findall(r"adapters\.reproduce\.(\w+)", path.read_text("utf-8"))
+            allowed = rooms[: rooms.index(room) + 1]
+            assert set(imported) <= set(allowed), path
+
+
 class Bar:
-    """What the progress uses of tqdm's bar."""
+    """The parts of tqdm's bar that the progress uses."""
 
     total, n, initial = 1.0, 0.0, 0.0
 
@@ -237,22 +251,22 @@ class Bar:
         self.text = text
 
 
-def test_the_eta_goes_by_what_was_computed_here():
-    """The bar's speed is (n - initial) / elapsed: what an earlier sweep did must not count."""
+def test_the_eta_is_based_on_what_was_computed_here():
+    """The bar's speed is (n - initial) / elapsed, so the work of earlier sweeps must not count."""
     plan = Plan(BUDGETS["full"], "minilm", "0" * 64, 6, 3)
     first, second, third = (plan.classify("rte", ADAPTERS, 1e-3, n) for n in (1, 2, 3))
     keys = [run_key(config) for config in (first, second, third)]
     bar = Bar()
     progress = Progress(bar)
     progress.expect({keys[0]: first, keys[1]: second}, {keys[0]: {}})
-    assert (bar.n, bar.initial) == (tokens(first), tokens(first))
-    assert bar.total == tokens(first) + tokens(second)
+    assert (bar.n, bar.initial) == (estimated_tokens(first), estimated_tokens(first))
+    assert bar.total == estimated_tokens(first) + estimated_tokens(second)
     progress(None, 1, 0)
     assert bar.text == "1 done, 1 running, 0 left"
     progress(second, 0, 0)
     assert bar.text == "2 done, 0 running, 0 left"
     known = dict(zip(keys, (first, second, third), strict=True))
     progress.expect(known, {keys[0]: {}, keys[1]: {}})
-    assert bar.n - bar.initial == pytest.approx(tokens(second))
-    assert bar.total == sum(map(tokens, known.values()))
+    assert bar.n - bar.initial == pytest.approx(estimated_tokens(second))
+    assert bar.total == sum(map(estimated_tokens, known.values()))
     assert progress.done == 2

@@ -1,8 +1,8 @@
-"""What one run of `minibert reproduce` is: the same configuration gives the same result, which is
+"""One run of `minibert reproduce`: the same configuration gives the same result, and the result is
 what Houlsby et al. 2019 measured, counted as they counted.
 
-All of it on a random BERT of three small layers and the project's own sample sentences: the scores
-mean little, that they are the right ones is what is tested.
+Everything runs on a random BERT of three small layers and the project's own sample sentences. The
+scores themselves mean little; what is tested is that they are the right ones.
 """
 
 import json
@@ -24,8 +24,10 @@ from adapters.methods.method import Method, split
 from adapters.methods.table import METHODS, layer_span, method_named, method_rows
 from adapters.predict import encode_examples, evaluate_task, predict_logits
 from adapters.recipes import RECIPES
+from adapters.reproduce.plans.budgets import BUDGETS
+from adapters.reproduce.plans.plan import ADAPTERS, FULL, HEAD, Plan, sized
+from adapters.reproduce.plans.plan import NORMS as NORMS_ONLY
 from adapters.reproduce.studies import extensions, init_scale, table1, tradeoff
-from adapters.reproduce.studies.plans import ADAPTERS, BUDGETS, Plan, sized
 from adapters.reproduce.sweep.one_run import (
     base_of,
     execute,
@@ -70,7 +72,7 @@ def adapter(d: int, m: int) -> int:
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory) -> Base:
-    """The committed tiny BERT with a third layer, which is its first one turned round."""
+    """The committed tiny BERT with a third layer: its first, with the rows reversed."""
     folder = tmp_path_factory.mktemp("bases") / "three-layers"
     folder.mkdir()
     tensors, _ = read_safetensors(TINY / "model.safetensors")
@@ -88,7 +90,7 @@ def base(tmp_path_factory) -> Base:
 
 @pytest.fixture
 def config(base) -> Config:
-    """A run of seconds that moves the predictions: a high rate on a part of the sample."""
+    """A run of a few seconds that changes the predictions: a high rate on a part of the sample."""
     return {
         "kind": "classify", "base": str(base.folder), "base_sha256": base.sha256, "task": "sst-2",
         "sample": True, "examples": 120, "dev_examples": 60, "validation": 0.2,
@@ -98,16 +100,18 @@ def config(base) -> Config:
 
 
 def files(folder: Path) -> list[str]:
-    """What a folder holds; lock files, which stay empty, aside."""
+    """The files in a folder, except lock files, which stay empty."""
     paths = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock")
     return sorted(path.relative_to(folder).as_posix() for path in paths)
 
 
-class TestTheParts:
-    """Rates and epochs are chosen on a part of the training set that nothing trains on."""
+class TestParts:
+    """Rates and epochs are chosen on a part of the training set on which nothing is trained."""
 
     @pytest.mark.parametrize("task", ["sst-2", "cola", "rte"])
-    def test_are_disjoint_and_together_the_training_set(self, config, task):
+    def test_training_and_validation_part_are_disjoint_and_make_up_the_training_set(
+        self, config, task
+    ):
         whole = glue_data(task, sample=True)
         data, dev = parts_of({**config, "task": task, "examples": None, "dev_examples": None})
         assert len(data.dev) == round(0.2 * len(whole.train))
@@ -115,8 +119,8 @@ class TestTheParts:
         assert sorted(map(repr, data.train + data.dev)) == sorted(map(repr, whole.train))
         assert dev == whole.dev
 
-    def test_are_of_the_drawn_examples_when_not_all_are_wanted(self, config):
-        whole = glue_data("sst-2", sample=True)  # which repeats no sentence
+    def test_the_parts_come_from_the_drawn_examples_when_not_all_are_wanted(self, config):
+        whole = glue_data("sst-2", sample=True)  # in which no sentence is repeated
         data, dev = parts_of(config)
         assert (len(data.train), len(data.dev), len(dev)) == (96, 24, 60)
         drawn = {example.text for example in data.train + data.dev}
@@ -125,12 +129,12 @@ class TestTheParts:
         assert len({example.text for example in dev}) == 60
         assert {example.text for example in dev} < {example.text for example in whole.dev}
 
-    def test_are_the_same_for_every_seed_and_method(self, config):
+    def test_the_parts_are_the_same_for_every_seed_and_method(self, config):
         changed = {**config, "seed": 7, "method": {"name": "head"}, "rate": 1.0}
         assert parts_of(changed) == parts_of(config)
 
-    def test_do_not_follow_the_files_order(self, config):
-        """Files may be sorted by label."""
+    def test_the_parts_do_not_follow_the_order_of_the_file(self, config):
+        """As files may be sorted by label."""
         whole = glue_data("sst-2", sample=True)
         data, _ = parts_of({**config, "examples": None})
         places = sorted(whole.train.index(example) for example in data.dev)
@@ -143,27 +147,29 @@ class TestARun:
         result = execute(config, tmp_path, 1)
         return result, load_task(tmp_path / "tasks" / f"{run_key(config)}.safetensors")
 
-    def test_scores_the_dev_set_with_the_epoch_that_is_best_on_validation(self, config, base, done):
+    def test_a_run_scores_the_dev_set_at_the_epoch_that_is_best_on_validation(
+        self, config, base, done
+    ):
         result, task = done
         data, dev = parts_of(config)
         first = [scores["accuracy"] for scores in result["validation"]]
         assert len(first) == 3
         assert len(set(first)) > 1
         assert result["best_epoch"] == first.index(max(first)) + 1
-        assert first[-1] < max(first)  # else the last epoch's score would pass for the best one's
+        assert first[-1] < max(first)  # so the last epoch cannot pass for the best
         assert evaluate_task(task, base, data.dev, 1) == {"accuracy": max(first)}
         assert result["dev"] == evaluate_task(task, base, dev, 1)
         assert result["examples"] == [96, 24, 60]
         assert result["dev"] != {"accuracy": max(first)}
 
-    def test_compares_with_always_guessing_the_training_parts_majority(self, config, done):
+    def test_a_run_has_the_score_of_always_guessing_the_training_parts_majority(self, config, done):
         data, dev = parts_of(config)
         labels = [example.label for example in data.train]
         majority = max(set(labels), key=labels.count)
         right = sum(example.label == majority for example in dev) / len(dev)
         assert done[0]["constant"] == {"accuracy": pytest.approx(right, abs=1e-12)}
 
-    def test_reports_the_last_epochs_mean_loss(self, config, base, done):
+    def test_a_run_reports_the_mean_loss_of_the_last_epoch(self, config, base, done):
         data, _ = parts_of(config)
         again = train_task(
             base, data, method_of(config), Settings(rate=3e-2, epochs=3), max_length=48, threads=1
@@ -171,32 +177,32 @@ class TestARun:
         assert len(again.losses) == 9
         assert done[0]["loss"] == pytest.approx(sum(again.losses[6:]) / 3, rel=1e-12)
 
-    def test_leaves_nothing_but_a_small_task_file(self, config, done, tmp_path):
+    def test_a_run_leaves_nothing_but_a_small_task_file(self, config, done, tmp_path):
         assert files(tmp_path) == [f"tasks/{run_key(config)}.safetensors"]
         numbers = count(done[1].trained)
         assert numbers == NORMS + LAYERS * 2 * adapter(D, 4) + 2 * (D + 1)
         assert (tmp_path / files(tmp_path)[0]).stat().st_size < 4 * numbers + 20_000
 
     @pytest.mark.parametrize("method", ["full", "norms", "head"])
-    def test_leaves_no_file_of_a_method_without_adapters(self, config, method, tmp_path):
+    def test_a_run_without_adapters_leaves_no_file(self, config, method, tmp_path):
         execute({**config, "method": {"name": method}, "epochs": 1}, tmp_path, 1)
         assert files(tmp_path) == []
 
-    def test_has_a_result_that_json_can_hold(self, done):
+    def test_a_result_is_json_serialisable(self, done):
         assert json.loads(json.dumps(done[0])) == done[0]
 
     @pytest.mark.parametrize("threads", [1, 2])
-    def test_comes_out_the_same_to_the_bit_again(self, config, done, tmp_path, threads):
+    def test_a_run_repeated_gives_the_same_bits(self, config, done, tmp_path, threads):
         assert execute(config, tmp_path / "again", threads) == done[0]
         name = f"tasks/{run_key(config)}.safetensors"
         assert (tmp_path / "again" / name).read_bytes() == (tmp_path / name).read_bytes()
 
-    def test_depends_on_its_seed(self, config, done, tmp_path):
+    def test_a_run_depends_on_its_seed(self, config, done, tmp_path):
         other = execute({**config, "seed": 1}, tmp_path / "other", 1)
         assert other["loss"] != done[0]["loss"]
 
     @pytest.mark.parametrize("step", [1, 3, 4, 9])
-    def test_goes_on_to_the_same_bits_after_it_was_stopped(
+    def test_a_run_stopped_while_training_resumes_to_the_same_bits(
         self, config, done, tmp_path, monkeypatch, step
     ):
         folder, calls, real = tmp_path / "stopped", [0], loop.batch_gradients
@@ -212,16 +218,14 @@ class TestARun:
             execute(config, folder, 1)
         assert calls[0] == step
         assert execute(config, folder, 1) == done[0]
-        assert calls[0] == 1 + 9  # what was computed is not computed again
+        assert calls[0] == 1 + 9  # no step is computed twice
         name = f"tasks/{run_key(config)}.safetensors"
         assert files(folder) == [name]
         assert (folder / name).read_bytes() == (tmp_path / name).read_bytes()
 
     @pytest.mark.parametrize("where", ["evaluate_task", "constant_score", "parameter_counts"])
-    def test_goes_on_when_it_was_stopped_after_its_training(
-        self, config, done, tmp_path, monkeypatch, where
-    ):
-        """A worker may be killed while the dev set is scored: nothing half done is in the way."""
+    def test_a_run_stopped_after_training_resumes(self, config, done, tmp_path, monkeypatch, where):
+        """A worker may be killed while it scores the dev set, and leaves half-finished files."""
 
         def stop(*arguments: Any) -> Any:
             raise KeyboardInterrupt
@@ -233,7 +237,7 @@ class TestARun:
         assert execute(config, tmp_path / "stopped", 1) == done[0]
         assert files(tmp_path / "stopped") == [f"tasks/{run_key(config)}.safetensors"]
 
-    def test_that_diverges_has_that_as_its_result(self, config, tmp_path):
+    def test_a_run_that_diverges_has_that_as_its_result(self, config, tmp_path):
         result = execute({**config, "rate": 1e30}, tmp_path, 1)
         assert list(result) == ["diverged"]
         assert "learning rate 1e+30 diverges" in result["diverged"]
@@ -250,22 +254,22 @@ class TestARun:
             ({"base_sha256": "f" * 64}, "has weights with sha256"),
         ],
     )
-    def test_refuses_what_is_wrong_instead_of_calling_it_diverged(
+    def test_bad_configurations_are_refused_and_not_taken_for_divergence(
         self, config, tmp_path, change, message
     ):
         with pytest.raises(InputError, match=message):
             execute({**config, **change}, tmp_path, 1)
 
     @pytest.mark.parametrize("kind", ["ablation", "sequence", "squad"])
-    def test_of_any_kind_is_only_of_the_weights_that_are_meant(self, config, tmp_path, kind):
-        """A worker on another machine may have other weights of that name."""
+    def test_a_run_of_any_kind_refuses_other_weights_than_its_own(self, config, tmp_path, kind):
+        """A worker on another machine may have other weights under that name."""
         wrong = {**config, "base_sha256": "f" * 64}
         made: Config = {
             "ablation": {"kind": kind, "of": wrong},
             "sequence": {"kind": kind, "shared": True, "steps": [wrong]},
             "squad": {**wrong, "kind": kind, "stride": 8},
         }[kind]
-        with pytest.raises(InputError, match="the run is of ffffffffffff"):
+        with pytest.raises(InputError, match="the run needs ffffffffffff"):
             execute(made, tmp_path, 1)
 
 
@@ -273,7 +277,7 @@ class TestARun:
 
 
 def shapes_only(bert: BertConfig) -> Base:
-    """A base whose arrays are a single 0 each, seen in the right shape: no memory is taken."""
+    """A base whose arrays are each a single 0, broadcast to the right shape: it takes no memory."""
     params = from_leaves(
         {path: np.broadcast_to(np.float32(0), s) for path, s in parameter_shapes(bert).items()}
     )
@@ -285,7 +289,7 @@ def counts_of(base: Base, method: Method, outputs: int = 2) -> dict[str, int]:
 
 
 class TestParameterCounts:
-    """As the paper counts them: what a task trains, its head aside, as a share of the layers."""
+    """As the paper counts: what a task trains, apart from its head, as a share of the layers."""
 
     @pytest.mark.parametrize(
         "layers, d, everything, in_layers, adapters",
@@ -295,8 +299,10 @@ class TestParameterCounts:
         ],
         ids=["BERT-base", "BERT-large"],
     )
-    def test_of_the_papers_bases(self, layers, d, everything, in_layers, adapters):
-        """A layer: four maps d x d, two d x 4d, their biases, two LayerNorms."""
+    def test_parameter_counts_of_bert_base_and_large_are_the_papers(
+        self, layers, d, everything, in_layers, adapters
+    ):
+        """A layer has four maps d x d, two d x 4d, their biases, and two LayerNorms."""
         f = 4 * d
         assert in_layers == layers * (4 * (d * d + d) + (d * f + f) + (f * d + d) + 2 * 2 * d)
         bert = BertConfig(
@@ -315,7 +321,7 @@ class TestParameterCounts:
         if layers == 24:
             assert round(100 * adapters / in_layers, 1) == 2.1  # table 1
 
-    def test_of_the_small_base(self, base):
+    def test_parameter_counts_of_the_small_base_are_those_by_hand(self, base):
         assert count(base.params) == ALL
         same = {"head": 3 * D + 3, "all": ALL, "layers": LAYERS * LAYER}
         assert counts_of(base, METHODS["full"], 3) == {"task": ALL, "adapters": 0, **same}
@@ -323,17 +329,17 @@ class TestParameterCounts:
         assert counts_of(base, METHODS["head"], 3) == {"task": 0, "adapters": 0, **same}
 
     @pytest.mark.parametrize("size", [1, 8, 64])
-    def test_of_adapters_are_two_a_layer_and_the_layernorms(self, base, size):
+    def test_adapters_train_two_in_each_layer_and_every_layernorm(self, base, size):
         found = counts_of(base, method_of({"method": sized(size)}))
         assert found["adapters"] == LAYERS * 2 * (2 * size * D + D + size)
         assert found["task"] == found["adapters"] + NORMS
 
     @pytest.mark.parametrize("top", [1, 2])
-    def test_of_the_top_layers_leave_the_embeddings_out(self, base, top):
+    def test_top_layers_train_no_embeddings(self, base, top):
         method = method_of({"method": {"name": "full", "first_layer": LAYERS - top}})
         assert counts_of(base, method)["task"] == top * LAYER + POOLER
 
-    def test_of_adapters_in_a_span_are_of_that_span(self, base):
+    def test_adapters_in_a_span_of_layers_are_counted_in_that_span_only(self, base):
         method = method_of({"method": {**sized(4), "first_layer": 1, "last_layer": 1}})
         found = counts_of(base, method)
         assert found["adapters"] == 2 * adapter(D, 4)
@@ -350,8 +356,8 @@ class TestParameterCounts:
             ("batch-norm", LAYERS * 2 * (adapter(D, 4) + 2 * 4)),
         ],
     )
-    def test_of_a_finished_variant_are_what_it_trained(self, config, tmp_path, variant, adapters):
-        """Population statistics are in the task file, but nothing trained them."""
+    def test_a_finished_variant_counts_what_it_trained(self, config, tmp_path, variant, adapters):
+        """Population statistics are in the task file, but they are not trained."""
         changed = {**config, "method": {**sized(4), "variant": variant}, "epochs": 1}
         found = execute(changed, tmp_path, 1)["parameters"]
         assert found == {
@@ -363,67 +369,71 @@ class TestParameterCounts:
 # ------------------------------------------------------------------------------- ablation
 
 
-def plain_accuracy(tree: Tree, base: Base, examples: list[Any]) -> float:
+def without_layers(model: TaskModel, first: int, last: int) -> TaskModel:
+    """The model without the adapters of a span of layers, both ends included."""
+    kept = {n: pair for n, pair in model.tree["adapters"].items() if n < first or n > last}
+    return replace(model, tree={**model.tree, "adapters": kept})
+
+
+def plain_accuracy(model: TaskModel, examples: list[Any]) -> float:
     """One text at a time through the plain operations, from the first layer to the head."""
-    right = 0
-    adapt = attach(tree, base.config, METHODS["adapters"], ops)
+    tree, base, right = model.tree, model.base, 0
     for example, text in zip(examples, encode_examples(base, examples, 48), strict=True):
         batch = make_batch([text])
+        adapt = attach(tree, base.config, model.method, ops)
         hidden = encode(tree["base"], batch, base.config, adapt=adapt, ops=ops)[-1]
         pooled = pool(tree["base"], hidden, batch, ops)
-        logits = class_logits(
-            tree["head"], pooled, ForwardPass(base.config, batch.lengths, ops=ops)
-        )
+        run = ForwardPass(base.config, batch.lengths, adapt, None, ops)
+        logits = class_logits(tree["head"], pooled, run)
         right += int(np.argmax(logits[0]) == example.label)
     return right / len(examples)
 
 
 class TestAblation:
-    """Section 3.6, figure 6 left: removed without training again."""
+    """Section 3.6, figure 6 left: adapters are removed with no further training."""
 
-    def test_is_the_whole_model_without_the_spans_adapters(self, config, base, tmp_path):
-        result = execute({"kind": "ablation", "of": config}, tmp_path, 1)
-        task = load_task(tmp_path / "tasks" / f"{run_key(config)}.safetensors")
-        _, dev = parts_of(config)
-        tree = on_base(task, base).tree
-        spans = {(span["first"], span["last"]): span["dev"] for span in result["spans"]}
-        assert list(spans) == [(0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)]
-        for (first, last), scores in spans.items():
-            left = {n: pair for n, pair in tree["adapters"].items() if n < first or n > last}
-            assert scores == {
-                "accuracy": pytest.approx(
-                    plain_accuracy({**tree, "adapters": left}, base, dev), abs=1e-12
-                )
-            }, (first, last)
-        assert len({scores["accuracy"] for scores in spans.values()}) >= 3
-        assert result["dev"] == evaluate_task(task, base, dev, 1)
-
-    def test_keeps_the_trained_layernorms_and_head(self, config, base, tmp_path):
-        """Without any adapter it is not the base: see what the base's own LayerNorms would give."""
+    def test_an_ablation_scores_the_model_without_the_adapters_of_each_span(
+        self, config, base, tmp_path
+    ):
         result = execute({"kind": "ablation", "of": config}, tmp_path, 1)
         task = load_task(tmp_path / "tasks" / f"{run_key(config)}.safetensors")
         _, dev = parts_of(config)
         model = on_base(task, base)
-        kept = replace(model, tree={**model.tree, "adapters": {}})
-        untrained = replace(model, tree={**kept.tree, "base": base.params})
+        spans = {(span["first"], span["last"]): span["dev"] for span in result["spans"]}
+        assert list(spans) == [(0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)]
+        for (first, last), scores in spans.items():
+            expected = plain_accuracy(without_layers(model, first, last), dev)
+            assert scores == {"accuracy": pytest.approx(expected, abs=1e-12)}, (first, last)
+        assert len({scores["accuracy"] for scores in spans.values()}) >= 3
+        assert result["dev"] == evaluate_task(task, base, dev, 1)
+
+    def test_an_ablation_keeps_the_trained_layernorms_and_head(self, config, base, tmp_path):
+        """So without any adapter it is still not the base, which has other LayerNorms."""
+        result = execute({"kind": "ablation", "of": config}, tmp_path, 1)
+        task = load_task(tmp_path / "tasks" / f"{run_key(config)}.safetensors")
+        _, dev = parts_of(config)
         bare = next(s["dev"] for s in result["spans"] if (s["first"], s["last"]) == (0, 2))
-        assert bare["accuracy"] == pytest.approx(plain_accuracy(kept.tree, base, dev), abs=1e-12)
+        kept = without_layers(on_base(task, base), 0, LAYERS - 1)
+        assert bare["accuracy"] == pytest.approx(plain_accuracy(kept, dev), abs=1e-12)
+        untrained = replace(kept, tree={**kept.tree, "base": base.params})
         encoded = encode_examples(base, dev, 48)
         assert not np.array_equal(
             predict_logits(kept, encoded, 1), predict_logits(untrained, encoded, 1)
         )
 
-    def test_trains_only_what_is_not_there_yet(self, config, tmp_path, monkeypatch):
+    def test_an_ablation_trains_its_task_only_if_that_is_missing(
+        self, config, tmp_path, monkeypatch
+    ):
         execute(config, tmp_path, 1)
         monkeypatch.setattr(loop, "batch_gradients", None)  # any step would fail
         execute({"kind": "ablation", "of": config}, tmp_path, 1)
 
-    def test_has_the_constant_guess_of_the_run_itself(self, config, tmp_path):
+    def test_an_ablation_has_the_constant_guess_of_the_run_itself(self, config, tmp_path):
         run = execute(config, tmp_path, 1)
         result = execute({"kind": "ablation", "of": config}, tmp_path, 1)
         assert (result["constant"], result["dev"]) == (run["constant"], run["dev"])
 
-    def test_of_a_run_that_diverges_is_diverged_too(self, config, tmp_path):
+    def test_the_ablation_of_a_diverging_run_has_diverged_too(self, config, tmp_path):
         result = execute({"kind": "ablation", "of": {**config, "rate": 1e30}}, tmp_path, 1)
         assert list(result) == ["diverged"]
         assert "diverges" in result["diverged"]
@@ -442,7 +452,9 @@ class TestTasksInTurn:
         short = {**config, "epochs": 2, "examples": 64, "dev_examples": 40}
         return [{**short, "task": task} for task in ("cola", "sst-2", "rte")]
 
-    def test_by_adapters_change_no_bit_of_an_earlier_task(self, steps, base, tmp_path):
+    def test_tasks_learned_by_adapters_change_no_bit_of_an_earlier_task(
+        self, steps, base, tmp_path
+    ):
         before = bits(base.params)
         result = execute({"kind": "sequence", "shared": False, "steps": steps}, tmp_path, 1)
         assert bits(base.params) == before
@@ -453,7 +465,9 @@ class TestTasksInTurn:
         own = LAYERS * 2 * adapter(D, 4) + NORMS + 2 * (D + 1)
         assert result["parameters"] == ALL + 3 * own
 
-    def test_by_one_network_train_on_what_the_task_before_left(self, steps, base, tmp_path):
+    def test_tasks_learned_by_one_network_continue_from_the_task_before(
+        self, steps, base, tmp_path
+    ):
         steps = [{**step, "method": {"name": "full"}, "rate": 3e-3} for step in steps]
         before = bits(base.params)
         result = execute({"kind": "sequence", "shared": True, "steps": steps}, tmp_path, 1)
@@ -484,7 +498,9 @@ class TestTasksInTurn:
         assert result["parameters"] == ALL + 3 * 2 * (D + 1)
         assert files(tmp_path) == []
 
-    def test_goes_on_to_the_same_result_after_it_was_stopped(self, steps, tmp_path, monkeypatch):
+    def test_a_sequence_of_tasks_resumes_to_the_same_result_after_it_was_stopped(
+        self, steps, tmp_path, monkeypatch
+    ):
         steps = [{**step, "method": {"name": "full"}, "rate": 3e-3} for step in steps[:2]]
         sequence = {"kind": "sequence", "shared": True, "steps": steps}
         whole, calls, real = execute(sequence, tmp_path / "a", 1), [0], loop.batch_gradients
@@ -538,15 +554,23 @@ class TestQuestionAnswering:
         }  # fmt: skip
         questions.cache_clear()
 
-    def test_is_scored_on_the_dev_questions_after_the_last_epoch(self, asked, base, tmp_path):
+    def test_question_answering_is_scored_on_the_dev_questions_after_the_last_epoch(
+        self, asked, base, tmp_path
+    ):
         result = execute(asked, tmp_path / "runs", 1)
         data = questions(None, None)
         assert [q.id for q in data.train] == ["q0", "q1", "q2"]
         assert [q.id for q in data.dev] == ["q3", "q4"]
+        settings = Settings(rate=1e-2, epochs=2, batch_size=2)
         again = train_squad(
-            base, data, method_named("adapters", 2),
-            Settings(rate=1e-2, epochs=2, batch_size=2), max_length=48, stride=8, threads=1,
-        )  # fmt: skip
+            base,
+            data,
+            method_named("adapters", 2),
+            settings,
+            max_length=48,
+            stride=8,
+            threads=1,
+        )
         assert result["epochs"] == again.epochs
         assert result["dev"] == again.epochs[-1]
         assert result["dev"].keys() == {"f1", "exact_match"}
@@ -558,22 +582,22 @@ class TestQuestionAnswering:
         }  # fmt: skip
         assert files(tmp_path / "runs") == []
 
-    def test_has_the_last_epochs_scores_even_if_an_earlier_one_was_better(
+    def test_question_answering_has_the_last_epochs_scores_even_if_an_earlier_one_was_better(
         self, asked, tmp_path, monkeypatch
     ):
-        """Nothing may be chosen by the questions that it is scored on."""
+        """Nothing may be chosen on the questions that it is scored on."""
         found = iter([{"f1": 0.9, "exact_match": 0.8}, {"f1": 0.2, "exact_match": 0.1}])
         monkeypatch.setattr("adapters.answering.score", lambda *arguments: next(found))
         assert execute(asked, tmp_path / "runs", 1)["dev"] == {"f1": 0.2, "exact_match": 0.1}
 
-    def test_draws_the_same_questions_for_every_seed(self, asked):
+    def test_the_drawn_questions_are_the_same_for_every_seed(self, asked):
         train, dev = questions(2, 1)
         assert (len(train), len(dev)) == (2, 1)
         assert {q.id for q in train} < {"q0", "q1", "q2"}
         questions.cache_clear()
         assert questions(2, 1) == (train, dev)
 
-    def test_that_diverges_has_that_as_its_result(self, asked, tmp_path):
+    def test_question_answering_that_diverges_has_that_as_its_result(self, asked, tmp_path):
         assert list(execute({**asked, "rate": 1e30}, tmp_path / "runs", 1)) == ["diverged"]
 
 
@@ -581,9 +605,9 @@ class TestQuestionAnswering:
 
 STUDIED: list[tuple[dict[str, Any], Method]] = [
     (ADAPTERS, method_named("adapters", 64)),
-    (table1.FULL, METHODS["full"]),
-    (table1.HEAD, METHODS["head"]),
-    (tradeoff.NORMS, METHODS["norms"]),
+    (FULL, METHODS["full"]),
+    (HEAD, METHODS["head"]),
+    (NORMS_ONLY, METHODS["norms"]),
     ({"name": "full", "first_layer": 2}, replace(METHODS["full"], first_layer=2)),
     (
         {**ADAPTERS, "first_layer": 0, "last_layer": 1},
@@ -601,14 +625,16 @@ STUDIED: list[tuple[dict[str, Any], Method]] = [
 
 class TestMethods:
     @pytest.mark.parametrize("described, method", STUDIED, ids=[str(m) for _, m in STUDIED])
-    def test_of_a_configuration_are_the_tables_with_what_is_not_as_usual(self, described, method):
+    def test_a_configuration_names_a_method_and_what_differs_from_its_defaults(
+        self, described, method
+    ):
         before = dict(described)
         assert method_of({"method": described}) == method
         assert described == before
 
-    def test_every_study_names_methods_that_there_are(self):
+    def test_every_study_names_existing_methods(self):
         plan = Plan(BUDGETS["paper"], "minilm", "0" * 64, 12, 1)
-        studied = [*extensions.methods().values(), *table1.METHODS, tradeoff.NORMS]
+        studied = [*extensions.methods().values(), *table1.METHODS, NORMS_ONLY]
         studied += [{**ADAPTERS, "std": std} for std in plan.budget.stds]
         studied += [tradeoff.top_method(plan, top) for top in tradeoff.top_layers(plan)]
         for described in studied:
@@ -626,7 +652,7 @@ class TestMethods:
         ],
         ids=str,
     )
-    def test_come_back_whole_from_a_task_file(self, base, tmp_path, method):
+    def test_a_method_comes_back_complete_from_a_task_file(self, base, tmp_path, method):
         model = new_task_model(base, method, RECIPES["paper"], 2, seed=0)
         part, _ = split(model.tree, method)
         about = (GLUE["sst-2"], method, "paper", 48, base.name, base.sha256)
@@ -643,27 +669,27 @@ class TestSpansOfLayers:
         tree = new_task_model(base, method, RECIPES["paper"], 2, 0).tree
         return {path for path, _ in leaves(split(tree, method)[0])}
 
-    def test_train_the_layers_from_the_first_to_the_last_both_included(self, base):
+    def test_a_span_trains_the_layers_from_the_first_to_the_last_both_included(self, base):
         method = layer_span(METHODS["adapters"], 1, 1, base.config)
         numbers = {path.split(".")[-4] for path in self.trains(base, method) if "adapters" in path}
         assert numbers == {"1"}
         norms = {path for path in self.trains(base, method) if ".norm." in path}
         assert {path.rsplit(".", 3)[0] for path in norms} == {"base.layers.1"}
 
-    def test_from_the_bottom_train_the_embeddings_too(self, base):
+    def test_a_span_from_the_bottom_trains_the_embeddings_too(self, base):
         method = layer_span(METHODS["full"], 0, 0, base.config)
         paths = self.trains(base, method)
         assert any(path.startswith("base.embeddings.") for path in paths)
         assert not any(path.startswith(("base.layers.1", "base.layers.2")) for path in paths)
 
-    def test_up_to_the_top_are_top_layers(self, base):
+    def test_a_span_up_to_the_top_is_the_top_layers(self, base):
         assert layer_span(METHODS["full"], 1, 2, base.config) == replace(
             METHODS["full"], first_layer=1
         )
         assert layer_span(METHODS["full"], 0, 2, base.config) == METHODS["full"]
 
     @pytest.mark.parametrize("first, last", [(-1, 0), (1, 0), (0, 3), (3, 3), (-2, -1)])
-    def test_that_the_model_has_not_are_refused(self, base, first, last):
+    def test_a_span_outside_the_model_is_refused(self, base, first, last):
         with pytest.raises(
             InputError,
             match=f"a span of layers is two numbers from 0 to 2, the lower one first, "
@@ -671,15 +697,16 @@ class TestSpansOfLayers:
         ):
             layer_span(METHODS["adapters"], first, last, base.config)
 
-    def test_are_refused_for_the_head_which_trains_none(self, base):
+    def test_a_span_is_refused_for_the_head_alone_which_trains_no_layer(self, base):
         with pytest.raises(InputError, match="method 'head' trains no layer"):
             layer_span(METHODS["head"], 0, 0, base.config)
 
 
-def test_the_rows_of_every_method_count_what_it_trains_with_a_head_of_two(base):
+def test_the_table_of_methods_counts_what_each_trains_with_a_head_of_two_classes(base):
     m, head = 5, 2 * (D + 1)
     pair = 2 * adapter(D, m)
-    biases = D + LAYERS * (4 * D + F + D + 2 * D) + D  # LayerNorms', linear maps', the pooler's
+    # of LayerNorms, linear maps and the pooler
+    biases = D + LAYERS * (4 * D + F + D + 2 * D) + D
     found = {str(method): number for method, _, number in method_rows(base.config, m)}
     assert found == {
         "adapters, m = 5": LAYERS * pair + NORMS + head,
@@ -689,7 +716,7 @@ def test_the_rows_of_every_method_count_what_it_trains_with_a_head_of_two(base):
         "full, from layer 2": LAYER + POOLER + head,
         "norms": NORMS + head,
         "head": head,
-        "lora, r = 8": LAYERS * 2 * (2 * D * 8) + head,  # of query and value, each d x 8 and 8 x d
+        "lora, r = 8": LAYERS * 2 * (2 * D * 8) + head,  # query and value, d x 8 and 8 x d each
         "pfeiffer, m = 48": LAYERS * adapter(D, 48) + head,
         "biases": biases + head,
     }
@@ -716,7 +743,7 @@ class TestTheCommandLine:
             (("--variant", "layer-norm", "--size", 1), "at least 2 for variant 'layer-norm'"),
         ],
     )
-    def test_refuses_a_bad_span_variant_or_std_in_a_line(self, tmp_path, words, message):
+    def test_a_bad_span_variant_or_std_is_refused_in_one_line(self, tmp_path, words, message):
         out = tmp_path / "run"
         result = minibert(
             "train", "--task", "sst-2", "--sample", "--base", TINY, "--max-length", 48,
@@ -727,7 +754,7 @@ class TestTheCommandLine:
         assert len(result.err.splitlines()) == 1
         assert not out.exists()
 
-    def test_trains_a_span_of_a_variant_with_an_std(self, tmp_path):
+    def test_a_variant_with_its_own_std_can_be_trained_in_a_span_of_layers(self, tmp_path):
         works(
             "train", "--task", "sst-2", "--sample", "--base", TINY, "--max-length", 48, "--size", 4,
             "--layers", 0, 0, "--variant", "parallel", "--std", "1e-3", "--epochs", 1,
@@ -741,7 +768,7 @@ class TestTheCommandLine:
         assert math.prod(task.trained["adapters"][0]["attention"]["down"]["weight"].shape) == 4 * D
 
 
-def test_a_task_is_trained_for_another_run_only_once(config, tmp_path, monkeypatch):
+def test_a_task_that_another_run_needs_is_trained_only_once(config, tmp_path, monkeypatch):
     first = trained(config, tmp_path, 1)
     monkeypatch.setattr(loop, "batch_gradients", None)
     again = trained(config, tmp_path, 1)

@@ -1,6 +1,6 @@
-"""Sweeps: every configuration is run once, and its result is kept once, whatever is killed.
+"""Sweeps: every configuration is computed once, and its result is kept once, whatever is killed.
 
-The work of the runs is in `tests/sweep_work.py`; it notes what is executed in a file of its own.
+What the runs do is in `tests/sweep_work.py`, which logs every execution in a file of its own.
 """
 
 import hashlib
@@ -23,9 +23,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sweep_work import execute, names, note, noted, until, work
 
-from adapters.reproduce.sweep import engine as sweep
-from adapters.reproduce.sweep.engine import Claims, Engine, Pool, run_sweep
+from adapters.reproduce.sweep import run_sweep as sweep_module
+from adapters.reproduce.sweep import workers as workers_module
+from adapters.reproduce.sweep.run_sweep import Reservations, run_sweep
 from adapters.reproduce.sweep.runs_file import FILE, append_run, read_runs, run_key
+from adapters.reproduce.sweep.workers import Pool, Workers
 from minibert.errors import InputError
 
 
@@ -38,13 +40,13 @@ def _no_worker_is_left() -> Iterator[None]:
 
 
 def kept(folder: Path) -> list[str]:
-    """The names in the store's file, line by line and without the store's code."""
+    """The names in the runs file, read line by line without the project's own reader."""
     lines = (folder / FILE).read_text().splitlines()
     return sorted(json.loads(line)["config"]["name"] for line in lines)
 
 
 def gone(process: int) -> bool:
-    """Whether a process has ended (one that nobody has asked for its exit code has, too)."""
+    """Whether a process has ended, if only as a zombie."""
     try:
         return bool(psutil.Process(process).status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
@@ -52,11 +54,11 @@ def gone(process: int) -> bool:
 
 
 def free(folder: Path, config: dict[str, Any]) -> bool:
-    """Whether another sweep could claim a run now."""
-    claims = Claims(folder)
-    taken = claims.take(run_key(config))
-    claims.release_all()
-    return taken
+    """Whether another sweep could reserve a run now."""
+    reservations = Reservations(folder)
+    reserved = reservations.reserve(run_key(config))
+    reservations.release_all()
+    return reserved
 
 
 # ------------------------------------------------------------------------------------------- keys
@@ -70,7 +72,7 @@ CONFIGS = st.dictionaries(st.text(), VALUES, max_size=5)
 
 
 def canonical(value: Any) -> str:
-    """JSON with sorted fields and without spaces, written by hand down to the strings."""
+    """JSON with sorted fields and no spaces, put together by hand except for the strings."""
     if isinstance(value, dict):
         return "{" + ",".join(f"{json.dumps(k)}:{canonical(value[k])}" for k in sorted(value)) + "}"
     if isinstance(value, list):
@@ -93,7 +95,7 @@ def test_a_key_is_16_hexadecimal_digits_of_the_canonical_json():
 
 @settings(max_examples=50)
 @given(CONFIGS)
-def test_a_key_is_what_a_canonical_form_written_by_hand_gives(config: dict[str, Any]):
+def test_a_key_is_the_hash_of_a_canonical_form_written_by_hand(config: dict[str, Any]):
     assert run_key(config) == hashlib.sha256(canonical(config).encode()).hexdigest()[:16]
 
 
@@ -117,7 +119,7 @@ def test_1_and_one_point_zero_and_true_are_three_configurations_though_python_ca
     assert len({run_key({"rate": value}) for value in (1, 1.0, True, "1", 0.0, -0.0)}) == 6
 
 
-# ------------------------------------------------------------------------------------------ store
+# ------------------------------------------------------------------------------------ the runs file
 
 
 @settings(max_examples=20)  # each writes files to the disk
@@ -143,7 +145,7 @@ def test_a_second_result_of_a_configuration_changes_no_byte(tmp_path: Path):
     assert (tmp_path / FILE).read_bytes() == before
 
 
-def test_a_last_line_torn_at_any_byte_is_none_and_the_next_run_takes_its_place(tmp_path: Path):
+def test_a_last_line_cut_at_any_byte_is_ignored_and_the_next_run_replaces_it(tmp_path: Path):
     for number in (1, 2):
         append_run(tmp_path, {"n": number}, {"score": number})
     path = tmp_path / FILE
@@ -164,7 +166,7 @@ def test_a_last_line_torn_at_any_byte_is_none_and_the_next_run_takes_its_place(t
         b'{"key": "44136fa355b3678a", "config": {}}',
     ],
 )  # fmt: skip
-def test_a_damaged_line_in_the_middle_is_refused_by_file_and_row(tmp_path: Path, line: bytes):
+def test_a_damaged_line_in_the_middle_is_refused_naming_file_and_row(tmp_path: Path, line: bytes):
     for number in (1, 2):
         append_run(tmp_path, {"n": number}, {})
     path = tmp_path / FILE
@@ -189,7 +191,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, in_the_way: st
     else:
         obstacle.write_text("a file where a folder should be")
     with pytest.raises(InputError, match="cannot be") as caught:
-        run_sweep([work("a")], execute, folder, Engine())
+        run_sweep([work("a")], execute, folder, Workers())
     assert str(folder) in str(caught.value)
     if in_the_way != "under-way":
         with pytest.raises(InputError, match="cannot be"):
@@ -209,9 +211,9 @@ def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_every_configuration_is_run_once_in_a_process_of_its_own(tmp_path: Path, workers: int):
+def test_every_configuration_is_computed_once_in_another_process(tmp_path: Path, workers: int):
     configs = [work(name) for name in "abcde"]
-    runs = run_sweep([*configs, configs[0]], execute, tmp_path, Engine(workers, threads=3))
+    runs = run_sweep([*configs, configs[0]], execute, tmp_path, Workers(workers, threads=3))
     assert names(tmp_path, "end") == kept(tmp_path) == list("abcde")
     assert os.getpid() not in dict(noted(tmp_path, "end")).values()
     assert runs == read_runs(tmp_path)
@@ -222,31 +224,31 @@ def test_every_configuration_is_run_once_in_a_process_of_its_own(tmp_path: Path,
         assert result["seconds"] >= 0
 
 
-def test_finished_runs_are_not_run_again_and_only_the_wanted_are_returned(tmp_path: Path):
+def test_finished_runs_are_not_computed_again_and_only_wanted_ones_are_returned(tmp_path: Path):
     append_run(tmp_path, work("a"), {"twice": "kept from before"})
     append_run(tmp_path, work("other"), {})
-    runs = run_sweep([work("a"), work("b")], execute, tmp_path, Engine())
+    runs = run_sweep([work("a"), work("b")], execute, tmp_path, Workers())
     assert names(tmp_path, "begin") == ["b"]
     assert [run["result"]["twice"] for run in runs.values()] == ["kept from before", "bb"]
 
 
-def test_a_run_that_another_sweep_finishes_meanwhile_is_not_begun(tmp_path: Path):
+def test_a_run_that_another_sweep_has_finished_in_the_meantime_is_not_started(tmp_path: Path):
     def on_progress(config: dict[str, Any] | None, running: int, left: int) -> None:
         append_run(tmp_path, work("b"), {"twice": "the other's"})  # while "a" is under way
 
-    runs = run_sweep([work("a"), work("b")], execute, tmp_path, Engine(), on_progress)
+    runs = run_sweep([work("a"), work("b")], execute, tmp_path, Workers(), on_progress)
     assert names(tmp_path, "begin") == ["a"]
     assert [run["result"]["twice"] for run in runs.values()] == ["aa", "the other's"]
 
 
 def test_two_workers_compute_at_the_same_time(tmp_path: Path):
     configs = [work("a", ("begin", "b")), work("b", ("begin", "a"))]
-    run_sweep(configs, execute, tmp_path, Engine(2))
+    run_sweep(configs, execute, tmp_path, Workers(2))
     assert len({process for _, process in noted(tmp_path, "end")}) == 2
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_sweep_claims_no_more_runs_than_it_has_workers(tmp_path: Path, workers: int):
+def test_a_sweep_reserves_no_more_runs_than_it_has_workers(tmp_path: Path, workers: int):
     configs = [work(name) for name in "abcdefg"]
     events: list[tuple[bool, int, int]] = []
 
@@ -254,7 +256,7 @@ def test_a_sweep_claims_no_more_runs_than_it_has_workers(tmp_path: Path, workers
         events.append((config is not None, running, left))
         assert sum(not free(tmp_path, each) for each in configs) == running
 
-    run_sweep(configs, execute, tmp_path, Engine(workers), on_progress)
+    run_sweep(configs, execute, tmp_path, Workers(workers), on_progress)
     finished = 0
     for ended, running, left in events:
         finished += ended
@@ -265,7 +267,7 @@ def test_a_sweep_claims_no_more_runs_than_it_has_workers(tmp_path: Path, workers
     assert events[-1] == (True, 0, 0)
 
 
-def test_an_exception_ends_the_sweep_its_workers_and_its_claims_and_keeps_what_was_finished(
+def test_an_exception_ends_the_sweep_its_workers_and_its_reservations_but_keeps_what_has_finished(
     tmp_path: Path,
 ):
     configs = [
@@ -275,7 +277,7 @@ def test_an_exception_ends_the_sweep_its_workers_and_its_claims_and_keeps_what_w
         work("d"),
     ]
     with pytest.raises(InputError, match="b was asked to fail"):
-        run_sweep(configs, execute, tmp_path, Engine(2))
+        run_sweep(configs, execute, tmp_path, Workers(2))
     assert kept(tmp_path) == ["a"]
     assert names(tmp_path, "begin") == ["a", "b", "c"]
     assert all(free(tmp_path, config) for config in configs)
@@ -294,7 +296,9 @@ def test_what_finishes_at_the_moment_of_an_exception_is_kept(tmp_path: Path):
             return future
 
     configs = [work(str(number), fails=number == 7) for number in range(40)]
-    results = sweep._results(Pool(AllAtOnce(), lambda: 40), execute, iter(configs), tmp_path, 1)
+    results = sweep_module._results(
+        Pool(AllAtOnce(), lambda: 40), execute, iter(configs), tmp_path, 1
+    )
     seen = []
     with pytest.raises(InputError, match="failed"):
         for config, _ in results:
@@ -304,7 +308,7 @@ def test_what_finishes_at_the_moment_of_an_exception_is_kept(tmp_path: Path):
 
 def test_a_killed_worker_costs_its_run_an_attempt_and_nothing_else(tmp_path: Path):
     configs = [work("a", dies=1), *(work(name) for name in "bcde")]
-    runs = run_sweep(configs, execute, tmp_path, Engine(2))
+    runs = run_sweep(configs, execute, tmp_path, Workers(2))
     assert kept(tmp_path) == list("abcde")
     assert list(runs) == [run_key(config) for config in configs]
     assert names(tmp_path, "begin").count("a") == 2
@@ -314,10 +318,10 @@ def test_a_killed_worker_costs_its_run_an_attempt_and_nothing_else(tmp_path: Pat
 def test_a_run_whose_worker_dies_every_time_ends_the_sweep_with_the_likely_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(sweep, "ATTEMPTS", 1)
+    monkeypatch.setattr(sweep_module, "ATTEMPTS", 1)
     configs = [work("a"), work("b", ("end", "a"), dies=99)]
-    with pytest.raises(InputError, match=r"killed again and again.*memory") as caught:
-        run_sweep(configs, execute, tmp_path, Engine(1))
+    with pytest.raises(InputError, match=r"killed repeatedly.*memory") as caught:
+        run_sweep(configs, execute, tmp_path, Workers(1))
     assert "\n" not in str(caught.value)
     assert names(tmp_path, "begin").count("b") == 2
     assert kept(tmp_path) == ["a"]
@@ -337,7 +341,7 @@ def start(folder: Path, workers: int, configs: list[dict[str, Any]]) -> "subproc
     )
 
 
-def test_a_sweep_killed_in_the_middle_goes_on_where_it_was_and_its_workers_end(tmp_path: Path):
+def test_a_sweep_killed_midway_resumes_and_its_workers_exit(tmp_path: Path):
     slow = [work(name, ("go", "on")) for name in "cd"]
     configs = [work("a"), work("b"), *slow, work("e")]
     first = start(tmp_path, 2, configs)
@@ -356,7 +360,9 @@ def test_a_sweep_killed_in_the_middle_goes_on_where_it_was_and_its_workers_end(t
 
 
 def test_two_sweeps_in_one_folder_share_the_work_and_wait_for_each_other(tmp_path: Path):
-    held = work("held", ("end", "last"))  # by the first sweep, until the second has done all else
+    held = work(
+        "held", ("end", "last")
+    )  # the first sweep has it until the second has done the rest
     shared = [work(f"{number:02}") for number in range(12)]
     alone, last = work("alone"), work("last", *(("end", each["name"]) for each in shared))
     first = start(tmp_path, 2, [held, *shared, alone])
@@ -372,18 +378,18 @@ def test_two_sweeps_in_one_folder_share_the_work_and_wait_for_each_other(tmp_pat
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    """Two worker processes of one thread each; a killed one is started again."""
+    """Two worker processes of one thread each; a killed one is restarted."""
     with distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
     ) as made:
         yield made
 
 
-def on_cluster(cluster: Any) -> Engine:
-    return Engine(cluster=cluster.scheduler_address)
+def on_cluster(cluster: Any) -> Workers:
+    return Workers(cluster=cluster.scheduler_address)
 
 
-def test_a_cluster_computes_in_all_its_workers_and_is_left_in_peace(tmp_path: Path, cluster: Any):
+def test_a_sweep_uses_all_workers_of_a_cluster_and_then_disconnects(tmp_path: Path, cluster: Any):
     clients = set(cluster.scheduler.clients)
     configs = [work("a", ("begin", "b")), work("b", ("begin", "a")), *map(work, "cdef")]
     most = 0
@@ -402,7 +408,9 @@ def test_a_cluster_computes_in_all_its_workers_and_is_left_in_peace(tmp_path: Pa
     until(lambda: set(cluster.scheduler.clients) == clients)
 
 
-def test_a_killed_worker_of_a_cluster_loses_no_run_and_doubles_none(tmp_path: Path, cluster: Any):
+def test_a_killed_worker_of_a_cluster_loses_no_run_and_records_none_twice(
+    tmp_path: Path, cluster: Any
+):
     configs = [work("a", ("begin", "b"), dies=1), *map(work, "bcde")]
     run_sweep(configs, execute, tmp_path, on_cluster(cluster))
     assert kept(tmp_path) == list("abcde")
@@ -415,7 +423,7 @@ def test_a_cluster_whose_workers_die_every_time_ends_the_sweep(
 ):
     monkeypatch.setattr(cluster.scheduler, "allowed_failures", 0)
     configs = [work("a"), work("b", ("end", "a"), dies=99)]
-    with pytest.raises(InputError, match=r"--cluster tcp.*killed again and again.*memory"):
+    with pytest.raises(InputError, match=r"--cluster tcp.*killed repeatedly.*memory"):
         run_sweep(configs, execute, tmp_path, on_cluster(cluster))
     assert kept(tmp_path) == ["a"]
     assert names(tmp_path, "begin") == ["a", "b"]
@@ -434,18 +442,18 @@ def test_an_exception_on_a_cluster_is_not_tried_again(tmp_path: Path, cluster: A
 def test_an_address_without_a_scheduler_is_named_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str
 ):
-    monkeypatch.setattr(sweep, "PATIENCE", 0.3)
-    with socket.socket() as unused:  # bound, and nobody listens
+    monkeypatch.setattr(workers_module, "PATIENCE", 0.3)
+    with socket.socket() as unused:  # bound, but not listening
         unused.bind(("127.0.0.1", 0))
         address = address.format(port=unused.getsockname()[1])
         with pytest.raises(InputError, match=f"--cluster {address}: no scheduler") as caught:
-            run_sweep([work("a")], execute, tmp_path, Engine(cluster=address))
+            run_sweep([work("a")], execute, tmp_path, Workers(cluster=address))
     assert "\n" not in str(caught.value)
 
 
 def test_a_scheduler_without_workers_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     with distributed.LocalCluster(n_workers=0, dashboard_address=":0") as empty:
-        monkeypatch.setattr(sweep, "PATIENCE", 0.3)
+        monkeypatch.setattr(workers_module, "PATIENCE", 0.3)
         with pytest.raises(InputError, match=r"--cluster tcp.*has no workers"):
             run_sweep([work("a")], execute, tmp_path, on_cluster(empty))
 
@@ -455,4 +463,4 @@ def test_a_cluster_without_dask_says_what_to_install(
 ):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(InputError, match=r"pip install 'minibert\[cluster\]'"):
-        run_sweep([work("a")], execute, tmp_path, Engine(cluster="tcp://127.0.0.1:1"))
+        run_sweep([work("a")], execute, tmp_path, Workers(cluster="tcp://127.0.0.1:1"))

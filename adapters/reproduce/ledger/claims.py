@@ -1,111 +1,218 @@
 """The ledger: each claim of the paper with its number, ours, and a verdict by a rule.
 
-The rules are stated here, before any run: a margin in points (hundredths of the task's metric)
-and, unless the claim is exact, a decision only where the seeds' scatter leaves no doubt
-(`estimates.at_least`: 2 standard errors). A claim that does not hold on this base is written down
-as not holding. One thing was changed after runs, towards doubt: scores whose own seeds scatter more
-than their task's usually do have that larger error.
+The rules were fixed before any run: a margin in points (hundredths of the task's metric) and,
+unless the claim is exact, a decision only where the spread over the seeds leaves no doubt
+(`estimates.at_least`: 2 standard errors). A claim that does not hold on this base is recorded as
+not holding. One thing was changed after runs, towards caution: scores whose own seeds vary more
+than is usual for their task get that larger error.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from adapters.reproduce.ledger import judges, judges_ablation
 from adapters.reproduce.ledger.estimates import MARGIN
-from adapters.reproduce.ledger.judges import Found
-from adapters.reproduce.studies.plans import Plan
+from adapters.reproduce.ledger.judges import Judge
+from adapters.reproduce.plans.plan import Plan
 from adapters.reproduce.sweep.runs_file import Runs
+from adapters.show import table
 
 
 @dataclass(frozen=True)
 class Claim:
-    """What the paper says, where, with which number; our rule; and how to judge it."""
+    """What the paper says, where, and with which number; our rule; the study with the runs; and the
+    function that judges it."""
 
     where: str
     says: str
     number: str
     rule: str
     study: str
-    judge: Callable[[Plan, Runs], Found]
+    judge: Judge
 
 
 WITHIN = f"mean difference to full fine-tuning over the tasks at least -{MARGIN:g}"
 SQUAD = f"difference at least -{MARGIN:g} F1, with {judges.SQUAD_ERROR:g} as its standard error"
 
 CLAIMS = (
-    Claim("table 1", "Adapters of the best size for each task are about as good as full "
-          "fine-tuning", "80.0 / 80.4", WITHIN, "table1", judges.best_size_is_enough),
-    Claim("table 1", "So are adapters of size 64", "79.6 / 80.4", WITHIN, "table1",
-          judges.size_64_is_enough),
-    Claim("section 1", "Adapters are better than a head on frozen features", "-",
-          "mean difference over the tasks above 0", "table1", judges.better_than_features),
-    Claim("table 1", "Size 64 trains 2.1 % for each task; nine tasks need 1.2x the parameters",
-          "2.1 %, 1.2x", "equal when rounded, on BERT-large", "table1", judges.few_parameters),
-    Claim("section 3.5", "Sizes 8, 64 and 256 are alike on validation", "86.2 / 85.8 / 85.7",
-          f"largest difference of the means at most {MARGIN:g}", "table1", judges.sizes_are_alike),
-    Claim("figures 1, 3", "Adapters keep the score with two orders of magnitude fewer parameters",
-          "1/100", f"a size with at most 1/100 has a mean difference of at least -{MARGIN:g}",
-          "tradeoff", judges.orders_of_magnitude),
-    Claim("figures 3, 4", "Fine-tuning only the top layers loses score as they get fewer",
-          "77.8 / 84.4 (MNLI, top layer)", "the fewest layers: mean difference below 0",
-          "tradeoff", judges.fewer_top_layers_lose),
-    Claim("section 3.4", "Training LayerNorms alone is not enough", "-3.5 (CoLA), -4 (MNLI)",
-          "mean difference to full fine-tuning below 0", "tradeoff", judges.norms_are_not_enough),
-    Claim("figure 5", "SQuAD: size 64 is as good as full fine-tuning", "90.4 / 90.7 F1",
-          SQUAD, "squad", judges.squad_by_size(64)),
-    Claim("figure 5", "SQuAD: so is size 2, nearly", "89.9 / 90.7 F1",
-          SQUAD, "squad", judges.squad_by_size(2)),
-    Claim("figure 6 left", "Removing any one layer's adapters costs little", "at most 2",
-          "on each task, the worst layer's loss at most 2", "ablation",
-          judges_ablation.one_layer_hardly_matters),
-    Claim("figure 6 left", "Removing all of them leaves a constant guess", "37 (MNLI), 69 (CoLA)",
-          "on each task, at most 2 above the constant guess", "ablation",
-          judges_ablation.none_is_a_constant_guess),
-    Claim("figure 6 left", "Higher layers' adapters matter more", "-",
-          "on each task, without the upper half loses more than without the lower half",
-          "ablation", judges_ablation.higher_layers_matter_more),
-    Claim("figure 6 right", "Initial std of 1e-2 and below are alike", "-",
-          f"each mean difference to 1e-2 at least -{MARGIN:g}", "init-scale",
-          judges.small_stds_are_alike),
-    Claim("figure 6 right", "Larger ones are worse", "-",
-          "the largest std's mean difference to 1e-2 below 0", "init-scale",
-          judges.large_stds_are_worse),
-    Claim("section 3.6", "The extensions bring no gain", "-",
-          f"each extension's mean difference at most {MARGIN:g}", "extensions",
-          judges.extensions_gain_nothing),
-    Claim("section 1", "Adapters remember earlier tasks perfectly", "to the bit",
-          "no logit of an earlier task changes by a bit", "many-tasks", judges.memory_is_perfect),
-    Claim("section 1", "Fine-tuning one network task after task forgets", "-",
-          "mean change of the earlier tasks' scores below 0", "many-tasks",
-          judges.sequential_tuning_forgets),
-    Claim("section 3.2", "Enough epochs and rate: adapters reach full fine-tuning on SST-2",
-          "94.2 / 94.9", f"difference at least -{MARGIN:g}", "epochs",
-          judges.more_epochs_close_the_gap),
-)  # fmt: skip
+    Claim(
+        "table 1",
+        "Adapters of the best size for each task are about as good as full fine-tuning",
+        "80.0 / 80.4",
+        WITHIN,
+        "table1",
+        judges.best_size_is_enough,
+    ),
+    Claim(
+        "table 1",
+        "So are adapters of size 64",
+        "79.6 / 80.4",
+        WITHIN,
+        "table1",
+        judges.size_64_is_enough,
+    ),
+    Claim(
+        "section 1",
+        "Adapters are better than a head on frozen features",
+        "-",
+        "mean difference over the tasks above 0",
+        "table1",
+        judges.better_than_features,
+    ),
+    Claim(
+        "table 1",
+        "Size 64 trains 2.1 % for each task; nine tasks need 1.2x the parameters",
+        "2.1 %, 1.2x",
+        "equal when rounded, on BERT-large",
+        "table1",
+        judges.few_parameters,
+    ),
+    Claim(
+        "section 3.5",
+        "Sizes 8, 64 and 256 are alike on validation",
+        "86.2 / 85.8 / 85.7",
+        f"largest difference of the means at most {MARGIN:g}",
+        "table1",
+        judges.sizes_are_alike,
+    ),
+    Claim(
+        "figures 1, 3",
+        "Adapters keep the score with two orders of magnitude fewer parameters",
+        "1/100",
+        f"a size with at most 1/100 has a mean difference of at least -{MARGIN:g}",
+        "tradeoff",
+        judges.orders_of_magnitude,
+    ),
+    Claim(
+        "figures 3, 4",
+        "Fine-tuning only the top layers loses score, more so with fewer layers",
+        "77.8 / 84.4 (MNLI, top layer)",
+        "the fewest layers: mean difference below 0",
+        "tradeoff",
+        judges.fewer_top_layers_lose,
+    ),
+    Claim(
+        "section 3.4",
+        "Training LayerNorms alone is not enough",
+        "-3.5 (CoLA), -4 (MNLI)",
+        "mean difference to full fine-tuning below 0",
+        "tradeoff",
+        judges.norms_are_not_enough,
+    ),
+    Claim(
+        "figure 5",
+        "SQuAD: size 64 is as good as full fine-tuning",
+        "90.4 / 90.7 F1",
+        SQUAD,
+        "squad",
+        judges.squad_by_size(64),
+    ),
+    Claim(
+        "figure 5",
+        "SQuAD: size 2 is nearly as good",
+        "89.9 / 90.7 F1",
+        SQUAD,
+        "squad",
+        judges.squad_by_size(2),
+    ),
+    Claim(
+        "figure 6 left",
+        "Removing any one layer's adapters costs little",
+        "at most 2",
+        "on each task, the worst layer's loss at most 2",
+        "ablation",
+        judges_ablation.one_layer_hardly_matters,
+    ),
+    Claim(
+        "figure 6 left",
+        "Removing all of them leaves a constant guess",
+        "37 (MNLI), 69 (CoLA)",
+        "on each task, at most 2 above the constant guess",
+        "ablation",
+        judges_ablation.none_is_a_constant_guess,
+    ),
+    Claim(
+        "figure 6 left",
+        "Higher layers' adapters matter more",
+        "-",
+        "on each task, removing the upper half costs more than removing the lower half",
+        "ablation",
+        judges_ablation.higher_layers_matter_more,
+    ),
+    Claim(
+        "figure 6 right",
+        "Initial stds of 1e-2 and below are alike",
+        "-",
+        f"each mean difference to 1e-2 at least -{MARGIN:g}",
+        "init-scale",
+        judges.small_stds_are_alike,
+    ),
+    Claim(
+        "figure 6 right",
+        "Larger ones are worse",
+        "-",
+        "the largest std's mean difference to 1e-2 below 0",
+        "init-scale",
+        judges.large_stds_are_worse,
+    ),
+    Claim(
+        "section 3.6",
+        "The extensions bring no gain",
+        "-",
+        f"each extension's mean difference at most {MARGIN:g}",
+        "extensions",
+        judges.extensions_gain_nothing,
+    ),
+    Claim(
+        "section 1",
+        "Adapters remember earlier tasks perfectly",
+        "to the bit",
+        "no logit of an earlier task changes by a bit",
+        "many-tasks",
+        judges.memory_is_perfect,
+    ),
+    Claim(
+        "section 1",
+        "Fine-tuning one network task after task forgets",
+        "-",
+        "mean change of the earlier tasks' scores below 0",
+        "many-tasks",
+        judges.sequential_tuning_forgets,
+    ),
+    Claim(
+        "section 3.2",
+        "Enough epochs and rate: adapters reach full fine-tuning on SST-2",
+        "94.2 / 94.9",
+        f"difference at least -{MARGIN:g}",
+        "epochs",
+        judges.more_epochs_close_the_gap,
+    ),
+)
 
-# What the paper says that no run here can decide.
+# What the paper says that no run here can decide: (where, what, why).
 LEFT_OUT = (
-    ("table 2", "17 further tasks", "their data are not among what `minibert fetch` gets"),
+    ("table 2", "17 further tasks", "`minibert fetch` does not provide their data"),
     ("table 1", "GLUE's test server", "its labels are held back; all scores here are dev scores"),
 )
 
+HEADERS = ("where", "claim", "paper", "ours", "rule", "verdict", "command")
+
 
 def ledger(plan: Plan, runs: Runs, command: str) -> str:
-    """The claims as Markdown: the paper's number, ours, the rule, the verdict."""
-    from adapters.show import table
-
+    """The claims as Markdown: the paper's number, ours, the rule, the verdict. `command`: the
+    command line that computes a study, with {study} in it."""
     rows = []
     for claim in CLAIMS:
         ours, verdict = claim.judge(plan, runs)
-        rows.append((claim.where, claim.says, claim.number, ours, claim.rule, f"**{verdict}**",
-                     f"`{command.format(study=claim.study)}`"))  # fmt: skip
-    headers = ("where", "claim", "paper", "ours", "rule", "verdict", "command")
+        typed = f"`{command.format(study=claim.study)}`"
+        row = (claim.where, claim.says, claim.number, ours, claim.rule, f"**{verdict}**", typed)
+        rows.append(row)
     seeds = f"{plan.seeds} seed{'s' if plan.seeds > 1 else ''}"
     left_out = "\n".join(f"- {where}, {what}: {why}." for where, what, why in LEFT_OUT)
     return (
         f"# Claims of the paper on {plan.base_shown}\n\n"
         f"Budget `{plan.budget.name}`, {seeds}, tasks {', '.join(plan.tasks)}. Numbers are in "
-        "hundredths of each task's metric on its dev set; differences are ours less the other's, "
-        "± one standard error. A verdict needs two; where they leave doubt, nothing is decided.\n\n"
-        f"{table(rows, headers, 'github')}\n\nNot among the runs:\n\n{left_out}\n"
+        "hundredths of each task's metric on its dev set; differences are ours minus the other's, "
+        "± one standard error. A claim is decided only where the difference is two standard errors "
+        "away from the rule's bound.\n\n"
+        f"{table(rows, HEADERS, 'github')}\n\nNot among the runs:\n\n{left_out}\n"
     )

@@ -1,24 +1,24 @@
-"""Differences between methods, with the error that the runs' seeds leave in them.
+"""Differences between methods, with the uncertainty that comes from the seeds.
 
-One run's score scatters with its seed. How much is known for each task from table 1, whose methods
-have several seeds: the pooled standard deviation of adapters 64 and full fine-tuning. Every other
-score of the task, of whatever number of seeds, is taken to scatter as much, and more where its own
-seeds do: a training that fails for one seed in three scatters far more than those of table 1.
+A run's score varies with its seed. How much it varies is known for each task from table 1, whose
+methods have several seeds: the pooled standard deviation of adapters of size 64 and full
+fine-tuning. Every other score of the task is assumed to vary as much, or more if its own seeds do:
+a training that fails for one seed in three varies far more than those of table 1.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from adapters.reproduce.plans.choices import chosen
+from adapters.reproduce.plans.plan import ADAPTERS, FULL, Plan
 from adapters.reproduce.report.statistics import scores_of, standard_error
-from adapters.reproduce.studies.plans import ADAPTERS, Plan
-from adapters.reproduce.studies.table1 import FULL, chosen
 from adapters.reproduce.sweep.runs_file import Config, Runs
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value in hundredths and its standard error; None where the seeds do not tell it."""
+    """A value in hundredths and its standard error; None if the seeds cannot tell it."""
 
     value: float
     error: float | None
@@ -28,8 +28,8 @@ class Estimate:
         return f"{self.value:+.1f}{error}"
 
 
-ROUNDING = 1e-9  # points: of float64, where a bound is met exactly
-MARGIN = 1.0  # points: "without loss" allows as much; the paper's own difference is up to 0.8
+ROUNDING = 1e-9  # points: float64's rounding error where a bound is met exactly
+MARGIN = 1.0  # points that "without loss" allows; the paper's own difference is up to 0.8
 
 HOLDS, FAILS, OPEN = "holds", "does not hold", "not decided by these runs"
 OPPOSITE = {HOLDS: FAILS, FAILS: HOLDS, OPEN: OPEN}
@@ -52,7 +52,7 @@ def at_most(found: Estimate | None, bound: float) -> str:
 
 
 def above(found: Estimate | None, bound: float) -> str:
-    """The verdict on "value > bound": the opposite of "at most". No difference at all is none."""
+    """The verdict on "value > bound": the opposite of "at most", so equality is not enough."""
     return OPPOSITE[at_most(found, bound)]
 
 
@@ -62,15 +62,15 @@ def below(found: Estimate | None, bound: float) -> str:
 
 
 def scores(plan: Plan, runs: Runs, config: Config | None) -> list[float]:
-    """The dev scores, in hundredths, of a configuration with each of the seeds that have run."""
+    """A configuration's dev scores, in hundredths, one for each seed that has run."""
     if config is None:
         return []
     return [100 * value for value in scores_of(runs, plan.with_seeds(config)).values]
 
 
 def spread(plan: Plan, runs: Runs, task: str) -> float | None:
-    """The standard deviation of a task's score over seeds, pooled over table 1's two methods; None
-    without two seeds."""
+    """The standard deviation of a task's score over the seeds, pooled over two methods of table 1;
+    None with fewer than two seeds."""
     squares, freedom = 0.0, 0
     for method in (ADAPTERS, FULL):
         found = scores(plan, runs, chosen(plan, runs, task, method))
@@ -83,8 +83,8 @@ def spread(plan: Plan, runs: Runs, task: str) -> float | None:
 def difference(
     plan: Plan, runs: Runs, pairs: Sequence[tuple[str, Config | None, Config | None]]
 ) -> Estimate | None:
-    """The mean over tasks of (first - second), for (task, first, second); None when a run of one of
-    them is missing. Errors of different tasks add up in squares."""
+    """The mean over tasks of first - second, for pairs of (task, first, second); None if one of
+    them has no run yet. The errors of different tasks add in squares."""
     if not pairs:
         return None
     total, square, known = 0.0, 0.0, True
@@ -101,18 +101,18 @@ def difference(
 
 
 def _error(values: Sequence[float], deviation: float) -> float:
-    """The standard error of the mean of a few scores of a task with this deviation, or their own
-    if that is larger."""
+    """The standard error of these scores' mean, by the task's standard deviation or by their own,
+    whichever is larger."""
     return max(deviation / math.sqrt(len(values)), standard_error(values) or 0.0)
 
 
 def all_of(verdicts: Sequence[str]) -> str:
-    """Of a claim about every task: fails if one fails, holds if all hold."""
+    """The verdict on a claim about every task: it fails if one fails, holds if all hold."""
     if FAILS in verdicts:
         return FAILS
     return OPEN if OPEN in verdicts else HOLDS
 
 
 def over_seeds(values: Sequence[float]) -> Estimate:
-    """The mean of one value a seed."""
+    """The mean of values of which there is one for each seed."""
     return Estimate(sum(values) / len(values), standard_error(values))

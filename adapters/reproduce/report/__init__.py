@@ -1,1 +1,1 @@
-"""What the studies' reports share: statistics, pages, pictures."""
+"""What the studies' reports share: statistics, pages, figures."""

@@ -1,14 +1,14 @@
-"""The words of the studies' reports: Markdown sections, tables, and how tasks are called."""
+"""The text of the studies' reports: Markdown sections, tables, and the names of the tasks."""
 
 from collections.abc import Iterable, Sequence
 
-from adapters.reproduce.studies.plans import Plan
+from adapters.reproduce.plans.plan import Plan
+from adapters.reproduce.report.statistics import REPORTED
 from adapters.reproduce.sweep.runs_file import Config, Runs, run_key
 from adapters.show import table
 from minibert.data.tasks import GLUE
 
 NO_RUNS = "There are no runs yet."
-UNITS = {"cola": "Matthews", "mrpc": "F1", "qqp": "F1", "sts-b": "Spearman"}
 
 
 def title(task: str) -> str:
@@ -16,19 +16,26 @@ def title(task: str) -> str:
     return GLUE[task].folder
 
 
-def unit(task: str) -> str:
-    """The metric that the paper reports for a task."""
-    return UNITS.get(task, "accuracy")
+def scored(task: str) -> str:
+    """A task's name with the metric that the paper reports for it: "MRPC (F1)"."""
+    return f"{title(task)} ({REPORTED[task].capitalize() if task in REPORTED else 'accuracy'})"
 
 
-def setting(plan: Plan, seeds: int | None = None) -> str:
-    """What all runs of a report have in common, in a sentence; `seeds` when fewer than planned."""
+def conditions(plan: Plan, seeds: int | None = None, data: str = "") -> str:
+    """The base, budget, data and number of seeds of all runs in a report, as one sentence. `seeds`:
+    fewer than the plan's; `data`: in words, "" where the study says it."""
     seeds = min(seeds or plan.seeds, plan.seeds)
-    data = "the project's own sample sentences" if plan.sample else plan.budget.what
     return (
-        f"Base `{plan.base_shown}`, budget `{plan.budget.name}` ({data}), {seeds} "
-        f"seed{'s'[: seeds > 1]}; scores in hundredths, mean ± standard error over the seeds."
+        f"Base `{plan.base_shown}`, budget `{plan.budget.name}`{f' ({data})' if data else ''}, "
+        f"{seeds} seed{'s'[: seeds > 1]}; scores in hundredths, mean ± standard error over the "
+        "seeds."
     )
+
+
+def glue_conditions(plan: Plan, seeds: int | None = None) -> str:
+    """The same for a study on GLUE."""
+    data = "the project's own sample sentences" if plan.sample else plan.budget.what
+    return conditions(plan, seeds, data)
 
 
 def section(heading: str, *parts: str) -> str:
@@ -37,10 +44,10 @@ def section(heading: str, *parts: str) -> str:
 
 
 def markdown_table(rows: Iterable[Sequence[str]], headers: Sequence[str]) -> str:
-    """A table as GitHub shows it, the first column to the left, the others to the right."""
+    """A Markdown table, its first column left-aligned, the others right-aligned."""
     return table(list(rows), headers, "pipe")
 
 
 def any_finished(runs: Runs, configs: Iterable[Config]) -> bool:
-    """Whether one of the configurations has a result, be it that it diverged."""
+    """Whether one of the configurations has a result, even if only that it diverged."""
     return any(run_key(config) in runs for config in configs)

@@ -1,1 +1,1 @@
-"""A study each: the runs that it wants, its table and its picture."""
+"""One module for each study: the runs it needs, its table and its figure."""

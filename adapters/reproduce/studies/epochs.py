@@ -7,22 +7,27 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from adapters.reproduce.report.pages import NO_RUNS, any_finished, markdown_table, section, setting
-from adapters.reproduce.report.pictures import (
+from adapters.reproduce.plans.choices import chosen, size_grids, validation_score
+from adapters.reproduce.plans.plan import ADAPTERS, FULL, Plan, sized
+from adapters.reproduce.report.figures import (
     REFERENCE,
     STYLES,
-    Style,
     image,
     legend,
-    line,
     log2_axis,
     new_figure,
     save,
+    score_line,
     tidy,
 )
+from adapters.reproduce.report.pages import (
+    NO_RUNS,
+    any_finished,
+    glue_conditions,
+    markdown_table,
+    section,
+)
 from adapters.reproduce.report.statistics import MISSING, Scores, hundredths, scores_of
-from adapters.reproduce.studies.plans import ADAPTERS, Plan, sized, validation
-from adapters.reproduce.studies.table1 import FULL, chosen, size_grids
 from adapters.reproduce.studies.table1 import wanted as wanted_by_table1
 from adapters.reproduce.sweep.runs_file import Config, Runs, run_key
 
@@ -43,81 +48,81 @@ def of_sizes(plan: Plan, runs: Runs) -> list[Config]:
 
 
 def wanted(plan: Plan, runs: Runs) -> list[Config]:
-    """The configurations that are known to be needed by now."""
+    """The configurations known to be needed, given the results so far."""
     if TASK not in plan.tasks or not plan.budget.more_epochs:
         return []
     only = replace(plan, tasks=(TASK,))
     return wanted_by_table1(only, runs) + of_sizes(only, runs) + longer(plan)
 
 
-class Line(NamedTuple):
-    """A row of the table: one configuration, whose scores are over the seeds it has run with."""
+class Trial(NamedTuple):
+    """A row of the table: one configuration, scored over the seeds that have finished. `chosen`:
+    whether it is the one in table 1."""
 
     config: Config
     chosen: bool
     scores: Scores
 
 
-def lines(plan: Plan, runs: Runs) -> list[Line]:
-    """Full fine-tuning and adapters at each rate, epochs and size that is tried, each once."""
+def trials(plan: Plan, runs: Runs) -> list[Trial]:
+    """Full fine-tuning and adapters at each rate, number of epochs and size that is tried."""
     only = replace(plan, tasks=(TASK,))
     tried = plan.grid(TASK, FULL) + plan.grid(TASK, ADAPTERS) + longer(plan)
     tried += of_sizes(only, runs) + size_grids(only, runs, TASK)
     best = [chosen(only, runs, TASK, method) for method in (FULL, ADAPTERS)]
-    found = {
-        run_key(config): Line(
-            config,
-            config in best,
-            scores_of(runs, [config, *plan.with_seeds(config)[1:]], wanted=plan.seeds),
-        )
-        for config in tried
-    }
+    found = {}
+    for config in tried:
+        seeds = [config, *plan.with_seeds(config)[1:]]
+        scores = scores_of(runs, seeds, wanted=plan.seeds)
+        found[run_key(config)] = Trial(config, config in best, scores)
     return list(found.values())
 
 
-def _order(line: Line) -> tuple[bool, int, int, float]:
-    method = line.config["method"]
-    full = method["name"] == "full"
-    return not full, method.get("size", 0), line.config["epochs"], line.config["rate"]
+def _order(trial: Trial) -> tuple[bool, int, int, float]:
+    method = trial.config["method"]
+    return method != FULL, method.get("size", 0), trial.config["epochs"], trial.config["rate"]
 
 
-def _table(plan: Plan, runs: Runs, found: list[Line]) -> str:
+def _cells(runs: Runs, trial: Trial, full: float | None) -> list[str]:
+    """A row of the table. `full`: the mean score of full fine-tuning in table 1."""
+    config, mean, on_validation, epoch = trial.config, trial.scores.mean, MISSING, MISSING
+    result = runs.get(run_key(config), {"result": {}})["result"]
+    if "validation" in result:
+        on_validation = hundredths(validation_score({"result": result}))
+        epoch = str(result["best_epoch"])
+    method = config["method"]
+    name = "full fine-tuning" if method == FULL else f"adapters, m = {method['size']}"
+    gap = None if mean is None or full is None else mean - full
+    return [
+        name + (" (as in table 1)" if trial.chosen else ""),
+        f"{config['rate']:g}",
+        str(config["epochs"]),
+        epoch,
+        on_validation,
+        str(trial.scores),
+        hundredths(gap, sign=True),
+    ]
+
+
+HEADERS = (
+    "",
+    "learning rate",
+    "epochs",
+    "best epoch",
+    "validation accuracy",
+    "dev accuracy",
+    "less full fine-tuning's",
+)
+
+
+def _table(runs: Runs, found: list[Trial]) -> str:
     best = next((one for one in found if one.chosen and one.config["method"] == FULL), None)
     full = best.scores.mean if best else None
-    rows = []
-    for one in sorted(found, key=_order):
-        method = one.config["method"]
-        result = runs.get(run_key(one.config), {"result": {}})["result"]
-        mean, on_validation, epoch = one.scores.mean, MISSING, MISSING
-        if "validation" in result:
-            on_validation = hundredths(validation({"result": result}))
-            epoch = str(result["best_epoch"])
-        gap = None if mean is None or full is None else mean - full
-        name = "full fine-tuning" if method == FULL else f"adapters, m = {method['size']}"
-        rows.append([
-            name + (" (as in table 1)" if one.chosen else ""), f"{one.config['rate']:g}",
-            str(one.config["epochs"]), epoch, on_validation, str(one.scores),
-            hundredths(gap, sign=True),
-        ])  # fmt: skip
-    headers = ["", "learning rate", "epochs", "best epoch", "validation accuracy", "dev accuracy",
-               "less full fine-tuning's"]  # fmt: skip
-    return markdown_table(rows, headers)
+    return markdown_table([_cells(runs, one, full) for one in sorted(found, key=_order)], HEADERS)
 
 
-def _curve(axes: Any, points: list[tuple[float, Scores]], style: Style, name: str) -> None:
-    there = sorted((x, scores.mean, scores.error or 0) for x, scores in points if scores.values)
-    if there:
-        x, means, errors = zip(*there, strict=True)
-        bars = [100 * error for error in errors] if any(errors) else None
-        line(axes, x, [100 * (mean or 0) for mean in means], style, yerr=bars, label=name)
-
-
-def _draw(found: list[Line], folder: Path) -> bool:
-    """Left by learning rate, a curve for each number of epochs; right by size."""
-    if not any(one.scores.values for one in found):
-        return False
-    figure = new_figure(9, 3.8)
-    left, right = figure.subplots(1, 2, sharey=True)
+def _draw_by_rate(axes: Any, found: list[Trial]) -> None:
+    """A curve over the learning rate for each number of epochs."""
     full = [one for one in found if one.config["method"] == FULL]
     usual = [one for one in found if one.config["method"] == ADAPTERS]
     curves = [
@@ -127,21 +132,41 @@ def _draw(found: list[Line], folder: Path) -> bool:
     ]
     for (name, group, epochs), style in zip(curves, STYLES, strict=False):
         points = [(o.config["rate"], o.scores) for o in group if o.config["epochs"] == epochs]
-        _curve(left, points, style, f"{name}, {epochs} epochs")
-    like = next((one.config for one in usual if one.chosen), None)
-    if like is not None:
-        same = [o for o in found if o.config == {**like, "method": o.config["method"]}]
-        sizes = [(o.config["method"]["size"], o.scores) for o in same if o not in full]
-        name = f"adapters by size: rate {like['rate']:g}, {like['epochs']} epochs"
-        _curve(right, sizes, STYLES[-1], name)
-        log2_axis(right, sorted(size for size, _ in sizes))
-    for one in (one for one in full if one.chosen and one.scores.mean is not None):
-        for axes in (left, right):
-            axes.axhline(
-                100 * (one.scores.mean or 0), **REFERENCE, label="full fine-tuning, as in table 1"
-            )
-    left.set(xscale="log", xlabel="learning rate", ylabel="dev accuracy, hundredths")
-    right.set_xlabel("adapter size m")
+        points.sort(key=lambda point: point[0])
+        score_line(axes, points, style, label=f"{name}, {epochs} epochs")
+    axes.set(xscale="log", xlabel="learning rate", ylabel="dev accuracy, hundredths")
+
+
+def _draw_by_size(axes: Any, found: list[Trial]) -> None:
+    """A curve over the adapters' size, at the rate and epochs that are best for size 64."""
+    axes.set_xlabel("adapter size m")
+    like = next((t.config for t in found if t.chosen and t.config["method"] == ADAPTERS), None)
+    if like is None:
+        return
+    scores = {}
+    for one in found:
+        method = one.config["method"]
+        if method != FULL and one.config == {**like, "method": method}:
+            scores[method["size"]] = one.scores
+    sizes = sorted(scores)
+    name = f"adapters by size: rate {like['rate']:g}, {like['epochs']} epochs"
+    score_line(axes, [(size, scores[size]) for size in sizes], STYLES[-1], label=name)
+    log2_axis(axes, sizes)
+
+
+def _draw(found: list[Trial], folder: Path) -> bool:
+    """Left by learning rate, right by size, with full fine-tuning as a line in both."""
+    if not any(one.scores.values for one in found):
+        return False
+    figure = new_figure(9, 3.8)
+    left, right = figure.subplots(1, 2, sharey=True)
+    _draw_by_rate(left, found)
+    _draw_by_size(right, found)
+    for one in found:
+        if one.chosen and one.config["method"] == FULL and one.scores.mean is not None:
+            for axes in (left, right):
+                label = "full fine-tuning, as in table 1"
+                axes.axhline(100 * one.scores.mean, **REFERENCE, label=label)
     for axes in (left, right):
         tidy(axes)
     legend(figure, 3)
@@ -150,18 +175,18 @@ def _draw(found: list[Line], folder: Path) -> bool:
 
 
 def report(plan: Plan, runs: Runs, folder: Path) -> str:
-    """The study as Markdown; its picture goes to folder/figures. Shows what there is by now."""
+    """The study as Markdown, with whatever has finished; its figure is saved in folder/figures."""
     heading = "Rate, epochs and size: adapters against full fine-tuning on SST-2"
-    what = (
+    text = (
         "Adapters at each learning rate and number of epochs, then adapters of several sizes at "
-        "the rate and epochs that are best on validation for m = 64, some at others, too. "
-        "Validation accuracy and best epoch are of seed 0; the best epoch of each run is chosen on "
-        "validation. What is best on validation has run with all seeds, the others with fewer."
+        "the rate and epochs that are best on validation for m = 64, and some at others, too. "
+        "Validation accuracy and best epoch are for seed 0; each run's best epoch is chosen on "
+        "validation. What is best on validation has run with all seeds, the rest with fewer."
     )
-    found = lines(plan, runs) if TASK in plan.tasks else []
+    beginning = (heading, text, glue_conditions(plan))
+    found = trials(plan, runs) if TASK in plan.tasks else []
     if not any_finished(runs, [one.config for one in found]):
-        return section(heading, what, setting(plan), NO_RUNS)
+        return section(*beginning, NO_RUNS)
     drawn = _draw(found, folder)
     alt = "Dev accuracy by learning rate for each number of epochs, and by size"
-    return section(heading, what, setting(plan), _table(plan, runs, found),
-                   image(NAME, alt) if drawn else "")  # fmt: skip
+    return section(*beginning, _table(runs, found), image(NAME, alt) if drawn else "")

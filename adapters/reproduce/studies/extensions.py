@@ -1,26 +1,44 @@
-"""The extensions that the paper tried without gain (section 3.6, at its end), beside the adapter
-itself: normalisation inside, another layer, other activations, attention only, parallel."""
+"""The extensions that the paper tried without gain (end of section 3.6), beside the adapter itself:
+normalisation inside, another layer, other activations, attention only, parallel."""
 
 from pathlib import Path
 from typing import Any
 
 from adapters.methods.table import VARIANTS
-from adapters.reproduce.report.pages import NO_RUNS, markdown_table, section, setting, title, unit
-from adapters.reproduce.report.statistics import Scores, parameters_of, scores_of
-from adapters.reproduce.studies.plans import ADAPTERS, Plan
-from adapters.reproduce.studies.table1 import chosen
+from adapters.reproduce.plans.choices import chosen
+from adapters.reproduce.plans.plan import ADAPTERS, Plan
+from adapters.reproduce.report.figures import (
+    STYLES,
+    image,
+    legend,
+    new_figure,
+    save,
+    score_line,
+    tidy,
+)
+from adapters.reproduce.report.pages import (
+    NO_RUNS,
+    glue_conditions,
+    markdown_table,
+    scored,
+    section,
+    title,
+)
+from adapters.reproduce.report.shares import parameters_of
+from adapters.reproduce.report.statistics import MISSING, Scores, scores_of
 from adapters.reproduce.sweep.runs_file import Config, Runs
 
 NAME = "extensions"
+ADAPTER = "serial"  # the paper's adapter itself
 ACTIVATIONS = ("tanh",)
-# Normalised features do not shrink with the initial weights, so that these variants start as near
-# to the identity as the others only with a smaller std.
+# Normalised features do not shrink with the initial weights, so these variants need a smaller std
+# to start as close to the identity as the others.
 NORMALISED, NORMALISED_STD = ("layer-norm", "batch-norm"), 1e-3
 
 
 def methods() -> dict[str, dict[str, Any]]:
-    """Each extension as a tuning method, by a name for people; the first is the paper's adapter."""
-    found: dict[str, dict[str, Any]] = {"serial": ADAPTERS}
+    """Each extension as a tuning method, by a readable name; first the paper's adapter."""
+    found: dict[str, dict[str, Any]] = {ADAPTER: ADAPTERS}
     for name in NORMALISED:
         found[name] = {**ADAPTERS, "variant": name, "std": NORMALISED_STD}
     for name in VARIANTS:
@@ -32,12 +50,12 @@ def methods() -> dict[str, dict[str, Any]]:
 
 
 def tasks(plan: Plan) -> list[str]:
-    """The budget's tasks for this comparison that the plan has."""
+    """The budget's tasks for this comparison, as far as the plan has them."""
     return [task for task in plan.budget.variant_tasks if task in plan.tasks]
 
 
 def wanted(plan: Plan, runs: Runs) -> list[Config]:
-    """The configurations that are known to be needed by now."""
+    """The configurations known to be needed, given the results so far."""
     configs: list[Config] = []
     for task in tasks(plan):
         configs += plan.grid(task, ADAPTERS)
@@ -48,71 +66,59 @@ def wanted(plan: Plan, runs: Runs) -> list[Config]:
     return configs
 
 
-def report(plan: Plan, runs: Runs, folder: Path) -> str:
-    """Each extension's scores as Markdown, and a picture."""
-    from adapters.reproduce.report.pictures import (
-        STYLES,
-        image,
-        legend,
-        line,
-        new_figure,
-        save,
-        tidy,
-    )
+ScoresByExtension = dict[str, dict[str, Scores]]  # by extension, then by task
 
+
+def _results(plan: Plan, runs: Runs) -> tuple[ScoresByExtension, dict[str, str]]:
+    """Each extension's scores, and the number of its adapters' parameters where known."""
+    found: ScoresByExtension = {}
+    counts: dict[str, str] = {}
+    for name, method in methods().items():
+        found[name] = {}
+        seeds = None if name == ADAPTER else plan.budget.curve_seeds
+        for task in tasks(plan):
+            like = chosen(plan, runs, task, ADAPTERS)
+            configs = plan.with_seeds({**like, "method": method}, seeds) if like else []
+            found[name][task] = scores_of(runs, configs)
+            if parameters := parameters_of(runs, configs):
+                counts[name] = f"{parameters['adapters']:,}"
+    return found, counts
+
+
+def report(plan: Plan, runs: Runs, folder: Path) -> str:
+    """Each extension's scores as Markdown, and a figure."""
     heading = "Section 3.6: the extensions"
     text = (
         "What the paper tried without gain, each as `minibert train --variant NAME` or "
         "`--activation NAME`, at size 64 and the rate and epochs that were chosen for the adapter "
-        f"itself (`serial`, GELU). The normalised ones start with std {NORMALISED_STD:g}, as near "
+        f"itself (`serial`, GELU). The normalised ones start with std {NORMALISED_STD:g}, as close "
         f"to the identity as the others. Seeds of an extension: {plan.budget.curve_seeds}."
     )
-    names = methods()
-    found: dict[str, dict[str, Scores]] = {}
-    counts: dict[str, str] = {}
-    for name, method in names.items():
-        found[name] = {}
-        for task in tasks(plan):
-            like = chosen(plan, runs, task, ADAPTERS)
-            configs = plan.with_seeds({**like, "method": method}) if like else []
-            made = configs[: plan.budget.curve_seeds] if name != "serial" else configs
-            found[name][task] = scores_of(runs, made)
-            if made and (parameters := parameters_of(runs, made)):
-                counts[name] = f"{parameters['adapters']:,}"
+    found, counts = _results(plan, runs)
     if not any(scores.values for by_task in found.values() for scores in by_task.values()):
         return section(heading, text, NO_RUNS)
     rows = [
-        (name, counts.get(name, "-"), *(str(scores) for scores in by_task.values()))
+        (name, counts.get(name, MISSING), *(str(scores) for scores in by_task.values()))
         for name, by_task in found.items()
     ]
+    headers = ("extension", "adapters' parameters", *(scored(task) for task in tasks(plan)))
+    _draw(found, tasks(plan), folder)
+    picture = image(NAME, "Dev score of each extension; dotted, the adapter itself")
+    return section(heading, text, glue_conditions(plan), markdown_table(rows, headers), picture)
+
+
+def _draw(found: ScoresByExtension, tasks: list[str], folder: Path) -> None:
     figure = new_figure(7.5, 3.4)
     axes = figure.subplots()
-    for number, (task, style) in enumerate(zip(tasks(plan), STYLES, strict=False)):
-        known = {
-            i: scores
-            for i, scores in enumerate(by_task[task] for by_task in found.values())
-            if scores.mean is not None
-        }
-        shift = 0.16 * (number - (len(tasks(plan)) - 1) / 2)
-        means = [100 * (scores.mean or 0.0) for scores in known.values()]
-        errors = [100 * (scores.error or 0.0) for scores in known.values()]
-        line(
-            axes,
-            [i + shift for i in known],
-            means,
-            style,
-            yerr=errors,
-            ls="none",
-            label=title(task),
-        )
-        if 0 in known:
-            axes.axhline(100 * (known[0].mean or 0.0), color=style.color, lw=0.8, ls=":")
+    for number, (task, style) in enumerate(zip(tasks, STYLES, strict=False)):
+        shift = 0.16 * (number - (len(tasks) - 1) / 2)
+        points = [(i + shift, by_task[task]) for i, by_task in enumerate(found.values())]
+        score_line(axes, points, style, ls="none", label=title(task))
+        reference = found[ADAPTER][task].mean
+        if reference is not None:
+            axes.axhline(100 * reference, color=style.color, lw=0.8, ls=":")
     axes.set_xticks(range(len(found)), list(found), rotation=25, ha="right")
     axes.set_ylabel("dev score, hundredths")
     tidy(axes, "y")
     legend(figure)
     save(figure, folder, NAME)
-    picture = image(NAME, "Dev score of each extension; dotted, the adapter itself")
-    scored = (f"{title(task)} ({unit(task)})" for task in tasks(plan))
-    headers = ("extension", "adapters' parameters", *scored)
-    return section(heading, text, setting(plan), markdown_table(rows, headers), picture)

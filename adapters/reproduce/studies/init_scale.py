@@ -2,85 +2,103 @@
 
 from pathlib import Path
 
-from adapters.reproduce.report.pages import NO_RUNS, markdown_table, section, setting, title, unit
+from adapters.reproduce.plans.choices import chosen
+from adapters.reproduce.plans.plan import ADAPTERS, Plan
+from adapters.reproduce.report.figures import (
+    STYLES,
+    image,
+    legend,
+    new_figure,
+    save,
+    score_line,
+    tidy,
+)
+from adapters.reproduce.report.pages import (
+    NO_RUNS,
+    glue_conditions,
+    markdown_table,
+    scored,
+    section,
+    title,
+)
 from adapters.reproduce.report.statistics import Scores, scores_of
-from adapters.reproduce.studies.plans import ADAPTERS, Plan
-from adapters.reproduce.studies.table1 import chosen
 from adapters.reproduce.sweep.runs_file import Config, Runs
 
 NAME = "init-scale"
-DEFAULT_STD = 1e-2  # the recipe's: the same runs as table 1's
+DEFAULT_STD = 1e-2  # the recipe's, so these are the same runs as table 1's
 
 
 def tasks(plan: Plan) -> list[str]:
-    """The budget's tasks for this figure that the plan has."""
+    """The budget's tasks for this figure, as far as the plan has them."""
     return [task for task in plan.budget.std_tasks if task in plan.tasks]
 
 
-def of_stds(plan: Plan, runs: Runs, task: str) -> list[tuple[float, Config]]:
-    """(std, configuration with seed 0) at the rate and epochs that are best with the usual std."""
+def of_stds(plan: Plan, runs: Runs, task: str) -> dict[float, Config]:
+    """{std: configuration with seed 0}, at the rate and epochs that are best with the default
+    std."""
     like = chosen(plan, runs, task, ADAPTERS)
     if like is None:
-        return []
-    return [
-        (std, like if std == DEFAULT_STD else {**like, "method": {**ADAPTERS, "std": std}})
+        return {}
+    return {
+        std: like if std == DEFAULT_STD else {**like, "method": {**ADAPTERS, "std": std}}
         for std in plan.budget.stds
-    ]
+    }
 
 
 def wanted(plan: Plan, runs: Runs) -> list[Config]:
-    """The configurations that are known to be needed by now."""
+    """The configurations known to be needed, given the results so far."""
     configs: list[Config] = []
     for task in tasks(plan):
         configs += plan.grid(task, ADAPTERS)
-        for _, config in of_stds(plan, runs, task):
+        for config in of_stds(plan, runs, task).values():
             configs += plan.with_seeds(config)
     return configs
 
 
-def report(plan: Plan, runs: Runs, folder: Path) -> str:
-    """Scores by initial std as Markdown, and a picture."""
-    from adapters.reproduce.report.pictures import (
-        STYLES,
-        image,
-        legend,
-        line,
-        new_figure,
-        save,
-        tidy,
-    )
+ScoresByStd = dict[str, dict[float, Scores]]  # by task, then by std
 
-    heading = "Figure 6, right: the scale of the initial weights"
-    text = (
-        "Adapters of size 64 whose projections start with this standard deviation (truncated at "
-        f"two of them), at the rate and epochs that were chosen with {DEFAULT_STD:g}."
-    )
-    found: dict[str, dict[float, Scores]] = {
+
+def _results(plan: Plan, runs: Runs) -> ScoresByStd:
+    return {
         task: {
             std: scores_of(runs, plan.with_seeds(config))
-            for std, config in of_stds(plan, runs, task)
+            for std, config in of_stds(plan, runs, task).items()
         }
         for task in tasks(plan)
     }
+
+
+def report(plan: Plan, runs: Runs, folder: Path) -> str:
+    """Scores by initial std as Markdown, and a figure."""
+    heading = "Figure 6, right: the scale of the initial weights"
+    text = (
+        "Adapters of size 64 whose projections start with this standard deviation (truncated at "
+        "two standard deviations), at the rate and epochs that were chosen with "
+        f"{DEFAULT_STD:g}."
+    )
+    found = _results(plan, runs)
     if not any(scores.values for by_std in found.values() for scores in by_std.values()):
         return section(heading, text, NO_RUNS)
     rows = [
         (f"{std:g}", *(str(found[task].get(std, Scores())) for task in found))
         for std in plan.budget.stds
     ]
+    table = markdown_table(rows, ("initial std", *(scored(task) for task in found)))
+    _draw(found, folder)
+    picture = image(
+        NAME, "Dev score against the initial standard deviation, one line for each task"
+    )
+    return section(heading, text, glue_conditions(plan), table, picture)
+
+
+def _draw(found: ScoresByStd, folder: Path) -> None:
     figure = new_figure(6.0, 3.4)
     axes = figure.subplots()
     for (task, by_std), style in zip(found.items(), STYLES, strict=False):
-        known = {std: scores for std, scores in by_std.items() if scores.mean is not None}
-        means = [100 * (scores.mean or 0.0) for scores in known.values()]
-        errors = [100 * (scores.error or 0.0) for scores in known.values()]
-        line(axes, list(known), means, style, yerr=errors, label=title(task))
+        score_line(axes, by_std.items(), style, label=title(task))
     axes.set_xscale("log")
     axes.set_xlabel("standard deviation of the initial weights (log)")
     axes.set_ylabel("dev score, hundredths")
     tidy(axes)
     legend(figure)
     save(figure, folder, NAME)
-    picture = image(NAME, "Dev score against the initial standard deviation, a line a task")
-    headers = ("initial std", *(f"{title(task)} ({unit(task)})" for task in found))
-    return section(heading, text, setting(plan), markdown_table(rows, headers), picture)

@@ -1,21 +1,29 @@
 """Tasks that arrive one after the other (section 1): adapters keep every earlier task to the bit,
-fine-tuning one network for one task after the other forgets."""
+while fine-tuning one network for task after task forgets."""
 
 from pathlib import Path
 from typing import Any
 
-from adapters.reproduce.report.pages import NO_RUNS, markdown_table, section, setting, title, unit
-from adapters.reproduce.report.statistics import hundredths
-from adapters.reproduce.studies.plans import ADAPTERS, Plan, main_score
-from adapters.reproduce.studies.table1 import FULL, chosen
+from adapters.reproduce.plans.choices import chosen
+from adapters.reproduce.plans.plan import ADAPTERS, FULL, Plan
+from adapters.reproduce.report.figures import STYLES, image, legend, line, new_figure, save, tidy
+from adapters.reproduce.report.pages import (
+    NO_RUNS,
+    glue_conditions,
+    markdown_table,
+    scored,
+    section,
+    title,
+)
+from adapters.reproduce.report.statistics import hundredths, main_score
 from adapters.reproduce.sweep.runs_file import Config, Runs, run_key
 
 NAME = "many-tasks"
 
 
 def sequence(plan: Plan, runs: Runs, method: dict[str, Any], seed: int = 0) -> Config | None:
-    """All tasks in turn by one method, each at its own best rate and epochs; None while these are
-    not known."""
+    """All tasks in turn by one method, each at its own best rate and epochs; None until these are
+    known."""
     steps = [chosen(plan, runs, task, method) for task in plan.tasks]
     if None in steps:
         return None
@@ -27,7 +35,7 @@ def sequence(plan: Plan, runs: Runs, method: dict[str, Any], seed: int = 0) -> C
 
 
 def wanted(plan: Plan, runs: Runs) -> list[Config]:
-    """The configurations that are known to be needed by now."""
+    """The configurations known to be needed, given the results so far."""
     configs: list[Config] = []
     for method in (ADAPTERS, FULL):
         for task in plan.tasks:
@@ -38,7 +46,7 @@ def wanted(plan: Plan, runs: Runs) -> list[Config]:
 
 
 def finished(plan: Plan, runs: Runs, method: dict[str, Any]) -> dict[str, Any] | None:
-    """The result of a method's sequence; None while it has not run."""
+    """The result of a method's sequence; None until it has run."""
     config = sequence(plan, runs, method)
     run = runs.get(run_key(config)) if config else None
     return run["result"] if run and "scores" in run["result"] else None
@@ -53,38 +61,50 @@ def report(plan: Plan, runs: Runs, folder: Path) -> str:
         "task to task, and every task keeps its head. After each task, all tasks so far are scored "
         "on their dev sets, in one process over one base."
     )
-    found = {name: finished(plan, runs, method)
-             for name, method in (("adapters", ADAPTERS), ("full fine-tuning", FULL))}  # fmt: skip
-    made = {name: result for name, result in found.items() if result}
+    made = {}
+    for name, method in (("adapters", ADAPTERS), ("full fine-tuning", FULL)):
+        if result := finished(plan, runs, method):
+            made[name] = result
     if not made:
         return section(heading, text, NO_RUNS)
+    _draw(plan, made, folder)
+    return section(
+        heading,
+        text,
+        glue_conditions(plan, 1),
+        _table(plan, made),
+        _sizes(plan, made),
+        image(NAME, "Each task's score after every further task, by both methods"),
+    )
+
+
+def _table(plan: Plan, made: dict[str, dict[str, Any]]) -> str:
     rows = []
     for name, result in made.items():
         for after, learned in enumerate(plan.tasks):
+            scores = result["scores"][after]
             cells = [
-                hundredths(main_score(task, result["scores"][after][j])) if j <= after else ""
+                hundredths(main_score(task, scores[j])) if j <= after else ""
                 for j, task in enumerate(plan.tasks)
             ]
             changed = sum(result["changed"][after])
             rows.append((f"{name}, after {title(learned)}", *cells, f"{changed:,}"))
-    scored = (f"{title(task)} ({unit(task)})" for task in plan.tasks)
-    headers = ("learned by", *scored, "texts with other logits than when learned")
+    changed_since = "texts whose logits have changed since their task was learned"
+    return markdown_table(
+        rows, ("learned by", *(scored(task) for task in plan.tasks), changed_since)
+    )
+
+
+def _sizes(plan: Plan, made: dict[str, dict[str, Any]]) -> str:
     totals = ", ".join(f"{name} {result['parameters']:,}" for name, result in made.items())
     number = len(plan.tasks)
-    sizes = (
-        f"All parameters after {number} tasks: {totals}. {number} networks fine-tuned in full and "
-        f"kept apart are {number} times the base."
+    return (
+        f"All parameters after {number} tasks: {totals}. {number} networks, each fine-tuned in "
+        f"full and kept, are {number} times the base."
     )
-    _draw(plan, made, folder)
-    from adapters.reproduce.report.pictures import image
-
-    picture = image(NAME, "Each task's score after every further task, by both methods")
-    return section(heading, text, setting(plan, 1), markdown_table(rows, headers), sizes, picture)
 
 
 def _draw(plan: Plan, made: dict[str, dict[str, Any]], folder: Path) -> None:
-    from adapters.reproduce.report.pictures import STYLES, legend, line, new_figure, save, tidy
-
     figure = new_figure(8.0, 3.4)
     panels = figure.subplots(1, len(made), sharey=True, squeeze=False)[0]
     for axes, (name, result) in zip(panels, made.items(), strict=True):

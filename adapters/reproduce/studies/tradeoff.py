@@ -1,8 +1,8 @@
 """Figures 1, 3 and 4: accuracy against the number of trained parameters, for adapters of many
-sizes, fine-tuning of the top k layers, and LayerNorms alone.
+sizes, for fine-tuning only the top k layers, and for LayerNorms alone.
 
-As in the paper, a task's score is taken relative to full fine-tuning on that task, and the curve
-shows the 20th, 50th and 80th percentile over tasks.
+As in the paper, a task's score is taken relative to full fine-tuning on that task, and the curves
+show the 20th, 50th and 80th percentiles over the tasks.
 """
 
 from pathlib import Path
@@ -10,16 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from adapters.reproduce.report.pages import (
-    NO_RUNS,
-    any_finished,
-    markdown_table,
-    section,
-    setting,
-    title,
-    unit,
-)
-from adapters.reproduce.report.pictures import (
+from adapters.reproduce.plans.choices import best_of_size, chosen, size_grid
+from adapters.reproduce.plans.plan import ADAPTERS, FULL, NORMS, Plan, sized
+from adapters.reproduce.report.figures import (
     REFERENCE,
     STYLES,
     image,
@@ -27,34 +20,40 @@ from adapters.reproduce.report.pictures import (
     line,
     new_figure,
     save,
+    score_line,
     tidy,
 )
+from adapters.reproduce.report.pages import (
+    NO_RUNS,
+    any_finished,
+    glue_conditions,
+    markdown_table,
+    scored,
+    section,
+)
+from adapters.reproduce.report.shares import parameters_of
 from adapters.reproduce.report.statistics import (
     MISSING,
     Scores,
     chosen_scores,
     hundredths,
-    parameters_of,
     percentiles,
 )
-from adapters.reproduce.studies.plans import ADAPTERS, Plan, sized
-from adapters.reproduce.studies.table1 import FULL, chosen, of_size, size_grid
 from adapters.reproduce.sweep.runs_file import Config, Runs
 
 NAME = "tradeoff"
-NORMS: dict[str, Any] = {"name": "norms"}
 
 
 def top_layers(plan: Plan) -> list[int]:
-    """The numbers of top layers to fine-tune; the budget gives them as so many of 12. All layers
-    are none of them: that is full fine-tuning."""
+    """The numbers k of top layers to fine-tune, scaled from the budget's "k out of 12". k is always
+    less than the number of layers: training all of them is full fine-tuning."""
     counts = {min(plan.layers - 1, round(top * plan.layers / 12)) for top in plan.budget.top}
     return sorted({max(1, count) for count in counts})
 
 
 def top_method(plan: Plan, top: int) -> dict[str, object]:
     """Full fine-tuning of the top layers (section 3.4: variable fine-tuning)."""
-    return {"name": "full", "first_layer": plan.layers - top}
+    return {**FULL, "first_layer": plan.layers - top}
 
 
 def of_top_layers(plan: Plan, runs: Runs, task: str) -> list[Config]:
@@ -66,14 +65,14 @@ def of_top_layers(plan: Plan, runs: Runs, task: str) -> list[Config]:
 
 
 def wanted(plan: Plan, runs: Runs) -> list[Config]:
-    """The configurations that are known to be needed by now."""
+    """The configurations known to be needed, given the results so far."""
     configs: list[Config] = []
     for task in plan.tasks:
         configs += [*plan.grid(task, ADAPTERS), *plan.grid(task, FULL), *plan.grid(task, NORMS)]
         found = of_top_layers(plan, runs, task)
         for size in plan.budget.sizes:
             configs += size_grid(plan, runs, task, size)
-            if like := of_size(plan, runs, task, size):
+            if like := best_of_size(plan, runs, task, size):
                 found.append(like)
         for config in found:
             configs += plan.with_seeds(config, plan.budget.curve_seeds)
@@ -84,8 +83,8 @@ def wanted(plan: Plan, runs: Runs) -> list[Config]:
 
 
 class Point(NamedTuple):
-    """A method of the figure: its group, its name, the method whose grid it was chosen from, and
-    each task's configuration (None: not known)."""
+    """A point of a curve: its group and name, the method whose grid it was chosen from, and each
+    task's configuration (None: not known yet)."""
 
     group: str
     name: str
@@ -93,41 +92,44 @@ class Point(NamedTuple):
     configs: dict[str, Config | None]
 
 
-ADAPTER_GROUP, TOP_GROUP, NORM_GROUP = (
-    "adapters",
-    "fine-tuning of the top layers",
-    "LayerNorms only",
-)
+ADAPTER_GROUP = "adapters"
+TOP_GROUP = "fine-tuning of the top layers"
+NORM_GROUP = "LayerNorms only"
 
 
 def points(plan: Plan, runs: Runs) -> list[Point]:
-    """Adapters by size, the LayerNorms alone, then top-k fine-tuning by k."""
-    top = top_layers(plan)
-    by_top = {task: of_top_layers(plan, runs, task) for task in plan.tasks}
-    found = [
-        Point(
-            ADAPTER_GROUP,
-            f"adapters, m = {size}",
-            sized(size) if size in plan.budget.swept else ADAPTERS,
-            {task: of_size(plan, runs, task, size) for task in plan.tasks},
-        )
-        for size in plan.budget.sizes
+    """Adapters by size, LayerNorms alone, then top-k fine-tuning by k."""
+    return [
+        *(_size_point(plan, runs, size) for size in plan.budget.sizes),
+        _chosen_point(plan, runs, NORM_GROUP, NORM_GROUP, NORMS),
+        *_top_points(plan, runs),
     ]
-    norms = {task: chosen(plan, runs, task, NORMS) for task in plan.tasks}
-    found.append(Point(NORM_GROUP, NORM_GROUP, NORMS, norms))
-    return found + [
-        Point(TOP_GROUP, f"top {k} of {plan.layers} layers", FULL, _nth(by_top, n))
-        for n, k in enumerate(top)
-    ]
-
-
-def _nth(configs: dict[str, list[Config]], number: int) -> dict[str, Config | None]:
-    return {task: found[number] if found else None for task, found in configs.items()}
 
 
 def full_point(plan: Plan, runs: Runs) -> Point:
-    """Full fine-tuning, which the others are compared with."""
-    return Point("", "full fine-tuning", FULL, {t: chosen(plan, runs, t, FULL) for t in plan.tasks})
+    """Full fine-tuning, with which the others are compared."""
+    return _chosen_point(plan, runs, "", "full fine-tuning", FULL)
+
+
+def _size_point(plan: Plan, runs: Runs, size: int) -> Point:
+    like = sized(size) if size in plan.budget.swept else ADAPTERS
+    configs = {task: best_of_size(plan, runs, task, size) for task in plan.tasks}
+    return Point(ADAPTER_GROUP, f"adapters, m = {size}", like, configs)
+
+
+def _chosen_point(plan: Plan, runs: Runs, group: str, name: str, method: dict[str, Any]) -> Point:
+    return Point(
+        group, name, method, {task: chosen(plan, runs, task, method) for task in plan.tasks}
+    )
+
+
+def _top_points(plan: Plan, runs: Runs) -> list[Point]:
+    by_task = {task: of_top_layers(plan, runs, task) for task in plan.tasks}
+    found = []
+    for number, top in enumerate(top_layers(plan)):
+        configs = {task: tops[number] if tops else None for task, tops in by_task.items()}
+        found.append(Point(TOP_GROUP, f"top {top} of {plan.layers} layers", FULL, configs))
+    return found
 
 
 def point_scores(plan: Plan, runs: Runs, point: Point) -> dict[str, Scores]:
@@ -140,7 +142,7 @@ def point_scores(plan: Plan, runs: Runs, point: Point) -> dict[str, Scores]:
 
 
 def relative(scores: dict[str, Scores], full: dict[str, Scores]) -> list[float]:
-    """Mean score less that of full fine-tuning, for each task where both are there."""
+    """The mean score minus that of full fine-tuning, for each task for which both are known."""
     return [
         one.mean - full[task].mean  # type: ignore[operator]
         for task, one in scores.items()
@@ -149,37 +151,50 @@ def relative(scores: dict[str, Scores], full: dict[str, Scores]) -> list[float]:
 
 
 def trained_parameters(plan: Plan, runs: Runs, point: Point) -> dict[str, int] | None:
-    """A point's parameter counts: the same for every task, as the head is not among them."""
+    """A point's parameter counts: the same for every task, as they leave out the head."""
     there = [config for config in point.configs.values() if config is not None]
     return parameters_of(runs, [c for like in there for c in plan.with_seeds(like)])
 
 
+def _cells(plan: Plan, runs: Runs, point: Point, full: dict[str, Scores]) -> list[str]:
+    scores, counts = point_scores(plan, runs, point), trained_parameters(plan, runs, point)
+    differences = relative(scores, full)
+    band = percentiles(differences) if differences else [None] * 3
+    return [
+        point.name,
+        f"{counts['task']:,}" if counts else MISSING,
+        f"{100 * counts['task'] / counts['all']:.2f} %" if counts else MISSING,
+        *(hundredths(value, sign=True) for value in band),
+        str(len(differences)),
+        *(str(scores[task]) for task in plan.tasks),
+    ]
+
+
 def _table(plan: Plan, runs: Runs) -> str:
+    headers = [
+        "",
+        "trained per task",
+        "of all",
+        "difference: 20th",
+        "median",
+        "80th percentile",
+        "tasks",
+        *(scored(task) for task in plan.tasks),
+    ]
     full = point_scores(plan, runs, full_point(plan, runs))
-    headers = ["", "trained per task", "of all", "difference: 20th", "median", "80th percentile",
-               "tasks", *(f"{title(task)} ({unit(task)})" for task in plan.tasks)]  # fmt: skip
-    lines = []
-    for point in [*points(plan, runs), full_point(plan, runs)]:
-        scores, counts = point_scores(plan, runs, point), trained_parameters(plan, runs, point)
-        differences = relative(scores, full)
-        band = percentiles(differences) if differences else [None] * 3
-        trained = f"{counts['task']:,}" if counts else MISSING
-        share = f"{100 * counts['task'] / counts['all']:.2f} %" if counts else MISSING
-        compared = [hundredths(value, sign=True) for value in band]
-        cells = [str(scores[task]) for task in plan.tasks]
-        lines.append([point.name, trained, share, *compared, str(len(differences)), *cells])
-    return markdown_table(lines, headers)
+    shown = [*points(plan, runs), full_point(plan, runs)]
+    return markdown_table([_cells(plan, runs, point, full) for point in shown], headers)
 
 
 class Curve(NamedTuple):
-    """What is drawn of a group: at each number of trained parameters the scores of the tasks."""
+    """What is drawn of a group: each number of trained parameters with the tasks' scores."""
 
     parameters: list[int]
     scores: list[dict[str, Scores]]
 
 
 def curves(plan: Plan, runs: Runs) -> dict[str, Curve]:
-    """The groups' points of which anything is there, by the number of trained parameters."""
+    """Each group's points that have any result, in the order of their trained parameters."""
     found: dict[str, list[tuple[int, dict[str, Scores]]]] = {}
     for point in points(plan, runs):
         counts = trained_parameters(plan, runs, point)
@@ -194,12 +209,14 @@ def curves(plan: Plan, runs: Runs) -> dict[str, Curve]:
 
 
 LOOKS = {
-    ADAPTER_GROUP: STYLES[0], TOP_GROUP: STYLES[1], NORM_GROUP: STYLES[2]._replace(linestyle="none")
-}  # fmt: skip
+    ADAPTER_GROUP: STYLES[0],
+    TOP_GROUP: STYLES[1],
+    NORM_GROUP: STYLES[2]._replace(linestyle="none"),
+}
 
 
 def _draw_relative(axes: Any, drawn: dict[str, Curve], full: dict[str, Scores]) -> None:
-    """Figures 1 and 3: the median over tasks, and the band from the 20th to the 80th percentile."""
+    """Figures 1 and 3: the median over the tasks, and the band from 20th to 80th percentile."""
     for group, curve in drawn.items():
         style, x, bands = LOOKS[group], [], []
         for count, scores in zip(curve.parameters, curve.scores, strict=True):
@@ -225,18 +242,11 @@ def _draw_relative(axes: Any, drawn: dict[str, Curve], full: dict[str, Scores]) 
 def _draw_task(axes: Any, task: str, drawn: dict[str, Curve], full: Scores) -> None:
     """Figure 4: one task's scores, with standard errors over the seeds."""
     for group, curve in drawn.items():
-        there = [
-            (count, scores[task].mean, scores[task].error)
-            for count, scores in zip(curve.parameters, curve.scores, strict=True)
-            if scores[task].mean is not None
-        ]
-        if there:
-            x, means, errors = zip(*there, strict=True)
-            bars = [100 * (error or 0) for error in errors] if any(errors) else None
-            line(axes, x, [100 * mean for mean in means], LOOKS[group], yerr=bars, ms=4)
+        pairs = zip(curve.parameters, curve.scores, strict=True)
+        score_line(axes, ((count, scores[task]) for count, scores in pairs), LOOKS[group], ms=4)
     if full.mean is not None:
         axes.axhline(100 * full.mean, **REFERENCE)
-    axes.set(xscale="log", title=f"{title(task)} ({unit(task)})")
+    axes.set(xscale="log", title=scored(task))
     tidy(axes)
 
 
@@ -262,23 +272,26 @@ def _draw(plan: Plan, runs: Runs, folder: Path) -> bool:
     return True
 
 
-def report(plan: Plan, runs: Runs, folder: Path) -> str:
-    """The study as Markdown; its picture goes to folder/figures. Shows what there is by now."""
-    heading = "Figures 1, 3 and 4: score against trained parameters"
+def _introduction(plan: Plan) -> str:
     swept = ", ".join(str(size) for size in plan.budget.sizes if size in plan.budget.swept)
-    what = (
-        "Adapters of several sizes, LayerNorms alone and fine-tuning of the top layers only, each "
-        "compared with full fine-tuning on the same task; then the 20th, 50th and 80th percentile "
-        "over the tasks. Rate and epochs: those that are best on validation for full fine-tuning, "
-        f"for LayerNorms, and for adapters of m = {swept}; other sizes take those of m = 64, top "
-        "layers those of full fine-tuning. Parameters are without the head."
+    return (
+        "Adapters of several sizes, LayerNorms alone and fine-tuning of only the top layers, each "
+        "compared with full fine-tuning on the same task; then the 20th, 50th and 80th percentiles "
+        "over the tasks. Rate and epochs are those that are best on validation for full "
+        f"fine-tuning, for LayerNorms, and for adapters of m = {swept}; other sizes use those of "
+        "m = 64, top layers those of full fine-tuning. Parameters are counted without the head."
     )
-    common = setting(plan, plan.budget.curve_seeds)
+
+
+def report(plan: Plan, runs: Runs, folder: Path) -> str:
+    """The study as Markdown, with whatever has finished; its figure is saved in folder/figures."""
+    heading = "Figures 1, 3 and 4: score against trained parameters"
+    beginning = (heading, _introduction(plan), glue_conditions(plan, plan.budget.curve_seeds))
     if not any_finished(runs, wanted(plan, runs)):
-        return section(heading, what, common, NO_RUNS)
+        return section(*beginning, NO_RUNS)
     drawn = _draw(plan, runs, folder)
     alt = (
         "Left: difference to full fine-tuning against trained parameters, median and band over "
         "tasks; right: each task's scores"
     )
-    return section(heading, what, common, _table(plan, runs), image(NAME, alt) if drawn else "")
+    return section(*beginning, _table(plan, runs), image(NAME, alt) if drawn else "")

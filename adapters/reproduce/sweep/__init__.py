@@ -1,1 +1,1 @@
-"""Configurations in, finished runs out."""
+"""Sweeps: configurations in, finished runs out."""

@@ -1,7 +1,7 @@
-"""What one run is: from a configuration to its result, both as JSON has them.
+"""One run: from a configuration to its result, both JSON-serialisable.
 
-A run needs nothing of earlier runs: what it could have from one (a trained task file) it makes
-again where that is not there, to the same bits. So any worker can compute any run.
+A run does not depend on earlier runs. The one thing it can reuse from them, a trained task file, it
+recreates bit for bit when the file is missing. So any worker can compute any run.
 """
 
 import shutil
@@ -31,14 +31,14 @@ from minibert.files import lock
 from minibert.training.schedule import Settings, generator
 from minibert.tree import count
 
-VALIDATION = 100  # a generator's purpose, beside those of minibert.training.loop
+VALIDATION = 100  # this generator's purpose; minibert.training has the other purposes
 
 
 def execute(config: Config, folder: Path, threads: int) -> dict[str, Any]:
-    """Compute one run. `folder` keeps checkpoints of what is under way and small task files.
+    """Compute one run. `folder` holds the checkpoints of runs in progress and small task files.
 
     A learning rate at which training diverges is a result too: {"diverged": what happened}.
-    Raises InputError for data or weights that are not there.
+    Raises InputError for missing data or weights.
     """
     try:
         result = KINDS[config["kind"]](config, folder, threads)
@@ -54,23 +54,23 @@ def _under_way(config: Config, folder: Path) -> Path:
 
 @cache
 def base_of(name: str) -> Base:
-    """The frozen BERT, loaded once in a process."""
+    """The frozen BERT, loaded once per process."""
     return load_base(locate_model(name))
 
 
 def base_for(config: Config) -> Base:
-    """A configuration's base. Raises InputError when a worker's is not the one that is meant."""
+    """A configuration's base. Raises InputError when this worker has other weights of that name."""
     base = base_of(config["base"])
     if base.sha256 != config["base_sha256"]:
         raise InputError(
-            f"{base.folder}: has weights with sha256 {base.sha256[:12]}..., but the run is of "
+            f"{base.folder}: has weights with sha256 {base.sha256[:12]}..., but the run needs "
             f"{config['base_sha256'][:12]}..."
         )
     return base
 
 
 def method_of(config: Config) -> Method:
-    """The tuning method of a configuration: a name, and whatever is not as usual."""
+    """The tuning method of a configuration: a name, and whatever differs from the defaults."""
     chosen = dict(config["method"])
     span = {name: chosen.pop(name) for name in ("first_layer", "last_layer") if name in chosen}
     return replace(method_named(**chosen), **span)
@@ -80,10 +80,11 @@ def method_of(config: Config) -> Method:
 def parts(
     task: str, sample: bool, examples: int | None, dev_examples: int | None, validation: float
 ) -> tuple[Data, list[Example]]:
-    """(training and validation part of the training set, GLUE's dev set): hyperparameters and the
-    best epoch are chosen on the one, results are of the other.
+    """(the training set, split into a training and a validation part; GLUE's dev set).
 
-    Drawn with a fixed seed: every run of a task sees the same parts, whatever its own seed.
+    Hyperparameters and the best epoch are chosen on the validation part; results are reported on
+    the dev set. The parts are drawn with a fixed seed: every run of a task sees the same ones,
+    whatever its own seed.
     """
     data = glue_data(task, sample)
     dev = data.dev
@@ -111,9 +112,12 @@ def settings_of(config: Config) -> Settings:
 
 
 def parameter_counts(model: TaskModel) -> dict[str, int]:
-    """What a task trains, as the paper counts it and otherwise. "task": its trained parameters
-    without the head, whose size is the task's; "head"; "all": the model without the head;
-    "layers": the encoder's layers alone, of which the paper gives its shares."""
+    """How many parameters a task trains, by the paper's count and in all.
+
+    "task": its trained parameters without the head, whose size depends on the task; "adapters";
+    "head"; "all": the model without the head; "layers": the encoder's layers alone, to which the
+    paper relates the adapters.
+    """
     rows = {
         group: (trained, frozen)
         for group, trained, frozen in parameter_table(model.tree, model.method)
@@ -132,11 +136,11 @@ def parameter_counts(model: TaskModel) -> dict[str, int]:
     }
 
 
-# --------------------------------------------------------------------------------------- the kinds
+# ------------------------------------------------------------------------------- the kinds of runs
 
 
 def _train(base: Base, config: Config, out: Path, threads: int) -> Trained:
-    """Train a "classify" configuration on a base, its own or what that has become."""
+    """Train a "classify" configuration on its own base, or on what earlier tasks made of it."""
     return train_task(
         base, parts_of(config)[0], method_of(config), settings_of(config),
         recipe=config["recipe"], max_length=config["max_length"], out=out, resume=True,
@@ -145,9 +149,9 @@ def _train(base: Base, config: Config, out: Path, threads: int) -> Trained:
 
 
 def classify(config: Config, folder: Path, threads: int) -> dict[str, Any]:
-    """Train one GLUE task; its scores on the dev set at the epoch that is best on validation.
+    """Train one GLUE task; score it on the dev set at the epoch that is best on validation.
 
-    Adapters' task files are kept for the runs that start from one (`trained`).
+    Task files with adapters are kept for the runs that start from one (`trained`).
     """
     base, method, (data, dev) = base_for(config), method_of(config), parts_of(config)
     done = _train(base, config, _under_way(config, folder), threads)
@@ -169,8 +173,8 @@ def _task_path(config: Config, folder: Path) -> Path:
 
 
 def trained(config: Config, folder: Path, threads: int) -> TaskFile:
-    """The task file of a "classify" configuration with adapters, trained if it is not there. Raises
-    Diverged when its training does."""
+    """The task file of a "classify" configuration with adapters, trained first if it is missing.
+    Raises Diverged when its training does."""
     path = _task_path(config, folder)
     with lock(folder / "under-way" / f"{run_key(config)}.task.lock"):
         if not path.exists() and "diverged" in (result := execute(config, folder, threads)):
@@ -179,10 +183,10 @@ def trained(config: Config, folder: Path, threads: int) -> TaskFile:
 
 
 def ablation(config: Config, folder: Path, threads: int) -> dict[str, Any]:
-    """The dev scores of a trained task without the adapters of each contiguous span of layers, not
-    trained again (section 3.6, figure 6 left); its LayerNorms and head stay.
+    """A trained task's dev scores without the adapters of each contiguous span of layers, with no
+    further training (section 3.6, figure 6 left); its LayerNorms and head stay.
 
-    Layers below the span compute what they did: their states are kept.
+    The layers below a span are unchanged, so their states are cached.
     """
     source = config["of"]
     task = trained(source, folder, threads)
@@ -204,12 +208,12 @@ def ablation(config: Config, folder: Path, threads: int) -> dict[str, Any]:
 
 
 def sequence(config: Config, folder: Path, threads: int) -> dict[str, Any]:
-    """Tasks learned one after the other (section 1): by full fine-tuning of one and the same
-    network, or by adapters on the frozen base. After each, all tasks so far are scored with what
-    the network then is and their own heads.
+    """Tasks learned one after the other (section 1): by fully fine-tuning one shared network, or
+    by adapters on the frozen base. After each task, all tasks so far are scored, each with its own
+    head on the network as it is by then.
 
-    "scores"[i][j]: of task j after learning task i; "changed"[i][j]: how many of its dev texts
-    have other logits, by at least one bit, than right after it was learned.
+    "scores"[i][j]: the scores of task j after learning task i; "changed"[i][j]: how many of its dev
+    texts have logits that differ in at least one bit from those right after it was learned.
     """
     steps = config["steps"]
     first = base = base_for(steps[0])
@@ -245,14 +249,14 @@ def sequence(config: Config, folder: Path, threads: int) -> dict[str, Any]:
 
 
 def _total(base: Base, files: list[TaskFile], config: Config) -> int:
-    """All parameters after the last task: the base, and what each task adds to it."""
+    """The number of parameters after the last task: the base, and what each task adds to it."""
     own = [count(f.trained["head"] if config["shared"] else f.trained) for f in files]
     return count(base.params) + sum(own)
 
 
 @cache
 def questions(examples: int | None, dev_examples: int | None) -> Questions:
-    """SQuAD's training and development questions, or so many of each, drawn with a fixed seed."""
+    """SQuAD's training and dev questions, or this many of each, drawn with a fixed seed."""
     found = []
     for number, (part, most) in enumerate(zip(squad_data(), (examples, dev_examples), strict=True)):
         order = generator(0, VALIDATION, 2, number).permutation(len(part))[:most]
@@ -261,8 +265,8 @@ def questions(examples: int | None, dev_examples: int | None) -> Questions:
 
 
 def squad(config: Config, folder: Path, threads: int) -> dict[str, Any]:
-    """Train question answering; exact match and F1 on the development questions after each epoch
-    (figure 5). Nothing is chosen by them: the result is the last epoch's."""
+    """Train question answering; exact match and F1 on the dev questions after each epoch (figure
+    5). They select nothing: the result is always the last epoch's."""
     from adapters.answering import train_squad
 
     base, method = base_for(config), method_of(config)

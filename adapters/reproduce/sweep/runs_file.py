@@ -1,7 +1,7 @@
-"""Finished runs: one line of JSON each, in a file that is only ever added to.
+"""The runs file: one line of JSON for each finished run, in a file that only ever grows.
 
-A run is known by the hash of its configuration. So a run that several studies want is made once,
-and a sweep that was killed at any moment goes on with the runs that are not there yet.
+A run is identified by the hash of its configuration. So a run that several studies need is computed
+once, and a sweep that was killed at any moment resumes with the runs that are still missing.
 """
 
 import hashlib
@@ -20,15 +20,17 @@ FILE = "runs.jsonl"
 
 
 def run_key(config: Config) -> str:
-    """A run's name: 16 hexadecimal digits of its configuration's sha256, whatever the order of the
-    fields."""
+    """The key of a configuration's run: the first 16 hexadecimal digits of the configuration's
+    sha256, which does not depend on the order of the fields."""
     text = json.dumps(config, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def read_runs(folder: Path) -> Runs:
-    """All finished runs of a folder. Raises InputError, naming file and row, for a damaged line; a
-    last line without its end, which a killed process left, is none."""
+    """All finished runs of a folder. An incomplete last line, left by a killed process, is ignored.
+
+    Raises InputError, naming file and row, for any other damaged line.
+    """
     path = folder / FILE
     try:
         lines = path.read_bytes().split(b"\n")[:-1]
@@ -41,7 +43,7 @@ def read_runs(folder: Path) -> Runs:
         try:
             run = json.loads(line)
             if run["key"] != run_key(run["config"]):
-                raise ValueError("its key is not its configuration's")
+                raise ValueError("its key does not match its configuration")
             runs[run["key"]] = {"result": run["result"], **run}
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"{path} row {row}: is damaged: {error}") from None
@@ -49,18 +51,18 @@ def read_runs(folder: Path) -> Runs:
 
 
 def append_run(folder: Path, config: Config, result: dict[str, Any]) -> bool:
-    """Add a finished run, whole or not at all; False when it was there already.
+    """Add a finished run, completely or not at all. Returns False when it was already there.
 
     Raises InputError when the file cannot be written.
     """
     path, key = folder / FILE, run_key(config)
     line = json.dumps({"key": key, "config": config, "result": result}) + "\n"
-    with lock(folder / ".runs.lock"):  # held for a moment only
+    with lock(folder / ".runs.lock"):  # held only briefly
         if key in read_runs(folder):
             return False
         try:
             with path.open("ab") as file:
-                file.truncate(_whole_lines(path))
+                file.truncate(_end_of_complete_lines(path))
                 file.write(line.encode())
                 file.flush()
                 os.fsync(file.fileno())
@@ -69,6 +71,6 @@ def append_run(folder: Path, config: Config, result: dict[str, Any]) -> bool:
     return True
 
 
-def _whole_lines(path: Path) -> int:
-    """The bytes up to the last line end: what lies behind it is of a process that was killed."""
+def _end_of_complete_lines(path: Path) -> int:
+    """The number of bytes up to the last newline; what follows it was left by a killed process."""
     return path.read_bytes().rfind(b"\n") + 1

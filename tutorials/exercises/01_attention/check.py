@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from adapters.exercises.check import same, untouched
+from adapters.exercises.assertions import same, untouched
 
 CALL = "attention(q, k, v)"
 
@@ -33,15 +33,15 @@ def by_loops(q, k, v, scale=None):
 
 
 def likely_mistakes(q, k, v):
-    """[(what comes out, what it means)]"""
+    """[(wrong result, what it means)]"""
     q, k, v = (x.astype(np.float64) for x in (q, k, v))
     d = q.shape[1]
     powers = np.exp(q @ k.T / math.sqrt(d))  # [Q, T]
     return [
         (
             by_loops(q, k, v, scale=1.0),
-            "That is attention without the division by sqrt(d): the scores of longer vectors are "
-            "larger, and the softmax picks nearly one key only",
+            "That is attention without the division by sqrt(d): longer vectors have larger scores, "
+            "and the softmax then picks almost a single key",
         ),
         (by_loops(q, k, v, scale=1 / d), "That is what dividing by d gives, not by sqrt(d)"),
         (
@@ -51,7 +51,7 @@ def likely_mistakes(q, k, v):
         ),
         (powers / powers.sum() @ v, "That is a softmax over all scores at once, not row by row"),
         (powers @ v, "That is exp(scores) v: the division by the sum of each row is missing"),
-        (q @ k.T / math.sqrt(d) @ v, "That is what comes out without the softmax"),
+        (q @ k.T / math.sqrt(d) @ v, "That is the result without the softmax"),
         (powers / powers.sum(axis=1, keepdims=True), "Those are the weights, not yet mixed with v"),
     ]
 
@@ -72,7 +72,7 @@ def check_one_key_is_all_there_is_to_see(student):
 
 
 def check_large_scores_do_not_overflow(student):
-    """Scores of some hundreds give finite values."""
+    """Scores of several hundred give finite values."""
     q, k, v = draw(queries=3, keys=6, d=16, e=2, spread=300.0)
     # float32 scores of 1e3 are known to about 1e-4, and so is each exponential
     same(student.attention(q, k, v), by_loops(q, k, v), f"{CALL} with large q", tolerance=1e-3)

@@ -5,9 +5,9 @@ answers (Vaswani et al. 2017, arXiv 1706.03762, equation 1):
 
     attention(q, k, v) = softmax(q k^T / sqrt(d)) v
 
-Q queries, T keys and as many values; d is the size of queries and keys, e that of the values. The
-softmax runs over the keys: the weights with which one query mixes the values sum to 1. Scores can
-be large, and exp(100) overflows float32; softmax(s) = softmax(s - max(s)) helps.
+There are Q queries, T keys and as many values; d is the size of queries and keys, e that of the
+values. The softmax runs over the keys: the weights with which one query mixes the values sum to 1.
+Scores can be large, and exp(100) overflows float32; softmax(s) = softmax(s - max(s)) helps.
 
 float32 in, float32 out.
 """

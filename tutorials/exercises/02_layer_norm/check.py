@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from adapters.exercises.check import same, untouched
+from adapters.exercises.assertions import same, untouched
 
 CALL = "layer_norm(x, weight, bias, eps)"
 EPS = 1e-12
@@ -33,7 +33,7 @@ def by_loops(x, weight, bias, eps, less=0):
 
 
 def likely_mistakes(x, weight, bias, eps):
-    """[(what comes out, what it means)]"""
+    """[(wrong result, what it means)]"""
     x, weight, bias = (array.astype(np.float64) for array in (x, weight, bias))
     centred = x - x.mean(axis=1, keepdims=True)
     by_token = x - x.mean(axis=0)
@@ -42,7 +42,7 @@ def likely_mistakes(x, weight, bias, eps):
         (
             by_token / np.sqrt(x.var(axis=0) + eps) * weight + bias,
             "That is what mean and variance over the tokens give (batch normalisation): here each "
-            "row, one token, has its own, over the last axis",
+            "token, one row, has its own mean and variance, over the last axis",
         ),
         (
             by_loops(x, weight, bias, eps, less=1),
@@ -53,11 +53,11 @@ def likely_mistakes(x, weight, bias, eps):
             "That is eps added to the standard deviation: it belongs to the variance, inside the "
             "square root",
         ),
-        (by_loops(x, weight, bias, 0.0), "That is what comes out without eps"),
+        (by_loops(x, weight, bias, 0.0), "That is the result without eps"),
         (centred / (variance + eps) * weight + bias, "That is a division without the square root"),
         (centred / np.sqrt(variance + eps), "weight and bias are missing"),
         (centred / np.sqrt(variance + eps) * weight, "bias is missing"),
-        (x / np.sqrt(variance + eps) * weight + bias, "The mean has not been taken off x"),
+        (x / np.sqrt(variance + eps) * weight + bias, "The mean has not been subtracted from x"),
     ]
 
 
@@ -78,7 +78,7 @@ def check_eps_is_added_to_the_variance(student):
 
 
 def check_a_row_of_equal_numbers_gives_the_bias(student):
-    """A token whose features are all equal has variance 0, which eps keeps from dividing."""
+    """A token whose features are all equal has variance 0; eps prevents the division by 0."""
     x, weight, bias = draw(tokens=2, size=8)
     x[1] = 4.0
     expected = by_loops(x, weight, bias, EPS)

@@ -5,14 +5,14 @@ import math
 
 import numpy as np
 
-from adapters.exercises.check import same, untouched
+from adapters.exercises.assertions import same, untouched
 
 ROOT = math.sqrt(2 / math.pi)
 X = np.linspace(3, -5, 48, dtype=np.float32).reshape(6, 8)
 
 
 def each(function, x=X):
-    """The function of every element. -> float64 of x's shape"""
+    """The function applied to every element. -> float64 of x's shape"""
     return np.array([function(value) for value in x.ravel().tolist()]).reshape(x.shape)
 
 
@@ -39,7 +39,7 @@ def tanh_slope(x, du):
     return 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * du(x)
 
 
-OTHER = "That is the other kind, {}: the two differ by up to 4.7e-4, and a model has one of them"
+OTHER = "That is the other kind, {}: the two differ by up to 4.7e-4, and a model uses one of them"
 
 
 def check_gelu_is_x_times_the_normal_distribution(student):
@@ -101,7 +101,7 @@ def check_its_slope_is_its_own_derivative_too(student):
         ),
         (
             each(lambda x: tanh_slope(x, lambda x: ROOT)),
-            "du/dx lacks the cubic term's part: (x^3)' = 3 x^2",
+            "du/dx lacks the part from the cubic term: (x^3)' = 3 x^2",
         ),
         (
             each(lambda x: tanh_slope(x, lambda x: ROOT * (1 + 0.044715 * x * x))),
@@ -117,7 +117,7 @@ def check_its_slope_is_its_own_derivative_too(student):
 
 
 def check_far_out_it_is_x_or_0(student):
-    """Far from 0, both kinds are x on the right and 0 on the left, and their slopes 1 and 0."""
+    """Far from 0, both kinds are x on the right and 0 on the left, with slopes 1 and 0."""
     x = np.array([-1000, -30, 30, 1000], np.float32)
     for name in ("gelu", "gelu_tanh"):
         expected = np.maximum(x, 0).astype(float)

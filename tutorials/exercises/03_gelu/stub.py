@@ -5,8 +5,8 @@ smaller than x (Hendrycks & Gimpel, arXiv 1606.08415):
 
     gelu(x) = x Phi(x),    Phi(x) = (1 + erf(x / sqrt(2))) / 2
 
-There is a second kind in use, an approximation. Google's BERT and the released adapter code
-compute it:
+A second kind is also in use, an approximation. Google's BERT and the paper's released code compute
+it:
 
     gelu_tanh(x) = x/2 (1 + tanh(u)),    u = sqrt(2 / pi) (x + 0.044715 x^3)
 
@@ -16,9 +16,9 @@ pass computed, so each has its own. With the product rule, and the bell curve as
     gelu_slope(x)      = Phi(x) + x exp(-x^2 / 2) / sqrt(2 pi)
     gelu_tanh_slope(x) = (1 + tanh(u))/2 + x/2 (1 - tanh(u)^2) du/dx
 
-where du/dx is for you to find. All four work on each element: an array of any shape in, the same
-shape out. NumPy has no erf. `erf` below takes it from Python's math, element by element: slow, but
-exact.
+where du/dx is for you to find. All four functions work element by element: an array of any shape
+in, the same shape out. NumPy has no erf; the one below takes it from Python's math, element by
+element, which is slow but exact.
 
 float32 in, float32 out.
 """
@@ -29,7 +29,7 @@ import numpy as np
 
 
 def erf(x: np.ndarray) -> np.ndarray:
-    """The error function of each element. Any shape. Given: nothing to do."""
+    """The error function of each element. Any shape. Given; nothing to do here."""
     return np.vectorize(math.erf, otypes=[x.dtype])(x)
 
 

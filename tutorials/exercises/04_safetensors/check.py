@@ -1,11 +1,11 @@
-"""What the reader of exercise 4 must do. The files are put together here, byte by byte."""
+"""What the reader of exercise 4 must do. The files are assembled here, byte by byte."""
 
 import json
 import math
 
 import numpy as np
 
-from adapters.exercises.check import exactly, same
+from adapters.exercises.assertions import exactly, same
 
 NAMES = {"float32": "F32", "float16": "F16", "int64": "I64"}
 RNG = np.random.default_rng(5)
@@ -35,15 +35,14 @@ DATA, HEADER, LENGTH = file_of(TENSORS, {"format": "pt"})
 
 
 def smaller():
-    """A smaller file, without metadata, its numbers not at a multiple of 4 bytes."""
+    """A smaller file without metadata, whose numbers do not start at a multiple of 4 bytes."""
     tensors = {"w": np.arange(6, dtype="<f4").reshape(2, 3)}
     length = file_of(tensors)[2]
     return file_of(tensors, spaces=1 - length % 4 + 4)
 
 
 def misread(name, begin):
-    """The tensor of that name, if its offsets were counted from `begin`; None where there are too
-    few bytes."""
+    """What reading this tensor would give if the offsets were counted from `begin`."""
     start, stop = HEADER[name]["data_offsets"]
     part = DATA[begin + start : begin + stop]
     return np.frombuffer(part, TENSORS[name].dtype).reshape(TENSORS[name].shape)
@@ -57,8 +56,8 @@ def check_the_header_s_length_is_in_the_first_8_bytes(student):
             "That is the number with the highest byte first (big-endian); the file's is "
             "little-endian",
         ),
-        (LENGTH + 8, "The 8 bytes of the length itself do not count"),
-        (DATA[0], "That is the first byte only: the number has 8"),
+        (LENGTH + 8, "The 8 bytes of the length itself are not included"),
+        (DATA[0], "That is only the first byte: the number has 8"),
         (len(DATA), "That is the length of the whole file"),
     ]
     exactly(student.header_length(DATA), LENGTH, "header_length(data)", meanings)
@@ -69,7 +68,7 @@ def check_the_header_s_length_is_in_the_first_8_bytes(student):
 def check_the_header_lists_every_tensor_and_nothing_else(student):
     """The header has an entry for each tensor, and "__metadata__" is left out."""
     data, header, _ = file_of({"b": TENSORS["pooler.dense.bias"]}, {"format": "pt"})
-    meanings = [(header, 'The entry "__metadata__" is no tensor and should not be there')]
+    meanings = [(header, 'The entry "__metadata__" is not a tensor and should not be there')]
     exactly(student.read_header(data), {"b": header["b"]}, "read_header(data)", meanings)
     expected = {name: entry for name, entry in HEADER.items() if name != "__metadata__"}
     exactly(student.read_header(DATA), expected, "read_header(data)")
@@ -79,14 +78,17 @@ def check_the_header_lists_every_tensor_and_nothing_else(student):
 
 
 def check_each_tensor_has_its_numbers_shape_and_dtype(student):
-    """Each tensor comes with its numbers, shape and dtype."""
+    """Each tensor has its numbers, shape and dtype."""
     for name, tensor in TENSORS.items():
         meanings = [
-            (misread(name, 0), "The offsets count from the third part's beginning, not the file's"),
+            (
+                misread(name, 0),
+                "The offsets count from the beginning of the third part, not of the file",
+            ),
             (misread(name, 8), "The third part begins after the 8 bytes *and* the header"),
             (misread(name, LENGTH), "The third part begins after the header *and* the 8 bytes"),
-            (tensor.ravel(), "Those are the right numbers; the header says their shape"),
-            (tensor.T, "The numbers lie in row order: no transposing in read_tensor"),
+            (tensor.ravel(), "Those are the right numbers; the header gives their shape"),
+            (tensor.T, "The numbers are stored in row order: read_tensor does not transpose"),
         ]
         what = f"read_tensor(data, {name!r})"
         same(student.read_tensor(DATA, name), tensor, what, 0.0, meanings, tensor.dtype)
@@ -96,10 +98,10 @@ def check_each_tensor_has_its_numbers_shape_and_dtype(student):
 
 
 def check_a_weight_comes_as_in_by_out(student):
-    """A linear map's weight comes as [in, out], though the file has [out, in]."""
+    """A linear map's weight is returned as [in, out], though the file has [out, in]."""
     stored = TENSORS["pooler.dense.weight"]
     meanings = [
-        (stored, "That is [out, in], as the file has it; x W + b wants [in, out]: transpose it"),
+        (stored, "That is [out, in], as in the file; x W + b needs [in, out]: transpose it"),
         (
             stored.reshape(6, 4),
             "reshape keeps the order of the numbers; .T turns rows into columns",

@@ -1,11 +1,11 @@
-"""What `layer_norm_vjp(g, x, weight, eps)` of exercise 5 must do. The oracle knows no derivative:
-it moves one number after the other by a little, in float64 (central differences)."""
+"""What `layer_norm_vjp(g, x, weight, eps)` of exercise 5 must do. The oracle uses no
+derivative: it moves one number after another by a little, in float64 (central differences)."""
 
 import math
 
 import numpy as np
 
-from adapters.exercises.check import same, untouched
+from adapters.exercises.assertions import same, untouched
 
 CALL = "layer_norm_vjp(g, x, weight, eps)"
 STEP = 1e-5  # central differences err by about STEP^2 and by 1e-16 / STEP: 1e-10 each
@@ -30,7 +30,7 @@ def loss(g, x, weight, bias, eps):
 
 
 def by_differences(g, x, weight, eps):
-    """-> the gradients by x [N, D], weight [D] and bias [D], float64"""
+    """-> the gradients for x [N, D], weight [D] and bias [D], float64"""
     g, x, weight = (array.astype(np.float64) for array in (g, x, weight))
     arguments = [x, weight, np.zeros(len(weight))]
     gradients = []
@@ -48,7 +48,7 @@ def by_differences(g, x, weight, eps):
 
 
 def likely_mistakes(g, x, weight, eps):
-    """[(what comes out, what it means)]; None: this gradient may be anything"""
+    """[(wrong result, what it means)]; None: this gradient may be anything"""
     g, x, weight = (array.astype(np.float64) for array in (g, x, weight))
     s = np.sqrt(x.var(axis=1, keepdims=True) + eps)
     xhat = (x - x.mean(axis=1, keepdims=True)) / s
@@ -60,9 +60,9 @@ def likely_mistakes(g, x, weight, eps):
 
     mean, along = h.mean(axis=1, keepdims=True), (h * xhat).mean(axis=1, keepdims=True) * xhat
     return [
-        ((h / s, None, None), "That takes the mean and s for constants: x moves them, too"),
-        (((h - mean) / s, None, None), "That takes s for a constant: x moves it, too"),
-        (((h - along) / s, None, None), "That takes the mean for a constant: x moves it, too"),
+        ((h / s, None, None), "That treats the mean and s as constants, but x moves them, too"),
+        (((h - mean) / s, None, None), "That treats s as a constant, but x moves it, too"),
+        (((h - along) / s, None, None), "That treats the mean as a constant, but x moves it, too"),
         ((project(g), None, None), "weight is missing on the way from g to xhat"),
         ((project(h) * s, None, None), "The division by s is missing at the end"),
         ((None, g * xhat, None), "Every token uses the same weight: sum over the tokens, axis 0"),
@@ -74,7 +74,7 @@ def likely_mistakes(g, x, weight, eps):
 
 
 def check_all_three_gradients_are_those_of_small_steps(student):
-    """The gradients are what moving each number a little shows; the arguments stay."""
+    """The gradients are what moving each number a little shows; no argument changes."""
     g, x, weight = draw()
     expected, mistakes = by_differences(g, x, weight, 1e-12), likely_mistakes(g, x, weight, 1e-12)
     with untouched(g=g, x=x, weight=weight):
@@ -83,7 +83,7 @@ def check_all_three_gradients_are_those_of_small_steps(student):
 
 
 def check_eps_has_its_place(student):
-    """A large eps makes the normalisation weaker, and the gradient with it."""
+    """A large eps weakens the normalisation, and with it the gradient."""
     g, x, weight = draw(tokens=2, size=4)
     expected = by_differences(g, x, weight, 0.8)
     mistakes = [((by_differences(g, x, weight, 0.0)[0], None, None), "That is without eps")]
@@ -91,7 +91,7 @@ def check_eps_has_its_place(student):
 
 
 def check_moving_all_features_together_has_no_effect(student):
-    """Each row of the gradient by x sums to 0: LayerNorm does not see the mean."""
+    """Each row of the gradient for x sums to 0, as LayerNorm removes the mean."""
     g, x, weight = draw(tokens=4, size=7, spread=3.0)
     gradient = student.layer_norm_vjp(g, x, weight, 1e-12)[0]
-    same(np.sum(gradient, axis=1), np.zeros(4), "the sum of each row of the gradient by x")
+    same(np.sum(gradient, axis=1), np.zeros(4), "the sum of each row of the gradient for x")

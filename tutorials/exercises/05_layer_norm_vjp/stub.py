@@ -4,11 +4,12 @@ With s = sqrt(variance + eps) of each row, and the loss a function of y:
 
     y = xhat * weight + bias        xhat = (x - mean) / s
 
-The backward pass gets g, the gradient of the loss by y, and gives those by x, weight and bias: the
-vector-Jacobian products, VJP for short. x works in three ways, all of them counted: directly, by
-its row's mean and by its row's s. weight and bias serve every token.
+The backward pass receives g, the gradient of the loss with respect to y, and returns the gradients
+with respect to x, weight and bias: the vector-Jacobian products, VJPs for short. x acts in three
+ways, and all of them count: directly, through its row's mean, and through its row's s. weight and
+bias are shared by all tokens.
 
-Derive it on paper (tutorial 5 shows how for softmax), and compute it without building a Jacobian.
+Derive it on paper (tutorial 5 shows how, for softmax), and compute it without building a Jacobian.
 float32 in, float32 out.
 """
 
@@ -18,5 +19,5 @@ import numpy as np
 def layer_norm_vjp(
     g: np.ndarray, x: np.ndarray, weight: np.ndarray, eps: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """[N, D], [N, D], [D] -> the gradients by x [N, D], weight [D] and bias [D]"""
+    """[N, D], [N, D], [D] -> the gradients for x [N, D], weight [D] and bias [D]"""
     raise NotImplementedError

@@ -1,11 +1,11 @@
-"""What the loss of exercise 6 and its gradient must do. The oracle is loops in Python floats, and
-its gradient central differences."""
+"""What the loss of exercise 6 and its gradient must do. The oracle is loops in Python floats, with
+central differences for the gradient."""
 
 import math
 
 import numpy as np
 
-from adapters.exercises.check import same, untouched
+from adapters.exercises.assertions import same, untouched
 
 LOSS, GRADIENT = "cross_entropy(logits, labels)", "cross_entropy_gradient(logits, labels)"
 
@@ -50,12 +50,12 @@ def check_the_loss_is_the_mean_surprise(student):
     expected = by_loops(logits, labels)
     meanings = [
         (expected * len(labels), "That is the sum over the texts; the loss is their mean"),
-        (-expected, "The sign is the other way round: p is at most 1, so -log p is at least 0"),
+        (-expected, "The sign is wrong: p is at most 1, so -log p is at least 0"),
         (
             -np.mean(np.log(wrong_axis[rows, labels])),
             "That is a softmax over the texts: each text's probabilities should sum to 1",
         ),
-        (expected / math.log(2), "That is in log2; the loss has the natural logarithm, np.log"),
+        (expected / math.log(2), "That is in log2; the loss uses the natural logarithm, np.log"),
         (
             -np.mean(np.log(p / p.sum(1, keepdims=True))),
             "That is the mean over all classes; only p[b, labels[b]] counts",
@@ -65,7 +65,7 @@ def check_the_loss_is_the_mean_surprise(student):
 
 
 def check_the_gradient_is_the_derivative_of_the_loss(student):
-    """The gradient is that of the loss: what moving each logit a little does."""
+    """The gradient is what moving each logit a little does to the loss."""
     logits, labels = draw()
     expected = by_differences(logits, labels)
     p = np.exp(logits.astype(np.float64))
@@ -73,10 +73,10 @@ def check_the_gradient_is_the_derivative_of_the_loss(student):
     p = p / p.sum(1, keepdims=True)
     texts = len(labels)
     meanings = [
-        (expected * texts, "That is B times too much: the loss is a mean over the B texts"),
-        (p / texts, "That is p / B: at the label's place, 1 is to be taken off p first"),
-        (p, "That is p: at the label's place, 1 is to be taken off; and all is divided by B"),
-        (-expected, "The sign is the other way round: it is p minus 1 at the label"),
+        (expected * texts, "That is B times too large: the loss is a mean over the B texts"),
+        (p / texts, "That is p / B: first subtract 1 from p at the label"),
+        (p, "That is p: subtract 1 at the label, then divide everything by B"),
+        (-expected, "The sign is wrong: it is p minus 1 at the label"),
         (
             expected + (wrong_axis - p) / texts,
             "That is a softmax over the texts: each text's probabilities should sum to 1",
@@ -87,7 +87,7 @@ def check_the_gradient_is_the_derivative_of_the_loss(student):
 
 
 def check_large_logits_do_not_overflow(student):
-    """Logits of some thousands give a finite loss and a finite gradient."""
+    """Logits of several thousand give a finite loss and a finite gradient."""
     logits = np.array([[3000, 0, -3000], [-2000, 1000, 1000]], np.float32)
     labels = np.array([1, 2])
     # By hand: 3000 - 0 for the first text, log 2 for the second

@@ -1,11 +1,11 @@
-"""What the step of exercise 7 must do. The oracle is the equations on Python floats, one parameter
+"""What the step of exercise 7 must do. The oracle is the equations in Python floats, one parameter
 at a time, and a closed form for the first step."""
 
 import math
 
 import numpy as np
 
-from adapters.exercises.check import same, untouched
+from adapters.exercises.assertions import same, untouched
 
 RATE = 0.5  # large, so that a mistake in the step shows
 
@@ -24,8 +24,8 @@ def zeros(n):
 
 
 def by_floats(p, g, m, v, step, rate, betas=(0.9, 0.999), correct=(True, True), inside=False):
-    """The equations for each number. -> [p, m, v] float64. The last three arguments make mistakes:
-    swapped betas, a mean without correction, eps under the root."""
+    """The equations for each number. -> [p, m, v] float64. The last three arguments introduce
+    mistakes: swapped betas, a mean without correction, eps under the root."""
     new = np.zeros((3, p.size))
     numbers = zip(*(x.astype(np.float64).ravel().tolist() for x in (p, g, m, v)), strict=True)
     for i, (p0, g0, m0, v0) in enumerate(numbers):
@@ -39,7 +39,7 @@ def by_floats(p, g, m, v, step, rate, betas=(0.9, 0.999), correct=(True, True), 
 
 
 def compare(got, expected, what, meanings=()):
-    """Each of the three on its own, under its own name."""
+    """Compare each of the three on its own, under its own name."""
     if not isinstance(got, list | tuple) or len(got) != 3:
         same(got, expected, what)
     for i, name in enumerate("pmv"):
@@ -64,7 +64,7 @@ def check_a_step_is_that_of_the_equations(student):
         (by_floats(*state, step, RATE, correct=(False, True)), "m is not corrected: m' is missing"),
         (
             [expected[0], mean, square],
-            "Those are the corrected m' and v'; what is kept for the next step are m and v",
+            "Those are the corrected m' and v'; m and v are what is kept for the next step",
         ),
         (swapped, "beta1 and beta2 are swapped: m has 0.9, v has 0.999"),
         ([2 * p - expected[0], expected[1], expected[2]], "That goes uphill: p *minus* the step"),
@@ -72,7 +72,7 @@ def check_a_step_is_that_of_the_equations(student):
             [p - RATE * mean / (square + 1e-8), expected[1], expected[2]],
             "The root is missing: the step is divided by sqrt(v')",
         ),
-        (zero, "That is the bias correction of the step after: t is `step` itself"),
+        (zero, "That is the bias correction of the next step: t is `step` itself"),
         (
             [expected[0], m + (1 - 0.9) * g, v],
             "The old mean should shrink too: m = beta1 m + (1 - beta1) g",
@@ -98,14 +98,14 @@ def check_eps_is_outside_the_root(student):
     expected = by_floats(*state, 1, RATE)
     meanings = [
         (by_floats(*state, 1, RATE, inside=True), "That is sqrt(v' + eps); it is sqrt(v') + eps"),
-        ([np.full(3, -RATE), *expected[1:]], "That is what comes out without eps"),
+        ([np.full(3, -RATE), *expected[1:]], "That is the result without eps"),
     ]
     got = student.adam_step(*state, 1, RATE)
     compare(got, expected, "adam_step with tiny gradients", meanings)
 
 
 def check_without_a_gradient_nothing_moves(student):
-    """A parameter that never had a gradient stays where it is."""
+    """A parameter that never had a gradient does not move."""
     p = np.array([1, -2], np.float32)
     got = student.adam_step(p.copy(), zeros(2), zeros(2), zeros(2), 1, RATE)
     compare(got, [p, zeros(2), zeros(2)], "adam_step(p, 0, 0, 0, 1, rate)")

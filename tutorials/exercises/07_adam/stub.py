@@ -8,15 +8,15 @@ moves about as fast as one with large gradients:
     v = beta2 v + (1 - beta2) g^2          beta2 = 0.999
     p = p - rate m' / (sqrt(v') + eps)     eps = 1e-8
 
-Both means start at 0, so in the first steps they are too small. Bias correction (section 3 there)
-undoes that at step t, counted 1, 2, 3, ...:
+Both means start at 0, so in the first steps they are too small. Bias correction (section 3 of that
+paper) undoes this at step t, counted 1, 2, 3, ...:
 
     m' = m / (1 - beta1^t),    v' = v / (1 - beta2^t)
 
-The corrected m' and v' are used for this one step; what is kept for the next are m and v.
+The corrected m' and v' are used in this step only; m and v are what is kept for the next one.
 
-p, g, m and v are arrays of one shape, any shape; `step` is t; `rate` is the learning rate, a Python
-float. The arrays that are given stay as they are. float32 in, float32 out.
+p, g, m and v are arrays of the same shape, whatever it is; `step` is t; `rate` is the learning
+rate, a Python float. Your function must not change the arrays. float32 in, float32 out.
 """
 
 import numpy as np

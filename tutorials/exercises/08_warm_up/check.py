@@ -3,34 +3,34 @@ np.interp."""
 
 import numpy as np
 
-from adapters.exercises.check import same
+from adapters.exercises.assertions import same
 
 
 def by_lines(step, total, warm_up):
-    """The line (0, 0), (warm_up, 1), (total, 0); without warm-up it begins at (0, 1)."""
+    """The line through (0, 0), (warm_up, 1), (total, 0); without warm-up, it starts at (0, 1)."""
     points = [(0, 0.0), (warm_up, 1.0), (total, 0.0)] if warm_up else [(0, 1.0), (total, 0.0)]
     return float(np.interp(step, *zip(*points, strict=True)))
 
 
 def mistakes(step, total, warm_up):
-    """[(what comes out, what it means)]"""
+    """[(wrong result, what it means)]"""
     rising = step < warm_up
     after = step - warm_up
     rise = step / warm_up if rising else 1.0
     return [
         (
             rise if rising else (total - step) / total,
-            "That decay has been running since step 0, so the factor drops at the end of the "
+            "That decay starts at step 0, so the factor drops at the end of the "
             "warm-up: it should fall from 1 at step `warm_up` to 0 at step `total`",
         ),
         (
             rise * (total - step) / total,
-            "That is the rise times a decay from step 0 on; there is no decay during the warm-up",
+            "That is the rise times a decay from step 0; there is no decay during the warm-up",
         ),
         (rise, "That stays at 1 after the warm-up: the decay is missing"),
         (
             (step + 1) / warm_up if rising else None,
-            "That is the factor of the step after: at step 0 it is 0",
+            "That is the factor of the next step: at step 0 it is 0",
         ),
         (
             None if rising else 1 - after / total,
@@ -38,7 +38,7 @@ def mistakes(step, total, warm_up):
         ),
         (
             None if rising else (total - 1 - step) / max(1, total - 1 - warm_up),
-            "That is 0 at the last step already; the factor would be 0 at step `total`",
+            "That is already 0 at the last step; the factor would be 0 at step `total`",
         ),
         (
             1.0 if rising else (total - step) / (total - warm_up),
@@ -58,8 +58,8 @@ def check_it_rises_then_falls(student):
             same(got, expected, call, 1e-9, mistakes(step, total, warm_up))
 
 
-def check_it_does_without_a_warm_up(student):
-    """With warm_up = 0 the factor begins at 1."""
+def check_it_can_do_without_a_warm_up(student):
+    """With warm_up = 0, the factor starts at 1."""
     for step in (0, 1, 9):
         got = student.warm_up_then_decay(step, 10, 0)
         same(got, 1 - step / 10, f"warm_up_then_decay({step}, 10, 0)", 1e-9)
@@ -76,7 +76,7 @@ def check_the_rates_are_the_factors_times_the_peak(student):
             for scale, steps in ((peak, warm_up), (peak, rounded), (1.0, warm_up))
         )
         meanings = [
-            (factors, "Those are the factors; each is to be multiplied with the peak rate"),
+            (factors, "Those are the factors; multiply each by the peak rate"),
             (
                 up,
                 f"share * total is {share * total:g}: rounded down, the warm-up is {warm_up} steps",

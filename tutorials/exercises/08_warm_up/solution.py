@@ -9,6 +9,6 @@ def warm_up_then_decay(step: int, total: int, warm_up: int) -> float:
 
 
 def learning_rates(peak: float, total: int, share: float) -> list[float]:
-    """The learning rate of every step of a training."""
+    """The learning rate of every training step."""
     warm_up = int(share * total)
     return [peak * warm_up_then_decay(step, total, warm_up) for step in range(total)]

@@ -1,8 +1,8 @@
 r"""Exercise 8: warm-up, then linear decay.
 
-The first steps of a training are the wildest: the head is random, Adam's means have seen little. So
-BERT's fine-tuning, and the paper's (section 3.1), begins with a learning rate of 0, lets it rise in
-a straight line to its full value, and then fall in a straight line back to 0:
+The first steps of training are the wildest: the head is random, and Adam's means have seen little.
+So fine-tuning BERT, in the paper, too (section 3.1), starts with a learning rate of 0, which rises
+linearly to its full value and then falls linearly back to 0:
 
     factor
     1 |     /\
@@ -16,8 +16,8 @@ The learning rate at a step is this factor times the peak rate. The steps are 0,
 the factor is 0 at step 0, 1 at step `warm_up`, and would be 0 at step `total`. With warm_up = 0
 there is no rise: the factor is 1 at step 0 and falls from there.
 
-(The paper's released code has another decay, one that runs from step 0 on. The factor then drops at
-the end of the warm-up. Here the paper's text counts.)
+(In the paper's released code, the decay starts at step 0, so the factor drops when the warm-up
+ends. Here, follow the paper's text.)
 """
 
 
@@ -28,7 +28,7 @@ def warm_up_then_decay(step: int, total: int, warm_up: int) -> float:
 
 
 def learning_rates(peak: float, total: int, share: float) -> list[float]:
-    """The learning rate of every step of a training, a list of `total` floats. `share` is the part
-    of the steps that is warm-up (0.1 in the paper); share * total is rounded down to a whole
-    number of steps."""
+    """The learning rate of every training step, a list of `total` floats. `share` is the share of
+    the steps that are warm-up (0.1 in the paper); share * total is rounded down to a whole number
+    of steps."""
     raise NotImplementedError

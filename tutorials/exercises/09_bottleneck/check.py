@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from adapters.exercises.check import same, untouched
+from adapters.exercises.assertions import same, untouched
 
 EPS = 1e-12
 CALL, END = "bottleneck(adapter, z)", "sublayer_end(adapter, x, z, norm, eps)"
@@ -52,7 +52,7 @@ def by_loops(adapter, z, f=gelu_tanh, skip=1.0):
 
 
 def layer_norm(x, norm):
-    """Each row to mean 0 and variance 1, then gain and bias. -> float64"""
+    """Each row normalised to mean 0 and variance 1, then gain and bias. -> float64"""
     x = x.astype(np.float64)
     centred = x - x.mean(1, keepdims=True)
     return centred / np.sqrt(x.var(1, keepdims=True) + EPS) * norm["weight"] + norm["bias"]
@@ -66,7 +66,7 @@ def without_biases(adapter):
 
 
 def mistakes(adapter, z):
-    """[(what comes out, what it means)]"""
+    """[(wrong result, what it means)]"""
     return [
         (
             by_loops(adapter, z, skip=0.0),
@@ -83,14 +83,14 @@ def mistakes(adapter, z):
 
 
 def check_the_adapter_is_that_of_the_equation(student):
-    """A(z) is the equation."""
+    """A(z) is as in the equation."""
     adapter, _, z, _ = draw()
     expected, meanings = by_loops(adapter, z), mistakes(adapter, z)
     same(student.bottleneck(adapter, z), expected, CALL, meanings=meanings)
 
 
 def check_an_adapter_of_zeros_is_the_identity(student):
-    """With all weights and biases 0, A(z) is z itself: only the skip connection is left."""
+    """With all weights and biases 0, only the skip connection is left, and A(z) is z."""
     adapter, _, z, _ = draw(n=2, d=5, m=3)
     zeros = {
         name: {key: np.zeros_like(array) for key, array in part.items()}
@@ -118,11 +118,11 @@ def check_the_sublayer_ends_with_adapter_skip_and_norm(student):
         (layer_norm(adapt(z), norm), "The layer's skip connection is missing: x + A(z)"),
         (
             layer_norm(x + z + adapt(z), norm),
-            "That adds z twice: A(z) has its own skip connection already",
+            "That adds z twice: A(z) already has its own skip connection",
         ),
         (layer_norm(x + z, norm), "That is the layer without the adapter"),
         (x + adapt(z), "LayerNorm is missing"),
-        (layer_norm(adapt(x) + z, norm), "That is A(x) + z: the adapter takes z, the output"),
+        (layer_norm(adapt(x) + z, norm), "That is A(x) + z: the adapter takes the output, z"),
     ]
     expected = layer_norm(x + adapt(z), norm)
     same(student.sublayer_end(adapter, x, z, norm, EPS), expected, END, meanings=meanings)

@@ -5,7 +5,7 @@ m, and adds the result to what came in, its skip connection:
 
     A(z) = z + f(z W_down + b_down) W_up + b_up
 
-The f of the released code is the tanh kind of GELU, and so is ours. An encoder layer has two
+In the released code f is the tanh kind of GELU, and so it is here. An encoder layer has two
 adapters, one for each sublayer. Each takes the sublayer's output z *before* the layer's own skip
 connection adds the sublayer's input x, and before LayerNorm:
 
@@ -15,7 +15,7 @@ N tokens; x and z are [N, d]. An adapter is a dict of dicts of arrays:
 
     {"down": {"weight": [d, m], "bias": [m]}, "up": {"weight": [m, d], "bias": [d]}}
 
-`gelu_tanh(x)` and `layer_norm(x, weight, bias, eps)` you have written in earlier exercises; here
+You have written `gelu_tanh(x)` and `layer_norm(x, weight, bias, eps)` in earlier exercises; here
 they come from the library.
 
 float32 in, float32 out.
@@ -23,7 +23,7 @@ float32 in, float32 out.
 
 import numpy as np
 
-from minibert.ops import gelu_tanh, layer_norm  # noqa: F401  both are for you to use
+from minibert.ops import gelu_tanh, layer_norm  # noqa: F401  use both
 
 
 def bottleneck(adapter: dict, z: np.ndarray) -> np.ndarray:
@@ -32,7 +32,7 @@ def bottleneck(adapter: dict, z: np.ndarray) -> np.ndarray:
 
 
 def sublayer_end(adapter: dict, x: np.ndarray, z: np.ndarray, norm: dict, eps: float) -> np.ndarray:
-    """LayerNorm(x + A(z)), what the sublayer passes on. [N, d], [N, d] -> [N, d].
+    """LayerNorm(x + A(z)), which the sublayer passes on. [N, d], [N, d] -> [N, d].
 
     `norm` is {"weight": [d], "bias": [d]}, LayerNorm's gain and bias.
     """

@@ -1,16 +1,16 @@
-"""What the counts of exercise 10 must be. The oracles are arrays, made and counted, and what the
-paper's tables say."""
+"""What the counts of exercise 10 must be. The oracles are arrays, created and counted, and the
+numbers in the paper's tables."""
 
 import numpy as np
 
-from adapters.exercises.check import exactly, same
+from adapters.exercises.assertions import exactly, same
 
 # (layers, d) of MiniLM, BERT-base and BERT-large
 BASES = {"MiniLM": (6, 384), "BERT-base": (12, 768), "BERT-large": (24, 1024)}
 
 
 def made(*shapes):
-    """The number of entries of arrays of these shapes, which are really made."""
+    """The number of entries of arrays of these shapes, which are really created."""
     return sum(np.zeros(shape, np.int8).size for shape in shapes)
 
 
@@ -21,9 +21,9 @@ def check_a_projection_is_a_weight_and_a_bias(student):
         meanings = [
             (
                 {"down": expected["up"], "up": expected["down"]},
-                "down and up are swapped: the down map puts out m numbers, so it has m biases",
+                "down and up are swapped: the down map has m outputs, so it has m biases",
             ),
-            ({"down": d * m, "up": m * d}, "The biases are missing: one for each number put out"),
+            ({"down": d * m, "up": m * d}, "The biases are missing: one for each output"),
         ]
         what = f"projection_parameters({d}, {m})"
         exactly(student.projection_parameters(d, m), expected, what, meanings)
@@ -39,16 +39,16 @@ def check_each_layer_has_two_adapters(student):
                 layers * one,
                 "That is one adapter in each layer; there are two, one for each sublayer",
             ),
-            (one, "That is one adapter only"),
-            (2 * one, "That is one layer only"),
+            (one, "That is only one adapter"),
+            (2 * one, "That is only one layer"),
             (layers * 4 * d * m, "The biases are missing: 2md + d + m"),
             (
                 layers * 2 * (2 * m * d + 2 * d),
-                "Both biases have d numbers there; the down map has m of them",
+                "There both biases have d numbers; the down map has m",
             ),
             (
                 layers * 2 * (2 * m * d + 2 * m),
-                "Both biases have m numbers there; the up map has d of them",
+                "There both biases have m numbers; the up map has d",
             ),
         ]
         what = f"adapter_parameters({d}, {m}, {layers}), {name}'s,"
@@ -69,7 +69,7 @@ def check_a_task_has_adapters_norms_and_head(student):
             (adapters + head, "The LayerNorms are missing"),
             (
                 adapters + norms - norm + head,
-                "One LayerNorm is missing: that after the embeddings",
+                "One LayerNorm is missing: the one after the embeddings",
             ),
             (
                 adapters + (layers + 1) * norm + head,
@@ -87,13 +87,13 @@ def check_a_task_has_adapters_norms_and_head(student):
 
 def check_many_tasks_share_one_base(student):
     """The base counts once, and each task's own parameters once for each task."""
-    # the paper's 3.6 % (table 1, sizes 8 to 256), 2.1 % (size 64), 1.14 % (table 2); it rounds
-    # the totals to 1.3, 1.2 and 1.19
+    # the paper's 3.6 % (table 1, sizes 8 to 256), 2.1 % (size 64) and 1.14 % (table 2), where the
+    # totals are rounded to 1.3, 1.2 and 1.19
     for own, tasks, expected in ((36_000, 9, 1.324), (21_000, 9, 1.189), (11_400, 17, 1.1938)):
         share = own / 1e6
         meanings = [
             (tasks * (1 + share), "That is a base for each task; all tasks share one"),
-            (1 + share, "That is one task only"),
+            (1 + share, "That is only one task"),
             (tasks * share, "The base itself is missing"),
             (expected * 1e6, "That is in parameters; the total is in units of the base"),
         ]

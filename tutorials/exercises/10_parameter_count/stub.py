@@ -1,16 +1,16 @@
 """Exercise 10: what adapters cost.
 
-An adapter is two linear maps: down from d numbers to m, and up from m to d. A linear map to n
-numbers has a weight for each pair of a number that goes in and one that comes out, and n biases.
-That makes for the whole adapter (section 2.1)
+An adapter is two linear maps: down from d numbers to m, and up from m to d. A linear map has one
+weight for each pair of an input and an output, and one bias for each output. Together, an adapter
+has (section 2.1)
 
-    2md + d + m.
+    2md + d + m
 
-Each of a BERT's layers has two adapters, one for each sublayer. What a task trains and has to
-itself is
+parameters. Each layer has two adapters, one for each sublayer. What a task trains and has to itself
+is
 
     all adapters of all layers;
-    every LayerNorm, d gains and d biases each: two in each layer, and one after the embeddings;
+    every LayerNorm, with d gains and d biases: two in each layer, and one after the embeddings;
     the head, a linear map from d numbers to the task's C classes.
 
 For many tasks the paper counts one frozen base and each task's own parameters, and gives the total
@@ -18,26 +18,26 @@ in units of the base (the column "total num params" of its tables):
 
     total = (base + tasks * own) / base
 
-Full fine-tuning has a whole model for each task and no shared one: its total is the number of
-tasks. All arguments are whole numbers.
+Full fine-tuning has a whole model for each task and shares none: its total is the number of tasks.
+All arguments are whole numbers.
 """
 
 
 def projection_parameters(d: int, m: int) -> dict[str, int]:
-    """The parameters of an adapter's two linear maps: {"down": number, "up": number}."""
+    """The numbers of parameters of an adapter's two linear maps: {"down": int, "up": int}."""
     raise NotImplementedError
 
 
 def adapter_parameters(d: int, m: int, layers: int) -> int:
-    """The parameters of all adapters of a BERT with so many layers. -> int."""
+    """The number of parameters of all adapters in a BERT with this many layers. -> int."""
     raise NotImplementedError
 
 
 def own_parameters(d: int, m: int, layers: int, classes: int) -> int:
-    """What one task trains: adapters, LayerNorms and head. -> int."""
+    """The number of parameters that one task trains: adapters, LayerNorms and head. -> int."""
     raise NotImplementedError
 
 
 def total(base: int, own: int, tasks: int) -> float:
-    """All parameters for so many tasks with adapters, in units of the base. -> float."""
+    """All parameters for this many tasks with adapters, in units of the base. -> float."""
     raise NotImplementedError

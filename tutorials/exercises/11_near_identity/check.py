@@ -1,14 +1,14 @@
 """What a fresh adapter of exercise 11 must be. The oracle is the truncated normal distribution in
-closed form: which share of its numbers lies where."""
+closed form: what share of its numbers lies in which interval."""
 
 import math
 from itertools import pairwise
 
 import numpy as np
 
-from adapters.exercises.check import Wrong, same
+from adapters.exercises.assertions import Wrong, same
 
-D, M, STD = 200, 150, 0.01  # 30,000 numbers in a weight: shares are known to 0.3 % of them all
+D, M, STD = 200, 150, 0.01  # 30,000 numbers in a weight: shares are known to 0.3 %
 CALL = f"init_adapter(0, {D}, {M}, {STD})"
 
 
@@ -18,14 +18,14 @@ def phi(x):
 
 
 def zeroed(got):
-    """The same dicts, with zeros for the arrays: to look at the shapes and dtypes alone."""
+    """The same dicts with zeros in the arrays, to check only shapes and dtypes."""
     if isinstance(got, dict):
         return {key: zeroed(value) for key, value in got.items()}
     return np.zeros_like(got) if isinstance(got, np.ndarray) else got
 
 
 def weights(student, seed=0, std=STD):
-    """[(name, weight in units of std, float64)] of a fresh adapter."""
+    """A fresh adapter's weights: [(name, weight in units of std, float64)]."""
     adapter = student.init_adapter(seed, D, M, std)
     names = "down", "up"
     return [(f"{CALL}[{n!r}]['weight']", adapter[n]["weight"].astype(float) / std) for n in names]
@@ -45,7 +45,7 @@ def check_an_adapter_has_its_four_arrays_and_zero_biases(student):
 
 
 def check_nothing_lies_beyond_two_std(student):
-    """No weight is further from 0 than two std, and none was moved there."""
+    """No weight is further from 0 than two std, and none was clipped there."""
     for what, weight in weights(student):
         size = np.abs(weight)
         largest, beyond = size.max(), int(np.sum(size > 2.0001))
@@ -56,15 +56,15 @@ def check_nothing_lies_beyond_two_std(student):
                 "draw those again, and again, until none is left"
             )
         edge = int(np.sum(size > 1.9999))
-        if edge > 30:  # 0.001 % of them are to be expected: none
+        if edge > 30:  # 0.001 % of them are to be expected, so less than one
             raise Wrong(
-                f"{what} has {edge:,} of {size.size:,} numbers just at two std: that is clipping. "
-                "Truncating draws what lies beyond again"
+                f"{what} has {edge:,} of {size.size:,} numbers exactly at two std: that is "
+                "clipping. To truncate, draw what lies beyond again"
             )
 
 
 def check_the_rest_is_normal(student):
-    """The weights have the spread and the bell shape that truncation leaves."""
+    """The weights have the standard deviation and the bell shape that truncation leaves."""
     edges = np.linspace(-2, 2, 9)
     inside = phi(2) - phi(-2)
     shares = [(phi(b) - phi(a)) / inside for a, b in pairwise(edges)]
@@ -77,7 +77,7 @@ def check_the_rest_is_normal(student):
             elif abs(std - 0.8796 * STD) < 1e-3 or abs(std - 0.8796 / math.sqrt(STD)) < 0.1:
                 why = ". std is the standard deviation, not the variance"
             raise Wrong(
-                f"{what} has the standard deviation {std:.3g} std; a normal distribution "
+                f"{what} has a standard deviation of {std:.3g} std; a normal distribution "
                 f"truncated at two std has 0.88 std{why}"
             )
         found = np.histogram(weight, edges)[0] / weight.size
@@ -91,25 +91,25 @@ def check_the_rest_is_normal(student):
 
 
 def check_the_two_weights_are_drawn_apart(student):
-    """The two weights are different numbers, from one generator."""
+    """The two weights are drawn separately, from one generator."""
     (_, down), (_, up) = weights(student)
     if np.array_equal(down.ravel(), up.ravel()) or np.array_equal(down, up.T):
         raise Wrong(
-            f"{CALL}: both weights hold the same numbers. Make one generator, and let both draw "
-            "from it, one after the other"
+            f"{CALL}: both weights hold the same numbers. Make one generator, and draw both from "
+            "it, one after the other"
         )
 
 
 def check_the_seed_decides(student):
-    """The same seed gives the same numbers, another seed others."""
+    """The same seed gives the same numbers, and another seed gives others."""
     (_, first), (_, again), (_, other) = (weights(student, seed)[0] for seed in (0, 0, 1))
     if not np.array_equal(first, again):
         raise Wrong(
-            f"{CALL} gives other numbers the second time: draw all of them from "
+            f"{CALL} gives different numbers the second time: draw all of them from "
             "np.random.default_rng(seed)"
         )
     if np.array_equal(first, other):
-        raise Wrong("init_adapter gives the same numbers for the seeds 0 and 1")
+        raise Wrong("init_adapter gives the same numbers for seeds 0 and 1")
 
 
 def check_the_bound_is_that_of_two_projections(student):

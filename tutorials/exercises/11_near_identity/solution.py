@@ -4,7 +4,7 @@ import numpy as np
 
 
 def truncated_normal(rng: np.random.Generator, shape: tuple[int, ...], std: float) -> np.ndarray:
-    """Normally distributed, what lies beyond two std drawn again."""
+    """Normally distributed; values beyond two std are drawn again."""
     values = rng.standard_normal(shape, np.float32)
     while (beyond := np.abs(values) > 2.0).any():
         values[beyond] = rng.standard_normal(beyond.sum(), np.float32)

@@ -1,20 +1,20 @@
 """Exercise 11: a fresh adapter hardly does anything.
 
-Training should start from what the frozen BERT can do already. So a new adapter is nearly the
+Training should start from what the frozen BERT can already do. So a new adapter is nearly the
 identity: A(z) is almost z. Its biases are 0, and its two weights are drawn from a normal
 distribution with mean 0 and a small standard deviation std, truncated at two std (section 3.6):
-a value that is further from 0 than 2 std is thrown away and *drawn again*, until none is left.
-(The spread of what is left is a little smaller, 0.88 std. It stays so.)
+a value further from 0 than 2 std is discarded and *drawn again*, until none is left. (What remains
+has a slightly smaller standard deviation, 0.88 std. Leave it so.)
 
-How near is A(z) to z? No weight is larger than 2 std, so neither projection, with its m d weights,
-makes a vector longer than 2 std sqrt(m d) times what it was. GELU makes none longer. With zero
-biases, then,
+How close is A(z) to z? No weight is larger than 2 std, so neither projection, with its m d weights,
+makes a vector more than 2 std sqrt(m d) times as long. GELU makes none longer. With zero biases,
+then,
 
     |A(z) - z| = |f(z W_down) W_up| <= (2 std)^2 m d |z|.
 
-Randomness: make one generator, `np.random.default_rng(seed)`, and let everything be drawn from it;
-the same seed then always gives the same numbers. Which of them you use for what is up to you: it is
-their distribution that is looked at.
+Randomness: make one generator, `np.random.default_rng(seed)`, and draw everything from it; the same
+seed then always gives the same numbers. The order in which you draw is up to you: only the
+distribution is checked.
 """
 
 import numpy as np

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from adapters.exercises.check import Wrong, same, untouched
+from adapters.exercises.assertions import Wrong, same, untouched
 
 MAP = ("weight", "bias")
 
@@ -20,7 +20,7 @@ def tree_of(paths):
 
 
 def paths_of(tree, prefix=""):
-    """The inverse of `tree_of`; an empty dict is a leaf, too."""
+    """The inverse of `tree_of`; an empty dict counts as a leaf."""
     paths = {}
     for key, value in tree.items():
         path = f"{prefix}{key}"
@@ -58,7 +58,7 @@ def numbered(paths):
 
 
 def compare(got, paths, trains, what, why=lambda path: ""):
-    """The two trees hold these paths, each in the tree where it belongs."""
+    """Raise Wrong unless the two trees hold these paths, each in the tree where it belongs."""
     pair = isinstance(got, list | tuple) and len(got) == 2
     if not pair or not all(isinstance(tree, dict) for tree in got):
         raise Wrong(f"{what} should be two dicts, (trained, frozen): is that what you return?")
@@ -70,7 +70,7 @@ def compare(got, paths, trains, what, why=lambda path: ""):
         trained, frozen = (path in part for part in found)
         should = trains(path)
         if trained and frozen:
-            raise Wrong(f"{what}: {path} is in both trees; each leaf belongs in just one")
+            raise Wrong(f"{what}: {path} is in both trees; each leaf belongs in exactly one")
         if not trained and not frozen:
             raise Wrong(f"{what}: {path} is in neither tree")
         if trained != should:
@@ -86,11 +86,13 @@ def compare(got, paths, trains, what, why=lambda path: ""):
 
 
 def by_the_paper(path):
-    """What it means that this leaf is in the wrong tree of the paper's method."""
+    """Why this leaf belongs in the other tree, by the paper's method."""
     if path.startswith("head."):
-        return ": the head starts from random numbers and knows nothing of the task until trained"
+        return (
+            ": the head starts from random numbers and knows nothing about the task until trained"
+        )
     if path.startswith("base.embeddings.norm."):
-        return ": the embeddings have a LayerNorm too, and the paper trains every one"
+        return ": the embeddings have a LayerNorm, too, and the paper trains every one"
     if ".norm." in path:
         return ": the paper trains every LayerNorm"
     if path.startswith("base."):
@@ -99,7 +101,7 @@ def by_the_paper(path):
 
 
 def check_each_leaf_is_in_the_tree_where_it_belongs(student):
-    """A leaf whose path a pattern matches is trained, every other is frozen."""
+    """A leaf is trained if a pattern matches its path; every other leaf is frozen."""
     paths = numbered(model())
     for patterns, trains in (
         ([r"head\."], lambda path: path.startswith("head.")),
@@ -114,19 +116,19 @@ def check_each_leaf_is_in_the_tree_where_it_belongs(student):
 
 
 def check_a_pattern_begins_at_the_path_s_beginning(student):
-    """A pattern is matched from the path's beginning, not searched for within it."""
+    """A pattern must match from the path's beginning; it is not searched for within the path."""
     paths = numbered(["head.weight", "base.head.weight", "base.masked_head.weight"])
     got = student.split(tree_of(paths), [r"head\."])
     try:
         compare(got, paths, lambda path: path == "head.weight", r"split(tree, ['head\\.'])")
     except Wrong as error:
         raise Wrong(
-            f"{error}\nre.match begins at the path's beginning, re.search anywhere"
+            f"{error}\nre.match starts at the beginning of the path, re.search anywhere"
         ) from None
 
 
 def check_all_or_nothing_leaves_an_empty_dict(student):
-    """Without patterns nothing is trained; with one that matches all, nothing is frozen."""
+    """With no patterns nothing is trained; with one that matches all, nothing is frozen."""
     paths = numbered(model(layers=1))
     for patterns, all_trained in (([], False), ([r""], True)):
         got = student.split(tree_of(paths), patterns)
@@ -134,7 +136,7 @@ def check_all_or_nothing_leaves_an_empty_dict(student):
 
 
 def check_the_tree_stays_as_it_is(student):
-    """The tree that is split is not changed."""
+    """The tree itself is not changed."""
     tree = tree_of(numbered(model(layers=1)))
     with untouched(tree=tree):
         student.split(tree, [r"head\."])

@@ -4,7 +4,7 @@ import re
 
 
 def split(tree: dict, patterns: list[str], prefix: str = "") -> tuple[dict, dict]:
-    """(trained, frozen): two trees that have each leaf in just one of them."""
+    """(trained, frozen): two trees with each leaf in exactly one of them."""
     trained, frozen = {}, {}
     for key, value in tree.items():
         path = f"{prefix}{key}"

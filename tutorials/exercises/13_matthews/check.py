@@ -1,9 +1,9 @@
 """What the metric of exercise 13 must be. The oracles are a loop that counts, and Pearson's
-correlation of the two columns, which Matthews correlation is for zeros and ones."""
+correlation of the two columns, to which Matthews correlation is equal for zeros and ones."""
 
 import numpy as np
 
-from adapters.exercises.check import exactly, same
+from adapters.exercises.assertions import exactly, same
 
 
 def draw(texts=40, right=0.7, ones=0.6):
@@ -26,8 +26,14 @@ def check_every_text_is_counted_once(student):
     predicted, gold = draw()
     tp, fp, fn, tn = by_loop(predicted, gold)
     meanings = [
-        ([tp, fn, fp, tn], "fp and fn are swapped: a false positive was said 1 and is 0"),
-        ([tn, fn, fp, tp], "1 and 0 are swapped: a true positive was said 1 and is 1"),
+        (
+            [tp, fn, fp, tn],
+            "fp and fn are swapped: for a false positive the model said 1, but it is 0",
+        ),
+        (
+            [tn, fn, fp, tp],
+            "1 and 0 are swapped: for a true positive the model said 1, and it is 1",
+        ),
         ([tp, fp, tn, fn], "The order is tp, fp, fn, tn"),
     ]
     got = student.confusion(predicted, gold)
@@ -44,7 +50,7 @@ def check_it_is_the_correlation_of_two_columns(student):
         meanings = [
             ((tp + tn) / texts, "That is the accuracy"),
             (2 * tp / (2 * tp + fp + fn), "That is F1"),
-            ((tp * tn - fp * fn) / product, "The root is missing below the line"),
+            ((tp * tn - fp * fn) / product, "The root in the denominator is missing"),
             ((tp * tn + fp * fn) / product**0.5, "It is tp tn *minus* fp fn"),
             ((tp * fp - fn * tn) / product**0.5, "It is tp tn - fp fn"),
         ]
@@ -54,14 +60,14 @@ def check_it_is_the_correlation_of_two_columns(student):
 
 
 def check_all_right_is_1_and_all_wrong_is_minus_1(student):
-    """A perfect prediction has 1, one that is always wrong -1."""
+    """A perfect prediction scores 1, and one that is always wrong scores -1."""
     _, gold = draw()
     same(student.matthews(gold.copy(), gold.copy()), 1.0, "matthews(gold, gold)", 1e-6)
     same(student.matthews(1 - gold, gold.copy()), -1.0, "matthews(1 - gold, gold)", 1e-6)
 
 
 def check_a_constant_guess_is_worth_nothing(student):
-    """Who always says the same has 0, whatever the accuracy."""
+    """A model that always says the same scores 0, whatever its accuracy."""
     _, gold = draw()
     ones, zeros = np.ones_like(gold), np.zeros_like(gold)
     accuracy = float(np.mean(gold))
@@ -73,18 +79,16 @@ def check_a_constant_guess_is_worth_nothing(student):
 
 
 def check_many_texts_do_not_overflow(student):
-    """Many texts, 400,000 as in QQP's test set, do not overflow."""
+    """With 400,000 texts, as in QQP's test set, nothing overflows."""
     few = draw()
     expected = float(np.corrcoef(*few)[0, 1])
     tp, fp, fn, tn = 10_000 * np.array(by_loop(*few))
     with np.errstate(all="ignore"):
         product = (tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)  # int64: it wraps around
         wrapped = float((tp * tn - fp * fn) / np.sqrt(product))
-    overflow = "The product of the four sums is larger than int64 can hold: make them Python ints"
-    # the same 40 texts again and again have the same correlation
+    overflow = "The product of the four sums is too large for int64: make them Python ints"
+    # repeating the same 40 texts leaves the correlation as it is
     got = student.matthews(*(np.tile(column, 10_000) for column in few))
-    if (
-        isinstance(got, float | np.ndarray) and np.isnan(got).all()
-    ):  # the root of a negative product
+    if isinstance(got, float | np.ndarray) and np.isnan(got).all():  # root of a negative product
         got = wrapped = -999.0
     same(got, expected, "matthews of 400,000 texts", 1e-6, [(wrapped, overflow)])

@@ -1,9 +1,9 @@
-"""What the ablation of exercise 14 must do. The oracles are triangles that are written out, and
-adapters that bear their layer's number."""
+"""What the ablation of exercise 14 must do. The oracles are triangles written out by hand, and
+adapters that contain their layer's number."""
 
 import numpy as np
 
-from adapters.exercises.check import exactly, same, untouched
+from adapters.exercises.assertions import exactly, same, untouched
 
 SPANS = {
     1: [[0, 0]],
@@ -28,17 +28,17 @@ def check_spans_are_contiguous_and_sorted(student):
             ([[i, i] for i in range(layers)], "Those are the single layers; spans can be longer"),
             (
                 [[a, b] for a in range(layers) for b in range(a + 1, layers)],
-                "Those of a single layer are missing: first and last may be equal",
+                "The single layers are missing: first and last may be equal",
             ),
             (
                 [[a, b] for a in range(layers) for b in range(a + 1, layers + 1)],
-                "There last is one too large: it is included, so at most layers - 1",
+                "last is too large by one: it is included, so it is at most layers - 1",
             ),
             (
                 [[a, b] for a in range(layers) for b in range(layers)],
                 "A span's last layer is not below its first",
             ),
-            ([[a, b] for b in range(layers) for a in range(b + 1)], "Sorted by first, then last"),
+            ([[a, b] for b in range(layers) for a in range(b + 1)], "Sort by first, then by last"),
         ]
         got = student.spans(layers)
         got = [list(s) if isinstance(s, tuple) else s for s in got] if got else got
@@ -59,11 +59,11 @@ def check_the_span_s_adapters_are_gone_and_the_others_there(student):
             ),
             (
                 [n for n in layers if first <= n <= last],
-                "That is the span itself; it is to be removed",
+                "That is the span itself, which should be removed",
             ),
             (
                 list(range(len(kept))),
-                "The layers were given new numbers; an adapter belongs to its own layer",
+                "The layers were renumbered; an adapter belongs to its own layer",
             ),
             (list(layers), "All layers still have adapters"),
         ]
@@ -75,7 +75,7 @@ def check_the_span_s_adapters_are_gone_and_the_others_there(student):
 
 
 def check_the_trained_adapters_stay_for_the_next_span(student):
-    """The trained adapters stay as they are, for the next span."""
+    """The trained adapters are not changed, so that the next span can be removed."""
     adapters = adapters_of(range(4))
     with untouched(adapters=adapters):
         student.without_span(adapters, 1, 2)
@@ -92,15 +92,18 @@ def check_the_heat_map_has_each_loss_in_its_place(student):
     accuracies = [0.75, 0.5, 0.375, 0.625, 0.25, 0.125]  # exact in binary
     expected = [[0.25, 0.5, 0.625], [0.0, 0.375, 0.75], [0.0, 0.0, 0.875]]
     meanings = [
-        ([[-value for value in row] for row in expected], "That is a gain: full minus accuracy"),
+        (
+            [[-value for value in row] for row in expected],
+            "That is the gain; the loss is full minus accuracy",
+        ),
         ([list(row) for row in zip(*expected, strict=True)], "Rows are first, columns last"),
         (
             [[0.75, 0.5, 0.375], [0.0, 0.625, 0.25], [0.0, 0.0, 0.125]],
-            "Those are the accuracies, not what was lost",
+            "Those are the accuracies, not the losses",
         ),
         (
             [[0.25, 0.375, 0.875]] * 3,
-            "All rows are one and the same list: [[0.0] * n] * n repeats it, and a list "
+            "All rows are one and the same list: [[0.0] * n] * n repeats it, while a list "
             "comprehension makes new ones",
         ),
     ]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from adapters.exercises.check import same, untouched
+from adapters.exercises.assertions import same, untouched
 
 ALPHA = 6.0
 
@@ -24,15 +24,18 @@ def product(left, right):
 
 
 def mistakes(start, change, r, sign=1):
-    """[(what comes out, what it means)]: `start` plus the change, scaled in other ways."""
+    """[(wrong result, what it means)]: `start` plus the change, wrongly scaled."""
     scales = [
         (1.0, "The change is not scaled: alpha / r is missing"),
         (ALPHA, "The change is scaled by alpha alone; it is alpha / r"),
         (1 / r, "The change is scaled by 1 / r alone; it is alpha / r"),
         (r / ALPHA, "The scale is upside down: alpha / r"),
-        (-ALPHA / r, "The sign of the change is the other way round"),
+        (-ALPHA / r, "The sign of the change is wrong"),
         (0.0, "The change is missing"),
-        (ALPHA / change.shape[1], "r is the columns of A (the rows of B), not the output size"),
+        (
+            ALPHA / change.shape[1],
+            "r is the number of columns of A (and of rows of B), not the output size",
+        ),
     ]
     return [(start + sign * scale * change, text) for scale, text in scales]
 
@@ -66,16 +69,16 @@ def check_merging_adds_the_change_to_the_weight(student):
 
 
 def check_merged_or_apart_the_output_is_the_same(student):
-    """Merged or apart, the output is the same."""
+    """Merged or separate, the output is the same."""
     x, weight, bias, a, b = draw(4, 6, 3, 2)
     merged = student.merge(weight.copy(), a.copy(), b.copy(), ALPHA)
     apart = student.lora_linear(x, weight, bias, a, b, ALPHA)
-    # float32 sums in another order
+    # float32 sums in a different order
     same(x @ merged + bias, apart, "x merge(weight, a, b, 6.0) + bias", 1e-4)
 
 
 def check_unmerging_gives_the_weight_back(student):
-    """Unmerging gives the weight back."""
+    """Unmerging restores the weight."""
     _, weight, _, a, b = draw()
     merged = (weight + ALPHA / 2 * product(a, b)).astype(np.float32)
     meanings = mistakes(merged.astype(np.float64), product(a, b), 2, sign=-1)

@@ -1,4 +1,4 @@
-"""Exercise 15: LoRA, a change of a weight that can be merged into it."""
+"""Exercise 15: LoRA, a change to a weight that can be merged into it."""
 
 import numpy as np
 

@@ -1,8 +1,8 @@
-"""The words in which an exercise's check.py says what is right: `same`, `exactly`, `raises`,
+"""The assertions that an exercise's check.py is written with: `same`, `exactly`, `raises`,
 `untouched`.
 
-Each compares what the student's function gave with what it should be, and raises `Wrong` with a
-message that a beginner can act on: the shape first, then the dtype, then the first wrong value,
+Each compares what the student's function returned with what it should have, and raises `Wrong` with
+a message that a beginner can act on: first the shape, then the dtype, then the first wrong value,
 then what that usually means. They run in the judge's process; the student's code never sees them.
 """
 
@@ -17,12 +17,12 @@ Meanings = Sequence[tuple[Any, str]]
 
 
 class Wrong(Exception):
-    """The student's function does not do what it should; the text says what was seen."""
+    """The student's function does not do what it should; the text says what it did instead."""
 
 
 class StudentError(Wrong):
-    """The student's code raised. `kinds` has the names of the exception's class and its bases,
-    `text` what it said, `function` the name of the student's function that it came from."""
+    """The student's code raised an exception. `kinds`: the names of its class and base classes;
+    `text`: its message; `function`: the name of the student's function that raised it."""
 
     def __init__(
         self, message: str, kinds: Sequence[str] = (), text: str = "", function: str = ""
@@ -39,54 +39,37 @@ def same(
     meanings: Meanings = (),
     dtype: Any = np.float32,
 ) -> None:
-    """Raise Wrong unless `got` is the array (or number, or nested dict, list or tuple of them)
-    `expected`.
+    """Raise Wrong unless `got` is `expected`: an array, a number, or a nested dict, list or tuple
+    of them.
 
-    `what` names the result in the message: the call, like "attention(q, k, v)". Values may differ
-    by tolerance * (1 + |expected|). Arrays of floats must have `dtype`, whatever the dtype of
-    `expected` is (an oracle computes in float64); arrays of integers any integer dtype. Where
-    `expected` is a Python number, any number will do. Each meaning is an alternative result, or a
-    function without arguments that gives it, and what it means when that is what came out.
+    `what` names the result in the message, as a call: "attention(q, k, v)". Values may differ by
+    tolerance * (1 + |expected|). Arrays of floats must have `dtype`, whatever the dtype of
+    `expected` (an oracle computes in float64); arrays of integers may have any integer dtype. Where
+    `expected` is a Python number, any number will do. Each of `meanings` is a wrong result, or a
+    function without arguments that returns one, and what it means to have got it.
     """
     if isinstance(expected, Mapping):
         _same_keys(got, expected, what)
         for key, value in expected.items():
             same(got[key], value, f"{what}[{key!r}]", tolerance, _part(meanings, key), dtype)
-        return
-    if isinstance(expected, list | tuple):
-        if not isinstance(got, list | tuple) or len(got) != len(expected):
-            raise Wrong(f"{what} {_is(got)}, but should be {len(expected)} values: {_how(got)}")
+    elif isinstance(expected, list | tuple):
+        _same_length(got, expected, what)
         for i, value in enumerate(expected):
             same(got[i], value, f"{what}[{i}]", tolerance, _part(meanings, i), dtype)
-        return
-    _is_number(got, what)
-    got, right = np.asarray(got), np.asarray(expected)
-    if got.shape != right.shape:
-        hint = _meaning(got, meanings, tolerance)
-        raise Wrong(f"{what} has shape {got.shape}, but should have {right.shape}{hint}")
-    if not isinstance(expected, bool | int | float):
-        _same_dtype(got, right, what, right.dtype if dtype is None else np.dtype(dtype))
-    finite = np.isfinite(got) | ~np.isfinite(right)
-    if not finite.all():
-        where = _first(~finite)
-        raise Wrong(
-            f"{what}{_index(where)} is {got[where]}, but should be {_show(right[where])}: a "
-            "division by zero, an overflow in exp, or a logarithm of 0?"
-        )
-    close = _close(got, right, tolerance)
-    if not close.all():
-        where, count = _first(~close), int(np.sum(~close))
-        first = f"the first of {count} wrong values" if count > 1 else "the only wrong value"
-        which = f", {first} among {close.size}" if close.size > 1 else ""
-        raise Wrong(
-            f"{what}{_index(where)} is {_show(got[where])}, but should be {_show(right[where])}"
-            f"{which}{_meaning(got, meanings, tolerance)}"
-        )
+    else:
+        _is_number(got, what)
+        got, right = np.asarray(got), np.asarray(expected)
+        if got.shape != right.shape:
+            hint = _meaning(got, meanings, tolerance)
+            raise Wrong(f"{what} has shape {got.shape}, but should have {right.shape}{hint}")
+        if not isinstance(expected, bool | int | float):
+            _same_dtype(got, right, what, right.dtype if dtype is None else np.dtype(dtype))
+        _same_values(got, right, what, tolerance, meanings)
 
 
 def exactly(got: Any, expected: Any, what: str, meanings: Meanings = ()) -> None:
-    """Raise Wrong unless `got` equals `expected`: a count, a string, a list of names. An array of
-    one number counts as that number; True is not 1."""
+    """Raise Wrong unless `got` equals `expected`: a count, a string, a list of names. An array that
+    holds a single number counts as that number; True is not 1."""
     got = got.item() if isinstance(got, np.ndarray) and got.ndim == 0 else got
     if type(got) is float and type(expected) is int and got == expected:
         raise Wrong(
@@ -104,7 +87,7 @@ def exactly(got: Any, expected: Any, what: str, meanings: Meanings = ()) -> None
 
 def raises(call: Callable[[], Any], kind: type[Exception], what: str, naming: str = "") -> None:
     """Raise Wrong unless `call()`, which calls the student's function, raises a `kind` whose text
-    has `naming` in it."""
+    contains `naming`."""
     try:
         result = call()
     except StudentError as error:
@@ -121,8 +104,8 @@ def raises(call: Callable[[], Any], kind: type[Exception], what: str, naming: st
 
 @contextmanager
 def untouched(**arguments: Any) -> Iterator[None]:
-    """Within the block, the student's functions must leave these arguments (by name; arrays, or
-    nested dicts and lists of them) as they are. Raises Wrong otherwise."""
+    """Raise Wrong if the student's functions change one of these arguments (by name; arrays, or
+    nested dicts and lists of them) within the block."""
     before = copy.deepcopy(arguments)
     yield
     changed = _changed(arguments, before, "")
@@ -131,16 +114,16 @@ def untouched(**arguments: Any) -> Iterator[None]:
 
 
 def _changed(now: Any, before: Any, name: str) -> str:
-    """The first part of a nested value that is not what it was, and how; or ""."""
+    """The first part of a nested value that has changed, and how; "" if none has."""
     if isinstance(before, Mapping) and isinstance(now, Mapping):
         if [*now] != [*before]:
-            return f"{name}: {_keys_now(now, before, name)}. Build a new dict: it is the caller's"
+            return f"{name}: {_keys_now(now, before, name)}. Build a new dict: this is the caller's"
         parts = ((now[k], before[k], f"{name}[{k!r}]" if name else k) for k in before)
         return next(filter(None, (_changed(*part) for part in parts)), "")
     if isinstance(before, list | tuple) and isinstance(now, list | tuple):
         if len(now) != len(before):
-            items = f"it has {len(now)} items now, and had {len(before)}"
-            return f"{name}: {items}. Build a new list: it is the caller's"
+            items = f"it now has {len(now)} items instead of {len(before)}"
+            return f"{name}: {items}. Build a new list: this is the caller's"
         parts = ((now[i], before[i], f"{name}[{i}]") for i in range(len(now)))
         return next(filter(None, (_changed(*part) for part in parts)), "")
     if isinstance(before, np.ndarray) and isinstance(now, np.ndarray):
@@ -149,7 +132,7 @@ def _changed(now: Any, before: Any, name: str) -> str:
             return "" if now.tobytes() == before.tobytes() else f"{name} {how}"
     elif type(now) is type(before) and now == before:
         return ""
-    return f"{name}: something else is there now. It is the caller's; make a new one"
+    return f"{name}: it was replaced by something else. Build a new value: this is the caller's"
 
 
 def _keys_now(now: Mapping[Any, Any], before: Mapping[Any, Any], name: str) -> str:
@@ -182,8 +165,14 @@ def _same_keys(got: Any, expected: Mapping[Any, Any], what: str) -> None:
             raise Wrong(f"{what} has {key!r}, but should have {', '.join(map(repr, expected))}")
 
 
+def _same_length(got: Any, expected: Sequence[Any], what: str) -> None:
+    """Raise Wrong unless `got` is a list or tuple of the length of `expected`."""
+    if not isinstance(got, list | tuple) or len(got) != len(expected):
+        raise Wrong(f"{what} {_is(got)}, but should be {len(expected)} values: {_how(got)}")
+
+
 def _same_dtype(got: np.ndarray, right: np.ndarray, what: str, dtype: np.dtype) -> None:
-    """Raise Wrong unless the dtype is what `same` promises."""
+    """Raise Wrong unless the dtype is as `same` requires."""
     kind = right.dtype.kind
     wanted = str(dtype) if kind == "f" else {"i": "integers", "u": "integers", "b": "bool"}[kind]
     if (kind in "iu" and got.dtype.kind in "iu") or got.dtype == (dtype if kind == "f" else bool):
@@ -192,13 +181,35 @@ def _same_dtype(got: np.ndarray, right: np.ndarray, what: str, dtype: np.dtype) 
     if got.dtype == np.float64 and dtype == np.float32:
         hint = (
             "\nA float64 leaked in: np.sqrt(8), np.zeros(n), np.arange(n) / n and float64 arrays "
-            "widen what they meet; math.sqrt(8) and Python's own numbers do not"
+            "widen float32 arrays; math.sqrt(8) and Python's own numbers do not"
         )
     raise Wrong(f"{what} has dtype {got.dtype}, but should have {wanted}{hint}")
 
 
+def _same_values(
+    got: np.ndarray, right: np.ndarray, what: str, tolerance: float, meanings: Meanings
+) -> None:
+    """Raise Wrong for the first value that is not finite, or else for the first that is wrong."""
+    finite = np.isfinite(got) | ~np.isfinite(right)
+    if not finite.all():
+        where = _first(~finite)
+        raise Wrong(
+            f"{what}{_index(where)} is {got[where]}, but should be {_show(right[where])}: a "
+            "division by zero, an overflow in exp, or a logarithm of 0?"
+        )
+    close = _close(got, right, tolerance)
+    if not close.all():
+        where, count = _first(~close), int(np.sum(~close))
+        first = f"the first of {count} wrong values" if count > 1 else "the only wrong value"
+        which = f", {first} among {close.size}" if close.size > 1 else ""
+        raise Wrong(
+            f"{what}{_index(where)} is {_show(got[where])}, but should be {_show(right[where])}"
+            f"{which}{_meaning(got, meanings, tolerance)}"
+        )
+
+
 def _close(got: np.ndarray, right: np.ndarray, tolerance: float) -> np.ndarray:
-    """Where two arrays of one shape agree. -> the same shape, bools"""
+    """Where two arrays of the same shape agree. -> bools of that shape"""
     with np.errstate(all="ignore"):
         if right.dtype.kind != "f":
             return np.asarray(got == right)
@@ -209,7 +220,7 @@ def _close(got: np.ndarray, right: np.ndarray, tolerance: float) -> np.ndarray:
 
 
 def _meaning(got: np.ndarray, meanings: Meanings, tolerance: float) -> str:
-    """The text of the first alternative that `got` is, on a line of its own; otherwise nothing."""
+    """The text of the first wrong result that `got` equals, on a line of its own; or ""."""
     for other, text in meanings:
         if other is not None:
             other = np.asarray(other() if callable(other) else other)
@@ -219,7 +230,7 @@ def _meaning(got: np.ndarray, meanings: Meanings, tolerance: float) -> str:
 
 
 def _part(meanings: Meanings, key: Any) -> Meanings:
-    """The same meanings for one entry of a dict or list; where an alternative lacks it, none."""
+    """The meanings for one entry of a dict or list, of those wrong results that have the entry."""
     parts = []
     for other, text in meanings:
         other = other() if callable(other) else other
@@ -242,7 +253,7 @@ def _show(value: Any) -> str:
 
 
 def _is(got: Any) -> str:
-    """What came back, in words: "returned None", "is an array of shape (3,)"."""
+    """What was returned, in words: "returned None", "is an array of shape (3,) ..."."""
     if got is None:
         return "returned None"
     if isinstance(got, np.ndarray):

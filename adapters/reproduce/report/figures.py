@@ -1,17 +1,18 @@
-"""What the studies' pictures share: their look, readable in grey too, and how they are kept."""
+"""What the reports' figures share: how they look (readable in grey, too) and how they are saved."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from adapters.reproduce.report.statistics import Scores
 from minibert.files import atomic_write
 
 DPI = 110
 
 
 class Style(NamedTuple):
-    """How one curve or group of points looks: told apart by darkness, line and marker too."""
+    """How one curve or group of points looks; styles differ in darkness, line and marker, too."""
 
     color: str
     linestyle: Any
@@ -31,16 +32,16 @@ GUESS = {"color": "0.45", "ls": ":", "lw": 1.4}  # the constant guess
 
 
 def new_figure(width: float, height: float) -> Any:
-    """An empty figure, in inches; nothing of pyplot, so that a notebook keeps its display. On a
-    page of 900 pixels, 9 inches and its text of 9 points are seen at their size."""
+    """An empty figure, in inches. pyplot is not used, so that a notebook keeps its display. A page
+    of 900 pixels shows 9 inches, and text of 9 points, at their true size."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), dpi=DPI, layout="constrained")
 
 
 def tidy(axes: Any, grid: str = "both") -> None:
-    """Only what helps reading. `grid`: along "x", "y" or "both" axes. To be called last: axes that
-    nothing was drawn on say so."""
+    """Remove what does not help reading; call this last. `grid`: along the "x", "y" or "both" axes.
+    Axes on which nothing was drawn say so."""
     if not axes.has_data():
         axes.text(0.5, 0.5, "no runs yet", ha="center", va="center", transform=axes.transAxes)
         axes.set_axis_off()
@@ -55,13 +56,25 @@ def tidy(axes: Any, grid: str = "both") -> None:
 
 
 def line(axes: Any, x: Sequence[float], y: Sequence[float], style: Style, **options: Any) -> Any:
-    """A curve with its markers; with `yerr`, bars of that half length at each point."""
+    """A curve with its markers; `yerr` gives each point an error bar of that half length."""
     looks = {"color": style.color, "ls": style.linestyle, "marker": style.marker, "ms": 5}
     return axes.errorbar(x, y, capsize=2, elinewidth=1, **{**looks, **options})
 
 
+def score_line(
+    axes: Any, points: Iterable[tuple[float, Scores]], style: Style, **options: Any
+) -> None:
+    """A curve of mean scores in hundredths, from (x, scores), with standard errors if any are
+    known. Points without a mean are left out; without any point, nothing is drawn."""
+    known = [(x, scores.mean, scores.error) for x, scores in points if scores.mean is not None]
+    if known:
+        x, means, errors = zip(*known, strict=True)
+        bars = [100 * (error or 0.0) for error in errors] if any(errors) else None
+        line(axes, x, [100 * mean for mean in means], style, yerr=bars, **options)
+
+
 def log2_axis(axes: Any, sizes: Sequence[int]) -> None:
-    """Sizes at equal steps for each doubling, each written out."""
+    """A logarithmic x axis for sizes, each of them labelled."""
     from matplotlib.ticker import NullLocator
 
     axes.set_xscale("log", base=2)
@@ -70,8 +83,8 @@ def log2_axis(axes: Any, sizes: Sequence[int]) -> None:
 
 
 def legend(figure: Any, columns: int = 4, *panels: Any) -> None:
-    """One legend of the panels (all of the figure's when none is given) below them, never over the
-    data; each name once, the lines to compare with behind the curves."""
+    """One legend for the panels (by default, all of the figure's), below them and never over the
+    data. Each name appears once, reference lines after the curves."""
     from matplotlib.lines import Line2D
 
     named: dict[str, Any] = {}
@@ -87,13 +100,13 @@ def legend(figure: Any, columns: int = 4, *panels: Any) -> None:
 
 
 def save(figure: Any, folder: Path, name: str) -> None:
-    """Keep a figure as folder/figures/NAME.png, whole or not at all. Raises InputError when it
-    cannot be written."""
+    """Save a figure as folder/figures/NAME.png, atomically. Raises InputError when it cannot be
+    written."""
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=DPI, metadata={"Software": None})
     atomic_write(folder / "figures" / f"{name}.png", picture.getvalue())
 
 
 def image(name: str, alt: str) -> str:
-    """The Markdown that shows it, from a file in the folder; `alt` says it in words."""
+    """The Markdown that shows the saved figure; `alt` describes it in words."""
     return f"![{alt}](figures/{name}.png)"

@@ -1,4 +1,4 @@
-"""`minibert exercises WORDS...`: what the words mean. Returns the exit code."""
+"""`minibert exercises ACTION ...`: what each action does. Each returns the exit code."""
 
 import argparse
 import json
@@ -22,16 +22,16 @@ from minibert.errors import InputError
 
 
 def run(options: argparse.Namespace) -> int:
-    """Do what the words say: an action and what it acts on, or a folder to watch, or nothing:
-    this folder. Raises InputError for words that mean nothing."""
+    """Do what the words say: an action and what it acts on; or watch a folder, by default this
+    one. Raises InputError for words that make no sense."""
     words = list(options.words)
     action = words.pop(0) if words and words[0] in ACTIONS else "watch"
     if options.seconds <= 0:
         raise InputError(f"--seconds must be more than 0, not {options.seconds:g}")
     if options.once and action != "watch":
-        raise InputError(f"--once does not go with {action}")
+        raise InputError(f"--once cannot be used with {action}")
     if options.json and action != "grade":
-        raise InputError("--json goes with grade")
+        raise InputError("--json can only be used with grade")
     return ACTIONS[action](options, words)
 
 
@@ -39,7 +39,7 @@ def _watch(options: argparse.Namespace, words: list[str]) -> int:
     if options.folder and words:
         raise InputError(f"give the folder once, not {options.folder} and {words[0]}")
     if words and not Path(words[0]).is_dir():
-        raise InputError(f"{words[0]}: no such folder, and none of {', '.join(ACTIONS)}")
+        raise InputError(f"{words[0]}: neither a folder nor one of {', '.join(ACTIONS)}")
     folder = Path(_one(words, "the folder") or options.folder or ".")
     read_state(folder)
     if options.once:
@@ -47,7 +47,7 @@ def _watch(options: argparse.Namespace, words: list[str]) -> int:
     try:
         watch(folder, options.seconds)
     except KeyboardInterrupt:
-        print("\nUntil next time; what has passed is remembered.")
+        print("\nUntil next time. What has passed is remembered.")
     return 0
 
 
@@ -59,14 +59,14 @@ def _start(options: argparse.Namespace, words: list[str]) -> int:
     if copied and kept:
         print(f"kept as they were: {', '.join(path.name for path in kept)}")
     many = f"{len(copied)} file{'s' * (len(copied) != 1)} copied to {folder}"
-    print(many if copied else f"{folder} has them already; nothing was changed")
+    print(many if copied else f"{folder} already has them; nothing was changed")
     print(f"now: minibert exercises {shlex.quote(str(folder))}")
     return 0
 
 
 def _list(options: argparse.Namespace, words: list[str]) -> int:
     if words:
-        raise InputError(f"list takes no {words[0]!r}; the folder is given with --in")
+        raise InputError(f"list takes no {words[0]!r}; give the folder with --in")
     folder = _folder(options)
     print(listing(folder, read_state(folder)))
     return 0
@@ -106,8 +106,8 @@ def _solution(options: argparse.Namespace, words: list[str]) -> int:
         raise InputError("solution needs the exercise's number: minibert exercises solution NN")
     text = solution(folder, exercise)
     if text is None:
-        print(f"Exercise {exercise.number} has not passed yet. Ask again to see its solution all")
-        print(f"the same, or take a hint: {command(f'hint {exercise.number}', folder)}")
+        print(f"Exercise {exercise.number} has not passed yet. Ask again to see its solution")
+        print(f"anyway, or take a hint: {command(f'hint {exercise.number}', folder)}")
         return 1
     print(text, end="")
     return 0
@@ -118,7 +118,7 @@ def _grade(options: argparse.Namespace, words: list[str]) -> int:
     if not folders:
         raise InputError("grade needs a folder: minibert exercises grade DIR")
     for folder in folders:
-        if not Path(folder).is_dir():  # all of them, before the first takes its time
+        if not Path(folder).is_dir():  # checked for all of them before the first is graded
             raise InputError(f"{folder}: there is no such folder")
     for folder in folders:
         graded = grade(folder, options.seconds)
@@ -127,13 +127,13 @@ def _grade(options: argparse.Namespace, words: list[str]) -> int:
 
 
 def _one(words: list[str], what: str) -> str | None:
-    """The only word, or None without any."""
+    """The only word, or None if there is none. `what` it should be, for the message."""
     if len(words) > 1 and words[1] in ACTIONS:
         raise InputError(f"{words[1]} comes first: minibert exercises {words[1]} --in {words[0]}")
     if len(words) > 1 and Path(words[1]).is_dir():
-        raise InputError(f"give {what} and no more; for the folder: --in {words[1]}")
+        raise InputError(f"give only {what}; for the folder: --in {words[1]}")
     if len(words) > 1:
-        raise InputError(f"give {what} and no more: {words[1]!r} is too much")
+        raise InputError(f"give only {what}, without {words[1]!r}")
     return words[0] if words else None
 
 
@@ -143,7 +143,7 @@ def _exercise(words: list[str]) -> Exercise | None:
 
 
 def _next(folder: Path) -> Exercise:
-    """The first that has not passed; the last when all have."""
+    """The first exercise that has not passed; the last if all have."""
     left = to_do(folder, read_state(folder))
     return left[0] if left else exercises()[-1]
 

@@ -1,4 +1,4 @@
-"""`minibert reproduce`: what is wanted is run, and what came out is shown."""
+"""`minibert reproduce`: compute the runs that the studies need, and report the results."""
 
 from collections.abc import Sequence
 from contextlib import closing
@@ -8,6 +8,8 @@ from types import ModuleType
 from typing import Any
 
 from adapters.reproduce.ledger.claims import ledger
+from adapters.reproduce.plans.budgets import TASKS, Budget
+from adapters.reproduce.plans.plan import Plan
 from adapters.reproduce.studies import (
     ablation,
     epochs,
@@ -18,25 +20,22 @@ from adapters.reproduce.studies import (
     table1,
     tradeoff,
 )
-from adapters.reproduce.studies.plans import TASKS, Budget, Plan
-from adapters.reproduce.sweep.cost import tokens
-from adapters.reproduce.sweep.engine import Engine, run_sweep
+from adapters.reproduce.sweep.cost import estimated_tokens
 from adapters.reproduce.sweep.one_run import base_of, execute, parts_of, questions
+from adapters.reproduce.sweep.run_sweep import run_sweep
 from adapters.reproduce.sweep.runs_file import Config, Runs, read_runs, run_key
+from adapters.reproduce.sweep.workers import Workers
 from minibert.data.glue import SAMPLE_TASKS
 from minibert.errors import InputError
 from minibert.files import atomic_write
 
-STUDIES: dict[str, ModuleType] = {
-    study.NAME: study
-    for study in (
-        table1, tradeoff, squad_sizes, ablation, init_scale, extensions, many_tasks, epochs,
-    )
-}  # fmt: skip
+# In the paper's order.
+_MODULES = (table1, tradeoff, squad_sizes, ablation, init_scale, extensions, many_tasks, epochs)
+STUDIES: dict[str, ModuleType] = {study.NAME: study for study in _MODULES}
 
 
 def studies_named(names: Sequence[str]) -> list[ModuleType]:
-    """The studies of these names, "all" of them. Raises InputError for another name."""
+    """The studies of these names; "all" means every one. Raises InputError for an unknown name."""
     for name in names:
         if name != "all" and name not in STUDIES:
             raise InputError(f"unknown study {name!r}; known: {', '.join(STUDIES)}, all")
@@ -44,7 +43,8 @@ def studies_named(names: Sequence[str]) -> list[ModuleType]:
 
 
 def make_plan(budget: Budget, base: str, seeds: int | None, sample: bool) -> Plan:
-    """A budget on a base. Raises InputError when the base is not here, or for fewer than 1 seed."""
+    """A budget on a base. `seeds`: None for the budget's own. Raises InputError for a missing base,
+    or for fewer than 1 seed."""
     seeds = budget.seeds if seeds is None else seeds
     if seeds < 1:
         raise InputError(f"seeds must be at least 1, not {seeds}")
@@ -55,38 +55,41 @@ def make_plan(budget: Budget, base: str, seeds: int | None, sample: bool) -> Pla
 
 
 def all_wanted(studies: Sequence[ModuleType], plan: Plan, runs: Runs) -> dict[str, Config]:
-    """What the studies want by now, by key, the longest runs first."""
+    """The runs that the studies need, given the results so far, by key, the longest first."""
     found = {run_key(c): c for study in studies for c in study.wanted(plan, runs)}
-    return dict(sorted(found.items(), key=lambda item: -tokens(item[1])))
+    return dict(sorted(found.items(), key=lambda item: -estimated_tokens(item[1])))
 
 
 @dataclass
 class Progress:
-    """A bar over all known runs, in units of cost, so that its ETA is one."""
+    """A bar over all known runs, in units of cost, which makes its ETA meaningful."""
 
     bar: Any
     done: int = 0
 
     def __call__(self, config: Config | None, running: int, left: int) -> None:
-        """Told by the sweep at each start and end of a run."""
+        """Called by the sweep whenever a run starts or ends."""
         if config is not None:
             self.done += 1
-            self.bar.update(tokens(config))
+            self.bar.update(estimated_tokens(config))
         self.bar.set_postfix_str(f"{self.done} done, {running} running, {left} left")
 
     def expect(self, wanted: dict[str, Config], runs: Runs) -> None:
-        """More runs have become known."""
+        """Take in runs that have become known, some of which may have finished elsewhere."""
+        cost = {key: estimated_tokens(config) for key, config in wanted.items()}
         self.done = sum(key in runs for key in wanted)
-        self.bar.total = sum(tokens(config) for config in wanted.values())
-        there = sum(tokens(config) for key, config in wanted.items() if key in runs)
-        self.bar.initial += there - self.bar.n  # not computed here: says nothing about our speed
-        self.bar.n = there
+        self.bar.total = sum(cost.values())
+        done = sum(cost[key] for key in wanted if key in runs)
+        self.bar.initial += done - self.bar.n  # computed elsewhere: says nothing about our speed
+        self.bar.n = done
         self.bar.refresh()
 
 
-def sweep_studies(studies: Sequence[ModuleType], plan: Plan, folder: Path, engine: Engine) -> Runs:
-    """Run all that the studies want, until their choices want nothing more. Returns all runs of
-    the folder."""
+def sweep_studies(
+    studies: Sequence[ModuleType], plan: Plan, folder: Path, workers: Workers
+) -> Runs:
+    """Compute the runs that the studies need, until their results call for no further ones. Returns
+    all runs of the folder."""
     from tqdm import tqdm
 
     layout = "{percentage:3.0f}% |{bar}| {elapsed}, ETA {remaining}: {postfix}"
@@ -99,12 +102,12 @@ def sweep_studies(studies: Sequence[ModuleType], plan: Plan, folder: Path, engin
             missing = [config for key, config in wanted.items() if key not in runs]
             if not missing:
                 return runs
-            run_sweep(missing, execute, folder, engine, progress)
+            run_sweep(missing, execute, folder, workers, progress)
 
 
 def write_reports(studies: Sequence[ModuleType], plan: Plan, runs: Runs, folder: Path) -> Path:
-    """The studies' tables and pictures and the ledger of claims: results.md, claims.md, figures/.
-    They can be made at any time, of what has run by then. Returns the path of results.md."""
+    """Write the studies' tables and figures and the ledger of claims: results.md, claims.md,
+    figures/. They show whatever has finished by then. Returns the path of results.md."""
     command = _command(plan)
     parts = [study.report(plan, runs, folder) for study in studies]
     page = (
@@ -118,7 +121,7 @@ def write_reports(studies: Sequence[ModuleType], plan: Plan, runs: Runs, folder:
 
 
 def _command(plan: Plan) -> str:
-    """The command line of a plan, with {study} in it."""
+    """The command line of a plan, with {study} for the study's name."""
     words = [f"minibert reproduce {{study}} --budget {plan.budget.name} --base {plan.base_shown}"]
     if plan.seeds != plan.budget.seeds:
         words.append(f"--seeds {plan.seeds}")
@@ -128,7 +131,7 @@ def _command(plan: Plan) -> str:
 
 
 def check_data(plan: Plan, studies: Sequence[ModuleType]) -> None:
-    """Raises InputError for data that are not here, before anything runs."""
+    """Raise InputError for missing data, before anything runs."""
     for config in all_wanted(studies, plan, {}).values():
         if config["kind"] == "squad":
             questions(config["examples"], config["dev_examples"])

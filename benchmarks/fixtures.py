@@ -1,4 +1,4 @@
-"""Files that some rows need, made in a temporary folder."""
+"""Files that some rows need, created in a temporary folder."""
 
 import json
 import re
@@ -10,7 +10,7 @@ from minibert.parameters import random_params
 from minibert.tensors import as_stored, write_safetensors
 from minibert.tree import leaves
 
-# Our paths -> the hub's names: the inverse of `minibert.checkpoint.our_path`.
+# From our paths to the hub's names, the inverse of `minibert.checkpoint.our_path`.
 _HUB = [
     (r"embeddings\.(word|position)", r"embeddings.\1_embeddings.weight"),
     (r"embeddings\.segment", "embeddings.token_type_embeddings.weight"),
@@ -38,7 +38,7 @@ def hub_name(path: str) -> str:
 
 
 def random_checkpoint(folder: Path, config: BertConfig) -> Path:
-    """An untrained BERT as a checkpoint folder without tokenizer; what is there is used again."""
+    """An untrained BERT as a checkpoint folder without a tokenizer; an existing one is reused."""
     path = folder / "model.safetensors"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -52,7 +52,7 @@ def random_checkpoint(folder: Path, config: BertConfig) -> Path:
 
 
 def small_task(folder: Path, base_folder: Path) -> Path:
-    """A task file of the given base: adapters trained on a few of the sample's sentences."""
+    """A task file for the given base: adapters trained on a few of the sample's sentences."""
     from adapters.finetune import subset, train_task
     from adapters.methods.table import METHODS
     from minibert.checkpoint import load_base

@@ -9,13 +9,13 @@ from rows import Row
 DARK = "#1f4e79"
 
 
-def compare_picture(rows: list[Row], records: dict[str, Record]) -> bytes:
+def compare_chart(rows: list[Row], records: dict[str, Record]) -> bytes:
     """Above, how many times better than the peer; below, our own shares."""
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
     shown = [row for row in rows if row.name in records]
-    against = [row for row in shown if row.figure != "share" and row.peer not in ("", "not kept")]
+    against = [row for row in shown if row.figure != "share" and row.peer not in ("", "not cached")]
     own = [row for row in shown if row not in against]
     panels = [panel for panel in (against, own) if panel]
     heights = [len(panel) + 1.5 for panel in panels]
@@ -53,7 +53,7 @@ def bars(axes: Any, rows: list[Row], records: dict[str, Record], times_better: b
     tidy(axes)
 
 
-def bench_picture(found: dict[str, Any]) -> bytes:
+def bench_chart(found: dict[str, Any]) -> bytes:
     """Tokens a second and the share of one large product, for every model and work."""
     from matplotlib.figure import Figure
 
@@ -77,7 +77,7 @@ def bench_picture(found: dict[str, Any]) -> bytes:
     return png(figure)
 
 
-def scaling_picture(found: dict[str, Any]) -> bytes:
+def scaling_chart(found: dict[str, Any]) -> bytes:
     """A panel for each quantity that was varied: points, and the line that fits best, if any."""
     from matplotlib.figure import Figure
 

@@ -1,0 +1,1 @@
+"""What to run: budgets, plans, and the choice of hyperparameters."""

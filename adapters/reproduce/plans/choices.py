@@ -1,0 +1,60 @@
+"""Which hyperparameters are best: chosen on the validation part of the training set, with seed 0.
+
+Everything here is None, or empty, until the runs that decide it have finished.
+"""
+
+from typing import Any
+
+from adapters.reproduce.plans.plan import ADAPTERS, Plan, sized
+from adapters.reproduce.sweep.runs_file import Config, Runs, run_key
+
+
+def validation_score(run: dict[str, Any]) -> float | None:
+    """A run's best value of the task's first metric on the validation part; None if it diverged."""
+    if "diverged" in run["result"]:
+        return None
+    epochs = run["result"]["validation"]
+    return max(next(iter(scores.values())) for scores in epochs)
+
+
+def best(runs: Runs, configs: list[Config]) -> Config | None:
+    """The configuration with the best validation score (the first, if several are equal); None
+    while one of them is missing, or if all diverged."""
+    found = []
+    for config in configs:
+        if (run := runs.get(run_key(config))) is None:
+            return None
+        if (value := validation_score(run)) is not None:
+            found.append((value, config))
+    return max(found, key=lambda pair: pair[0])[1] if found else None
+
+
+def chosen(plan: Plan, runs: Runs, task: str, method: dict[str, Any]) -> Config | None:
+    """The best configuration of a method's grid."""
+    return best(runs, plan.grid(task, method))
+
+
+def size_grid(plan: Plan, runs: Runs, task: str, size: int) -> list[Config]:
+    """What is tried for one size: the whole grid where the budget sweeps that size, otherwise the
+    one rate and number of epochs that are best for size 64."""
+    if size in plan.budget.swept:
+        return plan.grid(task, sized(size))
+    like = chosen(plan, runs, task, ADAPTERS)
+    return [] if like is None else [{**like, "method": sized(size)}]
+
+
+def best_of_size(plan: Plan, runs: Runs, task: str, size: int) -> Config | None:
+    """The best configuration of one size. Where only one is tried, it need not have run."""
+    tried = size_grid(plan, runs, task, size)
+    return tried[0] if len(tried) == 1 else best(runs, tried)
+
+
+def size_grids(plan: Plan, runs: Runs, task: str) -> list[Config]:
+    """What is tried for all the sizes among which the best is chosen."""
+    grids = [size_grid(plan, runs, task, size) for size in plan.budget.best_of]
+    return [config for grid in grids for config in grid] if all(grids) else []
+
+
+def best_size(plan: Plan, runs: Runs, task: str) -> Config | None:
+    """The best configuration over all those sizes."""
+    return best(runs, size_grids(plan, runs, task))

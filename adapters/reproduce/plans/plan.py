@@ -1,0 +1,92 @@
+"""A plan: one budget on one base, and the configurations that the studies make from it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from adapters.reproduce.plans.budgets import TASKS, Budget
+from adapters.reproduce.sweep.runs_file import Config
+
+# Tuning methods as configurations have them: a name, and whatever differs from the defaults.
+ADAPTERS: dict[str, Any] = {"name": "adapters", "size": 64}
+FULL: dict[str, Any] = {"name": "full"}
+HEAD: dict[str, Any] = {"name": "head"}
+NORMS: dict[str, Any] = {"name": "norms"}
+
+
+def sized(size: int) -> dict[str, Any]:
+    """Adapters of that size."""
+    return {**ADAPTERS, "size": size}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A budget on one base: everything the studies need to make configurations."""
+
+    budget: Budget
+    base: str
+    base_sha256: str
+    layers: int
+    seeds: int
+    tasks: tuple[str, ...] = TASKS
+    sample: bool = False
+
+    @property
+    def base_name(self) -> str:
+        """The base without a folder's path."""
+        return Path(self.base).name
+
+    @property
+    def base_shown(self) -> str:
+        """The base as reports name it: without the path of a folder on this machine."""
+        return self.base_name if Path(self.base).is_absolute() else self.base
+
+    def classify(
+        self, task: str, method: dict[str, Any], rate: float, epochs: int, seed: int = 0
+    ) -> Config:
+        """A run that trains one task. `method` is like ADAPTERS."""
+        return {
+            "kind": "classify",
+            "base": self.base,
+            "base_sha256": self.base_sha256,
+            "task": task,
+            "sample": self.sample,
+            "examples": None if self.sample else self.budget.examples[task],
+            "dev_examples": self.budget.dev_examples,
+            "validation": self.budget.validation,
+            "method": method,
+            "recipe": "paper",
+            "rate": rate,
+            "epochs": epochs,
+            "batch_size": 32,
+            "max_length": 128,
+            "seed": seed,
+        }
+
+    def grid(self, task: str, method: dict[str, Any]) -> list[Config]:
+        """The budget's grid for a method, with seed 0."""
+        longer = self.budget.longer.get(method["name"], {})
+        grid = self.budget.grids[method["name"]] + longer.get(task, ())
+        return [self.classify(task, method, rate, epochs) for rate, epochs in grid]
+
+    def squad(self, method: dict[str, Any], rate: float, epochs: int, seed: int = 0) -> Config:
+        """A run that trains question answering."""
+        examples, dev_examples = self.budget.squad_examples
+        return {
+            "kind": "squad",
+            "base": self.base,
+            "base_sha256": self.base_sha256,
+            "examples": examples,
+            "dev_examples": dev_examples,
+            "method": method,
+            "rate": rate,
+            "epochs": epochs,
+            "batch_size": 32,
+            "max_length": 384,
+            "stride": 128,
+            "seed": seed,
+        }
+
+    def with_seeds(self, config: Config, seeds: int | None = None) -> list[Config]:
+        """The same run with each of the plan's seeds, or with the first `seeds` of them."""
+        return [{**config, "seed": seed} for seed in range(min(seeds or self.seeds, self.seeds))]

@@ -1,0 +1,161 @@
+"""A sweep: every configuration is computed once, and its result is kept in the folder's runs file.
+
+This process gives each free worker one run and records the results. It holds a lock file for each
+run in progress, so that two sweeps may share a folder: what one is computing the other skips. If
+this process is killed, its locks are released and its local workers exit.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adapters.reproduce.sweep.runs_file import Config, Runs, append_run, read_runs, run_key
+from adapters.reproduce.sweep.workers import KILLED, Pool, Workers
+from minibert.errors import InputError
+
+if TYPE_CHECKING:
+    from filelock import FileLock
+
+Execute = Callable[[Config, Path, int], dict[str, Any]]
+OnProgress = Callable[[Config | None, int, int], None]
+
+ATTEMPTS = 3  # how often a sweep starts new processes after one of them was killed
+
+
+@dataclass
+class Reservations:
+    """The runs that this process is computing or about to: it holds their lock files."""
+
+    folder: Path
+    held: dict[str, "FileLock"] = field(default_factory=dict)
+
+    def reserve(self, key: str) -> bool:
+        """Reserve a run. Returns False when another process has it. Raises InputError when the
+        folder cannot be written."""
+        from filelock import FileLock, Timeout
+
+        path = self.folder / "under-way" / f"{key}.lock"
+        guard = FileLock(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            guard.acquire(timeout=0)
+        except Timeout:
+            return False
+        except OSError as error:
+            raise InputError(f"{path}: cannot be created: {error.strerror or error}") from None
+        self.held[key] = guard
+        return True
+
+    def release(self, key: str) -> None:
+        """Release a run, finished or not."""
+        self.held.pop(key).release()
+
+    def release_all(self) -> None:
+        """Release every run that is still held."""
+        for key in list(self.held):
+            self.release(key)
+
+
+@dataclass
+class Sweep:
+    """The state of one sweep: the runs `wanted`, by key, and those reserved by this process."""
+
+    folder: Path
+    wanted: dict[str, Config]
+    reserved: Reservations
+    on_progress: OnProgress
+
+    def missing(self) -> list[str]:
+        """The keys of the runs that nobody has finished yet."""
+        done = read_runs(self.folder)
+        return [key for key in self.wanted if key not in done]
+
+    def reservable(self, keys: Sequence[str]) -> Iterator[Config]:
+        """Reserve and yield one run after another, skipping those that another sweep is computing
+        or has finished."""
+        for key in keys:
+            if not self.reserved.reserve(key):
+                continue
+            if key in read_runs(self.folder):  # another sweep has finished it in the meantime
+                self.reserved.release(key)
+                continue
+            self.notify(None)
+            yield self.wanted[key]
+
+    def keep(self, config: Config, result: dict[str, Any]) -> None:
+        """Record a finished run."""
+        append_run(self.folder, config, result)
+        self.reserved.release(run_key(config))
+        self.notify(config)
+
+    def notify(self, finished: Config | None) -> None:
+        """Tell `on_progress` what has changed."""
+        running = len(self.reserved.held)
+        self.on_progress(finished, running, len(self.missing()) - running)
+
+
+def run_sweep(
+    configs: Sequence[Config],
+    execute: Execute,
+    folder: Path,
+    workers: Workers,
+    on_progress: OnProgress = lambda finished, running, left: None,
+) -> Runs:
+    """Compute every configuration that has no finished run yet; returns the runs of all of them.
+
+    execute(config, folder, threads) computes one run and returns a JSON-serialisable result; the
+    workers import it. on_progress(finished configuration or None, running here, left) is called
+    whenever a run starts or ends. Runs that another sweep is computing are waited for.
+
+    Raises InputError where `execute` does, and when workers are killed repeatedly. Ctrl-C stops
+    everything; of the runs in progress only what `execute` has not checkpointed is lost.
+    """
+    wanted = {run_key(config): config for config in configs}
+    sweep = Sweep(folder, wanted, Reservations(folder), on_progress)
+    attempts = ATTEMPTS
+    while left := sweep.missing():
+        finished = 0
+        try:
+            with workers.open() as pool:
+                new = sweep.reservable(left)
+                for config, result in _results(pool, execute, new, folder, workers.threads):
+                    sweep.keep(config, result)
+                    finished += 1
+        except BrokenExecutor:  # a process was killed, so joblib has stopped the others
+            attempts -= 1
+            if attempts < 0:
+                raise InputError(f"{folder}: the sweep's processes were {KILLED}") from None
+        finally:
+            sweep.reserved.release_all()
+        if not finished and sweep.missing():
+            time.sleep(1)  # another sweep is computing the rest
+    runs = read_runs(folder)
+    return {key: runs[key] for key in wanted}
+
+
+def _results(
+    pool: Pool, execute: Execute, configs: Iterator[Config], folder: Path, threads: int
+) -> Iterator[tuple[Config, dict[str, Any]]]:
+    """(configuration, result), in the order in which the runs finish. The next configuration is
+    taken from `configs` only when a worker is free for it."""
+    in_progress: set[Future[tuple[Config, dict[str, Any]]]] = set()
+    while True:
+        while len(in_progress) < pool.size() and (config := next(configs, None)) is not None:
+            in_progress.add(pool.executor.submit(_run_one, execute, config, folder, threads))
+        if not in_progress:
+            return
+        done, in_progress = wait(in_progress, return_when=FIRST_COMPLETED)
+        # a failure ends the sweep, so it comes last: what finished along with it is kept
+        for future in sorted(done, key=lambda future: future.exception() is not None):
+            yield future.result()
+
+
+def _run_one(
+    execute: Execute, config: Config, folder: Path, threads: int
+) -> tuple[Config, dict[str, Any]]:
+    started = time.monotonic()
+    result = execute(config, folder, threads)
+    return config, {**result, "seconds": round(time.monotonic() - started, 1)}
