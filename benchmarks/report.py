@@ -11,8 +11,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from jobs import SGEMMS
 from charts import bench_chart, compare_chart, scaling_chart
+from jobs import SGEMMS
 from records import FIGURES, Record, figure_of, quantity, read_lines
 from rows import TABLE, Row
 
