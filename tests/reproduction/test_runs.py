@@ -196,7 +196,7 @@ class TestARun:
         assert other["loss"] != done[0]["loss"]
 
     @pytest.mark.parametrize("step", [1, 3, 4, 9])
-    def test_goes_on_to_the_same_bits_after_it_was_stopped(
+    def test_resumes_to_the_same_bits_after_it_was_stopped(
         self, config, done, tmp_path, monkeypatch, step
     ):
         folder, calls, real = tmp_path / "stopped", [0], loop.batch_gradients
@@ -218,7 +218,7 @@ class TestARun:
         assert (folder / name).read_bytes() == (tmp_path / name).read_bytes()
 
     @pytest.mark.parametrize("where", ["evaluate_task", "constant_score", "parameter_counts"])
-    def test_goes_on_when_it_was_stopped_after_its_training(
+    def test_resumes_when_it_was_stopped_after_its_training(
         self, config, done, tmp_path, monkeypatch, where
     ):
         """A worker may be killed while the dev set is scored: nothing half done is in the way."""
@@ -484,7 +484,7 @@ class TestTasksInTurn:
         assert result["parameters"] == ALL + 3 * 2 * (D + 1)
         assert files(tmp_path) == []
 
-    def test_goes_on_to_the_same_result_after_it_was_stopped(self, steps, tmp_path, monkeypatch):
+    def test_resumes_to_the_same_result_after_it_was_stopped(self, steps, tmp_path, monkeypatch):
         steps = [{**step, "method": {"name": "full"}, "rate": 3e-3} for step in steps[:2]]
         sequence = {"kind": "sequence", "shared": True, "steps": steps}
         whole, calls, real = execute(sequence, tmp_path / "a", 1), [0], loop.batch_gradients
@@ -663,7 +663,7 @@ class TestSpansOfLayers:
         assert layer_span(METHODS["full"], 0, 2, base.config) == METHODS["full"]
 
     @pytest.mark.parametrize("first, last", [(-1, 0), (1, 0), (0, 3), (3, 3), (-2, -1)])
-    def test_that_the_model_has_not_are_refused(self, base, first, last):
+    def test_that_the_model_does_not_have_are_refused(self, base, first, last):
         with pytest.raises(
             InputError,
             match=f"a span of layers is two numbers from 0 to 2, the lower one first, "

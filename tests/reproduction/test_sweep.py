@@ -337,7 +337,7 @@ def start(folder: Path, workers: int, configs: list[dict[str, Any]]) -> "subproc
     )
 
 
-def test_a_sweep_killed_in_the_middle_goes_on_where_it_was_and_its_workers_end(tmp_path: Path):
+def test_a_sweep_killed_in_the_middle_resumes_where_it_was_and_its_workers_end(tmp_path: Path):
     slow = [work(name, ("go", "on")) for name in "cd"]
     configs = [work("a"), work("b"), *slow, work("e")]
     first = start(tmp_path, 2, configs)
