@@ -418,7 +418,7 @@ class TestAFullDisk:
     FULL = "cannot be written: No space left on device"
 
     def test_while_training_leaves_what_was_saved_before(self, tmp_path, monkeypatch):
-        """The disk fills up in the second epoch; with space again, --resume goes on."""
+        """The disk fills up in the second epoch; with space again, --resume finishes it."""
         words = ("train", "--task", "rte", "--sample", *ON_TINY, "--epochs", 3)
         run, fsync, calls = tmp_path / "run", os.fsync, []
 

@@ -472,7 +472,7 @@ class TestStoppingAndResuming:
         assert re.search(bar, shown)
         assert "cola: epoch 1, loss" in shown
 
-    def test_ctrl_c_says_how_to_go_on(self, stopped):
+    def test_ctrl_c_says_how_to_resume(self, stopped):
         out, code, shown = stopped
         assert code == 130
         last = shown.strip().splitlines()[-1]

@@ -1,4 +1,4 @@
-"""`make mutants`: what is changed, what is a survivor, and that it goes on where it was stopped.
+"""`make mutants`: what is changed, what is a survivor, and that it resumes where it was stopped.
 
 The changes and the trials are Cosmic Ray's. Where that is not installed (`make test` does without)
 only the settings are looked at here; `make mutants` runs this file first.
@@ -90,7 +90,9 @@ class TestASession:
         assert count.killed == 7
         assert (toy / "toy/code.py").read_text("utf-8") == CODE
 
-    def test_goes_on_where_it_was_killed_and_anew_when_a_test_is_another(self, scripts, toy):
+    def test_resumes_where_it_was_killed_and_begins_anew_when_a_test_has_changed(
+        self, scripts, toy
+    ):
         from cosmic_ray.work_item import WorkResult
 
         run, _ = scripts

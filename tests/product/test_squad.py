@@ -293,7 +293,7 @@ def test_a_file_with_another_hash_is_refused_and_removed(home, server):
     line = refusal(datasets.fetch_squad, False)
     assert sha256(right) in line
     assert sha256(wrong) in line
-    assert find_split("train") is None  # a folder that is not whole is none
+    assert find_split("train") is None  # an incomplete folder does not count
     server.files["/dev-v1.1.json"] = right
     assert datasets.fetch_squad(progress=False) == squad_folder()
 
@@ -324,7 +324,7 @@ TEXT = st.text(
 
 
 def characters(text: str) -> str:
-    """What a tokenizer can read: half a surrogate pair is none."""
+    """What a tokenizer can read: half a surrogate pair is unreadable."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 

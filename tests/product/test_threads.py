@@ -371,7 +371,7 @@ class TestEach:
         assert len(taken_from) == 20 + ahead
 
     def test_lets_go_of_a_result_once_the_next_is_asked_for(self):
-        """A shard's gradients are large: the second piece here goes on when the first result, which
+        """A shard's gradients are large: the second piece here waits until the first result, which
         nobody else has any more, is gone."""
         references: list[weakref.ref[Any]] = []
         taken = threading.Event()
@@ -459,7 +459,7 @@ class TestMisfortunes:
         assert len(begun) <= 4
         assert blas_threads() == {3}
 
-    def test_a_run_that_stops_with_an_error_on_several_threads_goes_on_later(
+    def test_a_run_that_stops_with_an_error_on_several_threads_can_be_resumed(
         self, tiny, tmp_path, monkeypatch, small_pieces
     ):
         train(tiny, tmp_path / "whole", threads=1)
@@ -482,7 +482,7 @@ class TestMisfortunes:
         """A fork inherits no thread, so a pool of its parent's would never answer."""
         assert list(each(abs, range(5), 2)) == list(range(5))
         child = os.fork()
-        if child == 0:  # no test goes on here, whatever happens
+        if child == 0:  # no test continues here, whatever happens
             try:
                 signal.alarm(int(LONG))
                 os._exit(0 if list(each(abs, range(5), 2)) == list(range(5)) else 1)
