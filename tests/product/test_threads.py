@@ -576,7 +576,8 @@ def with_quota(monkeypatch: pytest.MonkeyPatch, cpu_max: str) -> None:
         return io.StringIO(cpu_max)
 
     monkeypatch.setattr(context, "open", opened, raising=False)
-    monkeypatch.setattr(context.os.path, "exists", lambda path: path.endswith("cpu.max"))
+    real = os.path.exists  # matplotlib may be imported meanwhile, and looks for its own files
+    monkeypatch.setattr(os.path, "exists", lambda path: str(path).endswith("cpu.max") or real(path))
 
 
 class TestThreadCount:
