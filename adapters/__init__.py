@@ -4,7 +4,7 @@
 import minibert  # noqa: F401  chooses NumPy's kernels, before any module here imports NumPy
 from minibert.lazy import lazy
 
-__all__, __getattr__ = lazy(
+__all__, __getattr__, __dir__ = lazy(
     "adapters",
     {
         "answering": "answer_questions train_squad",

@@ -38,16 +38,6 @@ RECIPES = {
     )
 }
 
-# The same as a table for people: (setting, paper, released-code)
-DIFFERENCES = [
-    ("adapter initialisation, std", "1e-2", "1e-3"),
-    ("Adam's bias correction", "yes", "no"),
-    ("Adam's epsilon", "1e-8", "1e-6"),
-    ("weight decay (not on LayerNorms and biases)", "none", "0.01, decoupled"),
-    ("largest global gradient norm", "none", "1.0"),
-    ("learning rate after the warm-up", "falls from its peak", "falls from 0.9 of its peak"),
-]
-
 
 def recipe_named(name: str) -> Recipe:
     """Raises InputError, listing the known ones, for another name."""

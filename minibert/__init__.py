@@ -6,7 +6,7 @@ from minibert.lazy import lazy
 from minibert.machine.processor import KERNELS  # noqa: F401
 
 __version__ = "0.1.0"
-__all__, __getattr__ = lazy(
+__all__, __getattr__, __dir__ = lazy(
     "minibert",
     {
         "batch": "Batch make_batch",

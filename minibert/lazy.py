@@ -4,11 +4,13 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
+Names = tuple[list[str], Callable[[str], Any], Callable[[], list[str]]]
 
-def lazy(package: str, modules: dict[str, str]) -> tuple[list[str], Callable[[str], Any]]:
-    """The package's `__all__` and `__getattr__`, for {module: the names that it has, with blanks}.
 
-    >>> __all__, __getattr__ = lazy("minibert", {"model": "encode pool"})
+def lazy(package: str, modules: dict[str, str]) -> Names:
+    """The package's `__all__`, `__getattr__` and `__dir__`, for {module: "its names"}.
+
+    >>> __all__, __getattr__, __dir__ = lazy("minibert", {"model": "encode pool"})
     """
     where = {
         name: f"{package}.{module}" for module, names in modules.items() for name in names.split()
@@ -19,4 +21,5 @@ def lazy(package: str, modules: dict[str, str]) -> tuple[list[str], Callable[[st
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         return getattr(import_module(where[name]), name)
 
-    return sorted(where), get
+    names = sorted(where)
+    return names, get, lambda: names

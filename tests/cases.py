@@ -24,6 +24,16 @@ PARAMETERS = [
     pytest.param(BERT_LARGE, 335_141_888, 100_352, id="BERT-large"),
 ]
 
+# What docs/methods.md says of the two recipes: (setting, paper, released-code).
+RECIPE_TABLE = [
+    ("adapter initialisation, std", "1e-2", "1e-3"),
+    ("Adam's bias correction", "yes", "no"),
+    ("Adam's epsilon", "1e-8", "1e-6"),
+    ("weight decay (not on LayerNorms and biases)", "none", "0.01, decoupled"),
+    ("largest global gradient norm", "none", "1.0"),
+    ("learning rate after the warm-up", "falls from its peak", "falls from 0.9 of its peak"),
+]
+
 
 def precisions(float64: float, float32: float) -> list:
     """Parameters `dtype, tolerance`; why they are as large as they are is for the test to say."""

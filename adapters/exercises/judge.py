@@ -37,11 +37,6 @@ class Verdict:
     written: bool = True  # False if the only fault is a function that is not written yet
     unwritten: str = ""  # the name of that function
 
-    @property
-    def first_error(self) -> str:
-        """The error's first line."""
-        return self.error.partition("\n")[0]
-
 
 def judge(
     exercise: Exercise, path: Path, seconds: float = SECONDS, source: bytes | None = None

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cases import RECIPE_TABLE
 
 from adapters.cli.commands import COMMANDS
 from adapters.cli.options import make_parser
 from adapters.methods.table import VARIANTS, adapter_parameters, method_named, method_rows
-from adapters.recipes import DIFFERENCES
 from minibert import BertConfig
 from minibert.checkpoint import Base
 from minibert.parameters import parameter_shapes
@@ -149,7 +149,7 @@ def test_the_readmes_parameters_are_counted():
 
 
 def test_the_methods_page_has_the_tables_of_the_code(minilm: Base):
-    for setting, paper, code in DIFFERENCES:
+    for setting, paper, code in RECIPE_TABLE:
         assert f"| {setting} | {paper} | {code} |" in PAGES["methods"]
     whole = count(minilm.params) + 2 * (minilm.config.hidden_size + 1)
     assert rows(PAGES["methods"], "method") == [

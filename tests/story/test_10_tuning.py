@@ -10,14 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cases import PARAMETERS
+from cases import PARAMETERS, RECIPE_TABLE
 from conftest import GOLDENS
 
 from adapters.methods.method import parameter_table, split
 from adapters.methods.table import METHODS, method_named, method_rows
 from adapters.recipes import (
     DEFAULTS,
-    DIFFERENCES,
     RECIPES,
     TASK_DEFAULTS,
     default_rate_epochs,
@@ -305,8 +304,8 @@ class TestRecipes:
 
     def test_the_recipes_differ_in_what_their_table_says_and_in_nothing_else(self):
         """Each row of the table against the data, and no difference in the data without a row."""
-        rows = {setting: (paper, code) for setting, paper, code in DIFFERENCES}
-        assert len(rows) == len(DIFFERENCES)
+        rows = {setting: (paper, code) for setting, paper, code in RECIPE_TABLE}
+        assert len(rows) == len(RECIPE_TABLE)
 
         def rate(recipe: Any) -> float:  # where the warm-up has just ended
             return warm_up_then_decay(100, 1000, 100, recipe.rebased)
