@@ -1,12 +1,11 @@
 """The picture of a training: loss by step, dev metric by epoch."""
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from minibert.files import atomic_write
+from adapters.pictures import write_figure
 
 
 def learning_curve(
@@ -50,6 +49,4 @@ def learning_curve(
         axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside lower center", ncols=4, frameon=False)  # never over the data
     figure.suptitle(title, fontsize=11)
-    picture = io.BytesIO()
-    figure.savefig(picture, dpi=120, format="png")
-    atomic_write(path, picture.getvalue())
+    write_figure(figure, path)

@@ -6,29 +6,22 @@ A gradient says which way is down, not how far to go. Houlsby et al. 2019 (arXiv
 section 3.1) leave that to Adam, with a learning rate that first rises and then falls.
 
 **You will learn** Adam by hand, what its bias correction does, what warm-up and decay add to it,
-and why adapters would be hard to train without it. **Time:** 25 minutes to read, some seconds to
-run. **You need to know** what a gradient is (``05_backward.py``) and a running mean.
+and why adapters would be hard to train without it. **Time:** 25 minutes to read, a few seconds to
+run. **You need to know** what a gradient is (``05_backward.py``), and what a running mean is.
 """
 
-import os
-from pathlib import Path
+from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import numpy as np
 
-from adapters.finetune import task_loss
-from adapters.methods.method import split
-from adapters.methods.table import method_named
-from adapters.predict import encode_examples
-from adapters.recipes import recipe_named
+from adapters import method_named
+from adapters.finetune import prepare
+from adapters.pictures import save_picture
 from adapters.show import table
-from adapters.task_model import init_task
-from minibert import load_base
-from minibert.data.glue import glue_data
-from minibert.fetch.models import fetch_model
+from minibert import Settings, fetch_model, glue_data, load_base
 from minibert.training.gradients import value_and_grads
 from minibert.training.optim import Adam, adam_start, adam_step, warm_up_then_decay
-from minibert.tree import leaves
 
 # %% [markdown]
 # By hand
@@ -46,14 +39,16 @@ from minibert.tree import leaves
 # \beta_1^t), \quad \hat v = v_t / (1 - \beta_2^t)`.
 #
 # We try it in a valley, :math:`(x^2 + 500 y^2) / 2`, 500 times as steep across as along. SGD
-# multiplies x by 1 - rate and y by 1 - 500 rate in each step: beyond a rate of 1/250 y explodes; x
-# crawls. Adam divides each parameter's gradient by its usual size, so it goes along as fast as
-# across, and how steep the valley is does not matter to it at all.
+# multiplies x by 1 - rate and y by 1 - 500 rate in each step: above a rate of 1/250 y explodes,
+# while x crawls. Adam divides each parameter's gradient by its usual size, so it moves as fast
+# along the valley as across it, and how steep the valley is makes no difference.
 
 
 # %%
 def adam_by_hand(slope, p, rates, correct, b1=0.9, b2=0.999, eps=1e-8):
-    m, v, path = 0 * p, 0 * p, [p]
+    """The parameters before, between and after the steps: [steps + 1, parameters]."""
+    m, v = 0 * p, 0 * p
+    path = [p]
     for t, rate in enumerate(rates, start=1):
         g = slope(p)
         m = b1 * m + (1 - b1) * g
@@ -61,21 +56,24 @@ def adam_by_hand(slope, p, rates, correct, b1=0.9, b2=0.999, eps=1e-8):
         fix_m, fix_v = (1 - b1**t, 1 - b2**t) if correct else (1, 1)
         p = p - rate * (m / fix_m) / (np.sqrt(v / fix_v) + eps)
         path.append(p)
-    return np.array(path)  # [steps + 1, parameters]
+    return np.array(path)
 
 
-START, STEEP = np.array([-4.0, 1.0]), np.array([1, 500])
+START = np.array([-4.0, 1.0])
+STEEP = np.array([1, 500])
 STEPS, RATE, SGD_RATE = 100, 0.1, 0.003
 paths = {}
 for correct, name in ((True, "Adam"), (False, "Adam without bias correction")):
-    path = paths[name] = adam_by_hand(lambda p: STEEP * p, START, [RATE] * STEPS, correct)
-    params, settings = {"p": START}, Adam(bias_correction=correct)
+    path = adam_by_hand(lambda p: STEEP * p, START, [RATE] * STEPS, correct)
+    params = {"p": START}
     state = adam_start(params)
     for by_hand in path[1:]:
-        params, state = adam_step(params, {"p": STEEP * params["p"]}, state, RATE, settings)
+        grads = {"p": STEEP * params["p"]}
+        params, state = adam_step(params, grads, state, RATE, Adam(bias_correction=correct))
         assert np.allclose(params["p"], by_hand, rtol=0, atol=1e-11), f"{name}: not the library's"
-    less = adam_by_hand(lambda p: [1, 5] * p, START, [RATE] * STEPS, correct)
-    assert np.allclose(less, path, rtol=0, atol=1e-6), f"{name}: steepness should not matter"
+    less_steep = adam_by_hand(lambda p: [1, 5] * p, START, [RATE] * STEPS, correct)
+    assert np.allclose(less_steep, path, rtol=0, atol=1e-6), f"{name}: steepness should not matter"
+    paths[name] = path
 paths["SGD"] = START * (1 - SGD_RATE * STEEP) ** np.arange(STEPS + 1)[:, None]  # in closed form
 longest = {name: np.abs(np.diff(path, axis=0)).max() for name, path in paths.items()}
 assert longest["Adam"] < 1.1 * RATE, f"Adam's steps should be about its rate: {longest['Adam']}"
@@ -85,20 +83,23 @@ assert abs(paths["Adam"][-1][0]) < 0.3 < 2.9 < -paths["SGD"][-1][0], "Adam shoul
 # %% [markdown]
 # Warm-up and decay
 # -----------------
-# Without the correction the step is too long, not too short: :math:`\sqrt v` starts smaller
-# than m. For a constant gradient it is :math:`(1 - 0.9^t) / \sqrt{1 - 0.999^t}` times the rate: 3.2
-# in the first step, 6.6 in the twelfth, and still 1.26 after 1,000. The authors' released code has
-# no correction.
+# Without the correction the step is too long, not too short, because :math:`\sqrt v` is even
+# further below its true size than m. For a constant gradient the step is :math:`(1 - 0.9^t) /
+# \sqrt{1 - 0.999^t}` times the rate: 3.2 in the first step, 6.6 in the twelfth, and still 1.26
+# after 1,000. The authors' released code has no correction.
 #
-# The rate rises linearly over the first tenth of the steps, when v knows little, and falls linearly
-# to 0, so that the last steps only polish. A warm-up of a thousand steps would hide the missing
-# correction; in a run as short as this one, a rate means several times as much without it.
+# The rate rises linearly over the first tenth of the steps, while v still knows little, and then
+# falls linearly to 0, so that the last steps only polish. A warm-up of a thousand steps would hide
+# the missing correction; in a run as short as this one, the same rate means several times as much
+# without it.
 
 # %%
 TOTAL, PEAK = 200, 1e-3
 rates = PEAK * np.array([warm_up_then_decay(step, TOTAL, TOTAL // 10) for step in range(TOTAL)])
-steps = {c: -np.diff(adam_by_hand(np.ones_like, np.zeros(1), rates, c)[:, 0])
-         for c in (True, False)}  # fmt: skip
+steps = {}  # bias correction or not: the length of each step
+for correct in (True, False):
+    path = adam_by_hand(np.ones_like, np.zeros(1), rates, correct)
+    steps[correct] = -np.diff(path[:, 0])
 t = np.arange(1, TOTAL + 1)
 excess = (1 - 0.9**t) / np.sqrt(1 - 0.999**t)
 for correct, length in ((True, rates), (False, rates * excess)):
@@ -109,58 +110,79 @@ assert (rates[0], np.argmax(rates), rates.max()) == (0, 20, PEAK), "the rate's r
 # %% [markdown]
 # Why adapters want it
 # --------------------
-# Fresh adapters are nearly the identity (``07_the_adapter.py``), and what is nearly nothing gets
-# nearly no gradient: here are the sizes (root mean square) for MiniLM and 32 sentences. One SGD
-# rate cannot suit them all. Adam's first step is the rate, whatever the gradient.
+# Fresh adapters are nearly the identity (``07_the_adapter.py``): what does nearly nothing gets
+# nearly no gradient. Here are the sizes (root mean square) for MiniLM and 32 sentences. No single
+# SGD rate can suit them all. Adam's first step is the rate, whatever the gradient.
+
 
 # %%
-GROUPS = {"head": "head.weight", "LayerNorm": "norm.weight",
-          "W_up": "up.weight", "W_down": "down.weight"}  # fmt: skip
-base, method = load_base(fetch_model("minilm")), method_named("adapters")
-examples = glue_data("sst-2", sample=True).train[:32]
-tree = init_task(base, method, recipe_named("paper"), 2, 0)
-flat, labels = dict(leaves(split(tree, method)[0])), np.array([e.label for e in examples])
-loss = task_loss(tree, base, method, encode_examples(base, examples, 64), labels, False)
-_, grads = value_and_grads(lambda flat: loss(flat, np.arange(32), None), flat)
+def root_mean_square(arrays):
+    """Of all their numbers together."""
+    return np.sqrt(np.mean(np.concatenate([array.ravel() for array in arrays]) ** 2))
+
+
+base = load_base(fetch_model("minilm"))
+data = glue_data("sst-2", sample=True)
+few = replace(data, train=data.train[:32])
+problem = prepare(base, few, method_named("adapters"), Settings(), max_length=64).problem()
+flat = problem.leaves
+_, grads = value_and_grads(lambda flat: problem.loss(flat, np.arange(32), None), flat)
 new, _ = adam_step(flat, grads, adam_start(flat), PEAK, Adam())
-sizes = {}
+
+GROUPS = {
+    "head": "head.weight",
+    "LayerNorm": "norm.weight",
+    "W_up": "up.weight",
+    "W_down": "down.weight",
+}
+sizes = {}  # group: size of the gradient, size of the first step
 for group, ending in GROUPS.items():
-    mine = [path for path in flat if path.endswith(ending)]
-    moves = [new[path] - flat[path] for path in mine]
-    sizes[group] = [np.sqrt(np.mean(np.concatenate([array.ravel() for array in arrays]) ** 2))
-                    for arrays in ([grads[path] for path in mine], moves)]  # fmt: skip
-print(table([(n, f"{g:.1e}", f"{s:.2e}") for n, (g, s) in sizes.items()],
-            ("", "gradient", "Adam's first step")))  # fmt: skip
+    own = [path for path in flat if path.endswith(ending)]
+    of_gradients = root_mean_square([grads[path] for path in own])
+    sizes[group] = of_gradients, root_mean_square([new[path] - flat[path] for path in own])
+rows = [(name, f"{gradient:.1e}", f"{step:.2e}") for name, (gradient, step) in sizes.items()]
+print(table(rows, ("", "gradient", "Adam's first step")))
 gradients, firsts = np.array(list(sizes.values())).T
-assert gradients.max() > 100 * gradients.min(), f"gradients of alike sizes: {sizes}"
+assert gradients.max() > 100 * gradients.min(), f"gradients of similar sizes: {sizes}"
 assert np.allclose(firsts, PEAK, rtol=0.05), f"Adam's first step should be the rate: {sizes}"
 
-figure, (left, middle, right) = plt.subplots(1, 3, figsize=(13, 4), layout="constrained",
-                                             width_ratios=(5, 4, 3))  # fmt: skip
-grid_x, grid_y = np.meshgrid(np.linspace(-4.5, 4.5, 99), np.linspace(-1.6, 1.6, 99))
-heights = (grid_x**2 + 500 * grid_y**2) / 2
-left.contour(grid_x, grid_y, heights, 9 * np.arange(1, 9) ** 2, colors="0.85")
-for name, look in (("SGD", "k.:"), ("Adam without bias correction", "s-"), ("Adam", "o-")):
-    left.plot(*paths[name].T, look, ms=3, lw=1, label=name)
-left.set(xlabel="x", ylabel="y", ylim=(-1.6, 2.6), title=f"{STEPS} steps in a valley")
-middle.plot(t, steps[False], label="without bias correction")
-middle.plot(t, steps[True], "--", label="with it: the rate itself")
-middle.set(xlabel="step", ylabel="length of the step", title="A constant gradient")
-right.semilogx(gradients, list(sizes), "ks", ms=8, mfc="w", label="gradient")
-right.semilogx(firsts, list(sizes), "ko", ms=8, label="Adam's first step")
-right.set(xlabel="root mean square", ylim=(-0.5, 4.9), title="Fresh adapters in MiniLM")
-for axes in (left, middle, right):
+
+def draw_valley(axes):
+    """The paths of SGD and of Adam over the valley's contour lines."""
+    x, y = np.meshgrid(np.linspace(-4.5, 4.5, 99), np.linspace(-1.6, 1.6, 99))
+    heights = (x**2 + 500 * y**2) / 2
+    axes.contour(x, y, heights, 9 * np.arange(1, 9) ** 2, colors="0.85")
+    for name, look in (("SGD", "k.:"), ("Adam without bias correction", "s-"), ("Adam", "o-")):
+        axes.plot(*paths[name].T, look, ms=3, lw=1, label=name)
+    axes.set(xlabel="x", ylabel="y", ylim=(-1.6, 2.6), title=f"{STEPS} steps in a valley")
+
+
+def draw_steps(axes):
+    """The length of each step for a constant gradient."""
+    axes.plot(t, steps[False], label="without bias correction")
+    axes.plot(t, steps[True], "--", label="with it: the rate itself")
+    axes.set(xlabel="step", ylabel="length of the step", title="A constant gradient")
+
+
+def draw_sizes(axes):
+    """The size of the gradients and of Adam's first step, by group."""
+    axes.semilogx(gradients, list(sizes), "ks", ms=8, mfc="w", label="gradient")
+    axes.semilogx(firsts, list(sizes), "ko", ms=8, label="Adam's first step")
+    axes.set(xlabel="root mean square", ylim=(-0.5, 4.9), title="Fresh adapters in MiniLM")
+
+
+widths = (5, 4, 3)
+figure, panels = plt.subplots(1, 3, figsize=(13, 4), layout="constrained", width_ratios=widths)
+for draw, axes in zip((draw_valley, draw_steps, draw_sizes), panels, strict=True):
+    draw(axes)
     axes.legend(frameon=False, loc="upper right")
-out = Path(os.environ.get("MINIBERT_TUTORIAL_OUT", "runs/tutorials"))
-out.mkdir(parents=True, exist_ok=True)
-figure.savefig(out / "06_adam.png", dpi=120)
-print(f"picture: {out / '06_adam.png'}")
+save_picture(figure, "06_adam")
 
 # %% [markdown]
 # What next
 # ---------
-# - Write them yourself: ``minibert exercises check 07`` is Adam, ``check 08`` the warm-up.
-# - Take 0.0041 for SGD's rate, and 0.9 for Adam's. What breaks, and how does it look?
-# - What do :math:`\beta_2 = 0.9` and no correction do? Compute the excess first.
+# - Write them yourself: ``minibert exercises check 07`` is Adam, 08 the warm-up.
+# - Take 0.0041 as SGD's rate, and 0.9 as Adam's. What breaks, and what does it look like?
+# - What do :math:`\beta_2 = 0.9` and no correction do? Work out the excess first.
 #
-# What it is that Adam trains: ``07_the_adapter.py``.
+# What Adam trains here: ``07_the_adapter.py``.

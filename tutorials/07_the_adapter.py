@@ -10,28 +10,26 @@ adapters still computes almost what it did before. **Time:** 20 minutes to read,
 run. **You need to know** matrix products, and what a transformer layer does (``03_layer.py``).
 """
 
-import os
-from pathlib import Path
+from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import numpy as np
 
+from adapters import method_named
 from adapters.methods import bottleneck as bn
+from adapters.methods.table import adapter_parameters
+from adapters.pictures import save_picture
 from adapters.show import table
-from minibert import BertConfig, encode, encode_texts, load_base, make_batch
-from minibert.fetch.models import fetch_model
+from minibert import BertConfig, encode, encode_texts, fetch_model, load_base, make_batch
 from minibert.parameters import cast, parameter_shapes
 from minibert.tree import count, from_leaves, leaves
-
-out = Path(os.environ.get("MINIBERT_TUTORIAL_OUT", "runs/tutorials"))
-out.mkdir(parents=True, exist_ok=True)
 
 # %% [markdown]
 # Where it sits
 # -------------
-# An encoder layer is two sublayers, attention and feed-forward. What each of them puts out, z, is
-# added to what it got, x (the skip connection), and normalised. An adapter takes z just before that
-# addition (section 2.1 and figure 2 of the paper), so each half of a layer computes
+# An encoder layer is two sublayers, attention and feed-forward. The output z of each is added to
+# its input x (the skip connection), and the sum is normalised. An adapter changes z just before
+# that addition (section 2.1 and figure 2 of the paper), so each half of a layer computes
 #
 # :math:`x \leftarrow \mathrm{LayerNorm}(x + A(z))`.
 #
@@ -40,32 +38,68 @@ out.mkdir(parents=True, exist_ok=True)
 #
 # :math:`A(z) = z + f(z W_{down} + b_{down}) \, W_{up} + b_{up}`.
 
+
 # %%
-BLOCKS = [(4, 1.7, 5.4, "attention"), (4, 3.7, 5.4, "adapter"), (4, 6.9, 5.4, "LayerNorm"),
-          (4, 9.2, 5.4, "feed-forward"), (4, 11.2, 5.4, "adapter"), (4, 14.4, 5.4, "LayerNorm"),
-          (14.6, 6.1, 5.4, "$W_{down}$: d to m"), (14.6, 7.9, 1.6, "$f$"),
-          (14.6, 9.7, 5.4, "$W_{up}$: m to d")]  # x, y, width, text  # fmt: skip
-WORDS = [(4, -0.4, "$x$, from below"), (4, 16.2, "to the layer above"), (4.4, 2.5, "$z$"),
-         (4.4, 10, "$z$"), (14.6, 3.4, "$z$"), (14.6, 13.5, "$A(z)$")]  # fmt: skip
-ZOOM = ((6.7, 10.2, 20.2, 20.2, 10.2, 10.2, 10.2, 6.7), (11.8, 14.6, 14.6, 3, 3, 14.6, 3, 10.6))
+def draw_arrow(axes, x, bottom, top):
+    """The way upwards, behind all else."""
+    arrow = {"arrowstyle": "-|>", "facecolor": "k"}
+    axes.annotate("", (x, top), (x, bottom), arrowprops=arrow, zorder=0)
+
+
+def draw_skip(axes, x, bottom, top):
+    """A skip connection, and the plus sign at its end."""
+    right = x + 3.7
+    axes.plot((x, right, right, x), (bottom, bottom, top, top), color="k", lw=1.2, zorder=0)
+    circle = {"boxstyle": "circle", "facecolor": "w"}
+    axes.text(x, top, "+", ha="center", va="center", bbox=circle)
+
+
+def draw_block(axes, x, y, text, trained=True, width=5.4):
+    """A box with its name: dark if its parameters are trained."""
+    colour, ink = ("#1f4e79", "w") if trained else ("0.9", "k")
+    axes.barh(y, width, 1.2, x - width / 2, color=colour, edgecolor="0.1")
+    axes.text(x, y, text, ha="center", va="center", color=ink)
+
+
+def draw_layer(axes, x=4):
+    """Two halves: a sublayer, its adapter, the skip connection and LayerNorm."""
+    axes.text(x, -0.4, "$x$, from below", ha="center")
+    draw_arrow(axes, x, 0.1, 16)
+    for name, bottom in (("attention", 1.7), ("feed-forward", 9.2)):
+        draw_block(axes, x, bottom, name, trained=False)
+        axes.text(x + 0.4, bottom + 0.8, "$z$", ha="center")
+        draw_block(axes, x, bottom + 2, "adapter")
+        draw_skip(axes, x, bottom - 1.1, bottom + 3.6)
+        draw_block(axes, x, bottom + 5.2, "LayerNorm")
+    axes.text(x, 16.2, "to the layer above", ha="center")
+
+
+def draw_adapter(axes, x=14.6):
+    """The two projections with f between them, and the adapter's own skip connection."""
+    axes.text(x, 3.4, "$z$", ha="center")
+    draw_arrow(axes, x, 4, 13.3)
+    draw_block(axes, x, 6.1, "$W_{down}$: d to m")
+    draw_block(axes, x, 7.9, "$f$", trained=False, width=1.6)
+    draw_block(axes, x, 9.7, "$W_{up}$: m to d")
+    draw_skip(axes, x, 4.8, 11.9)
+    axes.text(x, 13.5, "$A(z)$", ha="center")
+
+
+def draw_frame(axes):
+    """The dotted frame that leads from the second adapter to its enlargement."""
+    x = (6.7, 10.2, 20.2, 20.2, 10.2, 10.2, 10.2, 6.7)
+    y = (11.8, 14.6, 14.6, 3, 3, 14.6, 3, 10.6)
+    axes.plot(x, y, color="0.5", ls=":", zorder=0)
+
+
 figure, axes = plt.subplots(figsize=(8, 6.8), layout="constrained")
-axes.set(xlim=(0.8, 20.6), ylim=(-0.6, 17.2), aspect="equal",
-         title="A layer and its two adapters; dark: trained for each task")  # fmt: skip
+axes.set(title="A layer and its two adapters; dark: trained for each task")
+axes.set(xlim=(0.8, 20.6), ylim=(-0.6, 17.2), aspect="equal")
 axes.axis("off")
-axes.plot(*ZOOM, color="0.5", ls=":", zorder=0)
-for x, bottom, top in ((4, 0.1, 16), (14.6, 4, 13.3)):
-    axes.annotate("", (x, top), (x, bottom), arrowprops={"arrowstyle": "-|>", "fc": "k"}, zorder=0)
-for x, skip, plus in ((4, 0.6, 5.3), (4, 8.1, 12.8), (14.6, 4.8, 11.9)):
-    axes.plot((x, x + 3.7, x + 3.7, x), (skip, skip, plus, plus), color="k", lw=1.2, zorder=0)
-    axes.text(x, plus, "+", ha="center", va="center", bbox={"boxstyle": "circle", "fc": "w"})
-for x, y, width, text in BLOCKS:
-    frozen = text in ("attention", "feed-forward", "$f$")
-    axes.barh(y, width, 1.2, x - width / 2, color="0.9" if frozen else "#1f4e79", ec="0.1")
-    axes.text(x, y, text, ha="center", va="center", color="k" if frozen else "w")
-for x, y, text in WORDS:
-    axes.text(x, y, text, ha="center")
-figure.savefig(out / "07_where_it_sits.png", dpi=120)
-print(f"picture: {out / '07_where_it_sits.png'}")
+draw_frame(axes)
+draw_layer(axes)
+draw_adapter(axes)
+save_picture(figure, "07_where_it_sits")
 
 # %% [markdown]
 # What it costs
@@ -75,15 +109,21 @@ print(f"picture: {out / '07_where_it_sits.png'}")
 # %%
 D, M = 384, 64
 adapter = bn.init_adapter(np.random.default_rng(0), D, M, std=0.01)
-assert count(adapter) == 2 * M * D + D + M == bn.parameter_count(D, M) == 49_600, count(adapter)
+assert count(adapter) == bn.parameter_count(D, M) == 49_600, f"{count(adapter):,} parameters"
 
+method = method_named("adapters", M)
 base = load_base(fetch_model("minilm"), dtype=np.float64)  # to see very small distances below
-large = BertConfig(hidden_size=1024, num_hidden_layers=24, num_attention_heads=16,
-                   intermediate_size=4096)  # fmt: skip
+BASES = {
+    "MiniLM": base.config,
+    "BERT-base": BertConfig(),
+    "BERT-large": BertConfig(
+        hidden_size=1024, num_hidden_layers=24, num_attention_heads=16, intermediate_size=4096
+    ),
+}
 rows = []
-for name, config in (("MiniLM", base.config), ("BERT-base", BertConfig()), ("BERT-large", large)):
+for name, config in BASES.items():
     total = sum(int(np.prod(shape)) for shape in parameter_shapes(config).values())
-    own = 2 * config.num_hidden_layers * bn.parameter_count(config.hidden_size, M)
+    own = adapter_parameters(config, method)
     rows.append((name, f"{total:,}", f"{own:,}", f"{100 * own / total:.2f} %"))
 print(table(rows, ("base", "parameters", f"all adapters, m = {M}", "share of the base")))
 known = {"22,713,216": "595,200", "109,482,240": "2,379,264", "335,141,888": "6,343,680"}
@@ -92,57 +132,93 @@ assert {row[1]: row[2] for row in rows} == known, f"counts: {rows}"
 # %% [markdown]
 # A fresh adapter hardly does anything
 # ------------------------------------
-# Training should start from what the base can do. So both projections are drawn small, from a
-# normal distribution without what lies beyond two standard deviations (section 3.6; std 0.01 in the
-# paper's text, 0.001 in its released code), the biases are 0, and A(z) is nearly z. How nearly?
-# GELU halves its small inputs, and both projections are proportional to std, so the distance to be
-# expected grows with its square (0.88 std is the standard deviation that the truncation leaves):
+# Training should start from what the base can do. So both projections are drawn from a normal
+# distribution with a small std, without what lies beyond two standard deviations (section 3.6; std
+# 0.01 in the paper's text, 0.001 in its released code). The biases are 0, and A(z) is nearly z.
+#
+# How nearly? GELU halves its small inputs, and both projections are proportional to std, so the
+# expected distance grows with its square (0.88 std is the standard deviation that is left after the
+# truncation):
 #
 # :math:`|A(z) - z| \approx \tfrac{1}{2} \sqrt{md} \, (0.88 \, \mathrm{std})^2 \, |z|`.
 #
-# We look at real z, from all of MiniLM: ``encode`` hands each of them to ``adapt``.
+# We look at the real z of all of MiniLM: ``encode`` hands each of them to ``adapt``.
 
 
 # %%
+SENTENCES = (
+    "The ferry was late again, so we shared a pot of tea on the quay.",
+    "Her telescope showed the rings, faint but unmistakable.",
+)
+batch = make_batch(encode_texts(base.tokenizer, SENTENCES, max_length=64))
+activations = {}  # (layer, sublayer): its output z
+
+
 def collect(layer, place, z, x):
-    activations[layer, place] = z
+    if place in ("attention", "feed_forward"):  # not the queries, keys and values
+        activations[layer, place] = z
     return z
 
 
-SENTENCES = ("The ferry was late again, so we shared a pot of tea on the quay.",
-             "Her telescope showed the rings, faint but unmistakable.")  # fmt: skip
-batch = make_batch(encode_texts(base.tokenizer, SENTENCES, max_length=64))
-activations, norm = {}, np.linalg.norm
+def fresh_adapters(std):
+    """Two for each layer, always from the same random numbers."""
+    rng = np.random.default_rng(0)
+    return cast(bn.init(rng, base.config, replace(method, std=std)), np.float64)
+
+
+def states_with(adapters):
+    """MiniLM's last states with these adapters. [N, d]"""
+    adapt = bn.attach({"adapters": adapters}, base.config, method)
+    return encode(base.params, batch, base.config, adapt=adapt)[-1]
+
+
+def distance(moved, original):
+    """How far apart, relative to the original's length."""
+    return np.linalg.norm(moved - original) / np.linalg.norm(original)
+
+
 plain = encode(base.params, batch, base.config, adapt=collect)[-1]  # [N, d]
-stds = np.logspace(-7, 0, 15)  # with 0.001, 0.01 and 1, which are stds[8], [10] and [14]
-single, whole = np.zeros((len(stds), len(activations))), []  # of each adapter, of the last states
-for row, std in zip(single, stds, strict=True):
-    fresh = cast(bn.init_adapters(np.random.default_rng(0), base.config, M, std), np.float64)
-    for k, ((layer, place), z) in enumerate(activations.items()):
-        row[k] = norm(bn.bottleneck(fresh[layer][place], z, "gelu_tanh") - z) / norm(z)
-    last = encode(base.params, batch, base.config, adapt=bn.attach(fresh))[-1]
-    whole.append(norm(last - plain) / norm(plain))
+stds = np.logspace(-7, 0, 15)  # 0.001, 0.01 and 1 are stds[8], stds[10] and stds[14]
+single = []  # for each std, the distances of the twelve adapters
+whole = []  # for each std, the distance of the last states
+for std in stds:
+    fresh = fresh_adapters(std)
+    outputs = {
+        (layer, place): bn.bottleneck(fresh[layer][place], z, method.activation)
+        for (layer, place), z in activations.items()
+    }
+    single.append([distance(outputs[where], z) for where, z in activations.items()])
+    whole.append(distance(states_with(fresh), plain))
+single = np.array(single)  # [15, 12]
 
 # %% [markdown]
-# On logarithmic axes a square is a line of slope 2. The last states keep to it until the adapters
-# outweigh what they were added to; then LayerNorm holds the length of every state, and two vectors
-# of one length are at most twice that length apart. Ten seeds gave slopes from 1.99 to 2.01; a mean
-# over the twelve adapters of 0.97 to 1.04 times the expectation (std up to 0.001); last states
-# 0.012 to 0.014 away at the paper's std of 0.01, and 1.7 to 1.8 at a std of 1.
+# On logarithmic axes a square is a line of slope 2. The last states follow it until the adapters
+# outweigh what they are added to. Then LayerNorm fixes the length of every state, and two vectors
+# of one length are at most twice that length apart.
+#
+# Ten seeds gave slopes from 1.99 to 2.01. The mean over the twelve adapters was 0.97 to 1.04 times
+# the expectation (std up to 0.001). The last states moved by 0.012 to 0.014 at the paper's std of
+# 0.01, and by 1.7 to 1.8 at a std of 1.
 
 # %%
 expected = bn.expected_distance(1, D, M, stds)
-figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
-axes.loglog(stds, expected, color="0.55", lw=4, label="|A(z) - z| / |z|, expected for small std")
-axes.loglog(stds, single.mean(1), "o", color="#1f4e79", label="the same, measured (mean of 12)")
-axes.loglog(stds, whole, "s-", color="#c55a11", mfc="w", label="MiniLM's last states, measured")
-axes.axvline(0.01, color="0.6", ls=":", label="std of the paper")
-axes.axvline(0.001, color="0.6", ls="-.", label="std of its released code")
-axes.set(xlabel="std of the initial projections", ylabel="relative distance", ylim=(1e-13, 1e3),
-         title=f"Fresh adapters are near the identity (MiniLM, m = {M})")  # fmt: skip
-axes.legend(frameon=False)
-figure.savefig(out / "07_near_identity.png", dpi=120)
-print(f"picture: {out / '07_near_identity.png'}")
+
+
+def draw_distances():
+    """Expected and measured distances by std."""
+    figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
+    axes.loglog(stds, expected, color="0.55", lw=4, label="|A(z) - z| / |z|, for small std")
+    axes.loglog(stds, single.mean(1), "o", color="#1f4e79", label="the same, measured (mean of 12)")
+    axes.loglog(stds, whole, "s-", color="#c55a11", mfc="w", label="MiniLM's last states, measured")
+    axes.axvline(0.01, color="0.6", ls=":", label="std of the paper")
+    axes.axvline(0.001, color="0.6", ls="-.", label="std of its released code")
+    axes.set(xlabel="std of the initial projections", ylabel="relative distance", ylim=(1e-13, 1e3))
+    axes.set(title=f"Fresh adapters are near the identity (MiniLM, m = {M})")
+    axes.legend(frameon=False)
+    save_picture(figure, "07_near_identity")
+
+
+draw_distances()
 
 small = stds < 2e-3
 slopes = np.polyfit(np.log(stds[small]), np.log(single[small]), 1)[0]  # [12]
@@ -152,15 +228,14 @@ assert np.allclose(ratio, 1, atol=0.1), f"measured / expected distance {ratio}"
 assert 0.005 < whole[10] < 0.03, f"the paper's std moves the last states by {whole[10]}"
 assert whole[14] > 1.3, f"std 1 should not be near the identity, distance {whole[14]}"
 nothing = from_leaves({p: 0 * a if ".up." in p else a for p, a in leaves(fresh)})
-last = encode(base.params, batch, base.config, adapt=bn.attach(nothing))[-1]
-assert np.array_equal(last, plain), "with W_up = 0 an adapter must be exactly the identity"
+assert np.array_equal(states_with(nothing), plain), "with W_up = 0 an adapter is the identity"
 
 # %% [markdown]
 # What next
 # ---------
 # - Write it yourself: ``minibert exercises check 09``, 10 (its parameters), 11 (its start).
 # - Change M to 8 and to 256. What share of the base is that? Which curves move, and by how much?
-# - Put "relu" for "gelu_tanh". What holds still, the square of std or the factor of a half? Why?
+# - Put "relu" for "gelu_tanh". Does the square of std still hold, and the factor of a half? Why?
 # - Take float32 (leave out dtype and cast). From which std on is there any distance at all?
 #
-# The adapters are still untrained. That is next: ``08_train_a_task.py``.
+# The adapters are still untrained. Training is next: ``08_train_a_task.py``.

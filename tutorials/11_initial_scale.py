@@ -3,8 +3,8 @@ How to begin
 ============
 
 A fresh adapter is nearly the identity because its weights are drawn small. How small must they be?
-We train with initial weights from 1e-7 to 1 and see what is left of the base at the start, and of
-the accuracy in the end.
+We train with initial weights from 1e-7 to 1, and see what is left of the base at the start, and of
+the accuracy at the end.
 
 **You will learn** why "near the identity" is a condition for training and not a nicety, and where
 it ends. **Time:** 15 minutes to read, less than a minute to run. **You need to know** the distance
@@ -13,25 +13,24 @@ of an adapter from the identity (``07_the_adapter.py``). Paper: Houlsby et al. 2
 """
 
 import math
-import os
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 
-from adapters.finetune import train_task
+from adapters import method_named, new_task_model, recipe_named, top_layers, train_task
 from adapters.methods.bottleneck import expected_distance
-from adapters.methods.table import method_named, top_layers
-from adapters.recipes import recipe_named
-from adapters.show import Progress, table
-from adapters.task_model import adapt_of, init_task
-from minibert import encode, encode_texts, load_base, make_batch
-from minibert.data.glue import glue_data
-from minibert.fetch.models import fetch_model
-from minibert.training.schedule import Settings
-
-out = Path(os.environ.get("MINIBERT_TUTORIAL_OUT", "runs/tutorials"))
-out.mkdir(parents=True, exist_ok=True)
+from adapters.pictures import save_picture
+from adapters.progress import Progress
+from adapters.show import table
+from minibert import (
+    Settings,
+    encode,
+    encode_texts,
+    fetch_model,
+    glue_data,
+    load_base,
+    make_batch,
+)
 
 # %% [markdown]
 # One experiment, five beginnings
@@ -46,14 +45,15 @@ STDS = (1e-7, 1e-3, 1e-2, 1e-1, 1.0)
 data = glue_data("sst-2", sample=True)
 print(f"data: {data.source}; {len(data.train)} to train on, {len(data.dev)} to score on (dev)")
 base = load_base(fetch_model("minilm"))
-methods = {std: top_layers(method_named("adapters", SIZE, std=std), TOP, base.config)
-           for std in STDS}  # fmt: skip
+methods = {
+    std: top_layers(method_named("adapters", SIZE, std=std), TOP, base.config) for std in STDS
+}
 
 # %% [markdown]
 # Before training
 # ---------------
 # How far do the fresh adapters move the [CLS] states that the pooler and the head read? For small
-# std one adapter moves its input by about
+# std, one adapter moves its input by about
 #
 # :math:`|A(z) - z| \approx \tfrac{1}{2} \sqrt{md} \, (0.88 \, \mathrm{std})^2 \, |z|`.
 #
@@ -65,9 +65,9 @@ batch = make_batch(encode_texts(base.tokenizer, [example.text for example in dat
 plain = encode(base.params, batch, base.config, first_only=True)[-1]  # [B, d]
 distance = {}
 for std, method in methods.items():
-    fresh = init_task(base, method, recipe_named("paper"), data.task.outputs, SEED)
-    adapt = adapt_of(fresh, method)  # the hook through which the encoder calls them
-    moved = encode(base.params, batch, base.config, adapt=adapt, first_only=True)[-1]
+    fresh = new_task_model(base, method, recipe_named("paper"), data.task.outputs, SEED)
+    hook = fresh.attach()  # through which the encoder calls the adapters
+    moved = encode(base.params, batch, base.config, adapt=hook, first_only=True)[-1]
     distance[std] = float(np.linalg.norm(moved - plain) / np.linalg.norm(plain))
 
 # %% [markdown]
@@ -76,7 +76,8 @@ for std, method in methods.items():
 # All have the same rate, and the same random numbers times another std.
 
 # %%
-accuracy, losses = {}, {}
+accuracy = {}
+losses = {}
 for std, method in methods.items():
     settings = Settings(rate=3e-3, epochs=3, batch_size=16, seed=SEED)
     run = train_task(base, data, method, settings, on_report=Progress(f"std {std:g}"))
@@ -85,49 +86,64 @@ for std, method in methods.items():
 majority = run.constant["accuracy"]
 error = math.sqrt(0.25 / len(data.dev))
 rows = [
-    (f"{std:g}", f"{expected_distance(1.0, base.config.hidden_size, SIZE, std):.1e}",
-     f"{distance[std]:.1e}", f"{losses[std]:.3f}", f"{100 * accuracy[std]:.1f}")
+    (
+        f"{std:g}",
+        f"{expected_distance(1.0, base.config.hidden_size, SIZE, std):.1e}",
+        f"{distance[std]:.1e}",
+        f"{losses[std]:.3f}",
+        f"{100 * accuracy[std]:.1f}",
+    )
     for std in STDS
-]  # fmt: skip
-print(table(rows, ("initial std", "one adapter, expected", "[CLS] moved by", "last loss (nats)",
-                   "dev accuracy (%)")))  # fmt: skip
+]
+headers = ("initial std", "one adapter, expected", "[CLS] moved by", "last loss (nats)")
+print(table(rows, (*headers, "dev accuracy (%)")))
 
 # %% [markdown]
 # The picture
 # -----------
-# Left: how far the states are moved before the first step (at 1e-7 nothing is left to draw on a
-# logarithmic axis). Right: what was learned by the last step.
+# Left: how far the states are moved before the first step (at 1e-7 there is nothing left to draw on
+# a logarithmic axis). Right: what was learned by the last step.
+
 
 # %%
-figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
-seen = [std for std in STDS if distance[std] > 0]
-left.loglog(seen, [distance[std] for std in seen], "o-", color="#1f4e79", label="measured")
-line = np.array([1e-4, 3e-1])
-law = distance[1e-2] * (line / 1e-2) ** 2
-left.loglog(line, law, "--", color="0.5", label="proportional to std²")
-left.set(ylabel="relative distance of [CLS] states", title="Before training")
-percent = [100 * accuracy[std] for std in STDS]
-right.errorbar(STDS, percent, 100 * error, marker="s", color="#c55a11", capsize=4,
-               label="dev accuracy, one standard error")  # fmt: skip
-right.axhline(100 * majority, color="0.4", ls=":", label="majority class")
-right.set(xscale="log", ylabel="dev accuracy (%)", title="After three epochs (sample, one seed)")
-right.set_ylim(100 * majority - 12, None)  # room for the legend
-for axes in (left, right):
+def draw_distance(axes):
+    """How far the fresh adapters move the [CLS] states, by std."""
+    seen = [std for std in STDS if distance[std] > 0]
+    axes.loglog(seen, [distance[std] for std in seen], "o-", color="#1f4e79", label="measured")
+    line = np.array([1e-4, 3e-1])
+    square = distance[1e-2] * (line / 1e-2) ** 2
+    axes.loglog(line, square, "--", color="0.5", label="proportional to std²")
+    axes.set(ylabel="relative distance of [CLS] states", title="Before training")
+
+
+def draw_accuracy(axes):
+    """The dev accuracy after training, by std."""
+    percent = [100 * accuracy[std] for std in STDS]
+    label = "dev accuracy, one standard error"
+    axes.errorbar(STDS, percent, 100 * error, fmt="s-", color="#c55a11", capsize=4, label=label)
+    axes.axhline(100 * majority, color="0.4", ls=":", label="majority class")
+    axes.set(xscale="log", ylabel="dev accuracy (%)", title="After three epochs (sample, one seed)")
+    axes.set_ylim(100 * majority - 12, None)  # room for the legend
+
+
+figure, panels = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
+for draw, axes in zip((draw_distance, draw_accuracy), panels, strict=True):
+    draw(axes)
     axes.axvline(1e-2, color="0.7", lw=1, ls="-.", zorder=0, label="the paper's std")
     axes.set(xlim=(3e-8, 3), xlabel="std of the initial projections")
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, fontsize=9)
-figure.savefig(out / "11_initial_scale.png", dpi=120)
-print(f"picture: {out / '11_initial_scale.png'}")
+save_picture(figure, "11_initial_scale")
 
 # %% [markdown]
 # The claims, checked
 # -------------------
 # At 1e-7 float32 cannot tell the adapters from the identity. From 1e-3 to 1e-2 the distance grows a
 # hundredfold (within a fifth: four adapters follow one another). At 1 little is left of the base.
-# What began at 1 has then learned less than what began at the paper's 1e-2: its training loss is
+#
+# With std 1 the network has then learned less than with the paper's 1e-2: its training loss is
 # higher. Dev accuracy is coarse (one standard error is almost 4 points), so we ask only that 1e-2
-# is two of them above the majority class, and 1 below 1e-2.
+# is two standard errors above the majority class, and that 1 is below 1e-2.
 
 # %%
 assert distance[1e-7] < 1e-6, f"std 1e-7 moves [CLS] by {distance[1e-7]}"

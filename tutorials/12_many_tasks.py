@@ -3,42 +3,33 @@ Many tasks, one base
 ====================
 
 Tasks arrive one after the other. A network that is fine-tuned for each of them in turn forgets the
-earlier ones; adapters leave the base alone and cannot forget. That is what the paper is about.
+earlier ones. Adapters leave the base alone and cannot forget: that is what the paper is about.
 
 **You will learn** how several tasks share one frozen base, that the earlier ones stay as they were
-to the last bit, what sequential fine-tuning does to them, and what either costs. **Time:** 15
-minutes to read, less than a minute to run. **You need to know** how a task is trained and kept
+to the last bit, what sequential fine-tuning does to them, and what each way costs. **Time:** 15
+minutes to read, less than a minute to run. **You need to know** how a task is trained and saved
 (``08_train_a_task.py``). Paper: Houlsby et al. 2019 (arXiv 1902.00751), section 1.
 """
 
-import os
 from dataclasses import replace
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 
-from adapters.bank import Bank
-from adapters.finetune import train_task
-from adapters.methods.table import method_named, top_layers
+from adapters import Bank, TaskModel, method_named, on_base, save_task, top_layers, train_task
+from adapters.methods.table import trained_parameters
+from adapters.pictures import save_picture, tutorial_folder
 from adapters.predict import encode_examples, predict_logits
-from adapters.show import Progress
-from adapters.task_file import on_base, save_task
-from minibert import load_base
-from minibert.data.glue import glue_data
+from adapters.progress import Progress
+from minibert import Settings, fetch_model, glue_data, load_base
 from minibert.data.tasks import score
-from minibert.fetch.models import fetch_model
-from minibert.training.schedule import Settings
 from minibert.tree import count
-
-out = Path(os.environ.get("MINIBERT_TUTORIAL_OUT", "runs/tutorials"))
-out.mkdir(parents=True, exist_ok=True)
 
 # %% [markdown]
 # Three tasks
 # -----------
 # Sentiment, acceptability and similarity, from the small sample that comes with this project (in
-# the formats of SST-2, CoLA and STS-B, but not GLUE's sentences). To be quick, both ways of
+# the formats of SST-2, CoLA and STS-B, but not GLUE's sentences). To save time, both ways of
 # learning change only the top two layers of MiniLM and what is above them.
 
 # %%
@@ -51,6 +42,7 @@ base = load_base(fetch_model("minilm"))
 
 
 def train(base, name, method, rate):
+    """The trained task."""
     settings = Settings(rate=rate, epochs=EPOCHS[name], batch_size=16, seed=0)
     progress = Progress(f"{name}, {method.name}")
     return train_task(base, data[name], method, settings, on_report=progress).task
@@ -63,17 +55,17 @@ def train(base, name, method, rate):
 #
 # :math:`\mathrm{logits}_k(x) = f(x; w, \varphi_k)`.
 #
-# To learn another task cannot change them: its gradient is taken with respect to other numbers. A
+# Learning another task cannot change them: its gradient is taken with respect to other numbers. A
 # ``Bank`` opens task files over one base, which is in memory once. After each new task we ask it
 # for the logits of all tasks so far.
 
 # %%
 bank = Bank(base)
 history = {"adapters": [], "one network": []}  # after each task: {task: logits of its dev texts}
-method = top_layers(method_named("adapters", 64), TOP, base.config)
+adapters = top_layers(method_named("adapters", 64), TOP, base.config)
 for name in TASKS:
-    path = out / f"12_{name}.safetensors"
-    save_task(path, train(base, name, method, rate=3e-3))
+    path = tutorial_folder() / f"12_{name}.safetensors"
+    save_task(path, train(base, name, adapters, rate=3e-3))
     bank.open(path)
     logits = {task: bank.logits(task, [e.text for e in data[task].dev]) for task in bank.tasks}
     history["adapters"].append(logits)
@@ -81,56 +73,69 @@ for name in TASKS:
 # %% [markdown]
 # With one network for all
 # ------------------------
-# Now every weight of those layers is trained for the first task, and from there on for the next.
+# Now every weight of those layers is trained for the first task, and then trained on for the next.
 # Each task keeps its own head; what it loses is the encoder that its head was made for.
 
 # %%
-network, heads = base, {}
-method = top_layers(method_named("full"), TOP, base.config)
+network = base
+full = top_layers(method_named("full"), TOP, base.config)
+heads = {}
 for name in TASKS:
-    task = train(network, name, method, rate=3e-4)
-    heads[name], params = task.trained["head"], on_base(task, network)["base"]
-    network = replace(network, params=params, sha256=f"after {name}")  # the next one starts here
+    task = train(network, name, full, rate=3e-4)
+    tree = on_base(task, network).tree
+    heads[name] = tree["head"]
     logits = {}
     for known, head in heads.items():
+        model = TaskModel(base, full, {"base": tree["base"], "head": head})
         encoded = encode_examples(base, data[known].dev, task.max_length)
-        logits[known] = predict_logits({"base": params, "head": head}, base, method, encoded)
+        logits[known] = predict_logits(model, encoded)
     history["one network"].append(logits)
+    # the next task starts from here
+    network = replace(network, params=tree["base"], sha256=f"after {name}")
 
 # %% [markdown]
 # The picture
 # -----------
-# A line is a task's first metric, accuracy, Matthews or Pearson correlation, from when it was
+# A line is a task's first metric (accuracy, Matthews or Pearson correlation) from the moment it was
 # learned. Chance is 50 for the accuracy and 0 for the correlations.
 
 # %%
-LOOKS = {"sst-2": ("o-", "#1f4e79"), "cola": ("s--", "#c55a11"), "sts-b": ("^:", "0.35")}
-scores = {}
-figure, panels = plt.subplots(1, 2, figsize=(10, 4.2), sharey=True, layout="constrained")
-for axes, (way, steps) in zip(panels, history.items(), strict=True):
-    for begin, (name, (look, color)) in enumerate(LOOKS.items()):
-        task, gold = data[name].task, [example.label for example in data[name].dev]
-        metric = task.metrics[0]
-        values = [100 * score(task, step[name], gold)[metric] for step in steps[begin:]]
-        print(f"{way:12} {name:6}", *(f"{value:5.1f}" for value in values))
-        axes.plot(TASKS[begin:], values, look, color=color, label=f"{name} ({metric})")
-        scores[way, name] = values
-    axes.axhline(50, color="0.7", lw=1, ls="-.", label="sst-2: majority class")
-    axes.set(title=way, xlabel="task just learned")
-    axes.grid(alpha=0.3)
-panels[0].set_ylabel("dev score (hundredths)")
-handles = panels[0].get_legend_handles_labels()
-figure.legend(*handles, loc="outside lower center", ncols=4, frameon=False)
-figure.savefig(out / "12_many_tasks.png", dpi=120)
-print(f"picture: {out / '12_many_tasks.png'}")
+scores = {}  # (way, task): its scores after it was learned, and after each later task
+for way, steps in history.items():
+    for begin, name in enumerate(TASKS):
+        task = data[name].task
+        gold = [example.label for example in data[name].dev]
+        metrics = [score(task, step[name], gold) for step in steps[begin:]]
+        scores[way, name] = [100 * metric[task.metrics[0]] for metric in metrics]
+        print(f"{way:12} {name:6}", *(f"{value:5.1f}" for value in scores[way, name]))
+
+
+def draw_scores():
+    """A panel for each way of learning, a line for each task."""
+    looks = {"sst-2": ("o-", "#1f4e79"), "cola": ("s--", "#c55a11"), "sts-b": ("^:", "0.35")}
+    figure, panels = plt.subplots(1, 2, figsize=(10, 4.2), sharey=True, layout="constrained")
+    for axes, way in zip(panels, history, strict=True):
+        for begin, (name, (look, colour)) in enumerate(looks.items()):
+            label = f"{name} ({data[name].task.metrics[0]})"
+            axes.plot(TASKS[begin:], scores[way, name], look, color=colour, label=label)
+        axes.axhline(50, color="0.7", lw=1, ls="-.", label="sst-2: majority class")
+        axes.set(title=way, xlabel="task just learned")
+        axes.grid(alpha=0.3)
+    panels[0].set_ylabel("dev score (hundredths)")
+    handles = panels[0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside lower center", ncols=4, frameon=False)
+    save_picture(figure, "12_many_tasks")
+
+
+draw_scores()
 
 # %% [markdown]
 # The claims, checked
 # -------------------
-# That adapters do not forget is no matter of degree: all logits of the earlier tasks are the same
-# to the last bit. (So is the base: ``08_train_a_task.py``.) With one network for all, each text of
-# the first task has other logits after each later task, and in the end 5 points of accuracy or more
-# are gone.
+# That adapters do not forget is not a matter of degree: all logits of the earlier tasks are the
+# same to the last bit. (So is the base: ``08_train_a_task.py``.) With one network for all, each
+# text of the first task has other logits after each later task, and in the end 5 points of accuracy
+# or more are gone.
 
 # %%
 for begin, name in enumerate(TASKS):
@@ -140,24 +145,28 @@ for begin, name in enumerate(TASKS):
 learned, *later = (step["sst-2"] for step in history["one network"])
 for name, logits in zip(TASKS[1:], later, strict=True):
     assert (logits != learned).any(axis=1).all(), f"after {name} an sst-2 text has the same logits"
-wanted = [TOP * (2 * 49_600 + 4 * 384) + 385 * part.task.outputs for part in data.values()]
-memory, separate = bank.parameters(), len(TASKS) * count(base.params)
+
+outputs = [part.task.outputs for part in data.values()]
+wanted = [trained_parameters(base.config, adapters, number) for number in outputs]
+memory = bank.parameters()
 assert memory == 22_713_216 + sum(wanted), f"{memory:,} parameters in memory, tasks: {wanted}"
+separate = len(TASKS) * count(base.params)
 print(f"in memory: a base with three tasks {memory:,}, three networks {separate:,} parameters")
-kept, lost = (scores[way, "sst-2"][0] - scores[way, "sst-2"][-1] for way in history)
+
+lost = {way: scores[way, "sst-2"][0] - scores[way, "sst-2"][-1] for way in history}
 firsts = [scores[way, "sst-2"][0] for way in history]
-assert min(firsts) > 50 + 8, f"sst-2 has not been learned, so none can forget it: {firsts}"
-assert kept == 0, f"the adapters of sst-2 have lost {kept} points"
-assert lost >= 5, f"one network for all has lost only {lost:.1f} points of sst-2"
-print(f"sst-2 lost {kept:.1f} points with adapters, {lost:.1f} with one network for all.")
+assert min(firsts) > 50 + 8, f"sst-2 was not learned, so nothing can be forgotten: {firsts}"
+assert lost["adapters"] == 0, f"the adapters of sst-2 have lost {lost['adapters']} points"
+assert lost["one network"] >= 5, f"one network has lost only {lost['one network']:.1f} points"
+print(*(f"sst-2 lost {points:.1f} points with {way}" for way, points in lost.items()), sep="; ")
 
 # %% [markdown]
 # What next
 # ---------
-# - Learn the tasks in another order. Which task is forgotten most, and which teaches the next one?
+# - Learn the tasks in another order. Which task is forgotten most, and which helps the next one?
 # - Give the one network all six layers (without ``top_layers``; some minutes) and a rate of 5e-5.
 #   Does it forget less?
-# - From how many tasks on do adapters of this size take more memory than one network more?
+# - How many tasks does it take until adapters of this size need more memory than a second network?
 # - Split a task's parameters into trained and frozen yourself: ``minibert exercises check 12``.
 #
 # Next: what else the authors tried, ``13_extensions.py``.

@@ -13,66 +13,84 @@ LoRA is free once trained, and how they compare when they may train equally many
 """
 
 import math
-import os
-from pathlib import Path
+from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import numpy as np
 
-from adapters.finetune import train_task
+from adapters import (
+    TaskModel,
+    method_named,
+    new_task_model,
+    recipe_named,
+    top_layers,
+    train_task,
+)
 from adapters.methods.lora import merge_lora
 from adapters.methods.method import split
-from adapters.methods.table import method_named, top_layers
-from adapters.recipes import recipe_named
+from adapters.methods.table import adapters_of
+from adapters.pictures import save_picture
 from adapters.show import table
-from adapters.task_model import forward, init_task
-from minibert import encode_texts, load_base, make_batch
-from minibert.data.glue import glue_data
-from minibert.fetch.models import fetch_model
+from adapters.task_model import forward
+from minibert import Settings, encode_texts, fetch_model, glue_data, load_base, make_batch
 from minibert.parameters import cast
-from minibert.training.schedule import Settings
 from minibert.tree import leaves, merge
-
-out = Path(os.environ.get("MINIBERT_TUTORIAL_OUT", "runs/tutorials"))
-out.mkdir(parents=True, exist_ok=True)
 
 # %% [markdown]
 # Four ideas
 # ----------
-# - **Houlsby's adapters** change what each of a layer's two sublayers puts out, z, before its input
-#   x is added: :math:`z + f(z W_{down} + b_{down}) \, W_{up} + b_{up}`. The LayerNorms are trained
-#   too. A layer of d features costs :math:`2 (2md + d + m) + 4d`.
-# - **Pfeiffer's** keep the second adapter only. It reads z with x added and normalised as the layer
+# - **Houlsby's adapters** change the output z of a layer's two sublayers, before the sublayer's
+#   input x is added: :math:`z + f(z W_{down} + b_{down}) \, W_{up} + b_{up}`. The LayerNorms are
+#   trained too. A layer of d features costs :math:`2 (2md + d + m) + 4d`.
+# - **Pfeiffer's** keep only the second adapter. It reads z with x added and normalised as the layer
 #   will do it, :math:`u = LN(x + z)`: :math:`z + f(u W_{down} + b_{down}) \, W_{up} + b_{up}`. A
 #   layer costs :math:`2md + d + m`.
 # - **LoRA** (low-rank adaptation) leaves z alone. It changes queries and values by a product of two
-#   thin matrices, A of r columns and B of r rows: :math:`x W + b + \tfrac{\alpha}{r} (x A) B = x
-#   (W + \tfrac{\alpha}{r} A B) + b`. A layer costs :math:`2 \cdot 2rd`.
-# - **BitFit** adds nothing. It trains the biases that are there already, and no weight: eight a
+#   thin matrices, A with r columns and B with r rows: :math:`x W + b + \tfrac{\alpha}{r} (x A) B =
+#   x (W + \tfrac{\alpha}{r} A B) + b`. A layer costs :math:`2 \cdot 2rd`.
+# - **BitFit** adds nothing. It trains the biases that are there already, and no weight: eight in a
 #   layer, :math:`7d + F` numbers (F features inside its feed-forward sublayer), and the pooler's.
 #
 # LoRA and Pfeiffer's get the r and the m that come nearest to the cost of Houlsby's with m = 16,
-# and once more to that of BitFit. All are in the top two layers only, as in ``09_size.py``. The
-# table counts what each trains in the top layer.
+# and then to that of BitFit. All are in the top two layers only, as in ``09_size.py``. The table
+# counts what each trains in the top layer.
 
 # %%
+TOP = 2
+CHOSEN = {
+    "Houlsby, m = 16": ("adapters", 16),
+    "Pfeiffer, m = 34": ("pfeiffer", 34),
+    "LoRA, r = 18": ("lora", 18),
+    "Pfeiffer, m = 5": ("pfeiffer", 5),
+    "LoRA, r = 3": ("lora", 3),
+    "BitFit": ("biases", None),
+}
+PARTS = (  # of the top layer
+    "adapters.5.query",
+    "adapters.5.value",
+    "adapters.5.attention",
+    "adapters.5.feed_forward",
+    "base.layers.5.attention",
+    "base.layers.5.feed_forward",
+)
 base = load_base(fetch_model("minilm"))
-D, F, TOP = base.config.hidden_size, base.config.intermediate_size, 2
-COST = {"adapters": lambda m: 2 * (2 * m * D + D + m) + 4 * D, "lora": lambda r: 2 * 2 * r * D,
-        "pfeiffer": lambda m: 2 * m * D + D + m, "biases": lambda _: 7 * D + F}  # fmt: skip
-CHOSEN = {"Houlsby, m = 16": ("adapters", 16), "Pfeiffer, m = 34": ("pfeiffer", 34),
-          "LoRA, r = 18": ("lora", 18), "Pfeiffer, m = 5": ("pfeiffer", 5),
-          "LoRA, r = 3": ("lora", 3), "BitFit": ("biases", None)}  # fmt: skip
-PARTS = ("adapters.5.query", "adapters.5.value", "adapters.5.attention", "adapters.5.feed_forward",
-         "base.layers.5.attention", "base.layers.5.feed_forward")  # fmt: skip
-methods, starts, sizes, counts = {}, {}, {}, []
+D = base.config.hidden_size
+F = base.config.intermediate_size
+OF_BASE = {"adapters": 4 * D, "biases": 7 * D + F}  # what a layer's own parameters cost, if any do
+methods = {}
+models = {}  # before training
+sizes = {}  # trained parameters without the head
+counts = []  # for each method, of each part
 for name, (kind, size) in CHOSEN.items():
-    methods[name] = top_layers(method_named(kind, size), TOP, base.config)
-    starts[name] = init_task(base, methods[name], recipe_named("paper"), 2, seed=0)
-    trained = list(leaves(split(starts[name], methods[name])[0]))
+    method = top_layers(method_named(kind, size), TOP, base.config)
+    model = new_task_model(base, method, recipe_named("paper"), outputs=2, seed=0)
+    trained = list(leaves(split(model.tree, method)[0]))
     counts.append([sum(a.size for path, a in trained if path.startswith(part)) for part in PARTS])
-    assert sum(counts[-1]) == COST[kind](size), f"{name}: {sum(counts[-1]):,} in a layer"
-    sizes[name] = sum(leaf.size for _, leaf in trained) - (2 * D + 2)  # without the head
+    added = adapters_of(method).layer_parameters(D, method) if size else 0
+    assert sum(counts[-1]) == added + OF_BASE.get(kind, 0), f"{name}: {sum(counts[-1]):,} a layer"
+    methods[name] = method
+    models[name] = model
+    sizes[name] = sum(leaf.size for _, leaf in trained) - (2 * D + 2)
 for budget in (list(sizes.values())[:3], list(sizes.values())[3:]):
     assert max(budget) < 1.1 * min(budget), f"not of about the same size: {budget}"
 rows = zip(PARTS, *counts, strict=True)
@@ -82,17 +100,22 @@ print(table([[number or "" for number in row] for row in rows], ("trained", *CHO
 # What a fresh one changes
 # ------------------------
 # LoRA's A is drawn at random and its B is 0. So A B is 0, and the logits are the base's to the last
-# bit, as with BitFit. (Were both 0, nothing would ever move: the gradient of A is a product with B,
-# that of B one with A.) The adapters begin near the identity, not at it.
+# bit, as with BitFit. (If both were 0, nothing would ever move: the gradient of A is a product with
+# B, and that of B one with A.) The adapters begin near the identity, not at it.
+
 
 # %%
+def plain_bert(tree):
+    """A model of this base and head, without anything added."""
+    return TaskModel(base, method_named("head"), {"base": tree["base"], "head": tree["head"]})
+
+
 data = glue_data("sst-2", sample=True)
 print(f"data: {data.source}; {len(data.train)} to train on, {len(data.dev)} to score on (dev)")
 batch = make_batch(encode_texts(base.tokenizer, [e.text for e in data.dev[:32]], 128))
-nothing = method_named("head")  # a plain BERT with a head
-for name, start in starts.items():
-    plain = forward({"base": start["base"], "head": start["head"]}, batch, base.config, nothing)
-    fresh = forward(start, batch, base.config, methods[name])  # [B, 2]
+for name, model in models.items():
+    plain = forward(plain_bert(model.tree), batch)  # [B, 2]
+    fresh = forward(model, batch)  # [B, 2]
     moved = np.linalg.norm(fresh - plain) / np.linalg.norm(plain)
     low, high = (0, 0) if CHOSEN[name][0] in ("lora", "biases") else (1e-4, 0.05)
     assert low <= moved <= high, f"a fresh {name} moves the logits by {moved:.4f}"
@@ -103,52 +126,61 @@ for name, start in starts.items():
 # Four epochs on the project's own sample, two seeds. The rate was chosen by the *training* loss of
 # a third seed, so that no dev sentence had a say.
 #
-# On 160 sentences an accuracy has a standard error of up to 4 points, a difference of two one of
-# up to 5.6. We claim that the three large ones learn (on average two standard errors above the
-# majority class), and that this run finds no winner among them (three of a difference). It does
-# *not* show that BitFit is worse: one of its seeds stayed at 50 %, the other came to 68 %, and its
-# authors found it on a par with full fine-tuning where data were few.
+# On 160 sentences an accuracy has a standard error of up to 4 points, a difference of two up to
+# 5.6. We claim that the three large ones learn (on average two standard errors above the majority
+# class), and that this run finds no winner among them (three standard errors of a difference). It
+# does *not* show that BitFit is worse: one of its seeds stayed at 50 %, the other reached 68 %, and
+# its authors found it on a par with full fine-tuning where data were few.
 
 # %%
-percent, kept = [], {}
+percent = []  # for each method, the accuracy of both seeds
+kept = {}  # what the last seed trained
 settings = [Settings(rate=1e-2, epochs=4, batch_size=16, seed=seed) for seed in (0, 1)]
 for name, method in methods.items():
     runs = [train_task(base, data, method, own) for own in settings]
     percent.append([100 * run.epochs[-1]["accuracy"] for run in runs])
     kept[name] = runs[-1].task.trained
     print(f"{name:16} {sizes[name]:6,} parameters, dev (%)", *(f"{x:.1f}" for x in percent[-1]))
-mean, majority = np.mean(percent, axis=1), 100 * runs[0].constant["accuracy"]
-large, error = mean[:3], 100 * math.sqrt(0.25 / len(data.dev))
+mean = np.mean(percent, axis=1)
+majority = 100 * runs[0].constant["accuracy"]
+large = mean[:3]
+error = 100 * math.sqrt(0.25 / len(data.dev))
 assert large.mean() > majority + 2 * error, f"the three large ones: {large.mean():.1f} on average"
 assert np.ptp(large) < 3 * math.sqrt(2) * error, f"the three large ones: {large}, far apart"
 
-figure, axes = plt.subplots(figsize=(9, 4.8), layout="constrained")
-place = [0, 1, 2, 3.5, 4.5, 5.5]  # two budgets
-axes.errorbar(place, mean, error, fmt="o", capsize=4, label="mean, one standard error")
-axes.plot(place, percent, "x", color="#c55a11", label=("one seed", "_"))
-axes.axhline(majority, color="0.4", ls=":", label="majority class")
-axes.set_xticks(place, [f"{name}\n{size:,}" for name, size in sizes.items()])
-axes.set(xlabel="trained parameters without the head", ylabel="dev accuracy (%)")
-axes.legend(frameon=False)
-figure.savefig(out / "16_beyond.png", dpi=120)
-print(f"picture: {out / '16_beyond.png'}")
+
+def draw_accuracies():
+    """Each method's accuracy, in the groups of the two budgets."""
+    figure, axes = plt.subplots(figsize=(9, 4.8), layout="constrained")
+    place = [0, 1, 2, 3.5, 4.5, 5.5]
+    axes.errorbar(place, mean, error, fmt="o", capsize=4, label="mean, one standard error")
+    axes.plot(place, percent, "x", color="#c55a11", label=("one seed", "_"))
+    axes.axhline(majority, color="0.4", ls=":", label="majority class")
+    axes.set_xticks(place, [f"{name}\n{size:,}" for name, size in sizes.items()])
+    axes.set(xlabel="trained parameters without the head", ylabel="dev accuracy (%)")
+    axes.legend(frameon=False)
+    save_picture(figure, "16_beyond")
+
+
+draw_accuracies()
 
 # %% [markdown]
 # Merging
 # -------
-# The right-hand side of LoRA's equation is an ordinary linear map: after training A B is added to
+# The right-hand side of LoRA's equation is an ordinary linear map: after training, A B is added to
 # W, once, and what is left is a BERT like any other. The logits are equal but for rounding, as
-# float64 shows. An adapter cannot vanish so: it has an f in its middle.
+# float64 shows. An adapter cannot vanish like that: it has an f in its middle.
 
 # %%
 tree = cast(merge({"base": base.params}, kept["LoRA, r = 18"]), np.float64)
 merged = merge_lora(tree)
 assert merged.keys() == {"base", "head"}, f"more than a BERT and a head: {list(merged)}"
-apart = forward(tree, batch, base.config, methods["LoRA, r = 18"])
-together = forward(merged, batch, base.config, nothing)
-plain = forward({"base": tree["base"], "head": tree["head"]}, batch, base.config, nothing)
-effect, gap = abs(apart - plain).max(), abs(together - apart).max()
-assert effect > 0.1, f"training A and B changed the logits by {effect:.4f} only"
+apart = forward(replace(models["LoRA, r = 18"], tree=tree), batch)
+together = forward(plain_bert(merged), batch)
+untrained = forward(plain_bert(tree), batch)
+effect = abs(apart - untrained).max()
+gap = abs(together - apart).max()
+assert effect > 0.1, f"training A and B changed the logits by only {effect:.4f}"
 assert gap < 1e-13, f"merged: {gap:.1e} from the logits before"
 print(f"LoRA changes the logits by up to {effect:.2f}; merging it, by {gap:.0e}")
 
@@ -156,5 +188,5 @@ print(f"LoRA changes the logits by up to {effect:.2f}; merging it, by {gap:.0e}"
 # What next
 # ---------
 # - Write LoRA and its merging yourself: ``minibert exercises check 15``.
-# - Draw B at random too, as an adapter's W_up. What does a fresh LoRA then change?
+# - Draw B at random too, like an adapter's W_up. What does a fresh LoRA then change?
 # - Give BitFit 16 epochs, or the real SST-2 (``minibert fetch sst-2``). Does it catch up?

@@ -1,8 +1,10 @@
 """The tutorials run, draw what they say, and keep what they claim.
 
-Each asserts its own claims, so that running one is the test of them; here is only that they run
-from the shell, on the sample and on real data, and that they are what the tools which render them
-expect: percent-format cells (jupytext), text that sphinx-gallery takes for text.
+Each asserts its own claims, so that running one is the test of them. Here it is tested only that
+they run from the shell, on the sample and on real data, and that they are what the tools which
+render them expect: percent-format cells (jupytext), text that sphinx-gallery takes for text.
+
+The one page is code and hardly anything else; test_one_page.py holds it to the library.
 """
 
 import ast
@@ -26,9 +28,11 @@ from minibert.tensors import read_safetensors, write_safetensors
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "tutorials").glob("[0-9]*.py"))
-LIMIT = 900  # seconds; on two free cores each takes at most a minute
+ONE_PAGE, *LESSONS = FILES
+LIMIT = 900  # seconds; on two free cores each takes at most two minutes
 
-each_tutorial = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+each_file = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+each_lesson = pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
 
 
 def cells(path: Path) -> tuple[str, list[tuple[str, str]]]:
@@ -113,14 +117,14 @@ def masked_word(folder: Path, ids: list[int], place: int) -> list[float]:
 
 def test_the_readme_names_each_tutorial_and_no_other():
     readme = (ROOT / "tutorials" / "README.md").read_text("utf-8")
-    assert "08_train_a_task.py" in {path.name for path in FILES}
+    assert {"00_one_page.py", "08_train_a_task.py"} < {path.name for path in FILES}
     assert set(re.findall(r"\d\d_\w+\.py", readme)) == {path.name for path in FILES}
 
 
-@each_tutorial
 class TestTheText:
     """What jupytext and sphinx-gallery need, and what every tutorial promises its reader."""
 
+    @each_file
     def test_begins_with_a_title_and_says_what_one_learns_and_needs(self, path):
         text = ast.get_docstring(ast.parse(path.read_text("utf-8")))
         title, line, blank, *_ = text.split("\n")
@@ -129,10 +133,12 @@ class TestTheText:
         for promise in ("**You will learn**", "**Time:**", "**You need to know**", "1902.00751"):
             assert promise in " ".join(text.split())
 
+    @each_file
     def test_is_percent_cells_of_code_or_of_text(self, path):
         head, parts = cells(path)
         ast.parse(head)
-        assert {marker for marker, _ in parts} == {"# %%", "# %% [markdown]"}
+        kinds = {"# %%"} if path == ONE_PAGE else {"# %%", "# %% [markdown]"}
+        assert {marker for marker, _ in parts} == kinds
         for marker, body in parts:
             lines = body.strip().split("\n")
             if marker == "# %%":
@@ -143,6 +149,7 @@ class TestTheText:
                 assert all(re.fullmatch(r"#( .*\S)?", text) for text in lines), body
                 assert lines[0].startswith("# ")
 
+    @each_lesson
     def test_headings_are_underlined_in_full_and_the_last_says_what_next(self, path):
         texts = [body for marker, body in cells(path)[1] if "markdown" in marker]
         headings = re.findall(r"^# (.+)\n# (-{3,})$", "".join(texts), re.MULTILINE)
@@ -150,6 +157,7 @@ class TestTheText:
         assert all(len(title) == len(line) for title, line in headings)
         assert headings[-1][0] == "What next"
 
+    @each_lesson
     def test_has_an_equation_and_every_assertion_a_message(self, path):
         source = path.read_text("utf-8")
         assert ":math:`" in source
@@ -157,18 +165,19 @@ class TestTheText:
         assert len(claims) >= 6
         assert [node.lineno for node in claims if node.msg is None] == []
 
+    @each_lesson
     def test_imports_the_library_and_defines_nothing_that_it_has(self, path):
         tree = ast.parse(path.read_text("utf-8"))
         imports = {n.module.split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
         assert {"minibert", "adapters"} <= imports
-        library = [p for folder in ("minibert", "adapters") for p in (ROOT / folder).glob("*.py")]
+        library = [p for folder in ("minibert", "adapters") for p in (ROOT / folder).rglob("*.py")]
         assert functions(path) & set().union(*map(functions, library)) == set()
 
 
 class TestRunning:
     """`python tutorials/NN_name.py`, on the default weights."""
 
-    @each_tutorial
+    @each_lesson
     def test_keeps_its_claims_and_draws_without_real_data(self, minilm, path, tmp_path):
         """The project's own sample is enough for each."""
         folder, nothing = tmp_path / "pictures", str(tmp_path / "no data here")
@@ -182,6 +191,20 @@ class TestRunning:
         assert not (tmp_path / "runs").exists()
         for source in re.findall(r"^data: (.*);", printed, re.MULTILINE):
             assert source.startswith("minibert's own sample")
+
+    def test_the_one_page_trains_saves_loads_and_predicts(self, minilm, tmp_path):
+        """On the sample. Seeds 0 to 4 gave 63.8 to 71.2 %; asked for is a lead of 8 points over the
+        majority class, two standard errors of an accuracy on 160 sentences."""
+        folder = tmp_path / "files"
+        printed = run(ONE_PAGE, tmp_path, MINIBERT_TUTORIAL_OUT=str(folder))
+        assert "step 160 of 160: loss" in printed
+        said = re.search(r"^dev accuracy (\S+)%, majority class (\S+)%$", printed, re.MULTILINE)
+        accuracy, majority = map(float, said.groups())
+        assert majority == 50.0
+        assert accuracy >= majority + 8
+        assert len(re.findall(r"^(negative|positive): \w.*\.$", printed, re.MULTILINE)) == 3
+        with np.load(folder / "00_one_page.npz") as file:
+            assert sum(array.size for array in file.values()) == 595_200 + 9_984 + 770
 
     def test_draws_into_the_default_folder_without_being_told_another(self, minilm, tmp_path):
         """Section 2.1: where an adapter sits, 2md + d + m parameters, near the identity."""
