@@ -1,4 +1,4 @@
-"""The pictures of the reports, as PNG; they can be read in grey."""
+"""The reports' charts, as PNG; they are readable in grey, too."""
 
 import io
 from typing import Any
@@ -10,7 +10,7 @@ DARK = "#1f4e79"
 
 
 def compare_chart(rows: list[Row], records: dict[str, Record]) -> bytes:
-    """Above, how many times better than the peer; below, our own shares."""
+    """Above, how many times better than the peer; below, our own figures."""
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
@@ -34,10 +34,10 @@ def compare_chart(rows: list[Row], records: dict[str, Record]) -> bytes:
 
 
 def bars(axes: Any, rows: list[Row], records: dict[str, Record], times_better: bool) -> None:
-    """One bar a row, from the top down, with the range of single rounds."""
+    """One bar for each row, top down, with the range of single rounds."""
     for y, row in enumerate(rows):
-        figure = figure_of(row.figure, records[row.name])
-        low, high, value = figure.low, figure.high, figure.value
+        found = figure_of(row.figure, records[row.name])
+        low, high, value = found.low, found.high, found.value
         if times_better and not FIGURES[row.figure][2]:  # 0.2 times the peer's is 5 times better
             low, high, value = 1 / high, 1 / low, 1 / value
         axes.barh(y, value, color=DARK, edgecolor="white", height=0.7)
@@ -54,7 +54,7 @@ def bars(axes: Any, rows: list[Row], records: dict[str, Record], times_better: b
 
 
 def bench_chart(found: dict[str, Any]) -> bytes:
-    """Tokens a second and the share of one large product, for every model and work."""
+    """Tokens per second and the share of one large product's speed, for every model and work."""
     from matplotlib.figure import Figure
 
     rows = found["rows"]
@@ -78,7 +78,7 @@ def bench_chart(found: dict[str, Any]) -> bytes:
 
 
 def scaling_chart(found: dict[str, Any]) -> bytes:
-    """A panel for each quantity that was varied: points, and the line that fits best, if any."""
+    """One panel for each quantity that was varied: points, and the best-fitting line, if any."""
     from matplotlib.figure import Figure
 
     count = len(found["axes"])
@@ -104,7 +104,7 @@ def scaling_chart(found: dict[str, Any]) -> bytes:
 
 
 def tidy(axes: Any) -> None:
-    """Only what helps reading."""
+    """Remove what does not help reading."""
     axes.tick_params(labelsize=8)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0)
@@ -113,7 +113,7 @@ def tidy(axes: Any) -> None:
 
 
 def png(figure: Any) -> bytes:
-    """The picture's bytes."""
+    """The figure as the bytes of a PNG file."""
     file = io.BytesIO()
     figure.savefig(file, dpi=110, format="png")
     return file.getvalue()

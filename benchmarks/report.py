@@ -1,7 +1,7 @@
-"""Tables and pictures of what `make compare` and `make bench` have measured.
+"""Tables and charts of what `make compare` and `make bench` have measured.
 
-`python benchmarks/report.py` makes those in benchmarks/results, and the sections of
-docs/performance.md that hold them, from the results there.
+`python benchmarks/report.py` rewrites those in benchmarks/results from the results there, and the
+sections of docs/performance.md that show them.
 """
 
 import json
@@ -23,31 +23,28 @@ from minibert.machine.kernels import COLUMNS, INNER, ROWS
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "performance.md"
+ALONE = ("", "sgemm", "not cached")  # in the place of a peer, where there is none
 GROUPS = [
-    (
-        "Against the peers",
-        lambda row: row.peer not in ("", "sgemm", "not cached") and not row.kernels,
-    ),
-    ("The same on AVX2 kernels (OPENBLAS_CORETYPE=Haswell on our side)", lambda row: row.kernels),
-    ("On our own", lambda row: row.peer in ("", "sgemm", "not cached")),
+    ("Against the peers", lambda row: row.peer not in ALONE and not row.kernels),
+    ("The same with AVX2 kernels (OPENBLAS_CORETYPE=Haswell on our side)", lambda row: row.kernels),
+    ("On our own", lambda row: row.peer in ALONE),
 ]
 
 
 def report_compare(folder: Path) -> str:
-    """compare.md and compare.png beside compare.jsonl; the Markdown."""
+    """Write compare.md and compare.png beside compare.jsonl. Returns the Markdown."""
     text = compare_text(folder)
+    _, records = read_lines(folder / "compare.jsonl")
     atomic_write(folder / "compare.md", text)
-    atomic_write(
-        folder / "compare.png", compare_chart(TABLE, read_lines(folder / "compare.jsonl")[1])
-    )
+    atomic_write(folder / "compare.png", compare_chart(TABLE, records))
     return text
 
 
 def compare_text(folder: Path, wanted: bool = True) -> str:
-    """The results of `make compare` in Markdown, with or without the figures wanted of them."""
+    """The results of `make compare` as Markdown, with or without the wanted figures."""
     machine, records = read_lines(folder / "compare.jsonl")
     if machine is None:
-        raise InputError(f"{folder / 'compare.jsonl'}: is not there yet; run make compare")
+        raise InputError(f"{folder / 'compare.jsonl'}: does not exist yet; run make compare")
     parts = [machine_text(machine, records)]
     for title, belongs in GROUPS:
         rows = [row for row in TABLE if row.name in records and belongs(row)]
@@ -57,7 +54,7 @@ def compare_text(folder: Path, wanted: bool = True) -> str:
 
 
 def compare_table(rows: list[Row], records: dict[str, Record], with_wanted: bool) -> str:
-    """One line a row: both medians, the figure with the range of single rounds, what is wanted."""
+    """One line for each row: both medians, the figure with its range, and what is wanted."""
     lines = []
     for row in rows:
         record = records[row.name]
@@ -67,18 +64,18 @@ def compare_table(rows: list[Row], records: dict[str, Record], with_wanted: bool
             bound = "at least" if FIGURES[row.figure][2] else "at most"
             wanted = f"{bound} {row.wanted:.3g}"
             verdict = "yes" if figure.meets(row.figure, row.wanted) else "**no**"
+        both = [medians(record, "ours", row), medians(record, "peer", row)]
+        rounds = f"{figure.middle:.3g} ({figure.low:.3g}–{figure.high:.3g})"
         lines.append(
-            [row.title, row.peer, told(record, "ours", row), told(record, "peer", row),
-             f"**{figure.value:.3g}**", f"{figure.middle:.3g} ({figure.low:.3g}–{figure.high:.3g})",
-             wanted, verdict]
-        )  # fmt: skip
+            [row.title, row.peer, *both, f"**{figure.value:.3g}**", rounds, wanted, verdict]
+        )
     headers = ["what", "against", "ours", "theirs", "figure", "single rounds", "wanted", "met"]
     columns = len(headers) if with_wanted else len(headers) - 2
     return table([line[:columns] for line in lines], headers[:columns], "github")
 
 
-def told(record: Record, side: str, row: Row) -> str:
-    """A side's medians in their units."""
+def medians(record: Record, side: str, row: Row) -> str:
+    """A side's medians, with units."""
     if side not in record["sides"]:
         side = "sgemm" if "sgemm" in record["sides"] else side
     if side not in record["sides"]:
@@ -97,17 +94,17 @@ def told(record: Record, side: str, row: Row) -> str:
 
 
 def digits(value: float) -> str:
-    """At least three digits, and never as a power of ten."""
+    """At least three digits, never in scientific notation."""
     return f"{value:,.0f}" if abs(value) >= 99.95 else f"{value:.3g}"
 
 
 def seconds_text(seconds: float) -> str:
-    """In s or ms, with three digits."""
+    """In s or ms, to three digits."""
     return f"{1e3 * seconds:.3g} ms" if seconds < 0.9995 else f"{seconds:.3g} s"
 
 
 def machine_text(machine: Record, records: dict[str, Record] | None = None) -> str:
-    """What was measured on, in a few lines."""
+    """The machine and libraries, in a few lines."""
     ours = ", ".join(f"{name} {number}" for name, number in machine["ours"].items())
     lines = [
         f"{machine['processor']}; {machine['cores']} cores, {machine['memory_gb']:.0f} GB; "
@@ -124,7 +121,7 @@ def machine_text(machine: Record, records: dict[str, Record] | None = None) -> s
     if records:
         rounds = sorted({record["rounds"] for record in records.values()})
         sources = sorted({r["note"] for r in records.values() if "sample" in r["note"]})
-        lines.append(f"Medians of {', '.join(map(str, rounds))} rounds. " + "; ".join(sources))
+        lines.append(f"Medians of {' or '.join(map(str, rounds))} rounds. " + "; ".join(sources))
     return "\n".join(line.strip() for line in lines)
 
 
@@ -136,37 +133,37 @@ def commits(machine: Record, records: dict[str, Record] | None) -> str:
 
 def bench_text(found: dict[str, Any]) -> str:
     """Our own figures as Markdown."""
-    lines = [
-        [row["title"], row["texts"], row["work"], seconds_text(row["seconds"]),
-         f"{row['tokens'] / row['seconds']:,.0f}", f"{100 * row['share']:.0f} %",
-         f"{row['peak_mb']:,.0f}"]
-        for row in found["rows"]
-    ]  # fmt: skip
+    lines = []
+    for row in found["rows"]:
+        speed, share = row["tokens"] / row["seconds"], 100 * row["share"]
+        figures = [seconds_text(row["seconds"]), f"{speed:,.0f}", f"{share:.0f} %"]
+        lines.append([row["title"], row["texts"], row["work"], *figures, f"{row['peak_mb']:,.0f}"])
     headers = ["model", "texts", "work", "time", "tokens/s", "share of sgemm", "peak MB"]
     return f"{machine_text(found['machine'])}\n\n{table(lines, headers, 'github')}\n"
 
 
 def scaling_text(found: dict[str, Any]) -> str:
-    """How the step's time and memory grow, as Markdown, with the straight line that fits best."""
+    """How a step's time and memory grow, as Markdown, with the best-fitting straight line."""
     parts = []
     for axis in found["axes"]:
         scale, unit = (1, "MB") if axis["unit"] == "MB" else (1e3, "ms")
         lines = [[unit, *(digits(scale * value) for value in axis["values"])]]
-        told = f"**{axis['title'][0].upper()}{axis['title'][1:]}**"
+        heading = f"**{axis['title'][0].upper()}{axis['title'][1:]}**"
         if "line" in axis:
             lines.append(["line", *(digits(scale * value) for value in axis["line"])])
             start, slope = (digits(scale * axis[name]) for name in ("start", "slope"))
-            told += (
+            heading += (
                 f": {start} {unit} + {slope} {unit} × {axis['symbol']}, "
                 f"at most {100 * axis['worst']:.0f} % off"
             )
         headers = [axis["symbol"], *(f"{at:,}" for at in axis["at"])]
-        parts.append(f"{told}\n\n{table(lines, headers, 'github')}")
+        parts.append(f"{heading}\n\n{table(lines, headers, 'github')}")
     return "\n\n".join(parts) + "\n"
 
 
 def report_bench(folder: Path) -> str:
-    """bench.md, bench.png and, where it was measured, scaling.md and scaling.png; the Markdown."""
+    """Write bench.md and bench.png, and scaling.md and scaling.png, as far as they were measured.
+    Returns the Markdown."""
     text = ""
     for name, write, draw in (
         ("bench", bench_text, bench_chart),
@@ -183,7 +180,7 @@ def report_bench(folder: Path) -> str:
 
 
 def fill(page: str, name: str, content: str) -> str:
-    """The page with the content between its markers of that name."""
+    """The page with this content between the markers of that name."""
     pattern = rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)"
     if not re.search(pattern, page, flags=re.S):
         raise InputError(f"docs/performance.md: has no section {name}")
@@ -191,7 +188,7 @@ def fill(page: str, name: str, content: str) -> str:
 
 
 def main(folder: Path) -> None:
-    """All reports, and the page."""
+    """Write all reports, and the page."""
     page = PAGE.read_text("utf-8")
     if (folder / "compare.jsonl").exists():
         report_compare(folder)
@@ -203,7 +200,7 @@ def main(folder: Path) -> None:
 
 
 def page_texts(folder: Path) -> dict[str, str]:
-    """What each section of the page shows: the reports there are, without the figures wanted."""
+    """The existing reports, as each section of the page shows them: without the wanted figures."""
     found = {name: folder / f"{name}.md" for name in ("compare", "bench", "scaling")}
     texts = {name: path.read_text("utf-8") for name, path in found.items() if path.exists()}
     if "compare" in texts:

@@ -1,5 +1,5 @@
-"""Cosmic Ray's commands, with one more kind of change: it leaves augmented assignments alone, and
-the fused primitives are made of them."""
+"""Cosmic Ray's commands, with one more kind of change: to augmented assignments, which Cosmic Ray
+leaves alone and of which the fused primitives are made."""
 
 import sys
 from collections.abc import Iterator
@@ -15,21 +15,21 @@ OTHER = {"+=": "-=", "-=": "+=", "*=": "/=", "/=": "*="}
 
 
 class ReplaceAugmentedAssignment(Operator):  # type: ignore[misc]
-    """Another operator in an augmented assignment."""
+    """Replaces the operator of an augmented assignment."""
 
     def mutation_positions(self, node: Any) -> Iterator[tuple[Any, Any]]:
-        """Where it can be applied."""
+        """Where it can be applied, as (start, end)."""
         if node.type == "operator" and node.value in OTHER:
             yield node.start_pos, node.end_pos
 
     def mutate(self, node: Any, index: int) -> Any:
-        """Apply it."""
+        """Apply it to a node."""
         node.value = OTHER[node.value]
         return node
 
     @classmethod
     def examples(cls) -> tuple[Example, ...]:
-        """What it does."""
+        """What it does, by example."""
         return tuple(Example(f"x {was} y", f"x {becomes} y") for was, becomes in OTHER.items())
 
 

@@ -1,8 +1,8 @@
-"""`make mutants`: is the specification complete? Every small change to the code must fail a test.
+"""`make mutants`: are the tests complete? Every small change to the code must fail a test.
 
-The changes, the trials and the sessions that remember them are Cosmic Ray's. Each module has a copy
-of the project with its session in .mutants. Nothing else is written, but docs/mutants.md at the end
-of a run of all modules.
+Cosmic Ray makes the changes, runs the trials, and remembers them in sessions. Each module has a
+copy of the project, with its session, in .mutants. Nothing else is written except docs/mutants.md,
+after a run of all modules.
 """
 
 import argparse
@@ -20,15 +20,16 @@ from pathlib import Path
 from cosmic_ray.config import serialize_config
 from cosmic_ray.work_db import WorkDB, use_db
 from operators import operator_names
-from report import Count, complete, page, read_reasons
 from tqdm import tqdm
+from verdicts import Count, complete, page, read_reasons
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = tomllib.loads((ROOT / "mutants/modules.toml").read_text("utf-8"))
 COPIED = ("minibert", "adapters", "tests", "weights/*.toml", "tutorials/exercises", "*.toml")
 
-# Fewer examples, and a failing one is not made smaller: see tests/conftest.py. Limits are of
-# processor time, so a busy machine changes no verdict, and of memory: an array may be of any size.
+# The profile "mutants" tries fewer examples and does not shrink a failing one; see
+# tests/conftest.py. Processor time is limited rather than time on the clock, so that a busy machine
+# changes no verdict; memory is limited because a mutant may ask for an array of any size.
 TRIAL = (
     f"sh -c 'ulimit -t {CONFIG['seconds']}; ulimit -v 16000000; exec \"$@\"' trial "
     f"{sys.executable} -m pytest -x -q --tb=no -p no:cacheprovider -p _hypothesis_pytestplugin "
@@ -38,13 +39,13 @@ COSMIC_RAY = f"{sys.executable} -W ignore {ROOT / 'mutants/operators.py'}"
 FILTER = f"{sys.executable} -m cosmic_ray.tools.filters.operators_filter"
 SETTINGS = {
     "OPENBLAS_NUM_THREADS": "1",
-    "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # half a second for each mutant
+    "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # saves half a second for each mutant
     "MINIBERT_HOME": "no-weights",
 }
 
 
 def call(folder: Path, command: str) -> None:
-    """Run a command in a copy, where it sees nothing else of the project; exit when it fails."""
+    """Run a command in a copy of the project, isolated from the original; exit if it fails."""
     kept = {name: text for name, text in os.environ.items() if not name.startswith("MINIBERT_")}
     done = subprocess.run(
         ["sh", "-c", "exec " + command],
@@ -52,7 +53,7 @@ def call(folder: Path, command: str) -> None:
         env={**kept, **SETTINGS, "PYTHONPATH": str(folder)},
         capture_output=True,
         text=True,
-        close_fds=False,  # so it has the lock, too
+        close_fds=False,  # so that it holds the lock, too
         check=False,
     )
     if done.returncode:
@@ -60,17 +61,17 @@ def call(folder: Path, command: str) -> None:
 
 
 def stamp(root: Path, module: str) -> str:
-    """The hash of what the verdicts on a module depend on."""
+    """The hash of everything that the verdicts on a module depend on."""
     tests = CONFIG["tests"][module]
     names = sorted({module, *CONFIG["shared"], *(name.split("::")[0] for name in tests)})
     texts = [(root / name).read_text("utf-8") for name in names]
-    told = (*tests, *CONFIG["filters"].values(), *operator_names(), *texts)
-    return hashlib.sha256(repr(told).encode()).hexdigest()
+    inputs = (*tests, *CONFIG["filters"].values(), *operator_names(), *texts)
+    return hashlib.sha256(repr(inputs).encode()).hexdigest()
 
 
 def prepare(root: Path, module: str, folder: Path) -> None:
-    """Copy the project: a trial that was ended may have left its mutant in an older copy. Begin a
-    session, unless there is one and the module and its tests are what they were."""
+    """Copy the project, and begin a session unless there is one for this version of the module and
+    its tests. (The copy is always made anew: a stopped trial may have left its mutant in it.)"""
     known = folder / "stamp"
     resumed = known.exists() and known.read_text("utf-8") == stamp(root, module)
     if not resumed:
@@ -84,11 +85,11 @@ def prepare(root: Path, module: str, folder: Path) -> None:
             shutil.copy2(source, target)
     if not resumed:
         trial = TRIAL + " ".join(CONFIG["tests"][module])
-        call(folder, trial)  # without any mutant
+        call(folder, trial)  # the tests must pass without any mutant
         settings = {
             "module-path": module,
             "test-command": trial,
-            "timeout": 3600.0,  # on the clock, for what waits and never works
+            "timeout": 3600.0,  # on the clock, for a mutant that waits forever
             "distributor": {"name": "local"},
             "filters": CONFIG["filters"],
         }
@@ -99,14 +100,14 @@ def prepare(root: Path, module: str, folder: Path) -> None:
 
 
 def untried(folder: Path) -> int:
-    """How many of a session's mutants are left."""
+    """How many of a session's mutants have not been tried."""
     with use_db(folder / "session.sqlite", WorkDB.Mode.open) as database:
         return int(database.num_work_items - database.num_results)
 
 
-def run(folders: list[Path], jobs: int) -> None:
-    """Try what has not been tried, in `jobs` modules at a time. Stopping loses only what is under
-    way."""
+def try_mutants(folders: list[Path], jobs: int) -> None:
+    """Try the mutants that have not been tried, in `jobs` modules at a time. Stopping loses only
+    the trials in progress."""
     command = f"{COSMIC_RAY} exec config.toml session.sqlite"
     left = sum(map(untried, folders))
     pool = ThreadPoolExecutor(jobs)
@@ -123,17 +124,22 @@ def run(folders: list[Path], jobs: int) -> None:
 
 
 def short_name(module: str) -> str:
-    """What a module is called on the command line: "optim"; a package's own file: "fused"."""
+    """The name of a module on the command line: "optim"; "fused" for fused/__init__.py."""
     path = Path(module)
     return path.parent.name if path.stem == "__init__" else path.stem
 
 
 def main(words: list[str]) -> int:
-    """The command. Its exit code is 1 when the specification leaves something open."""
+    """The command. Its exit code is 1 if the tests leave a gap."""
     modules = {short_name(path): path for path in CONFIG["tests"]}
     parser = argparse.ArgumentParser(prog="make mutants", description="see CONTRIBUTING.md")
-    parser.add_argument("modules", nargs="*", help=f"of {', '.join(modules)}; default: all")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="default: all cores")
+    parser.add_argument("modules", nargs="*", help=f"some of {', '.join(modules)} (default: all)")
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=os.cpu_count(),
+        help="modules at a time (default: one for each core)",
+    )
     options = parser.parse_args(words)
     if strange := set(options.modules) - set(modules):
         parser.error(f"unknown module {min(strange)}; known: {', '.join(modules)}")
@@ -141,14 +147,14 @@ def main(words: list[str]) -> int:
     store = ROOT / ".mutants"
     store.mkdir(exist_ok=True)
     lock = (store / "lock").open("w")
-    os.set_inheritable(lock.fileno(), True)  # kept by what is run, should this process be killed
+    os.set_inheritable(lock.fileno(), True)  # its commands keep it even if this process is killed
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        sys.exit("another `make mutants` is at work here")
+        sys.exit("another `make mutants` is running here")
     for name, module in chosen.items():
         prepare(ROOT, module, store / name)
-    run([store / name for name in chosen], options.jobs)
+    try_mutants([store / name for name in chosen], options.jobs)
     reasons = read_reasons(ROOT / "mutants/survivors.toml")
     counts = {module: Count.of(store / name) for name, module in chosen.items()}
     print(page(counts, reasons))

@@ -1,4 +1,4 @@
-"""What `make mutants` tells: a table, and every survivor with the reason why it may live."""
+"""The verdicts of `make mutants`: a table, and every survivor with the reason why it may live."""
 
 import tomllib
 from pathlib import Path
@@ -10,28 +10,29 @@ from tabulate import tabulate
 
 Reasons = dict[tuple[str, str, str], str]  # (module, was, becomes) -> reason
 HEADERS = ("module", "mutants", "killed", "survived", "share")
-ENOUGH = 0.9  # of a module's mutants noticed
+ENOUGH = 0.9  # the share of a module's mutants that must be noticed
 INTRODUCTION = """# Mutants
 
 How much the tests notice: each module is changed in one small way at a time (another operator or
-number, a condition negated, a decorator left out), and the tests that specify it are run. A change
-that no test notices has survived; below is why each may. `make mutants` makes this page, in an hour
-or so, and goes on where it was stopped. The changes are
-[Cosmic Ray](https://github.com/sixty-north/cosmic-ray)'s; which of them, and which tests specify
-which module, is said in [`mutants/modules.toml`](../mutants/modules.toml).
+number, a condition negated, a decorator removed), and the tests that specify it are run. A change
+that no test notices has survived; below are the reasons why each may. `make mutants` makes this
+page in an hour or so, and resumes if it was stopped. The changes are those of
+[Cosmic Ray](https://github.com/sixty-north/cosmic-ray);
+[`mutants/modules.toml`](../mutants/modules.toml) says which of them are used, and which tests
+specify which module.
 """
 
 
 class Count(NamedTuple):
-    """The verdicts on one module's mutants. A survivor is the function or class that it is in, the
-    lines that were and the lines that became."""
+    """The verdicts on one module's mutants. A survivor is (the function or class that it is in, the
+    original lines, the changed lines)."""
 
     killed: int
     survivors: list[tuple[str, str, str]]
 
     @classmethod
     def of(cls, folder: Path) -> "Count":
-        """Of a session that is complete."""
+        """The verdicts of a complete session."""
         with use_db(folder / "session.sqlite", WorkDB.Mode.open) as database:
             tried = [(item.mutations[0], one) for item, one in database.completed_work_items]
         if failed := [one for _, one in tried if one.worker_outcome == WorkerOutcome.EXCEPTION]:
@@ -45,20 +46,20 @@ class Count(NamedTuple):
         return cls(killed, survivors)
 
     def row(self) -> tuple[int | str, ...]:
-        """For the table."""
+        """The cells for the table."""
         mutants = self.killed + len(self.survivors)
         return mutants, self.killed, len(self.survivors), f"{100 * self.killed / mutants:.1f} %"
 
 
 def lines(diff: str) -> tuple[str, str]:
-    """The lines that were and that became, of a unified diff."""
+    """The original and the changed lines of a unified diff."""
     changes = diff.split("@@\n", 1)[1].splitlines()
     was, becomes = ([line[1:].strip() for line in changes if line[:1] == sign] for sign in "-+")
     return "\n".join(was).strip(), "\n".join(becomes).strip()
 
 
 def read_reasons(path: Path) -> Reasons:
-    """survivors.toml: why a mutant may live. One reason may be given for several at once."""
+    """The reasons in survivors.toml why mutants may live. One reason may serve several of them."""
     return {
         (entry["module"], entry["was"].strip(), becomes.strip()): entry["reason"]
         for entry in tomllib.loads(path.read_text("utf-8"))["survivor"]
@@ -76,17 +77,17 @@ def complete(counts: dict[str, Count], reasons: Reasons) -> bool:
 
 
 def page(counts: dict[str, Count], reasons: Reasons) -> str:
-    """docs/mutants.md."""
+    """The text of docs/mutants.md."""
     rows = [(module, *count.row()) for module, count in counts.items()]
     parts = [INTRODUCTION, tabulate(rows, HEADERS, tablefmt="github") + "\n"]
     for module, count in counts.items():
         parts += [f"## {module}\n"] if count.survivors else []
-        told: dict[str, list[str]] = {}
+        diffs: dict[str, list[str]] = {}
         for place, was, becomes in count.survivors:
             reason = reasons.get(
                 (module, was, becomes), "**no reason is known: a gap in the tests.**"
             )
             minus, plus = was.replace("\n", "\n- "), becomes.replace("\n", "\n+ ")
-            told.setdefault(f"`{place}`: {reason}", []).append(f"- {minus}\n+ {plus}")
-        parts += ["\n".join([why, "", "```diff", *those, "```\n"]) for why, those in told.items()]
+            diffs.setdefault(f"`{place}`: {reason}", []).append(f"- {minus}\n+ {plus}")
+        parts += ["\n".join([why, "", "```diff", *those, "```\n"]) for why, those in diffs.items()]
     return "\n".join(parts)

@@ -570,7 +570,7 @@ def test_the_page_shows_the_committed_results():
         section = re.search(rf"<!-- {name} -->\n(.*?)<!-- end of {name} -->", page, flags=re.S)
         assert section, name
         assert texts.get(name, "Not measured yet.").strip() in section[1]
-    assert "wanted" not in page  # what is wanted of a figure is the results' folder's own affair
+    assert "wanted" not in page  # the wanted figures are only in the results' folder
     for target in re.findall(r"\]\((?!https?:|#)([^)]+)\)", page):
         if target != "../benchmarks/results":  # exists once something has been measured
             assert (ROOT / "docs" / target).exists(), target

@@ -1,7 +1,7 @@
-"""`make mutants`: what is changed, what is a survivor, and that it resumes where it was stopped.
+"""`make mutants`: what is changed, what counts as a survivor, and that a stopped run is resumed.
 
-The changes and the trials are Cosmic Ray's. Where that is not installed (`make test` does without)
-only the settings are looked at here; `make mutants` runs this file first.
+Cosmic Ray makes the changes and runs the trials. Where it is not installed (`make test` does not
+need it), only the settings are tested here; `make mutants` runs this file first.
 """
 
 import tomllib
@@ -48,11 +48,11 @@ KEPT = "core/(?!NumberReplacer|RemoveDecorator|ReplaceBinaryOperator_Add_Sub|Add
 
 @pytest.fixture
 def scripts(monkeypatch):
-    """mutants/run.py and mutants/report.py, told to try a toy."""
+    """mutants/run.py and mutants/verdicts.py, set up for a toy project."""
     pytest.importorskip("cosmic_ray", reason="Cosmic Ray is not installed")
     monkeypatch.syspath_prepend(str(ROOT / "mutants"))
-    import report
     import run
+    import verdicts
 
     config = {"seconds": 2, "shared": ["tests/conftest.py"]}
     config["tests"] = {"toy/code.py": ["tests/test_toy.py"]}
@@ -60,12 +60,12 @@ def scripts(monkeypatch):
     monkeypatch.setattr(run, "CONFIG", config)
     monkeypatch.setattr(run, "COPIED", ("toy", "tests/*.py"))
     monkeypatch.setattr(run, "TRIAL", run.TRIAL.replace("ulimit -t 60", "ulimit -t 2"))
-    return run, report
+    return run, verdicts
 
 
 @pytest.fixture
 def toy(tmp_path):
-    """A project."""
+    """A toy project."""
     files = {"toy/code.py": CODE, "tests/test_toy.py": TESTS, "tests/conftest.py": PROFILE}
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -74,25 +74,25 @@ def toy(tmp_path):
 
 
 class TestASession:
-    def test_changes_primitives_and_their_gradients_and_tells_who_survived(self, scripts, toy):
-        run, report = scripts
+    def test_a_session_changes_primitives_and_gradients_and_reports_the_survivors(
+        self, scripts, toy
+    ):
+        run, verdicts = scripts
         folder = toy / "copies" / "code"
         folder.mkdir(parents=True)
         run.prepare(toy, "toy/code.py", folder)
-        run.run([folder], 1)
-        count = report.Count.of(folder)
+        run.try_mutants([folder], 1)
+        count = verdicts.Count.of(folder)
         assert count.survivors == [
-            ("(module)", "@primitive", ""),  # autograd has a gradient of its own for it
+            ("(module)", "@primitive", ""),  # autograd can differentiate it by itself
             ("count", "done = 0", "done = 1"),
             ("count", "done = 0", "done = -1"),
         ]
-        # x * 3, x * 1; g - g; not done < n; += 2; and without an end: += 0, -= 1
+        # x * 3, x * 1; g - g; not done < n; += 2; and, never ending, += 0 and -= 1
         assert count.killed == 7
         assert (toy / "toy/code.py").read_text("utf-8") == CODE
 
-    def test_resumes_where_it_was_killed_and_begins_anew_when_a_test_has_changed(
-        self, scripts, toy
-    ):
+    def test_a_killed_session_is_resumed_and_a_changed_test_begins_a_new_one(self, scripts, toy):
         from cosmic_ray.work_item import WorkResult
 
         run, _ = scripts
@@ -111,7 +111,7 @@ class TestASession:
         run.prepare(toy, "toy/code.py", folder)
         assert run.untried(folder) == 10
 
-    def test_is_not_begun_when_the_tests_fail_without_a_mutant(self, scripts, toy):
+    def test_no_session_begins_if_the_tests_fail_without_a_mutant(self, scripts, toy):
         run, _ = scripts
         folder = toy / "copies" / "code"
         folder.mkdir(parents=True)
@@ -125,39 +125,41 @@ SURVIVOR = ("f", "return x + 1", "return x - 1")
 REASON = {("a.py", "return x + 1", "return x - 1"): "The same."}
 
 
-class TestAReport:
-    def test_is_good_at_nine_tenths_with_a_reason_for_every_survivor(self, scripts):
-        _, report = scripts
-        nine = {"a.py": report.Count(9, [SURVIVOR])}
-        assert report.complete(nine, REASON)
-        assert not report.complete(nine, {})
-        assert not report.complete({"a.py": report.Count(8, [SURVIVOR])}, REASON)
+class TestVerdicts:
+    def test_the_tests_are_complete_at_nine_tenths_with_a_reason_for_every_survivor(self, scripts):
+        _, verdicts = scripts
+        nine = {"a.py": verdicts.Count(9, [SURVIVOR])}
+        assert verdicts.complete(nine, REASON)
+        assert not verdicts.complete(nine, {})
+        assert not verdicts.complete({"a.py": verdicts.Count(8, [SURVIVOR])}, REASON)
 
-    def test_tells_every_survivor_as_a_diff_with_its_reason_or_that_there_is_none(self, scripts):
-        _, report = scripts
-        counts = {"a.py": report.Count(3, [SURVIVOR])}
-        page = report.page(counts, REASON)
+    def test_the_page_shows_every_survivor_as_a_diff_with_its_reason_or_the_lack_of_one(
+        self, scripts
+    ):
+        _, verdicts = scripts
+        counts = {"a.py": verdicts.Count(3, [SURVIVOR])}
+        page = verdicts.page(counts, REASON)
         row = ["a.py", "4", "3", "1", "75.0", "%"]
         assert row in [line.replace("|", " ").split() for line in page.splitlines()]
         assert "`f`: The same.\n\n```diff\n- return x + 1\n+ return x - 1\n```" in page
-        assert "a gap in the tests" in report.page(counts, {})
+        assert "a gap in the tests" in verdicts.page(counts, {})
 
-    def test_knows_the_lines_of_a_change_over_several_lines(self, scripts):
-        _, report = scripts
+    def test_the_lines_of_a_change_may_be_several(self, scripts):
+        _, verdicts = scripts
         diff = "--- a\n+++ b\n@@ -1,4 +1,3 @@\n x\n-    one(\n-    two)\n+    one()\n y\n"
-        assert report.lines(diff) == ("one(\ntwo)", "one()")
+        assert verdicts.lines(diff) == ("one(\ntwo)", "one()")
 
 
 class TestThisProject:
     @pytest.mark.parametrize("module", CONFIG["tests"])
-    def test_has_the_modules_and_tests_that_are_named(self, module):
+    def test_the_modules_and_tests_in_the_settings_exist(self, module):
         assert (ROOT / module).exists()
         for name in (*CONFIG["tests"][module], *CONFIG["shared"]):
             path, *inside = name.split("::")
             text = (ROOT / path).read_text("utf-8")
             assert all(f"class {word}" in text or f"def {word}(" in text for word in inside)
 
-    def test_has_a_short_name_for_each_module(self, scripts):
+    def test_each_module_has_a_short_name_of_its_own(self, scripts):
         run, _ = scripts
         names = [run.short_name(module) for module in CONFIG["tests"]]
         assert len(set(names)) == len(names)
@@ -165,7 +167,7 @@ class TestThisProject:
         assert "__init__" not in names
 
     @pytest.mark.parametrize("entry", REASONS, ids=lambda entry: entry["was"][:40])
-    def test_gives_reasons_for_lines_that_there_are(self, entry):
+    def test_the_reasons_are_for_lines_that_exist(self, entry):
         lines = [line.strip() for line in (ROOT / entry["module"]).read_text("utf-8").splitlines()]
         assert entry["was"] in "\n".join(lines)
         assert entry["was"] not in entry["becomes"]

@@ -31,7 +31,7 @@ from minibert.files import lock
 from minibert.training.schedule import Settings, generator
 from minibert.tree import count
 
-VALIDATION = 100  # this generator's purpose; minibert.training has the other purposes
+VALIDATION = 100  # a purpose of random numbers, beside those in minibert.training.schedule
 
 
 def execute(config: Config, folder: Path, threads: int) -> dict[str, Any]:
