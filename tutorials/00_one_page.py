@@ -2,9 +2,10 @@
 One page
 ========
 
-The whole method of Houlsby et al. 2019 (arXiv 1902.00751) on one page: a BERT learns a task through
-adapters, which are saved, loaded again, and used. Each function is its formula, for one text at a
-time. The rest of this project computes the same numbers, faster.
+The whole method of Houlsby et al. 2019 (arXiv 1902.00751) on one page: a public BERT, frozen but
+for its LayerNorms, learns a task through adapters, which are saved, loaded again, and used. Each
+function is its formula, for one text at a time and without dropout. The rest of this project
+computes the same numbers, faster.
 
 **You will learn** what happens from a text to a trained adapter. **Time:** ten minutes to read, two
 to run. **You need to know** NumPy, and what a gradient is. Shapes: T tokens of a text, D features,
@@ -45,7 +46,7 @@ def adapter(z, p):  # [T, D] -> [T, m] -> [T, D]
     return z + affine(ops.gelu_tanh(affine(z, p["down"])), p["up"])
 
 
-def layer(x, p, adapters, heads):  # [T, D] -> [T, D]
+def layer(x, p, adapters, heads):  # [T, D] -> [T, D]; an adapter stands before each skip, x + ...
     z = attention(x, p["attention"], heads)
     x = norm(x + adapter(z, adapters["attention"]), p["attention"]["norm"])
     z = feed_forward(x, p["feed_forward"])

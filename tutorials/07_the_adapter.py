@@ -40,18 +40,15 @@ from minibert.tree import count, from_leaves, leaves
 
 
 # %%
-def draw_arrow(axes, x, bottom, top):
-    """The way upwards, behind all else."""
-    arrow = {"arrowstyle": "-|>", "facecolor": "k"}
-    axes.annotate("", (x, top), (x, bottom), arrowprops=arrow, zorder=0)
+ARROW = {"arrowprops": {"arrowstyle": "-|>", "facecolor": "k"}, "zorder": 0}
+CIRCLE = {"bbox": {"boxstyle": "circle", "facecolor": "w"}, "ha": "center", "va": "center"}
 
 
 def draw_skip(axes, x, bottom, top):
     """A skip connection, and the plus sign at its end."""
     right = x + 3.7
     axes.plot((x, right, right, x), (bottom, bottom, top, top), color="k", lw=1.2, zorder=0)
-    circle = {"boxstyle": "circle", "facecolor": "w"}
-    axes.text(x, top, "+", ha="center", va="center", bbox=circle)
+    axes.text(x, top, "+", **CIRCLE)
 
 
 def draw_block(axes, x, y, text, trained=True, width=5.4):
@@ -61,10 +58,10 @@ def draw_block(axes, x, y, text, trained=True, width=5.4):
     axes.text(x, y, text, ha="center", va="center", color=ink)
 
 
-def draw_layer(axes, x=4):
+def draw_layer(axes, x):
     """Two halves: a sublayer, its adapter, the skip connection and LayerNorm."""
     axes.text(x, -0.4, "$x$, from below", ha="center")
-    draw_arrow(axes, x, 0.1, 16)
+    axes.annotate("", (x, 16), (x, 0.1), **ARROW)
     for name, bottom in (("attention", 1.7), ("feed-forward", 9.2)):
         draw_block(axes, x, bottom, name, trained=False)
         axes.text(x + 0.4, bottom + 0.8, "$z$", ha="center")
@@ -74,10 +71,10 @@ def draw_layer(axes, x=4):
     axes.text(x, 16.2, "to the layer above", ha="center")
 
 
-def draw_adapter(axes, x=14.6):
+def draw_adapter(axes, x):
     """The two projections with f between them, and the adapter's own skip connection."""
     axes.text(x, 3.4, "$z$", ha="center")
-    draw_arrow(axes, x, 4, 13.3)
+    axes.annotate("", (x, 13.3), (x, 4), **ARROW)
     draw_block(axes, x, 6.1, "$W_{down}$: d to m")
     draw_block(axes, x, 7.9, "$f$", trained=False, width=1.6)
     draw_block(axes, x, 9.7, "$W_{up}$: m to d")
@@ -85,20 +82,15 @@ def draw_adapter(axes, x=14.6):
     axes.text(x, 13.5, "$A(z)$", ha="center")
 
 
-def draw_frame(axes):
-    """The dotted frame that leads from the second adapter to its enlargement."""
-    x = (6.7, 10.2, 20.2, 20.2, 10.2, 10.2, 10.2, 6.7)
-    y = (11.8, 14.6, 14.6, 3, 3, 14.6, 3, 10.6)
-    axes.plot(x, y, color="0.5", ls=":", zorder=0)
-
-
 figure, axes = plt.subplots(figsize=(8, 6.8), layout="constrained")
 axes.set(title="A layer and its two adapters; dark: trained for each task")
 axes.set(xlim=(0.8, 20.6), ylim=(-0.6, 17.2), aspect="equal")
 axes.axis("off")
-draw_frame(axes)
-draw_layer(axes)
-draw_adapter(axes)
+draw_layer(axes, x=4)
+draw_adapter(axes, x=14.6)
+frame = ((10.2, 20.2, 20.2, 10.2, 10.2), (14.6, 14.6, 3, 3, 14.6))
+for line in (frame, ((6.7, 10.2), (11.8, 14.6)), ((6.7, 10.2), (10.6, 3))):
+    axes.plot(*line, color="0.5", ls=":", zorder=0)
 save_picture(figure, "07_where_it_sits")
 
 # %% [markdown]
@@ -113,13 +105,10 @@ assert count(adapter) == bn.parameter_count(D, M) == 49_600, f"{count(adapter):,
 
 method = method_named("adapters", M)
 base = load_base(fetch_model("minilm"), dtype=np.float64)  # to see very small distances below
-BASES = {
-    "MiniLM": base.config,
-    "BERT-base": BertConfig(),
-    "BERT-large": BertConfig(
-        hidden_size=1024, num_hidden_layers=24, num_attention_heads=16, intermediate_size=4096
-    ),
-}
+large = BertConfig(
+    hidden_size=1024, num_hidden_layers=24, num_attention_heads=16, intermediate_size=4096
+)
+BASES = {"MiniLM": base.config, "BERT-base": BertConfig(), "BERT-large": large}
 rows = []
 for name, config in BASES.items():
     total = sum(int(np.prod(shape)) for shape in parameter_shapes(config).values())
@@ -160,12 +149,6 @@ def collect(layer, place, z, x):
     return z
 
 
-def fresh_adapters(std):
-    """Two for each layer, always from the same random numbers."""
-    rng = np.random.default_rng(0)
-    return cast(bn.init(rng, base.config, replace(method, std=std)), np.float64)
-
-
 def states_with(adapters):
     """MiniLM's last states with these adapters. [N, d]"""
     adapt = bn.attach({"adapters": adapters}, base.config, method)
@@ -182,12 +165,10 @@ stds = np.logspace(-7, 0, 15)  # 0.001, 0.01 and 1 are stds[8], stds[10] and std
 single = []  # for each std, the distances of the twelve adapters
 whole = []  # for each std, the distance of the last states
 for std in stds:
-    fresh = fresh_adapters(std)
-    outputs = {
-        (layer, place): bn.bottleneck(fresh[layer][place], z, method.activation)
-        for (layer, place), z in activations.items()
-    }
-    single.append([distance(outputs[where], z) for where, z in activations.items()])
+    rng = np.random.default_rng(0)  # the same random numbers, times another std
+    fresh = cast(bn.init(rng, base.config, replace(method, std=std)), np.float64)
+    pairs = [(z, fresh[layer][place]) for (layer, place), z in activations.items()]
+    single.append([distance(bn.bottleneck(a, z, method.activation), z) for z, a in pairs])
     whole.append(distance(states_with(fresh), plain))
 single = np.array(single)  # [15, 12]
 
