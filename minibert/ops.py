@@ -86,8 +86,8 @@ def swish(x: Array) -> Array:
 
 
 def softmax(scores: Array) -> Array:
-    """exp(s) / sum exp(s) over the last axis. The maximum is taken off first, so that exp cannot
-    overflow; it cancels in the ratio, hence it may count as a constant. Any shape."""
+    """exp(s) / sum exp(s) over the last axis. The maximum is subtracted first, so that exp cannot
+    overflow; it cancels in the ratio, so it counts as a constant. Any shape."""
     shift = onp.max(getval(scores), axis=-1, keepdims=True)
     weights = np.exp(scores - shift)
     return weights / np.sum(weights, axis=-1, keepdims=True)
@@ -122,24 +122,24 @@ def attention(
     is needed. Sequence b has `key_lengths[b]` = T keys and values, and `query_lengths[b]` = Q query
     rows: all its tokens in self-attention, or [CLS] alone. M and N are the sums of the two.
     `keep` is dropout's mask for the attention probabilities of the whole batch, flat: H*Q*T entries
-    for each sequence in turn, `rate` its rate. (Eight arguments: each is a symbol of the formula,
-    or tells where the sequences are, or belongs to dropout.)
+    for each sequence in turn, `rate` its rate. (Eight arguments: the formula's symbols, the
+    sequence lengths, and dropout's mask and rate.)
     """
     scale = 1.0 / math.sqrt(query.shape[1] / heads)
     outputs, first_query, first_key, first_mask = [], 0, 0, 0
-    for asking, length in zip(query_lengths, key_lengths, strict=True):  # Q, T
-        q = split_heads(query[first_query : first_query + asking], heads)  # [H, Q, D/H]
+    for queries, length in zip(query_lengths, key_lengths, strict=True):  # Q, T
+        q = split_heads(query[first_query : first_query + queries], heads)  # [H, Q, D/H]
         k = split_heads(key[first_key : first_key + length], heads)  # [H, T, D/H]
         v = split_heads(value[first_key : first_key + length], heads)  # [H, T, D/H]
         scores = np.matmul(q, np.transpose(k, (0, 2, 1))) * scale  # [H, Q, T]
         probabilities = softmax(scores)
         if keep is not None:
-            size = heads * asking * length
-            mask = keep[first_mask : first_mask + size].reshape(heads, asking, length)
+            size = heads * queries * length
+            mask = keep[first_mask : first_mask + size].reshape(heads, queries, length)
             probabilities = dropout(probabilities, mask, rate)
             first_mask += size
         outputs.append(join_heads(np.matmul(probabilities, v)))  # [Q, D]
-        first_query += asking
+        first_query += queries
         first_key += length
     return np.concatenate(outputs, axis=0)
 
@@ -150,15 +150,16 @@ def attention(
 def keep_mask(rng: onp.random.Generator, size: int, rate: float) -> Array:
     """`size` booleans, each False with probability `rate`. [size]
 
-    Two random bytes an element are enough: the rate is met to 1/65536, which `dropout`'s scale
-    takes into account. Both levels of ops draw their masks here, so they see the same ones.
+    Two random bytes per element suffice: the rate is rounded to a multiple of 1/65536, which
+    `dropout_scale` takes into account. `ops` and `fused` draw their masks here, so both see the
+    same ones. They are drawn eight bytes at a time: these bits are part of every recorded run.
     """
     draws = rng.integers(0, 2**64, size=-(-size // 4), dtype=onp.uint64)  # 8 bytes at a time
     return draws.view(onp.uint16)[:size] >= round(rate * 65536)
 
 
 def dropout_scale(rate: float) -> float:
-    """The factor of what is kept: 1 / (1 - rate), with the rate that `keep_mask` really has."""
+    """The factor of what is kept: 1 / (1 - rate), with the rounded rate of `keep_mask`."""
     return 1.0 / (1.0 - round(rate * 65536) / 65536)
 
 

@@ -50,7 +50,8 @@ def masked_token_shapes(config: BertConfig) -> Shapes:
 
 
 def random_params(config: BertConfig, seed: int = 0, dtype: Any = np.float32) -> Tree:
-    """An untrained BERT: weights N(0, initializer_range), biases 0, LayerNorm gains 1."""
+    """An untrained BERT: weights N(0, initializer_range), biases 0, LayerNorm gains 1; for tests
+    and benchmarks."""
     rng = np.random.default_rng(seed)
 
     def leaf(path: str, shape: tuple[int, ...]) -> Array:
@@ -66,5 +67,5 @@ def random_params(config: BertConfig, seed: int = 0, dtype: Any = np.float32) ->
 
 
 def cast(params: Tree, dtype: Any) -> Tree:
-    """The same parameters in another floating type (float64 for gradient checks)."""
+    """The same parameters in another floating type: float64 for the tutorials' gradient checks."""
     return transform(lambda leaf: np.asarray(leaf).astype(dtype), params)

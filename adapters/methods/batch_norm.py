@@ -67,11 +67,10 @@ def settle(
     """The adapters with each one's mean and variance filled in, from training texts.
 
     Algorithm 2. `run(adapt)` sends a sample of the texts, as one batch and without dropout, through
-    the frozen model with this hook. Each adapter's statistics are those of what the adapters below
-    it, already settled, let through; they are the sample's own, so the sample itself comes out the
-    same before and after. For that the variance is the biased one (algorithm 2 has it N / (N - 1)
-    times as large). Earlier statistics are replaced. Raises ValueError when `run` asks for an
-    adapter twice.
+    the frozen model with this hook. Each adapter's statistics are of its own input, with all
+    adapters below already settled. They are exactly the sample's, so the sample's outputs stay the
+    same; hence the biased variance (algorithm 2 has it N / (N - 1) times as large). Earlier
+    statistics are replaced. Raises ValueError when `run` asks for an adapter twice.
     """
     settled: Tree = {}
 

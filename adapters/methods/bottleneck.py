@@ -62,7 +62,7 @@ def init(rng: np.random.Generator, config: BertConfig, method: Method) -> Tree:
 
     The method says their size m and initial std. Raises InputError for a size below 1.
     """
-    m, std = sizes(method)
+    m, std = size_and_std(method)
     return {
         layer: {place: init_adapter(rng, config.hidden_size, m, std) for place in PLACES}
         for layer in range(config.num_hidden_layers)
@@ -98,14 +98,14 @@ def layer_parameters(d: int, method: Method) -> int:
     return len(PLACES) * parameter_count(d, method.size or 0)
 
 
-def sizes(method: Method, least: int = 1) -> tuple[int, float]:
+def size_and_std(method: Method, least: int = 1) -> tuple[int, float]:
     """The adapters' size m and initial std. Raises InputError for a size below `least`."""
     m, std = method.size or 0, method.std
     if m < least:
         where = f" for variant {method.variant!r}" if least > 1 else ""
         raise InputError(f"adapter size must be at least {least}{where}, not {m}")
     if std is None:
-        raise ValueError("the adapters' initial std is the recipe's, and must be filled in first")
+        raise ValueError("method.std is None: fill in the recipe's adapter_std first")
     return m, std
 
 

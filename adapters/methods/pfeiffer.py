@@ -17,7 +17,7 @@ from adapters.methods.bottleneck import (
     check_activation,
     init_adapter,
     parameter_count,
-    sizes,
+    size_and_std,
 )
 from adapters.methods.method import Method
 from minibert import fused
@@ -48,7 +48,7 @@ def init(rng: np.random.Generator, config: BertConfig, method: Method) -> Tree:
 
     The method says their size m and initial std. Raises InputError for a size below 1.
     """
-    m, std = sizes(method)
+    m, std = size_and_std(method)
     return {
         layer: {FEED_FORWARD: init_adapter(rng, config.hidden_size, m, std)}
         for layer in range(config.num_hidden_layers)

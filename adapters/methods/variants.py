@@ -156,7 +156,7 @@ def init_variant(
     rng: np.random.Generator, config: BertConfig, method: Method, variant: Variant
 ) -> Tree:
     """`init` for a variant of any kind."""
-    m, std = bottleneck.sizes(method, variant.least_size)
+    m, std = bottleneck.size_and_std(method, variant.least_size)
     d = config.hidden_size
     return {
         layer: {place: init_adapter(rng, d, m, std, variant) for place in variant.places}

@@ -29,7 +29,7 @@ def read_lines(path: Path) -> list[str]:
 
 
 def _lines(data: bytes, name: str) -> list[str]:
-    """UTF-8 to lines; the last line end begins no line. Raises InputError for anything else."""
+    """Decode UTF-8 into lines; a final newline adds none. Raises InputError for anything else."""
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise InputError(f"{name}: is UTF-16; save it as UTF-8")
     if b"\0" in data:
@@ -105,7 +105,7 @@ def _label(cell: str, task: Task, values: dict[str, int], path: Path, row: int) 
 
 def read_texts(task: Task, path: Path | None) -> list[Text]:
     """Unlabelled texts, one a line, from a file or (path None) from standard input; a task on pairs
-    wants two, separated by a tab. An empty line is an empty text.
+    takes two, separated by a tab. An empty line is an empty text.
 
     Raises InputError, naming file and row, for an unreadable file or the wrong number of texts.
     """
@@ -129,9 +129,9 @@ def read_texts(task: Task, path: Path | None) -> list[Text]:
 
 
 def own_task(train: Path | str, text: Sequence[str], label: str, regression: bool = False) -> Task:
-    """A task of one's own, from a TSV file with a header line: the names of one or two text
+    """A user's own task, from a TSV file with a header line: the names of one or two text
     columns and of the label column. The classes are the labels of the training file, sorted.
-    Raises InputError, naming the file, when a column is missing or there is but one class."""
+    Raises InputError, naming the file, when a column is missing or there is only one class."""
     path = Path(train)
     if len(text) not in (1, 2):
         raise InputError(f"a text is one or two columns, not {len(text)}")
@@ -155,7 +155,7 @@ def own_task(train: Path | str, text: Sequence[str], label: str, regression: boo
 def own_data(
     train: Path | str, dev: Path | str, text: tuple[str, ...], label: str, regression: bool = False
 ) -> Data:
-    """One's own TSV files with a header line; `text` names one or two columns.
-    Raises InputError, naming file, row and column, when they are not as said."""
+    """A user's own TSV files with a header line; `text` names one or two columns.
+    Raises InputError, naming file, row and column, when a file does not match."""
     task = own_task(train, text, label, regression)
     return Data(task, read_examples(task, train), read_examples(task, dev), f"{train} and {dev}")

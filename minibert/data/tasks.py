@@ -1,4 +1,4 @@
-"""Tasks as data: the nine of GLUE, and anybody's own.
+"""Tasks as data: the nine of GLUE, and a user's own.
 
 Each says where its sentences and labels are in its files, and how it is scored. GLUE: Wang et al.
 2018, arXiv 1804.07461.

@@ -10,7 +10,7 @@ Notation in the derivations: g is dLoss/d(output); every gradient has the shape 
 A forward function keeps what its VJP needs in the list `saved`, which is None when nothing is
 being differentiated. First derivatives only: differentiate `ops` for second ones.
 
-Here are the linear operations; `norm`, `activations` and `multi_head` have the others, one idea
+The linear operations are here; the others are in `norm`, `activations` and `multi_head`, one idea
 each.
 """
 
@@ -45,7 +45,7 @@ def linear(x: Array, weight: Array, bias: Array) -> Array:
 defvjp(
     linear,
     lambda ans, x, weight, bias: lambda g: g @ weight.T,
-    # (g^T x)^T rather than x^T g: the weights lie in memory as [out, in], and so does this
+    # (g^T x)^T rather than x^T g: weights lie in memory as [out, in], so the gradient does too
     lambda ans, x, weight, bias: lambda g: (g.T @ x).T,
     lambda ans, x, weight, bias: lambda g: np.ones(len(g), g.dtype) @ g,  # faster than g.sum(0)
 )

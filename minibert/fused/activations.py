@@ -114,7 +114,7 @@ def _in_blocks(block: Block, x: Array, saved: Saved) -> Array:
     flat_x, flat_y = x.ravel(), y.ravel()
     flat_slope = None if slope is None else slope.ravel()
     scratch = np.empty(min(BLOCK, x.size), x.dtype)
-    with np.errstate(over="ignore"):  # x^2 of a huge x: its tanh is 1 all the same
+    with np.errstate(over="ignore"):  # x^2 of a huge x, whose tanh is 1 anyway
         for start in range(0, x.size, BLOCK):
             part = slice(start, start + BLOCK)
             own_slope = None if flat_slope is None else flat_slope[part]
@@ -125,7 +125,7 @@ def _in_blocks(block: Block, x: Array, saved: Saved) -> Array:
 
 
 def _elementwise(name: str, block: Block) -> Callable[[Array], Array]:
-    """y = f(x) with dx = g f'(x), computed block by block; of x only f'(x) is saved."""
+    """y = f(x) with dx = g f'(x), computed block by block; only f'(x) is saved."""
 
     @primitive
     def run(x: Array, saved: Saved) -> Array:

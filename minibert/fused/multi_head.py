@@ -13,8 +13,7 @@ from minibert.ops import Array, dropout_scale
 # A run's scores, at most this many numbers, stay in a core's cache while softmax goes over them.
 _RUN_SCORES = 1 << 17
 
-# exp of a score within +-_SAFE neither overflows nor vanishes, and a row's sum of them is as exact
-# as any. Only beyond does softmax need each row's maximum taken off, two slow passes over S.
+# For scores within +-_SAFE exp neither overflows nor vanishes, and row sums are accurate. Only larger ones need the row's maximum subtracted: two slow passes over S.
 _SAFE = 40.0
 
 
@@ -31,7 +30,7 @@ class _Run(NamedTuple):
     mask: slice
 
     def split(self, x: Array, rows: slice) -> Array:
-        """Rows of x [N, D] as a view [G, H, T, D/H], or [G, H, Q, D/H]; no number is moved."""
+        """Rows of x [N, D] as a view [G, H, T, D/H], or [G, H, Q, D/H]; nothing is copied."""
         shape = (self.sequences, -1, self.heads, x.shape[1] // self.heads)
         return x[rows].reshape(shape).transpose(0, 2, 1, 3)
 
@@ -41,12 +40,13 @@ def _runs(query_lengths: Sequence[int], key_lengths: Sequence[int], heads: int) 
     sizes = [(int(q), int(k)) for q, k in zip(query_lengths, key_lengths, strict=True)]
     first = key = query = mask = 0
     while first < len(sizes):
-        asking, length = sizes[first]
-        most = _RUN_SCORES // (heads * asking * length)
+        queries, length = sizes[first]
+        most = _RUN_SCORES // (heads * queries * length)
         count = 1  # or more, up to `most`
         while count < min(most, len(sizes) - first) and sizes[first + count] == sizes[first]:
             count += 1
-        ends = key + count * length, query + count * asking, mask + count * heads * asking * length
+        scores = count * heads * queries * length
+        ends = key + count * length, query + count * queries, mask + scores
         slices = slice(key, ends[0]), slice(query, ends[1]), slice(mask, ends[2])
         yield _Run(count, heads, *slices)
         key, query, mask = ends
@@ -55,7 +55,7 @@ def _runs(query_lengths: Sequence[int], key_lengths: Sequence[int], heads: int) 
 
 def _exp(scores: Array) -> Array:
     """E = exp(S), or exp(S - rowmax S) for large scores, in place: the softmax before its division,
-    in which the shift cancels. [..., T, T]"""
+    in which the shift cancels. [G, H, Q, T]"""
     if not (scores.max() < _SAFE and scores.min() > -_SAFE):
         scores -= scores.max(axis=-1, keepdims=True)
     return np.exp(scores, out=scores)
@@ -75,6 +75,7 @@ def _attention(
     rate: float,
     saved: Saved,
 ) -> Array:
+    # seven arguments: those of `attention`, with lengths and heads as `runs`, and `saved`
     scaled = query * _scale(query, runs)
     y = np.empty(query.shape, query.dtype)
     for run in runs:
@@ -112,10 +113,10 @@ def attention(
     dropout is its own adjoint. Softmax of one row has dp_i/ds_j = p_i (delta_ij - p_j), so
         dS = P (dP - rowsum(dP P)),
     and rowsum(dP P) = rowsum(g Y): sum_j p_j M(g V^T)_j = g . sum_j M(p)_j v_j = g . y.
-    At last dQ = dS K / sqrt(D/H), dK = dS^T Q / sqrt(D/H).
+    Finally dQ = dS K / sqrt(D/H), dK = dS^T Q / sqrt(D/H).
 
     P = E r is never formed, with E = exp(S) and r = 1 / rowsum(E), one number a row.
-    Rows are scaled where they are short, D/H instead of T numbers: with the mask m and dropout's
+    Scaling is applied to the short rows, D/H numbers instead of T: with the mask m and dropout's
     factor c, Y = r c ((m E) V), and for h = r c g: dV = (m E)^T h and
         dS = E (m (h V^T) - r rowsum(g Y)).
     """

@@ -48,7 +48,7 @@ def adam_step(
     adam: Adam,
     threads: int = 1,
 ) -> tuple[Leaves, dict[str, Any]]:
-    """One step: new parameters and new state; the arguments stay as they are.
+    """One step: new parameters and new state; the arguments are not changed.
 
     m = b1 m + (1 - b1) g                      the gradient's running mean
     v = b2 v + (1 - b2) g^2                    and running mean square
