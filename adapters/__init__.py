@@ -13,6 +13,7 @@ __all__, __getattr__, __dir__ = lazy(
         "methods.table": "layer_span method_named top_layers",
         "predict": "evaluate_task predict_texts",
         "recipes": "recipe_named",
+        "run_folder": "RunOptions",
         "task_file": "TaskFile load_task on_base save_task",
         "task_model": "TaskModel new_task_model",
     },

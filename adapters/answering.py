@@ -15,7 +15,7 @@ from adapters.cached_layers import frozen_layers
 from adapters.methods.method import Method
 from adapters.predict import check_length
 from adapters.recipes import optimised, recipe_named
-from adapters.run_folder import RunOptions, data_hash, describe_method, own_folder, write_report
+from adapters.run_folder import RunOptions, data_hash, describe_method
 from adapters.task_model import TaskModel, last_states, new_task_model
 from adapters.training_run import Training, fit_training
 from minibert import fused
@@ -31,7 +31,7 @@ from minibert.training.schedule import Settings
 from minibert.tree import Tree, merge
 
 MAX_LENGTH, STRIDE = 384, 128  # tokens, as in BERT's released code
-SAMPLE_WINDOWS = 64  # of training, for what is settled after it
+SAMPLE_WINDOWS = 64  # training windows for `settle`
 
 
 class NotFinite(InputError):
@@ -47,7 +47,8 @@ def span_forward(
 ) -> Array:
     """Token ids to start and end scores through the whole model: [N tokens] -> [N, 2]. `rng`
     switches dropout on, but not in the embeddings and the `frozen` layers at the bottom."""
-    states = last_states(model, batch, rng, frozen, first_only=False, ops=ops)  # [N, D]
+    run = model.run(batch, rng, ops, first_only=False)
+    states = last_states(model, batch, run, frozen)  # [N, D]
     return span_logits(model.tree["head"], states, ops)
 
 
@@ -60,12 +61,11 @@ def answer_windows(
     """Each question's answer, in the context's own characters: the span with the highest
     probability in any of its windows; "" for a context without tokens.
 
-    Windows compete by probability alone, which serves as well as a rule about which window knows
-    a token best and is simpler: a window without the answer was trained to point at [CLS], so that
-    its spans have next to none. Each window is computed by itself: they are long enough for that to
-    cost little, and no bit of an answer then depends on which other questions are asked.
-    `threads` of them run at once (default: as many as there are cores). Raises InputError when the
-    scores are not finite.
+    Windows compete by probability alone. No rule about which window knows a token best is needed: a
+    window without the answer was trained to point at [CLS], so its spans have almost none. Each
+    window is computed by itself: they are long enough for that to cost little, and no bit of an
+    answer then depends on which other questions are asked. `threads` of them run at once (default:
+    as many as there are cores). Raises InputError when the scores are not finite.
     """
 
     def run(window: Window) -> tuple[float, int, int]:
@@ -151,10 +151,7 @@ def train_squad(
     """
     run = RunOptions(**options)
     training = prepare(base, data, method, settings, recipe, max_length, stride, run)
-    with own_folder(run):
-        state = fit_training(training, run)
-        if run.folder:
-            write_report(run.folder, training.identity, training.settings, state)
+    state = fit_training(training, run)
     best = training.best(state)
     return TrainedSquad(base, method, max_length, stride, best, state.losses, state.epochs)
 

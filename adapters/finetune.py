@@ -11,7 +11,7 @@ from adapters.cached_layers import LIMIT, Bottom, cache_states, frozen_layers, s
 from adapters.methods.method import Method
 from adapters.predict import check_length, encode_examples, predict_logits
 from adapters.recipes import optimised, recipe_named
-from adapters.run_folder import RunOptions, data_hash, describe_method, own_folder, write_report
+from adapters.run_folder import RunOptions, data_hash, describe_method
 from adapters.task_file import TaskFile, save_task
 from adapters.task_model import TaskModel, forward, new_task_model
 from adapters.training_run import Training, fit_training
@@ -25,7 +25,7 @@ from minibert.tokenizer import Encoded
 from minibert.training.resume import State
 from minibert.training.schedule import SUBSET, Settings, generator
 
-SAMPLE_TEXTS = 256  # training texts, for what is settled after training
+SAMPLE_TEXTS = 256  # training texts for `settle`
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def train_task(
     **options: Any,
 ) -> Trained:
     """Train one task on a frozen base. `options` are those of `RunOptions`: out, resume, threads,
-    cache, on_report, on_cache. With `out`, it is kept in that folder:
+    cache, on_report, on_cache. With `out`, that folder holds:
 
         task.safetensors         the best epoch, by the first dev metric
         checkpoint.safetensors   the state to resume from
@@ -63,29 +63,19 @@ def train_task(
     The settings' optimiser constants are replaced by the recipe's. Raises InputError for bad
     settings, data without examples, or a folder that holds another run or is in use; Diverged for
     a learning rate that is too high; Interrupted after Ctrl-C, with the state saved. (Seven
-    arguments: four are needed, and each of the others has its usual value.)
+    arguments: four say what is trained, the others are options with defaults.)
     """
     run = RunOptions(**options)
     training = prepare(base, data, method, settings, recipe, max_length, run)
     about = TaskFile(data.task, method, recipe, max_length, base.name, base.sha256)
 
-    def package(state: State) -> TaskFile:
-        scores = state.epochs
-        first = data.task.metrics[0]
-        best = max(range(len(scores)), key=lambda i: scores[i][first])
-        results = {**scores[best], "epoch": best + 1}
-        return replace(about, results=results, trained=training.best(state))
-
     def keep(state: State) -> None:
         if run.task_path:
-            save_task(run.task_path, package(state))
+            save_task(run.task_path, package(about, training, state))
 
-    with own_folder(run):
-        state = fit_training(training, run, on_best=keep)
-        task = package(state)
-        if run.folder:
-            write_report(run.folder, training.identity, training.settings, state, best=task.results)
+    state = fit_training(training, run, on_best=keep)
     constant = constant_score(data.task, data.train, data.dev)
+    task = package(about, training, state)
     return Trained(task, run.task_path, state.losses, state.epochs, constant)
 
 
@@ -145,11 +135,16 @@ def prepare(
     )
 
 
+def package(about: TaskFile, training: Training, state: State) -> TaskFile:
+    """The task file of the best epoch; `about` has all else that the file says."""
+    return replace(about, results=state.results, trained=training.best(state))
+
+
 def task_loss(
     encoded: Sequence[Encoded], labels: np.ndarray, regression: bool, bottom: Bottom
 ) -> Callable[[TaskModel, np.ndarray, np.random.Generator], Any]:
-    """The mean loss of the examples of some numbers: a function of the model, these numbers and
-    dropout's generator."""
+    """loss(model, numbers, rng): the mean loss of the examples with these numbers, rng being
+    dropout's."""
 
     def batch_loss(model: TaskModel, numbers: np.ndarray, rng: np.random.Generator) -> Any:
         batch = make_batch([encoded[i] for i in numbers])

@@ -1,4 +1,4 @@
-"""How a training runs, and its own folder: held by one run at a time, with a report in the end."""
+"""The options of a run, and its folder: locked by one run at a time, with a report at the end."""
 
 import hashlib
 import json
@@ -68,7 +68,7 @@ def own_folder(run: RunOptions) -> Iterator[None]:
 
 
 def describe_method(method: Method) -> dict[str, Any]:
-    """A method as a run's files name it."""
+    """A method's fields as run files have them."""
     fields = asdict(method)
     del fields["trained"]
     return {"method": fields.pop("name"), **fields}
@@ -80,9 +80,7 @@ def data_hash(train: Sequence[Any], dev: Sequence[Any]) -> str:
     return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:12]
 
 
-def write_report(
-    folder: Path, identity: dict[str, Any], settings: Settings, state: State, **more: Any
-) -> None:
+def write_report(folder: Path, identity: dict[str, Any], settings: Settings, state: State) -> None:
     """report.json: what was trained, the settings, the metrics of every epoch, the losses."""
     report = {
         **identity,
@@ -90,7 +88,7 @@ def write_report(
         "epochs": state.epochs,
         "batch_size": settings.batch_size,
         "seed": settings.seed,
-        **more,
+        "best": state.results,
         "losses": state.losses,
     }
     atomic_write(folder / "report.json", json.dumps(report, indent=1) + "\n")

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from adapters.finetune import Trained
-from adapters.methods.method import parameter_table
-from adapters.methods.table import TABLE, method_rows
+from adapters.methods.method import Method, parameter_table
+from adapters.methods.table import TABLE, adapter_parameters, method_rows
 from adapters.task_file import TaskFile
 from adapters.task_model import TaskModel
 from minibert.checkpoint import Base
@@ -49,14 +49,14 @@ def trained_table(model: TaskModel, style: str = "simple") -> str:
     return table(body, ("parameters", "trained", "frozen", "trained share"), style)
 
 
-def methods_table(base: Base, size: int | None = None) -> str:
-    """Every kind of tuning method on a base: what it trains, and how much that is. `size`: of
-    "adapters", default as it has."""
-    total = count(base.params) + 2 * base.config.hidden_size + 2  # with the head
-    rows = [
-        (str(method), what, f"{trained:,}", f"{100 * trained / total:.3f} %")
-        for method, what, trained in method_rows(base.config, size)
-    ]
+def methods_table(base: Base, chosen: Method | None = None) -> str:
+    """Every kind of tuning method on a base: what it trains, and what share of all parameters that
+    is. `chosen` takes the place of the table's method of its name."""
+    config, rows = base.config, []
+    for method, what, trained in method_rows(config, chosen):
+        head = 2 * config.hidden_size + 2
+        total = count(base.params) + adapter_parameters(config, method) + head
+        rows.append((str(method), what, f"{trained:,}", f"{100 * trained / total:.3f} %"))
     return table(rows, ("method", "trains, beside the head", "trained parameters", "share"))
 
 

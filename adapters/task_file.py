@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from adapters.methods.method import Method
-from adapters.methods.table import METHODS
+from adapters.methods.method import ADAPTERS, Method
 from adapters.task_model import TaskModel
 from minibert.checkpoint import Base
 from minibert.data.tasks import Task
@@ -71,8 +70,9 @@ def load_task(path: Path | str) -> TaskFile:
             raise InputError(f"{path}: is damaged: its sha256 is not the one that it promises")
         task = _tuples(Task, about.pop("task"))
         method = _tuples(Method, about.pop("method"))
-        if method.name in METHODS:  # another version's patterns may spell the same paths otherwise
-            method = replace(method, trained=METHODS[method.name].trained)
+        # the adapters' statistics, which are not trained, once matched the pattern of the adapters
+        trains = (ADAPTERS if pattern == r"adapters\." else pattern for pattern in method.trained)
+        method = replace(method, trained=tuple(trains))
         trained = from_leaves({p: as_stored(p, values) for p, values in tensors.items()})
         return TaskFile(task=task, method=method, trained=trained, **about)
     except (AttributeError, KeyError, TypeError, ValueError) as error:

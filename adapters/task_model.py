@@ -45,10 +45,15 @@ class TaskModel:
         return adapters_of(self.method).attach(self.tree, self.base.config, self.method, ops)
 
     def run(
-        self, batch: Batch, rng: np.random.Generator | None = None, ops: ModuleType = fused
+        self,
+        batch: Batch,
+        rng: np.random.Generator | None = None,
+        ops: ModuleType = fused,
+        first_only: bool = True,
     ) -> ForwardPass:
-        """A forward pass of this model over a batch; `rng` switches dropout on."""
-        return ForwardPass(self.base.config, batch.lengths, self.attach(ops), rng, ops)
+        """A forward pass of this model over a batch; the arguments are those of `ForwardPass`."""
+        config = self.base.config
+        return ForwardPass(config, batch.lengths, self.attach(ops), rng, ops, first_only)
 
 
 def new_task_model(
@@ -92,42 +97,35 @@ def settle(model: TaskModel, sample: Batch, first_only: bool = True) -> TaskMode
         )
 
 
-def frozen_states(
-    model: TaskModel,
-    batch: Batch,
-    frozen: int,
-    first_only: bool = True,
-    ops: ModuleType = fused,
-) -> Array:
-    """What leaves the embeddings and the `frozen` layers at the bottom, without dropout. -> [N, D];
-    with `first_only`, the [CLS] rows [B, D] alone if that is every layer."""
-    run, params = model.run(batch, None, ops), model.tree["base"]
-    states = embed(params, batch, run)
-    return encoder_layers(params, range(frozen), states, run, first_only)[-1]
+def frozen_states(model: TaskModel, batch: Batch, frozen: int, ops: ModuleType = fused) -> Array:
+    """What leaves the embeddings and the `frozen` layers at the bottom, without dropout. -> [N, D],
+    or the [CLS] rows [B, D] alone if that is every layer."""
+    return _bottom(model, batch, model.run(batch, ops=ops), frozen)
+
+
+def _bottom(model: TaskModel, batch: Batch, run: ForwardPass, frozen: int) -> Array:
+    params, run = model.tree["base"], replace(run, rng=None)
+    return encoder_layers(params, range(frozen), embed(params, batch, run), run)[-1]
 
 
 def last_states(
     model: TaskModel,
     batch: Batch,
-    rng: np.random.Generator | None = None,
+    run: ForwardPass,
     frozen: int | None = None,
     states: Array | None = None,
-    first_only: bool = True,
-    ops: ModuleType = fused,
 ) -> Array:
-    """What leaves the last layer: the [CLS] rows [B, D], or all [N, D] without `first_only`.
+    """What leaves the last layer: [N, D], or the [CLS] rows [B, D] with `run.first_only`.
 
-    `rng` switches dropout on, but not in the embeddings and the `frozen` layers at the bottom,
-    which are not trained (None: nothing is frozen); `states` are their `frozen_states`, if known.
-    (Seven arguments, as classification and question answering share it.)
+    There is no dropout in the embeddings and the `frozen` layers at the bottom, which are not
+    trained (None: nothing is frozen); `states` are their `frozen_states`, if known.
     """
-    run, params = model.run(batch, rng, ops), model.tree["base"]
     if frozen is None:
-        states = embed(params, batch, run)
+        states = embed(model.tree["base"], batch, run)
     elif states is None:
-        states = frozen_states(model, batch, frozen, first_only, ops)
+        states = _bottom(model, batch, run, frozen)
     above = range(frozen or 0, model.base.config.num_hidden_layers)
-    return encoder_layers(params, above, states, run, first_only)[-1]
+    return encoder_layers(model.tree["base"], above, states, run)[-1]
 
 
 def forward(
@@ -138,8 +136,8 @@ def forward(
     states: Array | None = None,
     ops: ModuleType = fused,
 ) -> Array:
-    """Token ids to logits through the whole model: [N tokens] -> [B, C]. The arguments are those
-    of `last_states`."""
-    first = last_states(model, batch, rng, frozen, states, ops=ops)  # [B, D]
-    pooled = pooler(model.tree["base"], first, ops)  # [B, D]
-    return classify(model.tree["head"], pooled, model.run(batch, rng, ops))
+    """Token ids to logits through the whole model: [N tokens] -> [B, C]. `rng` switches dropout on;
+    `frozen` and `states` are those of `last_states`."""
+    run = model.run(batch, rng, ops)
+    first = last_states(model, batch, run, frozen, states)  # [B, D]
+    return classify(model.tree["head"], pooler(model.tree["base"], first, ops), run)

@@ -1,4 +1,4 @@
-"""One training of a task's model, of whatever kind: prepared, fitted, and its best epoch taken out.
+"""One training run of a task's model, of whatever kind: prepared, fitted, its best epoch extracted.
 
 `finetune` prepares classification and regression, `answering` questions and answers; both are
 fitted here.
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from adapters.methods.method import split
-from adapters.run_folder import RunOptions
+from adapters.run_folder import RunOptions, own_folder, write_report
 from adapters.task_model import TaskModel, settle
 from minibert.batch import Batch
 from minibert.training.loop import Problem, fit
@@ -53,7 +53,7 @@ class Training:
         def score(flat: Leaves) -> dict[str, float]:
             return self.score(self.with_leaves(flat))
 
-        return Problem(dict(leaves(trained)), loss, score, self.lengths)
+        return Problem(dict(leaves(trained)), loss, score, np.array(self.lengths))
 
     def with_leaves(self, flat: Leaves) -> TaskModel:
         """The model with these trained leaves, ready for use."""
@@ -73,12 +73,17 @@ def fit_training(
     run: RunOptions,
     on_best: Callable[[State], None] = lambda state: None,
 ) -> State:
-    """Run it, or what is left of it. The caller holds the run's folder. Raises what `fit` does."""
-    return fit(
-        training.problem(),
-        training.settings,
-        run.checkpoint(training.identity),
-        threads=run.threads,
-        on_best=on_best,
-        on_report=run.on_report,
-    )
+    """Train, or resume, in the run's own folder, and write its report there. Raises what `fit` and
+    `own_folder` do."""
+    with own_folder(run):
+        state = fit(
+            training.problem(),
+            training.settings,
+            run.checkpoint(training.identity),
+            threads=run.threads,
+            on_best=on_best,
+            on_report=run.on_report,
+        )
+        if run.folder:
+            write_report(run.folder, training.identity, training.settings, state)
+    return state

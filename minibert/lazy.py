@@ -1,5 +1,6 @@
 """The names of a package, each imported from its module when it is first used."""
 
+import sys
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
@@ -22,4 +23,4 @@ def lazy(package: str, modules: dict[str, str]) -> Names:
         return getattr(import_module(where[name]), name)
 
     names = sorted(where)
-    return names, get, lambda: names
+    return names, get, lambda: sorted({*vars(sys.modules[package]), *names})

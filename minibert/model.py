@@ -38,10 +38,11 @@ def no_adapters(layer: int, place: str, z: Array, x: Array) -> Array:
 
 @dataclass(frozen=True)
 class ForwardPass:
-    """What stays the same throughout one forward pass, and the three steps that need it everywhere.
+    """What stays the same throughout one forward pass, and the small steps that need it.
 
     lengths: the tokens of each text [B]; rng: switches dropout on, for training; ops: `fused`, or
-    the plain specification `minibert.ops`.
+    the plain specification `minibert.ops`; first_only: the last layer computes each text's first
+    token alone, which is all that a classifier needs.
     """
 
     config: BertConfig
@@ -49,6 +50,7 @@ class ForwardPass:
     adapt: Adapt = no_adapters
     rng: np.random.Generator | None = None
     ops: ModuleType = fused
+    first_only: bool = False
 
     def affine(self, x: Array, p: Tree) -> Array:
         """x W + b. [N, in] -> [N, out]"""
@@ -91,7 +93,7 @@ def self_attention(
 ) -> Array:
     """Multi-head self-attention, projected back to D. [M, D], [N, D] -> [M, D]
 
-    The rows of `queries`, `query_lengths[b]` of text b, attend to all rows x of their own text.
+    `queries` has `query_lengths[b]` rows of text b; each attends to every row of x of its own text.
     """
     heads, rate = run.config.num_attention_heads, run.config.attention_probs_dropout_prob
     query = run.adapt(number, QUERY, run.affine(queries, p["query"]), queries)  # [M, D]
@@ -108,17 +110,15 @@ def feed_forward(p: Tree, x: Array, run: ForwardPass) -> Array:
     return run.affine(activation(run.affine(x, p["inner"])), p["output"])
 
 
-def encoder_layer(
-    params: Tree, number: int, x: Array, run: ForwardPass, first_only: bool = False
-) -> Array:
+def encoder_layer(params: Tree, number: int, x: Array, run: ForwardPass) -> Array:
     """One layer: two sublayers, each with dropout, adapter, skip and LayerNorm. [N, D] -> [N, D]
 
-    With `first_only`, the new states of each text's first token alone: [N, D] -> [B, D]. Its keys
-    and values still come from every token.
+    With `run.first_only`, the last layer gives each text's first token alone, [N, D] -> [B, D]; its
+    keys and values still come from every token.
     """
     attention, feed = params[ATTENTION], params[FEED_FORWARD]
     queries, query_lengths = x, run.lengths  # [M, D], [B]
-    if first_only:
+    if run.first_only and number == run.config.num_hidden_layers - 1:
         queries, query_lengths = run.first_tokens(x), np.ones_like(run.lengths)
     z = run.drop(self_attention(attention, number, queries, x, query_lengths, run))
     x = run.add_norm(queries, run.adapt(number, ATTENTION, z, queries), attention["norm"])
@@ -126,18 +126,11 @@ def encoder_layer(
     return run.add_norm(x, run.adapt(number, FEED_FORWARD, z, x), feed["norm"])
 
 
-def encoder_layers(
-    params: Tree, numbers: range, x: Array, run: ForwardPass, first_only: bool = False
-) -> list[Array]:
-    """The states that enter the layers of these numbers and, last, those that leave them.
-
-    With `first_only`, the model's last layer computes each text's first token alone.
-    """
+def encoder_layers(params: Tree, numbers: range, x: Array, run: ForwardPass) -> list[Array]:
+    """The states entering each of these layers, then those leaving the last."""
     states = [x]
     for number in numbers:
-        last = number == run.config.num_hidden_layers - 1
-        layer = params["layers"][number]
-        states.append(encoder_layer(layer, number, states[-1], run, first_only and last))
+        states.append(encoder_layer(params["layers"][number], number, states[-1], run))
     return states
 
 
@@ -153,13 +146,12 @@ def encode(
 ) -> list[Array]:
     """Every layer's hidden states: L + 1 arrays [N, D], the embedding's first.
 
-    `adapt`, `rng` and `ops` are those of `ForwardPass`, which this function makes: hence its seven
-    arguments. With `first_only` the last array is [B, D], the [CLS] states: all that a classifier
-    needs, and the last layer's work for the other tokens is saved.
+    The last four arguments (seven in all) are those of `ForwardPass`, which this function makes.
+    With `first_only` the last array is [B, D], the [CLS] states.
     """
-    run = ForwardPass(config, batch.lengths, adapt, rng, ops)
+    run = ForwardPass(config, batch.lengths, adapt, rng, ops, first_only)
     numbers = range(config.num_hidden_layers)
-    return encoder_layers(params, numbers, embed(params, batch, run), run, first_only)
+    return encoder_layers(params, numbers, embed(params, batch, run), run)
 
 
 def pooler(params: Tree, first: Array, ops: ModuleType = fused) -> Array:

@@ -105,7 +105,7 @@ def info_command(options: argparse.Namespace) -> None:
     print(f"\nWith method {method}, for a task of two classes:\n")
     print(trained_table(new_task_model(base, method, recipe_named("paper"), 2, 0)))
     print("\nThe methods, each with a head for two classes:\n")
-    print(methods_table(base, method.size if method.name == "adapters" else None))
+    print(methods_table(base, method))
 
 
 def reproduce_command(options: argparse.Namespace) -> None:

@@ -165,18 +165,20 @@ def trained_parameters(config: BertConfig, method: Method, outputs: int) -> int:
     return of_base + adapter_parameters(config, method) + (config.hidden_size + 1) * outputs
 
 
-def method_rows(config: BertConfig, size: int | None = None) -> list[tuple[Method, str, int]]:
+def method_rows(config: BertConfig, chosen: Method | None = None) -> list[tuple[Method, str, int]]:
     """Every kind of method on a base: (the method, what it trains beside the head, how many
-    parameters that is with the head of a task of two classes). `size`: of "adapters"."""
-    adapters, full = method_named("adapters", size), METHODS["full"]
+    parameters that is with the head of a task of two classes). `chosen` takes the place of the
+    table's method of its name."""
+    methods = METHODS if chosen is None else {**METHODS, chosen.name: chosen}
+    adapters, full = methods["adapters"], methods["full"]
     half = max(1, config.num_hidden_layers // 2)
-    others = [entry for name, entry in TABLE.items() if name not in ("adapters", "full")]
+    others = [name for name in METHODS if name not in ("adapters", "full")]
     kinds = [
         (adapters, TABLE["adapters"].what),
         (top_layers(adapters, half, config), "those of the top half"),
         (layer_span(adapters, 0, half - 1, config), "those of the lower half"),
         (full, TABLE["full"].what),
         (top_layers(full, 1, config), "the top layer, the pooler"),
-        *((entry.method, entry.what) for entry in others),
+        *((methods[name], TABLE[name].what) for name in others),
     ]
     return [(method, what, trained_parameters(config, method, 2)) for method, what in kinds]

@@ -30,9 +30,7 @@ def matthews(predicted: np.ndarray, gold: np.ndarray) -> float:
 
 def pearson(predicted: np.ndarray, gold: np.ndarray) -> float:
     """Covariance over the product of the standard deviations, -1 to 1."""
-    if (
-        np.ptp(predicted) == 0 or np.ptp(gold) == 0
-    ):  # rounding may not give 0 below
+    if np.ptp(predicted) == 0 or np.ptp(gold) == 0:  # rounding may not give 0 below
         return 0.0
     x = np.asarray(predicted, np.float64) - np.mean(predicted, dtype=np.float64)
     y = np.asarray(gold, np.float64) - np.mean(gold, dtype=np.float64)

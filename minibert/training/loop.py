@@ -6,7 +6,7 @@ to score them.
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
@@ -27,13 +27,13 @@ class Problem:
 
     loss(leaves, numbers, rng) is differentiated: the mean loss of the examples of these numbers,
     with rng for their dropout. score(leaves) gives the dev metrics, the first of which chooses the
-    best epoch. lengths: the examples' token counts.
+    best epoch. lengths: the examples' token counts [examples].
     """
 
     leaves: Leaves
     loss: Callable[[Leaves, np.ndarray, np.random.Generator], Any]
     score: Callable[[Leaves], dict[str, float]]
-    lengths: Sequence[int]
+    lengths: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Report:
 
 
 class Interrupted(Exception):
-    """Ctrl-C came; the state is saved."""
+    """Ctrl-C came; the state is saved if there is a checkpoint."""
 
 
 def fit(
@@ -63,7 +63,8 @@ def fit(
     on_best: Callable[[State], None] = lambda state: None,
     on_report: Callable[[Report], None] = lambda report: None,
 ) -> State:
-    """Train by Adam; the best epoch's parameters are kept in `best`, and on_best(state) is told.
+    """Train with Adam. The best epoch's parameters are kept in `state.best`; on_best(state) is
+    called at each new best.
 
     A step is differentiated shard by shard, on `threads` threads (default: one a core; any number
     gives the same bits). The checkpoint is written after every epoch and at least once a minute.
@@ -73,13 +74,14 @@ def fit(
     if checkpoint:
         about = {**checkpoint.about, **asdict(settings), "examples": len(problem.lengths)}
         checkpoint = replace(checkpoint, about=about)
+    problem = replace(problem, lengths=np.asarray(problem.lengths))
     threads = thread_count(threads)
     steps = list(schedule(settings, len(problem.lengths)))
     per_epoch = len(steps) // settings.epochs
     state = start(problem.leaves, checkpoint)
     saved_at = time.monotonic()
     try:
-        if state.step // per_epoch > len(state.epochs):  # it was stopped while scoring an epoch
+        if state.step // per_epoch > len(state.epochs):  # stopped while scoring an epoch
             state = finish_epoch(problem, state, on_best)
             if checkpoint:
                 save_state(checkpoint, state)
@@ -91,7 +93,7 @@ def fit(
             if epoch_ends:
                 state = finish_epoch(problem, state, on_best)
             scores = state.epochs[-1] if epoch_ends else None
-            tokens = int(np.asarray(problem.lengths)[step.batch].sum())
+            tokens = int(problem.lengths[step.batch].sum())
             loss = state.losses[-1]
             on_report(Report(state.step, len(steps), step.epoch, loss, tokens, seconds, scores))
             due = checkpoint and time.monotonic() - saved_at > checkpoint.seconds
@@ -111,8 +113,9 @@ def train_step(
     """The state after one step: gradients, clipping, Adam. Raises Diverged when the loss or a
     gradient is not finite."""
     dropout = partial(generator, settings.seed, DROPOUT, step.number)
-    sizes = np.asarray(problem.lengths)
-    loss, grads = batch_gradients(problem.loss, state.leaves, step.batch, sizes, dropout, threads)
+    loss, grads = batch_gradients(
+        problem.loss, state.leaves, step.batch, problem.lengths, dropout, threads
+    )
     with np.errstate(over="ignore", invalid="ignore"):
         norm = global_norm(grads)
     if not (math.isfinite(loss) and math.isfinite(norm)):
@@ -128,11 +131,8 @@ def train_step(
 
 def finish_epoch(problem: Problem, state: State, on_best: Callable[[State], None]) -> State:
     """Score an epoch; keep its parameters if its first score is the best so far."""
-    scores = problem.score(state.leaves)
-    first = next(iter(scores))
-    better = all(scores[first] > earlier[first] for earlier in state.epochs)
-    state = replace(state, epochs=[*state.epochs, scores])
-    if better:
+    state = replace(state, epochs=[*state.epochs, problem.score(state.leaves)])
+    if state.results["epoch"] == len(state.epochs):
         state = replace(state, best=state.leaves)
         on_best(state)
     return state

@@ -14,8 +14,8 @@ from minibert.training.optim import Leaves, adam_start
 
 @dataclass(frozen=True)
 class State:
-    """Where a run stands after `step` steps: all that resuming needs. Never changed, only replaced
-    by the next one, so that Ctrl-C at any moment finds it whole."""
+    """Where a run stands after `step` steps: all that resuming needs. Never modified, only
+    replaced, so that Ctrl-C always finds it consistent."""
 
     leaves: Leaves
     adam: dict[str, Any]
@@ -28,13 +28,20 @@ class State:
         """The number of finished steps."""
         return int(self.adam["step"])
 
+    @property
+    def results(self) -> dict[str, float]:
+        """The scores of the best epoch, by the first of them, with its number, "epoch", from 1."""
+        first = next(iter(self.epochs[0]))
+        best = max(range(len(self.epochs)), key=lambda i: self.epochs[i][first])
+        return {**self.epochs[best], "epoch": best + 1}
+
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A run's checkpoint file. `about` says whose it is: resuming under another is refused.
+    """A run's checkpoint file. `about` identifies the run; a checkpoint of another run is refused.
 
-    resume: start from the file if it is there. seconds: how long after one writing comes the next,
-    besides that at each epoch's end.
+    resume: start from the file if it is there. seconds: the time between writes, besides one at
+    each epoch's end.
     """
 
     path: Path
