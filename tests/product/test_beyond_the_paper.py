@@ -614,7 +614,7 @@ class TestCommandLine:
     def test_info_lists_them_with_their_parameters(self):
         said = works("info", TINY, "--method", "lora", "--size", 2).out
         assert "With method lora, r = 2, for a task of two classes:" in said
-        for name in ("adapters, m = 64", "lora, r = 8", "pfeiffer, m = 48", "biases"):
+        for name in ("adapters, m = 64", "lora, r = 2", "pfeiffer, m = 48", "biases"):
             assert re.search(rf"^{name}  ", said, re.M), name
 
     def test_refuses_an_option_without_meaning_before_anything_is_read(self, tmp_path):

@@ -707,7 +707,8 @@ def test_the_table_of_methods_counts_what_each_trains_with_a_head_of_two_classes
     pair = 2 * adapter(D, m)
     # of LayerNorms, linear maps and the pooler
     biases = D + LAYERS * (4 * D + F + D + 2 * D) + D
-    found = {str(method): number for method, _, number in method_rows(base.config, method_named("adapters", m))}
+    rows = method_rows(base.config, method_named("adapters", m))
+    found = {str(method): number for method, _, number in rows}
     assert found == {
         "adapters, m = 5": LAYERS * pair + NORMS + head,
         "adapters, m = 5, from layer 2": pair + 2 * 2 * D + head,  # half of three layers is one
