@@ -1,20 +1,21 @@
 """tutorials/00_one_page.py computes what the library computes, in under a hundred lines of code.
 
-It is run from the shell by test_tutorials.py; here its functions are held to the library's.
+Its functions are held to the library's; then it is run from the shell.
 """
 
 import ast
 import importlib.util
 import io
+import re
 import tokenize
 from dataclasses import replace
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 import toy
 from autograd import value_and_grad
+from tutorial import TUTORIALS, run
 
 from adapters.finetune import prepare
 from adapters.methods.method import split
@@ -32,7 +33,7 @@ from minibert.training.optim import Adam, adam_start, adam_step, warm_up_then_de
 from minibert.training.schedule import Settings
 from minibert.tree import from_leaves, leaves, merge
 
-PATH = Path(__file__).parents[2] / "tutorials" / "00_one_page.py"
+PATH = TUTORIALS / "00_one_page.py"
 SOURCE = PATH.read_text("utf-8")
 METHOD = method_named("adapters", 64)
 MAX_LENGTH = 32
@@ -245,3 +246,21 @@ class TestThePage:
         assert "fmt:" not in SOURCE
         statements = [n.lineno for n in ast.walk(ast.parse(SOURCE)) if isinstance(n, ast.stmt)]
         assert len(statements) == len(set(statements))
+
+
+class TestRunning:
+    """`python tutorials/00_one_page.py`, on the default weights."""
+
+    def test_trains_saves_loads_and_predicts(self, minilm, tmp_path):
+        """On the sample. Seeds 0 to 4 gave 63.8 to 71.2 %; asked for is a lead of 8 points over the
+        majority class, two standard errors of an accuracy on 160 sentences."""
+        folder = tmp_path / "files"
+        printed = run(PATH, tmp_path, MINIBERT_TUTORIAL_OUT=str(folder))
+        assert "step 160 of 160: loss" in printed
+        said = re.search(r"^dev accuracy (\S+)%, majority class (\S+)%$", printed, re.MULTILINE)
+        accuracy, majority = map(float, said.groups())
+        assert majority == 50.0
+        assert accuracy >= majority + 8
+        assert len(re.findall(r"^(negative|positive): \w.*\.$", printed, re.MULTILINE)) == 3
+        with np.load(folder / "00_one_page.npz") as file:
+            assert sum(array.size for array in file.values()) == 595_200 + 9_984 + 770

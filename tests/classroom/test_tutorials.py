@@ -4,15 +4,12 @@ Each asserts its own claims, so that running one is the test of them. Here it is
 they run from the shell, on the sample and on real data, and that they are what the tools which
 render them expect: percent-format cells (jupytext), text that sphinx-gallery takes for text.
 
-The one page is code and hardly anything else; test_one_page.py holds it to the library.
+The one page is code and hardly anything else; test_one_page.py runs it and holds it to the library.
 """
 
 import ast
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,16 +17,14 @@ import plain_loops
 import pytest
 from conftest import GOLDENS, real_glue
 from matplotlib.image import imread
+from tutorial import TUTORIALS, run
 
 from minibert.checkpoint import load_base
-from minibert.fetch.datasets import glue_root
-from minibert.fetch.home import home
 from minibert.tensors import read_safetensors, write_safetensors
 
-ROOT = Path(__file__).parents[2]
-FILES = sorted((ROOT / "tutorials").glob("[0-9]*.py"))
+ROOT = TUTORIALS.parent
+FILES = sorted(TUTORIALS.glob("[0-9]*.py"))
 ONE_PAGE, *LESSONS = FILES
-LIMIT = 900  # seconds; on two free cores each takes at most two minutes
 
 each_file = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 each_lesson = pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
@@ -45,24 +40,6 @@ def functions(path: Path) -> set[str]:
     """The names of all functions and classes that a file defines, at any depth."""
     kinds = ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef
     return {n.name for n in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(n, kinds)}
-
-
-def run(path: Path, folder: Path, **environment: str) -> str:
-    """Run a tutorial in an empty folder, without a display; what it printed."""
-    # the places of weights and data as they are here, whatever folder the tutorial runs in
-    places = {"MINIBERT_HOME": str(home()), "MINIBERT_GLUE": str(glue_root())}
-    inherited = {n: v for n, v in os.environ.items() if n not in ("DISPLAY", "MPLBACKEND")}
-    inherited.pop("MINIBERT_TUTORIAL_OUT", None)
-    done = subprocess.run(
-        [sys.executable, str(path)],
-        cwd=folder,
-        env={**inherited, "PYTHONPATH": str(ROOT), **places, **environment},
-        capture_output=True,
-        text=True,
-        timeout=LIMIT,
-    )
-    assert done.returncode == 0, f"{path.name} failed:\n{done.stdout}\n{done.stderr}"
-    return done.stdout
 
 
 def pictures(printed: str, folder: Path) -> list[str]:
@@ -116,7 +93,7 @@ def masked_word(folder: Path, ids: list[int], place: int) -> list[float]:
 
 
 def test_the_readme_names_each_tutorial_and_no_other():
-    readme = (ROOT / "tutorials" / "README.md").read_text("utf-8")
+    readme = (TUTORIALS / "README.md").read_text("utf-8")
     assert {"00_one_page.py", "08_train_a_task.py"} < {path.name for path in FILES}
     assert set(re.findall(r"\d\d_\w+\.py", readme)) == {path.name for path in FILES}
 
@@ -192,23 +169,9 @@ class TestRunning:
         for source in re.findall(r"^data: (.*);", printed, re.MULTILINE):
             assert source.startswith("minibert's own sample")
 
-    def test_the_one_page_trains_saves_loads_and_predicts(self, minilm, tmp_path):
-        """On the sample. Seeds 0 to 4 gave 63.8 to 71.2 %; asked for is a lead of 8 points over the
-        majority class, two standard errors of an accuracy on 160 sentences."""
-        folder = tmp_path / "files"
-        printed = run(ONE_PAGE, tmp_path, MINIBERT_TUTORIAL_OUT=str(folder))
-        assert "step 160 of 160: loss" in printed
-        said = re.search(r"^dev accuracy (\S+)%, majority class (\S+)%$", printed, re.MULTILINE)
-        accuracy, majority = map(float, said.groups())
-        assert majority == 50.0
-        assert accuracy >= majority + 8
-        assert len(re.findall(r"^(negative|positive): \w.*\.$", printed, re.MULTILINE)) == 3
-        with np.load(folder / "00_one_page.npz") as file:
-            assert sum(array.size for array in file.values()) == 595_200 + 9_984 + 770
-
     def test_draws_into_the_default_folder_without_being_told_another(self, minilm, tmp_path):
         """Section 2.1: where an adapter sits, 2md + d + m parameters, near the identity."""
-        printed = run(ROOT / "tutorials" / "07_the_adapter.py", tmp_path)
+        printed = run(TUTORIALS / "07_the_adapter.py", tmp_path)
         drawn = pictures(printed, tmp_path / "runs" / "tutorials")
         assert drawn == ["07_where_it_sits.png", "07_near_identity.png"]
         assert "595,200" in printed
@@ -217,7 +180,7 @@ class TestRunning:
         """The default weights have none. Here is a tiny BERT where BERT-base would be found."""
         folder = tmp_path / "bert-base-uncased"
         vocabulary = bert_that_fills_in_words(folder)
-        printed = run(ROOT / "tutorials" / "04_loading.py", tmp_path)
+        printed = run(TUTORIALS / "04_loading.py", tmp_path)
         assert "No word is guessed" not in printed
         texts = ("The capital of France is [MASK].", "In winter the lake is covered with [MASK].")
         for text in texts:
@@ -236,7 +199,7 @@ class TestRunning:
         """Section 3.1: adapters against full fine-tuning and against the head alone."""
         real_glue("sst-2")
         folder = tmp_path / "pictures"
-        path = ROOT / "tutorials" / "08_train_a_task.py"
+        path = TUTORIALS / "08_train_a_task.py"
         printed = run(path, tmp_path, MINIBERT_TUTORIAL_OUT=str(folder))
         assert pictures(printed, folder) == ["08_train_a_task.png"]
         assert (folder / "08_sst-2.safetensors").exists()
