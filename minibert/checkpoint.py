@@ -199,7 +199,7 @@ def _has_tied_decoder(tensors: dict[str, np.ndarray]) -> bool:
 
 
 def promised_sha256(folder: Path) -> str | None:
-    """The sha256 of model.safetensors in SHA256SUMS, which is written when files are fetched."""
+    """model.safetensors' sha256 in SHA256SUMS, which fetching may have written, else None."""
     try:
         lines = (folder / "SHA256SUMS").read_text("utf-8", "replace").splitlines()
     except OSError:

@@ -19,8 +19,8 @@ DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8",
 
 
 def read_safetensors(path: Path | str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """A file's tensors and metadata. The arrays are read-only views of the mapped file: data
-    are read when first used and cannot be changed through them.
+    """A file's tensors and metadata. The arrays are read-only views of the mapped file: data are
+    read when first used and cannot be changed through them.
 
     BF16, which NumPy lacks, comes as float32 (its upper 16 bits). Raises InputError, naming the
     file, when it is missing, truncated or not safetensors.

@@ -26,9 +26,8 @@ class Parser(argparse.ArgumentParser):
 
 
 class CommandParser(Parser):
-    """The parser of one command. Options may come before, between and after the arguments.
-    argparse does that only in `parse_known_intermixed_args`, which itself calls
-    `parse_known_args`."""
+    """The parser of one command. Options may come before, between and after the arguments. argparse
+    does that only in `parse_known_intermixed_args`, which itself calls `parse_known_args`."""
 
     intermixed = True
 
@@ -69,9 +68,7 @@ def make_parser(commands: Mapping[str, Callable[[argparse.Namespace], Any]]) -> 
     return parser
 
 
-ONE_PER_CORE = (
-    "one per core, at most OPENBLAS_NUM_THREADS, OMP_NUM_THREADS and MKL_NUM_THREADS"
-)
+ONE_PER_CORE = "one per core, at most OPENBLAS_NUM_THREADS, OMP_NUM_THREADS and MKL_NUM_THREADS"
 
 
 def _add_threads(add: Callable[..., Any], default: str = ONE_PER_CORE) -> None:
@@ -218,10 +215,10 @@ def _reproduce(parser: Parser) -> None:
 def _exercises(parser: Parser) -> None:
     add = parser.add_argument
     add("words", nargs="*", default=[], metavar="WORD",
-        help="start DIR: copy the exercises into DIR. DIR or nothing: check each file when it is "
-        "saved. list, hint [NN], check [NN]: where you are, a hint, one check. reset NN: restore "
-        "the stub. solution NN: show ours. grade DIR...: for teachers, check every exercise of "
-        "these folders")
+        help="start DIR: copy the exercises into DIR. DIR (default: this folder): check each file "
+        "when it is saved. list, hint [NN], check [NN]: where you are, a hint, one check. reset "
+        "NN: restore the stub. solution NN: show ours. grade DIR...: for teachers, check every "
+        "exercise of these folders")
     add("--in", dest="folder", metavar="DIR",
         help="the folder for list, hint, check, reset and solution (default: this one)")
     add("--once", action="store_true",

@@ -99,8 +99,8 @@ def measure(
     """The speed of one float32 product per round, under each setting of OPENBLAS_CORETYPE and for
     each number of BLAS threads. Settings that turn out to be the same kernels are measured once.
 
-    on_progress(done, total) is called after every product. No further round begins
-    after PATIENCE seconds, once 3 are done.
+    on_progress(done, total) is called after every product. No further round begins after PATIENCE
+    seconds, once 3 are done.
 
     Raises InputError when no process can be started.
     """

@@ -44,8 +44,8 @@ def choice(cpuinfo: str, environ: Mapping[str, str], loaded: Container[str]) -> 
 
     Others are left alone. OpenBLAS recognises Intel's by their instructions; it also knows Zen 4
     (family 25), which computes 512 bits in two halves, so that neither set is much faster there.
-    AVX2 kernels are never asked for: from OpenBLAS 0.3.34 on they can crash where
-    they are not its own choice (github.com/OpenMathLib/OpenBLAS/issues/6021).
+    AVX2 kernels are never asked for: from OpenBLAS 0.3.34 on they can crash where they are not its
+    own choice (github.com/OpenMathLib/OpenBLAS/issues/6021).
     """
     if VARIABLE in environ or KEEP in environ or "numpy" in loaded:
         return None

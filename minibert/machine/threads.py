@@ -129,9 +129,9 @@ def each(
 ) -> Iterator[Result]:
     """function(item) of every item, in their order, at most `threads` at once.
 
-    Results are yielded one by one and computed only a few ahead, so that large results need not
-    all be in memory. When one raises, so does this, once the pieces
-    already begun have ended. A piece must not call this itself: it would wait for its own thread.
+    Results are yielded one by one and computed only a few ahead, so that large results need not all
+    be in memory. When one raises, so does this, once the pieces already begun have ended. A piece
+    must not call this itself: it would wait for its own thread.
     """
     with one_blas_thread:
         if threads == 1:

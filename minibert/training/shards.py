@@ -28,8 +28,8 @@ Loss = Callable[[dict[str, Any], np.ndarray, np.random.Generator], Any]
 
 def cut(batch: np.ndarray, lengths: np.ndarray, tokens: int = TOKENS) -> list[np.ndarray]:
     """A batch's example numbers as shards of about equal token counts; `lengths` has every
-    example's. There are 2, 4, 8, ... shards, so that cores share them evenly, of about
-    `tokens` tokens each; fewer where one text is longer than a share. None is empty.
+    example's. There are 2, 4, 8, ... shards, so that cores share them evenly, of about `tokens`
+    tokens each; fewer where one text is longer than a share. None is empty.
 
     Examples are sorted by length first, as attention is faster on equal lengths side by side.
     """
