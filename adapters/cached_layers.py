@@ -1,8 +1,8 @@
 """The frozen bottom of a model: the embeddings and layers below the lowest trained parameter.
 
 Nothing in it changes while a task is trained, so it is a fixed function of the text, computed
-without dropout like any feature extractor. What leaves it can be computed once and cached, and
-every later epoch runs the layers above it only.
+without dropout like any feature extractor. Its output can be computed once and cached, and every
+later epoch runs only the layers above.
 """
 
 import re
@@ -17,7 +17,7 @@ from minibert.machine.threads import each
 from minibert.tokenizer import Encoded
 from minibert.tree import leaves
 
-LIMIT = 2 << 30  # bytes: more states than that are not cached
+LIMIT = 2 << 30  # bytes: more states than this are not cached
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Bottom:
     states: Sequence[np.ndarray] | None = None
 
     def batch_states(self, numbers: Sequence[int] | np.ndarray) -> np.ndarray | None:
-        """What leaves them for the texts of these numbers, end to end, where it is cached."""
+        """Their output for these texts, concatenated, if cached."""
         return None if self.states is None else np.concatenate([self.states[i] for i in numbers])
 
 
@@ -45,7 +45,7 @@ def frozen_layers(model: TaskModel) -> int | None:
 
 
 def states_bytes(model: TaskModel, encoded: Sequence[Encoded], frozen: int) -> int:
-    """What `cache_states` would take: one row a token, or a text when all layers are frozen."""
+    """The bytes that `cache_states` would need: a row per token, or per text if all are frozen."""
     every = frozen == model.base.config.num_hidden_layers
     rows = len(encoded) if every else sum(len(text.ids) for text in encoded)
     return 4 * rows * model.base.config.hidden_size
@@ -58,9 +58,9 @@ def cache_states(
     threads: int,
     on_done: Callable[[int, int], None] = lambda done, total: None,
 ) -> Bottom:
-    """The `frozen` layers with what leaves them for every text.
+    """A Bottom with the `frozen` layers' output for every text.
 
-    on_done(texts, of so many) is called now and then.
+    on_done(done, total) counts texts.
     """
     every = frozen == model.base.config.num_hidden_layers
 

@@ -16,7 +16,7 @@ from minibert.tokenizer import Encoded, Text, encode_texts
 
 
 def check_length(base: Base, max_length: int) -> int:
-    """Raises InputError for a maximal length that the base has no positions for."""
+    """Raises InputError for a maximum length that the base has no positions for."""
     positions = base.config.max_position_embeddings
     if not 4 <= max_length <= positions:
         raise InputError(
@@ -38,9 +38,8 @@ def predict_logits(
 ) -> np.ndarray:
     """The logits of every text, in the given order: [B, C].
 
-    Texts of similar length are computed together, and `threads` such groups at once (default: as
-    many as there are cores), which changes no bit. `bottom` has the states of the texts' frozen
-    layers, where they are cached.
+    Texts of similar length are computed together, and `threads` such groups at once (default: one
+    per core), which changes no bit. `bottom` has the states of the texts' frozen layers, if cached.
     """
     bottom = bottom or Bottom(None)
 
@@ -62,7 +61,7 @@ def predict_logits(
 def evaluate_task(
     task: TaskFile, base: Base, examples: Sequence[Example], threads: int | None = None
 ) -> dict[str, float]:
-    """A task file's metrics on examples. Raises InputError when it is of another base, or when
+    """A task file's metrics on examples. Raises InputError when it belongs to another base, or when
     there are no examples."""
     if not examples:
         raise InputError(f"{task.task.name}: there are no examples to score")
@@ -74,6 +73,6 @@ def evaluate_task(
 def predict_texts(
     task: TaskFile, base: Base, texts: Sequence[Text], threads: int | None = None
 ) -> np.ndarray:
-    """The logits [B, C] of texts. Raises InputError when the task is of another base."""
+    """The logits [B, C] of texts. Raises InputError when the task belongs to another base."""
     encoded = encode_texts(base.tokenizer, texts, task.max_length)
     return predict_logits(on_base(task, base), encoded, threads)

@@ -1,4 +1,4 @@
-"""Progress bars on standard error, for a training and for anything that is counted."""
+"""Progress bars on standard error, for training and for anything that is counted."""
 
 import shutil
 import sys
@@ -16,13 +16,13 @@ def progress_bar(name: str, form: str = COUNT, **options: Any) -> Any:
     """A tqdm bar on standard error; nothing without a terminal."""
     from tqdm import tqdm
 
-    # a terminal may say that it has 0 columns and lines; this says 80 then
+    # some terminals report 0 columns; this then gives 80
     width = shutil.get_terminal_size().columns
     return tqdm(desc=name, bar_format=form, disable=None, ncols=width, nrows=20, **options)
 
 
 def count_bar(name: str) -> Callable[[int, int], None]:
-    """A function of (done, of so many) that shows a bar as long as there is something to do."""
+    """show(done, total), which draws a bar until done is total."""
     bar: list[Any] = []
 
     def show(done: int, total: int) -> None:
@@ -49,11 +49,11 @@ class Progress:
     def __call__(self, report: Report) -> None:
         """Show one finished step."""
         if self.bar is None:
-            first = report.step - 1  # a resumed run has some behind it
+            first = report.step - 1  # a resumed run does not start at 0
             self.bar = progress_bar(self.name, STEPS, total=report.total, initial=first)
         self.tokens += report.tokens
         self.seconds += report.seconds
-        # a running mean over about 20 steps: one batch's loss jumps too much to be read
+        # a running mean over about 20 steps: one batch's loss jumps too much to read
         self.loss = report.loss if not self.loss else 0.95 * self.loss + 0.05 * report.loss
         speed = f"loss {self.loss:.3f}, {self.tokens / self.seconds:,.0f} tokens/s"
         self.bar.set_postfix_str(speed, refresh=False)

@@ -28,7 +28,7 @@ def table(rows: Sequence[Sequence[Any]], headers: Sequence[str], style: str = "s
 
 
 def facts(rows: Sequence[tuple[str, Any]]) -> str:
-    """(name, value) one a line, the values below each other."""
+    """One `name  value` per line, values aligned."""
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:{width}}  {value}" for name, value in rows)
 
@@ -57,7 +57,7 @@ def methods_table(base: Base, chosen: Method | None = None) -> str:
         head = 2 * config.hidden_size + 2
         total = count(base.params) + adapter_parameters(config, method) + head
         rows.append((str(method), what, f"{trained:,}", f"{100 * trained / total:.3f} %"))
-    return table(rows, ("method", "trains, beside the head", "trained parameters", "share"))
+    return table(rows, ("method", "trains, besides the head", "trained parameters", "share"))
 
 
 def metrics_text(metrics: Mapping[str, float]) -> str:
@@ -68,7 +68,7 @@ def metrics_text(metrics: Mapping[str, float]) -> str:
 def prediction_lines(
     task: Task, texts: Sequence[Text], logits: np.ndarray, as_json: bool = False
 ) -> Iterator[str]:
-    """One line a text: label, its probability and the text, with tabs between (for regression
+    """One line per text: label, its probability and the text, with tabs between (for regression
     score and text); or a JSON object with the probabilities of all labels."""
     for text, row in zip(texts, logits, strict=True):
         if task.regression:

@@ -1,7 +1,7 @@
 """The `minibert` command: `minibert` in the shell, or `python -m minibert`.
 
-The command line itself is `adapters.cli`: it stands above both packages. Here is only what must
-happen before it can be imported.
+The command line itself is `adapters.cli`, which uses both packages. This file does only what must
+happen before that can be imported.
 """
 
 import importlib.util
@@ -11,7 +11,7 @@ from pathlib import Path
 
 def main() -> int:
     """Run the command line; the exit code."""
-    for stream in (sys.stdout, sys.stderr):  # a terminal that lacks a letter gets an escape
+    for stream in (sys.stdout, sys.stderr):  # what the terminal cannot show is escaped
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         check_adapters_folder()
@@ -25,8 +25,8 @@ def main() -> int:
 
 
 def check_adapters_folder() -> None:
-    """Raise ImportError, saying what to do, where AdapterHub's library of the same name stands in
-    front of this project's `adapters` package. Nothing of either is imported for that."""
+    """Raise ImportError, with advice, if AdapterHub's library of the same name shadows this
+    project's `adapters`. Neither is imported to find out."""
     spec = importlib.util.find_spec("adapters")
     folders = spec.submodule_search_locations or [] if spec else []
     if not any((Path(folder) / "methods" / "bottleneck.py").is_file() for folder in folders):

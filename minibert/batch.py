@@ -44,8 +44,8 @@ GROUP_TOKENS = 1024
 
 
 def group_by_length(lengths: Sequence[int]) -> list[list[int]]:
-    """Text numbers from short to long, in groups to be computed together: at most GROUP_TOKENS
-    tokens each, or one text."""
+    """Text numbers from short to long, in groups to compute together: at most GROUP_TOKENS tokens
+    each; a longer text is a group by itself."""
     groups: list[list[int]] = []
     tokens = GROUP_TOKENS
     for i in sorted(range(len(lengths)), key=lambda i: lengths[i]):

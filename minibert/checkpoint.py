@@ -43,7 +43,7 @@ _NAMES = [
 
 @dataclass(frozen=True)
 class Base:
-    """One frozen BERT: what every task stands on.
+    """One frozen BERT, shared by all tasks.
 
     `sha256` is that of the weight file; task files carry it, so that none is ever used with another
     base. `extra` lists the file's tensors that this encoder does not use.
@@ -92,7 +92,7 @@ def _check_folder(folder: Path) -> Path:
     if path.exists():
         return path
     if (folder / "model.safetensors.index.json").exists():
-        raise InputError(f"{folder}: the weights are cut into several files; one is needed")
+        raise InputError(f"{folder}: the weights are sharded; a single model.safetensors is needed")
     pickles = sorted(p.name for p in folder.glob("*.bin"))
     if pickles:
         raise InputError(
@@ -106,11 +106,11 @@ def load_base(folder: Path | str, *, pooler: bool = True, dtype: Any = np.float3
     """A checkpoint folder (config.json, model.safetensors, tokenizer files) -> Base.
 
     Understands tensors with and without the `bert.` prefix, LayerNorm gamma/beta and
-    weight/bias, F32, F16 and BF16. The masked-token head comes along when the file has all of it.
+    weight/bias, F32, F16 and BF16. The masked-token head is loaded when the file has all of it.
     `pooler=False` allows a checkpoint without pooler (masked-language models have none).
     float32 weights stay views of the file. Raises InputError, naming the file and the tensor or
-    setting: missing or misshapen tensors, a damaged file, one whose sha256 is not the one that
-    its folder's SHA256SUMS promises, or a config.json that contradicts the weights.
+    setting, for missing or misshapen tensors, a damaged file, a sha256 other than that in
+    SHA256SUMS, or a config.json that contradicts the weights.
     """
     folder = Path(folder)
     config = read_config(folder / "config.json")
@@ -132,7 +132,7 @@ def _checked_sha256(path: Path) -> str:
 
 
 def _wanted(config: BertConfig, tensors: dict[str, np.ndarray], pooler: bool) -> Shapes:
-    """The shapes of the parameters to look for. An optional part comes whole or not at all."""
+    """The shapes of the parameters to look for. An optional part is loaded whole or not at all."""
     wanted = parameter_shapes(config) | masked_token_shapes(config)
     given = {our_path(name) for name in tensors}
     optional = [] if pooler else ["pooler."]
@@ -147,7 +147,7 @@ def _wanted(config: BertConfig, tensors: dict[str, np.ndarray], pooler: bool) ->
 def _found(
     file: Path, tensors: dict[str, np.ndarray], wanted: Shapes
 ) -> tuple[dict[str, np.ndarray], list[str]]:
-    """The wanted parameters that the file has, by our paths, and the names of all its others."""
+    """The wanted parameters that the file has, by our paths, and the names of all other tensors."""
     found: dict[str, np.ndarray] = {}
     extra = []
     for name, values in tensors.items():
@@ -164,7 +164,8 @@ def _found(
 def _check_fit(
     file: Path, config: BertConfig, wanted: Shapes, found: Shapes, extra: list[str]
 ) -> None:
-    """Raises InputError where the file lacks a parameter, has layers too many or another shape."""
+    """Raise InputError if the file lacks a parameter, has too many layers, or has a parameter of
+    another shape."""
     missing = [path for path in wanted if path not in found]
     if missing:
         raise InputError(f"{file}: lacks {missing[0]} ({len(missing)} of {len(wanted)} missing)")
@@ -198,7 +199,7 @@ def _has_tied_decoder(tensors: dict[str, np.ndarray]) -> bool:
 
 
 def promised_sha256(folder: Path) -> str | None:
-    """What SHA256SUMS, written when the files were fetched, says of model.safetensors."""
+    """model.safetensors' sha256 in SHA256SUMS, which fetching may have written, else None."""
     try:
         lines = (folder / "SHA256SUMS").read_text("utf-8", "replace").splitlines()
     except OSError:

@@ -30,7 +30,7 @@ ONLY: dict[str, tuple[Any, ...]] = {
 class BertConfig:
     """The names are those of config.json. The paper's d is `hidden_size`.
 
-    Defaults are BERT-base uncased. Raises InputError when a value makes no BERT.
+    Defaults are BERT-base uncased. Raises InputError for a value that no BERT can have.
     """
 
     vocab_size: int = 30522
@@ -60,13 +60,13 @@ class BertConfig:
                 f"hidden_size {self.hidden_size} cannot be cut into "
                 f"num_attention_heads {self.num_attention_heads} equal heads"
             )
-        if self.hidden_act not in tuple(ACTIVATIONS):  # whatever JSON gave, a list even
+        if self.hidden_act not in tuple(ACTIVATIONS):  # JSON may hold anything, even a list
             raise InputError(
                 f"hidden_act {self.hidden_act!r} is not supported; known: {', '.join(ACTIVATIONS)}"
             )
 
     def to_dict(self) -> dict[str, Any]:
-        """The config.json that `read_config` reads back as this very configuration."""
+        """The config.json that `read_config` reads back as the same configuration."""
         return {"model_type": "bert", **dataclasses.asdict(self)}
 
 
@@ -81,7 +81,7 @@ def read_config(path: Path | str) -> BertConfig:
     except ValueError as error:
         raise InputError(f"{path}: is not JSON: {error}") from None
     if not isinstance(raw, dict):
-        raise InputError(f"{path}: holds no JSON object")
+        raise InputError(f"{path}: is not a JSON object")
     for name, allowed in ONLY.items():
         default = allowed[0]
         if name == "embedding_size" and raw.get(name) == raw.get("hidden_size"):

@@ -1,4 +1,4 @@
-"""The errors that a user can cause and mend."""
+"""The errors that a user can cause and fix."""
 
 
 class InputError(Exception):

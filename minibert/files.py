@@ -1,4 +1,4 @@
-"""Files written whole or not at all, their hashes, and locks."""
+"""Atomic writes, file hashes, locks."""
 
 import hashlib
 import os

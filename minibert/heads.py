@@ -1,4 +1,4 @@
-"""What sits on the encoder: a class, a score, a span of the text, or a word for a masked token.
+"""Heads on the encoder: for a class, a score, a span of the text, or a word for a masked token.
 
 A head is {"weight": [D, C], "bias": [C]}: C classes, C = 1 for regression, C = 2 for a span.
 """
@@ -49,8 +49,8 @@ def span_logits(head: Tree, states: Array, ops: ModuleType = fused) -> Array:
 def span_log_probabilities(logits: Array, lengths: Array) -> Array:
     """Log-softmax of each column over each text's own tokens. [N, 2], [B] -> [N, 2]
 
-    The maximum is taken off first, so that exp cannot overflow; it cancels, hence it may count as
-    a constant.
+    The maximum is subtracted first, so that exp cannot overflow; it cancels in the ratio, so it
+    counts as a constant.
     """
     parts, begin = [], 0
     for length in lengths:
@@ -62,10 +62,10 @@ def span_log_probabilities(logits: Array, lengths: Array) -> Array:
 
 
 def span_loss(logits: Array, lengths: Array, starts: Array, ends: Array) -> Array:
-    """The mean over the texts of the average of two cross-entropies, the answer's first token's and
-    its last one's. [N, 2], [B], [B], [B] -> scalar
+    """For each text, the mean of two cross-entropies, of the answer's first and of its last token;
+    then the mean over texts. [N, 2], [B], [B], [B] -> scalar
 
-    `starts` and `ends` are rows of their own text, 0 being [CLS].
+    `starts` and `ends` count from each text's own first row; 0 is [CLS].
     """
     log_p = span_log_probabilities(logits, lengths)
     first = np.cumsum(lengths) - lengths  # [B] the row of each text's first token
@@ -80,8 +80,8 @@ def best_span(scores: Array, longest: int = LONGEST_ANSWER) -> tuple[float, int,
     """The span of at most `longest` tokens with the highest sum of its first token's start score
     and its last token's end score. [C, 2] -> (sum, first, last)
 
-    `scores` are of the context's tokens only, at least one. Of equals, the shortest and then the
-    leftmost one.
+    `scores` are of the context's tokens only, at least one. Ties go to the shortest span,
+    then to the leftmost.
     """
     best = (-np.inf, 0, 0)
     for more in range(min(longest, len(scores))):  # tokens after the first
@@ -98,7 +98,7 @@ def masked_tokens(
     """Scores of every vocabulary entry at the given rows. [N, D], [R] -> [R, V]
 
     BERT's masked-language-model head (Devlin et al. 2018, section 3.1): linear, activation,
-    LayerNorm, then the product with the word embeddings themselves plus a bias a word.
+    LayerNorm, then the product with the word embeddings themselves plus one bias per word.
     Needs a checkpoint with that head: params["masked_tokens"].
     """
     head = params["masked_tokens"]

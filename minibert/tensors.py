@@ -19,8 +19,8 @@ DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8",
 
 
 def read_safetensors(path: Path | str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """A file's tensors and metadata. The arrays are read-only views of the file itself: nothing
-    is copied until it is used, and nothing can change it.
+    """A file's tensors and metadata. The arrays are read-only views of the mapped file: data are
+    read when first used and cannot be changed through them.
 
     BF16, which NumPy lacks, comes as float32 (its upper 16 bits). Raises InputError, naming the
     file, when it is missing, truncated or not safetensors.
@@ -35,7 +35,7 @@ def read_safetensors(path: Path | str) -> tuple[dict[str, np.ndarray], dict[str,
             size = int.from_bytes(file.read(8), "little")
             header = json.loads(file.read(size))
     except SafetensorError as error:
-        raise InputError(f"{path}: is damaged or no safetensors file: {error}") from None
+        raise InputError(f"{path}: is damaged or not a safetensors file: {error}") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
     metadata = header.pop("__metadata__", {})
@@ -57,14 +57,15 @@ def read_safetensors(path: Path | str) -> tuple[dict[str, np.ndarray], dict[str,
 
 
 def _any_bytes(header: dict[str, Any]) -> bool:
-    """Whether the header's tensors hold any byte at all (an empty file cannot be mapped)."""
+    """Whether the header's tensors have any bytes at all (an empty file cannot be mapped)."""
     return any(entry["data_offsets"][1] > entry["data_offsets"][0] for entry in header.values())
 
 
 def write_safetensors(
     path: Path | str, tensors: dict[str, np.ndarray], metadata: dict[str, str] | None = None
 ) -> None:
-    """Write tensors as a safetensors file, atomically. Raises InputError when it cannot be."""
+    """Write tensors as a safetensors file, atomically. Raises InputError when the file cannot be
+    written."""
     from safetensors.numpy import save
 
     atomic_write(path, save({n: np.asarray(t, order="C") for n, t in tensors.items()}, metadata))

@@ -52,7 +52,7 @@ def _normalisation(folder: Path) -> dict[str, bool | None]:
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from None
     if not isinstance(settings, dict):
-        raise InputError(f"{path}: holds no JSON object")
+        raise InputError(f"{path}: is not a JSON object")
     return {
         "lower": settings.get("do_lower_case", True),
         "strip_accents": settings.get("strip_accents"),
@@ -66,11 +66,11 @@ def wordpiece(
     strip_accents: bool | None = None,
     chinese: bool | None = True,
 ) -> "Tokenizer":
-    """BERT's tokenizer from vocab.txt, one token a line.
+    """BERT's tokenizer from vocab.txt, one token per line.
 
-    Lower case or not; accents are stripped by default (None) when it is; `chinese` makes each
-    Chinese character a word. Raises InputError when the file is unreadable or lacks a special
-    token.
+    `lower`: convert to lower case. `strip_accents`: None means as `lower`. `chinese`: each Chinese
+    character is a word of its own. Raises InputError when the file is unreadable or lacks a
+    special token.
     """
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 

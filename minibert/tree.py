@@ -1,4 +1,5 @@
-"""Parameters are nested dicts with arrays at the leaves; these are the four things we do to them.
+"""Parameters are nested dicts with arrays at the leaves; these functions flatten, rebuild,
+transform, merge, split and count them.
 
 A *path* is the dotted way to a leaf: `layers.3.attention.query.weight`. Layer numbers are int
 keys, so that `params["layers"][3]` reads naturally. A tree may be sparse: the trained

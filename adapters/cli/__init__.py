@@ -1,7 +1,7 @@
 """The `minibert` command line: from the words typed to an exit code. `options` has the options,
 `commands` what they do.
 
-Errors that a user can mend are one line on standard error and exit code 2.
+Errors that a user can fix are one line on standard error and exit code 2.
 """
 
 import os
@@ -50,5 +50,5 @@ def _fail(message: str) -> int:
 
 
 def _drop_output() -> None:
-    """Let the output still in the buffer go nowhere, instead of failing again at the exit."""
+    """Discard buffered output, so that flushing at exit cannot fail again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

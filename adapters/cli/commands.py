@@ -128,7 +128,7 @@ def reproduce_command(options: argparse.Namespace) -> None:
     if workers < 1:
         raise InputError(f"workers must be at least 1, not {workers}")
     if options.cluster and options.workers is not None:
-        raise InputError("give either --workers or --cluster, whose workers are its own")
+        raise InputError("give --workers or --cluster, not both: a cluster has its own workers")
     share = 1 if options.cluster else max(1, cores // workers)
     threads = share if options.threads is None else thread_count(options.threads)
     plan = make_plan(budget, options.base, options.seeds, options.sample)

@@ -34,13 +34,13 @@ SENTENCES = (
 
 
 def demo_data() -> Data:
-    """SST-2 from disk or as fetched, or else the project's own sample."""
+    """SST-2, fetched if necessary, or else the project's own sample."""
     try:
         if find_task(TASK) is None:
             fetch_task(TASK)
         data = glue_data(TASK)
     except InputError as error:
-        print(f"GLUE's SST-2 can't be had here ({error}).")
+        print(f"GLUE's SST-2 is not available ({error}); using minibert's own sample.")
         return glue_data(TASK, sample=True)
     return subset(data, min(EXAMPLES, len(data.train)), seed=0)
 
@@ -61,7 +61,7 @@ def demo(out: Path) -> None:
     data = demo_data()
     print(facts([
         ("weights", f"{base.folder}, sha256 {base.sha256[:12]}..."),
-        ("data", f"{data.source}: {len(data.train):,} to train on, {len(data.dev):,} dev"),
+        ("data", f"{data.source}: {len(data.train):,} training and {len(data.dev):,} dev examples"),
     ]))  # fmt: skip
     recipe, outputs = recipe_named("paper"), data.task.outputs
     model = new_task_model(base, method_named("adapters"), recipe, outputs, seed=0)

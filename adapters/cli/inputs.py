@@ -39,7 +39,8 @@ def load_data(options: argparse.Namespace) -> "Data":
 
 
 def find_base(options: argparse.Namespace, task: "TaskFile") -> "Base":
-    """The base that --base names, or else the task file; refused when it is another one."""
+    """The base that --base names, or else the task file. Raises InputError if its weights are not
+    those the task was trained on."""
     from adapters.task_file import on_base
     from minibert.checkpoint import load_base
     from minibert.fetch.models import locate_model
@@ -68,7 +69,7 @@ def given_texts(options: argparse.Namespace, task: "TaskFile") -> list[Any]:
         raise InputError("give the texts either as arguments or with --input")
     if not given:
         if options.input is None and sys.stdin.isatty():
-            print("Type one text a line; Ctrl-D ends.", file=sys.stderr)
+            print("Type one text per line; end with Ctrl-D.", file=sys.stderr)
         return read_texts(task.task, options.input)
     pairs = len(task.task.text) == 2
     if any(pairs == isinstance(text, str) for text in given):

@@ -9,7 +9,7 @@ from minibert.machine.doctor import Diagnosis
 
 def describe_machine(found: Diagnosis) -> str:
     """The machine, its BLAS, what was measured, and what to set."""
-    words = {True: "yes", False: "no", None: "not known"}
+    words = {True: "yes", False: "no", None: "unknown"}
     blas = found.blas
     text = facts([
         ("processor", found.processor),
@@ -18,7 +18,7 @@ def describe_machine(found: Diagnosis) -> str:
         ("Python", found.python),
         ("NumPy", found.numpy),
         ("BLAS", f"{blas.name} {blas.version}"),
-        ("kernels", f"{blas.kernels or 'not told'}, chosen by {found.chosen_by}"),
+        ("kernels", f"{blas.kernels or 'unknown'}, chosen by {found.chosen_by}"),
         ("threads", f"{found.threads}: {found.threads_by}"),
     ])  # fmt: skip
     numbers = sorted({1, found.threads})

@@ -26,8 +26,8 @@ class Parser(argparse.ArgumentParser):
 
 
 class CommandParser(Parser):
-    """The parser of one command: its options may stand before, between and after its arguments,
-    which argparse allows only in a second way of parsing, built on the first."""
+    """The parser of one command. Options may come before, between and after the arguments. argparse
+    does that only in `parse_known_intermixed_args`, which itself calls `parse_known_args`."""
 
     intermixed = True
 
@@ -68,10 +68,12 @@ def make_parser(commands: Mapping[str, Callable[[argparse.Namespace], Any]]) -> 
     return parser
 
 
-def _add_threads(add: Callable[..., Any]) -> None:
+ONE_PER_CORE = "one per core, at most OPENBLAS_NUM_THREADS, OMP_NUM_THREADS and MKL_NUM_THREADS"
+
+
+def _add_threads(add: Callable[..., Any], default: str = ONE_PER_CORE) -> None:
     add("--threads", type=int, metavar="N",
-        help="compute with that many threads; any number gives the same bits (default: one for "
-        "each core, at most what OPENBLAS_NUM_THREADS or OMP_NUM_THREADS say)")
+        help=f"number of threads; the result is the same to the bit (default: {default})")
 
 
 def _fetch(parser: Parser) -> None:
@@ -89,14 +91,14 @@ def _train(parser: Parser) -> None:
     add("--train", type=Path, metavar="FILE.tsv",
         help="your own training data: tab-separated, UTF-8, with a header line")
     add("--dev", type=Path, metavar="FILE.tsv",
-        help="your own development data, with the same columns: what the epochs are scored on")
+        help="your own development data, same columns; every epoch is scored on it")
     add("--text", nargs="+", metavar="COLUMN",
         help="the text column of your files, or two for pairs of texts (default: text)")
     add("--label", metavar="COLUMN", help="the label column of your files (default: label)")
     add("--regression", action="store_true",
         help="the label of your files is a number to predict, not a class")
     add("--train-examples", type=int, metavar="N",
-        help="train on that many examples only, drawn with the seed (default: all)")
+        help="train on this many examples only, drawn with the seed (default: all)")
     add = parser.add_argument_group("what is trained").add_argument
     add("--base", default="minilm", metavar="MODEL",
         help="the frozen BERT: a model name or a folder (default: minilm)")
@@ -128,9 +130,9 @@ def _train(parser: Parser) -> None:
         help="peak learning rate (default: one that works for the method and task)")
     add("--epochs", type=int, metavar="N",
         help="passes over the training data (default: by method and task)")
-    add("--batch-size", type=int, default=32, metavar="N", help="texts in a step (default: 32)")
+    add("--batch-size", type=int, default=32, metavar="N", help="texts per step (default: 32)")
     add("--max-length", type=int, default=128, metavar="N",
-        help="longest text in tokens, [CLS] and [SEP] included; what is longer is cut "
+        help="longest text in tokens, [CLS] and [SEP] included; longer ones are cut "
         "(default: 128)")
     add("--seed", type=int, default=0, metavar="N",
         help="seed of all randomness: the same seed gives the same bits (default: 0)")
@@ -161,16 +163,16 @@ def _predict(parser: Parser) -> None:
     add = parser.add_argument
     add("file", type=Path, metavar="FILE", help=TASK_FILE)
     add("texts", nargs="*", default=[], metavar="TEXT",
-        help="the texts; without any, they are read from standard input, one a line (write -- "
+        help="the texts; without any, they are read from standard input, one per line (write -- "
         "before a text that begins with a dash)")
     add("--pair", nargs=2, action="append", default=[], metavar=("FIRST", "SECOND"),
         help="a pair of texts, for a task on pairs; may be given several times")
     add("--input", type=Path, metavar="FILE",
-        help="read the texts from a file, one a line, the two of a pair separated by a tab")
+        help="read the texts from a file, one per line, the two of a pair separated by a tab")
     add("--output", type=Path, metavar="FILE", help="write to a file instead of printing")
     add("--base", metavar="MODEL", help=BASE)
     add("--json", action="store_true",
-        help="one JSON object a line, with the probabilities of all labels (default: label, its "
+        help="one JSON object per line, with the probabilities of all labels (default: label, its "
         "probability and the text, separated by tabs)")
     _add_threads(add)
 
@@ -179,8 +181,8 @@ def _info(parser: Parser) -> None:
     add = parser.add_argument
     add("name", metavar="MODEL|FILE", help=f"a model name or folder, or {TASK_FILE}")
     add("--method", metavar="NAME",
-        help="count what this method trains: adapters (default), full, norms, head, lora, pfeiffer "
-        "or biases")
+        help="show how many parameters this method trains: adapters (default), full, norms, head, "
+        "lora, pfeiffer or biases")
     add("--size", type=int, metavar="M",
         help="bottleneck size m of the adapters, or lora's rank (default: the method's)")
 
@@ -195,15 +197,15 @@ def _reproduce(parser: Parser) -> None:
         "the paper's whole grid, in days")
     add("--base", default="minilm", metavar="MODEL",
         help="the frozen BERT: a model name or a folder (default: minilm)")
-    add("--seeds", type=int, metavar="N", help="seeds of a run (default: by budget)")
+    add("--seeds", type=int, metavar="N", help="number of seeds (default: the budget's)")
     add("--sample", action="store_true",
         help="minibert's own small samples instead of GLUE (and no SQuAD)")
     add("--workers", type=int, metavar="N",
-        help="runs at once, each in a process of its own (default: one for each core)")
+        help="runs at a time, each in its own process (default: one per core)")
     add("--cluster", metavar="tcp://HOST:PORT",
         help="compute the runs on the workers of this Dask cluster, which need minibert, the "
         "weights and the data")
-    _add_threads(add)
+    _add_threads(add, "the cores divided by the workers; 1 with --cluster")
     add("--out", type=Path, metavar="DIR",
         help="folder for the runs, tables, figures and the ledger of claims; a sweep that was "
         "stopped resumes there (default: results/BASE-BUDGET)")
@@ -213,16 +215,18 @@ def _reproduce(parser: Parser) -> None:
 def _exercises(parser: Parser) -> None:
     add = parser.add_argument
     add("words", nargs="*", default=[], metavar="WORD",
-        help="start DIR: copy the exercises into a folder of your own. DIR, or nothing for this "
-        "folder: check a file whenever it is saved. list; hint [NN]; check [NN]; reset NN: the "
-        "stub again; solution NN. grade DIR...: for teachers, every exercise of a folder")
+        help="start DIR: copy the exercises into DIR. DIR (default: this folder): check each file "
+        "when it is saved. list, hint [NN], check [NN]: where you are, a hint, one check. reset "
+        "NN: restore the stub. solution NN: show ours. grade DIR...: for teachers, check every "
+        "exercise of these folders")
     add("--in", dest="folder", metavar="DIR",
-        help="the folder that list, hint, check, reset and solution mean (default: this one)")
+        help="the folder for list, hint, check, reset and solution (default: this one)")
     add("--once", action="store_true",
         help="check all exercises once, up to the first that fails; exit code 1 if one does")
     add("--seconds", type=float, default=20.0, metavar="S",
         help="the time limit of each exercise, in seconds (default: 20)")
-    add("--json", action="store_true", help="with grade: one JSON object a folder, each on a line")
+    add("--json", action="store_true",
+        help="with grade: one JSON object per folder, each on a line of its own")
 
 
 def _doctor(parser: Parser) -> None:

@@ -98,7 +98,7 @@ def announce(
     from adapters.task_model import new_task_model
 
     rows = [
-        ("data", f"{data.source}: {len(data.train):,} to train on, {len(data.dev):,} dev"),
+        ("data", f"{data.source}: {len(data.train):,} training and {len(data.dev):,} dev examples"),
         ("base", f"{base.folder} (weights sha256 {base.sha256[:12]}...)"),
         ("method", f"{method}; recipe {recipe.name}"),
         (

@@ -1,1 +1,1 @@
-"""Tasks and their data: GLUE, SQuAD, one's own tables, metrics, and the project's own samples."""
+"""Tasks and their data: GLUE, SQuAD, a user's own tables, metrics, and the project's samples."""

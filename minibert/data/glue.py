@@ -1,4 +1,4 @@
-"""Where a task's examples come from: real GLUE, the project's own sample, or one's own files."""
+"""Where a task's examples come from: real GLUE, the project's own sample, or a user's own files."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ SAMPLE_TASKS = ("sst-2", "cola", "rte", "sts-b")
 def glue_data(name: str, sample: bool = False) -> Data:
     """A GLUE task's real data, fetched before, or with `sample` the project's own small stand-in.
 
-    Raises InputError when the data are not there, saying how to get them.
+    Raises InputError, saying how to get the data, when they are missing.
     """
     task = glue_task(name)
     train, dev = (glue_examples(task, split, sample) for split in ("train", "dev"))
@@ -25,7 +25,7 @@ def glue_data(name: str, sample: bool = False) -> Data:
 def glue_examples(task: Task, split: str, sample: bool = False) -> list[Example]:
     """One split of a GLUE task, real or sample. Raises InputError as `glue_data` does, and for a
     task that is not one of GLUE's."""
-    if task.name not in GLUE or not task.folder:  # one's own files may have a GLUE task's name
+    if task.name not in GLUE or not task.folder:  # a user's own files may have a GLUE task's name
         raise InputError(f"{task.name} is no GLUE task; name a file with --data")
     if sample:
         if task.name not in SAMPLE_TASKS:

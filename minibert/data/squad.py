@@ -17,7 +17,7 @@ from minibert.fetch.datasets import find_split, squad_folder
 
 
 class Answer(NamedTuple):
-    """A text of the context and the character at which it starts."""
+    """A piece of the context, and where its first character is."""
 
     text: str
     start: int
@@ -44,16 +44,16 @@ class Questions(NamedTuple):
 
 
 def squad_data() -> Questions:
-    """The questions to train on and those to develop on.
+    """The questions to train on, and those to score each epoch on.
 
-    Raises InputError when a file is not there, saying how to get it, or is malformed.
+    Raises InputError when a file is missing, saying how to get it, or malformed.
     """
     found = {split: find_split(split) for split in ("train", "dev")}
     for split, path in found.items():
         if path is None:
             raise InputError(
-                f"{squad_folder()}: has no {split}-v1.1.json; run `minibert fetch squad`, or let "
-                "MINIBERT_SQUAD name the folder that has it"
+                f"{squad_folder()}: has no {split}-v1.1.json; run `minibert fetch squad`, or set "
+                "MINIBERT_SQUAD to its folder"
             )
     train, dev = (read_questions(path) for path in found.values() if path)
     return Questions(train, dev)
@@ -61,14 +61,14 @@ def squad_data() -> Questions:
 
 def read_questions(path: Path | str) -> list[Question]:
     """The questions of a file, in its order. Raises InputError, naming the file and the question or
-    paragraph, when it is malformed, an answer is not in the context where it says, or an id comes
+    paragraph, when it is malformed, an answer is not in the context where it says, or an id occurs
     twice."""
     try:
         whole = json.loads(Path(path).read_text("utf-8"))
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    except ValueError as error:  # no UTF-8, or no JSON
-        raise InputError(f"{path}: is no JSON file: {error}") from None
+    except ValueError as error:  # not UTF-8, or not JSON
+        raise InputError(f"{path}: is not a JSON file: {error}") from None
     questions: list[Question] = []
     ids: set[str] = set()
     for a, article in enumerate(_field(whole, "data", list, str(path))):
@@ -76,7 +76,7 @@ def read_questions(path: Path | str) -> list[Question]:
         for p, paragraph in enumerate(_field(article, "paragraphs", list, where)):
             for question in _questions(paragraph, str(path), f"{where}, paragraph {p + 1}"):
                 if question.id in ids:
-                    raise InputError(f"{path}: question {question.id} comes twice")
+                    raise InputError(f"{path}: question {question.id} occurs twice")
                 ids.add(question.id)
                 questions.append(question)
     if not questions:

@@ -18,7 +18,7 @@ from minibert.tokenizer import Encoded
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-QUESTION_TOKENS = 64  # what is longer is cut
+QUESTION_TOKENS = 64  # longer ones are cut
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Window:
         return slice(self.first, self.first + len(self.offsets))
 
     def characters(self, start: int, end: int) -> slice:
-        """The characters of the context from context token `start` up to and with `end`."""
+        """The characters of the context from context token `start` up to and including `end`."""
         return slice(int(self.offsets[start, 0]), int(self.offsets[end, 1]))
 
 
@@ -86,7 +86,7 @@ def make_windows(
 
 
 def window_starts(tokens: int, room: int, stride: int) -> list[int]:
-    """The first token of each window on so many tokens, `room` of which fit into one."""
+    """The index of each window's first token, for a context of `tokens`, of which `room` fit."""
     starts = [0]
     while starts[-1] + room < tokens:
         starts.append(starts[-1] + min(stride, room))

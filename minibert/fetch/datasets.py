@@ -1,5 +1,5 @@
-"""GLUE and SQuAD: fetched by `pooch` from where their authors publish them, each under its own
-licence, and found again. Sources and hashes are in weights/glue.toml and weights/squad.toml.
+"""GLUE and SQuAD: downloaded by `pooch` from where their authors publish them, each under its own
+licence, and found on disk. Sources and hashes are in weights/glue.toml and weights/squad.toml.
 
 Wang et al. 2018, arXiv 1804.07461; Rajpurkar et al. 2016, arXiv 1606.05250.
 """
@@ -28,7 +28,7 @@ def squad_folder() -> Path:
 def find_task(name: str) -> Path | None:
     """The folder of a task whose training and development files are all there, else None.
 
-    Raises InputError for a name that is no task's.
+    Raises InputError for an unknown task.
     """
     task = _task(name)
     folder = glue_root() / task["folder"]
@@ -41,10 +41,10 @@ def find_split(split: str) -> Path | None:
 
 
 def fetch_task(name: str, progress: bool = True) -> Path:
-    """The folder of a task's data, which are downloaded unless they are there.
+    """The folder of a task's data, downloaded if missing.
 
     `name` in any case, with or without hyphen. $MINIBERT_GLUE_URL names a mirror. Raises InputError
-    for an unknown task, no connection, HF_HUB_OFFLINE, or an archive with another hash or without
+    for an unknown task, no connection, HF_HUB_OFFLINE, or an archive with a wrong hash or without
     the task's files.
     """
     task = _task(name)
@@ -52,7 +52,7 @@ def fetch_task(name: str, progress: bool = True) -> Path:
 
 
 def fetch_squad(progress: bool = True) -> Path:
-    """The folder of SQuAD's two files, which are downloaded unless they are there.
+    """The folder of SQuAD's two files, downloaded if missing.
 
     $MINIBERT_SQUAD_URL names a mirror. Raises InputError as `fetch_task` does.
     """
@@ -69,7 +69,7 @@ def _task(name: str) -> dict[str, Any]:
 
 
 def _find(folder: Path, name: str) -> Path | None:
-    """A file, under its name or under the one without version that SQuAD's are often given."""
+    """A file by its name, or by the name without the version, as SQuAD's often are."""
     paths = (folder / name, folder / name.replace("-v1.1", ""))
     return next((path for path in paths if path.is_file()), None)
 
@@ -79,7 +79,7 @@ def _is_complete(folder: Path, table: dict[str, Any]) -> bool:
 
 
 def _fetch(folder: Path, table: dict[str, Any], mirror: str, progress: bool) -> Path:
-    """The folder, with all that its manifest's table has to download."""
+    """The folder, with everything that its table in the manifest lists downloaded."""
     if _is_complete(folder, table):
         return folder
     require_network(f"{folder.name}: is not in {folder}")
@@ -107,7 +107,7 @@ def _download(table: dict[str, Any], part: Path, progress: bool) -> Path:
             print(f"{name}: {source['bytes'] / 1e6:.1f} MB from {url}", file=sys.stderr)
         try:
             got: Any = pooch.retrieve(url, sha256, name, part, unzip, http)
-        except Exception as error:  # those of requests, pooch and zipfile have no base in common
+        except Exception as error:  # those of requests, pooch and zipfile have no common base class
             if isinstance(error, OSError) and error.errno:  # of the disk, not of the network
                 raise
             raise InputError(f"{url}: {cause(error)}") from None

@@ -1,4 +1,4 @@
-"""Where downloads live, the tables of what there is, and what all downloads have in common."""
+"""Where downloads live, the manifests, and what all downloads share."""
 
 import os
 import shutil
@@ -48,10 +48,10 @@ def require_network(missing: str) -> None:
 
 
 def verify(path: Path, name: str, sha256: str) -> None:
-    """Delete a file with another sha256, and raise InputError with both."""
+    """If the sha256 is another, delete the file and raise InputError with both."""
     if (found := sha256_file(path)) != sha256:
         content = path.parent / path.readlink() if path.is_symlink() else path
-        if content.parent.name == "blobs":  # of the hub's cache; another link is the user's own
+        if content.parent.name == "blobs":  # in the hub's cache; any other link is the user's own
             content.unlink()
         path.unlink()
         raise InputError(f"{name}: expected sha256 {sha256}, found {found}; deleted the file")

@@ -22,8 +22,9 @@ def cached_snapshot(repository: str, revision: str) -> Path | None:
 def download_snapshot(model: Model, progress: bool) -> Path:
     """Download a model's files into the hub's cache; return their folder.
 
-    config.json comes first, and no other file unless it is a BERT's. Raises Unreachable when the
-    hub fails, InputError for a repository that is unknown, not open to the user, or no BERT.
+    config.json comes first, and no other file unless it describes a BERT. Raises Unreachable when
+    the hub fails, InputError for a repository that is unknown, not accessible to the user, or not
+    a BERT.
     """
     import huggingface_hub as hub
     from huggingface_hub import constants, errors, utils

@@ -8,7 +8,7 @@ from typing import Any
 from minibert.errors import InputError
 from minibert.fetch.home import home, read_manifest
 
-# What is fetched of a repository that the manifest does not know: no pickle, which can run code.
+# The files to fetch from a repository that is not in the manifest: no pickles, which can run code.
 # The weights come last: they are large, and every other file can be a reason to refuse the model.
 FILES = ("config.json", "tokenizer_config.json", "tokenizer.json", "vocab.txt", "model.safetensors")
 REQUIRED = ({"config.json"}, {"tokenizer.json", "vocab.txt"}, {"model.safetensors"})
@@ -16,8 +16,8 @@ REQUIRED = ({"config.json"}, {"tokenizer.json", "vocab.txt"}, {"model.safetensor
 
 @dataclass(frozen=True)
 class Model:
-    """Where a model's files come from. `files`: {name: {sha256, bytes}}, each of the two known or
-    not, and empty for a model outside the manifest; `wheel`: the second source, if there is one."""
+    """Where a model's files come from. `files`: {name: {sha256, bytes}}, of which either may be
+    missing; empty for a model outside the manifest. `wheel`: the second source, if there is one."""
 
     name: str
     repository: str
@@ -38,7 +38,7 @@ class Model:
 
     @property
     def sha256(self) -> dict[str, str]:
-        """The hashes that hold whatever the source."""
+        """The known hashes, which hold for every source."""
         return {name: facts["sha256"] for name, facts in self.files.items() if "sha256" in facts}
 
     def missing(self, names: set[str]) -> str:
@@ -57,7 +57,7 @@ def known_models() -> dict[str, Model]:
 
 
 def find_model(name: str) -> Model:
-    """A manifest name, or any ORG/NAME[@REVISION] of the hub. Raises InputError for another."""
+    """A manifest name, or any ORG/NAME[@REVISION] of the hub; InputError for any other."""
     known = known_models()
     repository, _, revision = name.partition("@")
     for model in known.values():

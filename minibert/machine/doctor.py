@@ -10,7 +10,7 @@ from minibert.machine.kernels import Library, Speed, candidates, library, measur
 from minibert.machine.processor import KEEP, KERNELS, NEEDS, VARIABLE, flags, read_cpuinfo, values
 from minibert.machine.threads import thread_bounds, thread_count
 
-FASTER = 1.05  # less is not worth a setting, and a machine's own runs differ by as much
+FASTER = 1.05  # a smaller gain is not worth a setting; repeated runs differ by as much
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def diagnose(
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Diagnosis:
     """Describe the machine and measure the kernels that its BLAS has for it, with one thread and
-    with as many as minibert uses: a few seconds. See `minibert.machine.kernels.measure`.
+    with as many as minibert uses. Takes a few seconds. See `minibert.machine.kernels.measure`.
 
     Raises InputError when the environment's numbers of threads or the measuring process fail.
     """
@@ -75,7 +75,7 @@ def processor_name(cpuinfo: str) -> str:
 
 
 def chosen_by(blas: str, environ: Mapping[str, str], chosen: str | None) -> str:
-    """Who took the kernels in use; chosen is what minibert took."""
+    """Who chose the kernels in use; `chosen`: minibert's choice, or None."""
     if blas != "OpenBLAS":
         return blas
     if chosen is not None:
@@ -86,7 +86,7 @@ def chosen_by(blas: str, environ: Mapping[str, str], chosen: str | None) -> str:
 
 
 def threads_by(environ: Mapping[str, str], threads: int) -> str:
-    """Why minibert uses so many threads."""
+    """Why minibert uses this number of threads."""
     bounds = thread_bounds(environ).items()
     said = [f"{name}={environ[name].strip()}" for name, number in bounds if number == threads]
     return ", ".join(said) or "one for each core that this process may use"
@@ -99,8 +99,8 @@ def advice(
     environ: Mapping[str, str],
     chosen: str | None,
 ) -> str:
-    """What to set, in one line: other kernels where their `gain` is more than 5 %; no longer those
-    in use where something speaks against them. chosen is what minibert took."""
+    """One line of advice: set other kernels if their `gain` exceeds 5 %, or unset those in use if
+    there is an objection to them. `chosen`: minibert's choice, or None."""
     if blas.name != "OpenBLAS":
         return f"nothing to set: the choice of kernels is OpenBLAS's, and NumPy uses {blas.name}"
     current = next((speed for speed in speeds if speed.kernels == blas.kernels), None)
@@ -113,7 +113,7 @@ def advice(
     best = max(running, key=lambda other: gain(other, current))
     own = next((speed for speed in running if speed.setting is None), best)
     if gain(best, own) <= FASTER:
-        best = own  # what OpenBLAS takes by itself needs no setting and is always safe
+        best = own  # what OpenBLAS picks by itself needs no setting and is always safe
     faster = gain(best, current)
     if faster <= FASTER:
         return "nothing to set: no other kernels are more than 5 % faster"
@@ -125,8 +125,8 @@ def advice(
 
 
 def gain(other: Speed, current: Speed) -> float:
-    """How many times as fast the other kernels are: the median over the rounds, with the number of
-    threads for which that is least; 1.0 unless they were faster in every single round."""
+    """How many times as fast the other kernels are: the median over the rounds, at the thread
+    count where it is smallest; 1.0 unless they were faster in every single round."""
     ratios = [
         [new / old for new, old in zip(other.gflops[number], rounds, strict=True)]
         for number, rounds in current.gflops.items()

@@ -1,8 +1,8 @@
 """The kernels of NumPy's BLAS: which are in use, which could be, and how fast each is here.
 
-OpenBLAS takes its kernels once, while NumPy loads, so each set is measured in a process of its
-own: this one's `measure` asks, the other's `serve` answers. All processes live through all rounds
-and take turns in each, so that what else the machine does slows all of them alike.
+OpenBLAS picks its kernels once, while NumPy loads, so each set is measured in a process of its own:
+this one's `measure` asks, the other's `serve` answers. All processes live through all rounds and
+take turns, so that other load slows them alike.
 """
 
 import json
@@ -39,7 +39,7 @@ class Library:
 class Speed:
     """What one set of kernels measured: by number of threads, the GFLOP/s of every round; nothing
     when its process died. `setting` is the OPENBLAS_CORETYPE that gives these kernels, None where
-    OpenBLAS takes them by itself."""
+    OpenBLAS picks them by itself."""
 
     kernels: str
     setting: str | None
@@ -66,7 +66,7 @@ def library() -> Library:
 
 
 def objection(kernels: str, flags: frozenset[str], version: str) -> str | None:
-    """Why these OpenBLAS kernels are not to be set on a processor with these instructions, in
+    """Why these OpenBLAS kernels must not be set on a processor with these instructions, in
     words; None when they may be. version is OpenBLAS's."""
     if kernels not in NEEDS:
         return f"minibert does not know which instructions {kernels} kernels need"
@@ -83,7 +83,7 @@ def objection(kernels: str, flags: frozenset[str], version: str) -> str | None:
 
 def candidates(blas: Library, flags: frozenset[str]) -> list[str | None]:
     """The values of OPENBLAS_CORETYPE to measure, None for not set: the AVX2 and the AVX-512
-    kernels and those in use, where nothing speaks against them."""
+    kernels and those in use, unless there is an objection to them."""
     if blas.name != "OpenBLAS":
         return [None]
     sets = dict.fromkeys(["Haswell", "SkylakeX", str(blas.kernels)])
@@ -96,11 +96,11 @@ def measure(
     rounds: int = 9,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Speed]:
-    """The speed of one float32 product a round, under each setting of OPENBLAS_CORETYPE and for
+    """The speed of one float32 product per round, under each setting of OPENBLAS_CORETYPE and for
     each number of BLAS threads. Settings that turn out to be the same kernels are measured once.
 
-    on_progress(done, total) is called after every product. On a slow or busy machine there are
-    fewer rounds, but 3 at least (or all): none begins after PATIENCE seconds.
+    on_progress(done, total) is called after every product. No further round begins after PATIENCE
+    seconds, once 3 are done.
 
     Raises InputError when no process can be started.
     """
@@ -125,7 +125,7 @@ def measure(
 
 
 class _Process:
-    """A Python of its own that runs `serve` under a setting of OPENBLAS_CORETYPE."""
+    """A Python process that runs `serve` under a setting of OPENBLAS_CORETYPE."""
 
     def __init__(self, setting: str | None) -> None:
         self.setting, self.died = setting, False
@@ -144,7 +144,7 @@ class _Process:
             raise InputError(f"cannot start {sys.executable} to measure: {error}") from None
 
     def answer(self, question: str = "") -> Any:
-        """What it says next, to a question if there is one; None when it has died."""
+        """Send the question, if any; return the process's answer, None if it has died."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         try:

@@ -1,14 +1,14 @@
 """Which kernels NumPy's matrix products run on: decided before NumPy loads.
 
 OpenBLAS, the library behind NumPy's matrix products, has one set of kernels for each kind of
-processor, and takes one for good while NumPy loads. It goes by the processor's family, and
-OpenBLAS 0.3.31 (NumPy 2.4) does not know AMD's family 26, Zen 5: it takes the AVX2 kernels
+processor, and picks one, for good, while NumPy loads. It goes by the processor's family, and
+OpenBLAS 0.3.31 (NumPy 2.4) does not know AMD's family 26, Zen 5: it picks the AVX2 kernels
 ("Haswell") there, at 230 GFLOP/s, where the AVX-512 kernels ("SkylakeX") reach 440. This module
-says so to OpenBLAS, in the one way there is: the variable OPENBLAS_CORETYPE. `minibert doctor`
-measures what it does.
+tells OpenBLAS which to use, in the only way there is: the variable OPENBLAS_CORETYPE. `minibert
+doctor` measures the effect.
 
-OpenBLAS believes that variable: kernels whose instructions the processor lacks would end the
-process. So where anything is not as expected, nothing is done.
+OpenBLAS trusts that variable: kernels whose instructions the processor lacks would end the
+process. So if anything is unexpected, this module does nothing.
 """
 
 import os
@@ -35,17 +35,17 @@ def choice(cpuinfo: str, environ: Mapping[str, str], loaded: Container[str]) -> 
     """The kernels to ask OpenBLAS for, or None to leave the choice to it.
 
     cpuinfo is the text of Linux's /proc/cpuinfo, environ the environment, loaded the names of the
-    modules already imported. Kernels are named only where
+    modules already imported. Kernels are named only if
 
-    - OPENBLAS_CORETYPE and MINIBERT_KEEP_KERNELS are not set, not even to nothing;
-    - NumPy is not loaded: its choice has been made then;
-    - every processor is AMD's, of family 26 (Zen 5) or later, and shows all of the instructions
-      (a hypervisor may hide them).
+    - OPENBLAS_CORETYPE and MINIBERT_KEEP_KERNELS are not set, not even to an empty string;
+    - NumPy is not loaded yet, as OpenBLAS chooses while it loads;
+    - every processor is AMD's, of family 26 (Zen 5) or later, and shows all the instructions
+      (a hypervisor may hide some).
 
-    Others are left alone: Intel's are known by their instructions, so by OpenBLAS too; Zen 4
-    (family 25) is known to it, and as it computes 512 bits in two halves neither set is much
-    faster there. AVX2 kernels are never asked for: from OpenBLAS 0.3.34 on they can crash where
-    they are not its own choice (github.com/OpenMathLib/OpenBLAS/issues/6021).
+    Others are left alone. OpenBLAS recognises Intel's by their instructions; it also knows Zen 4
+    (family 25), which computes 512 bits in two halves, so that neither set is much faster there.
+    AVX2 kernels are never asked for: from OpenBLAS 0.3.34 on they can crash where they are not its
+    own choice (github.com/OpenMathLib/OpenBLAS/issues/6021).
     """
     if VARIABLE in environ or KEEP in environ or "numpy" in loaded:
         return None
@@ -57,13 +57,13 @@ def choice(cpuinfo: str, environ: Mapping[str, str], loaded: Container[str]) -> 
 
 
 def values(cpuinfo: str, name: str) -> list[str]:
-    """What every line `name : value` of /proc/cpuinfo says, one for each processor."""
+    """The values of all lines `name : value` of /proc/cpuinfo, one for each processor."""
     lines = (line.partition(":") for line in cpuinfo.split("\n"))
     return [value.strip() for key, _, value in lines if key.strip() == name]
 
 
 def flags(cpuinfo: str) -> frozenset[str]:
-    """The instructions that every processor has; none where nothing is said."""
+    """The instructions that every processor has; empty when cpuinfo lists none."""
     each = [frozenset(value.split()) for value in values(cpuinfo, "flags")]
     return frozenset.intersection(*each) if each else frozenset()
 
@@ -73,7 +73,7 @@ def _number(text: str) -> int:
 
 
 def read_cpuinfo() -> str:
-    """/proc/cpuinfo, or an empty text where there is none or NumPy is not x86-64 Linux's."""
+    """/proc/cpuinfo, or "" where there is none or Python is not 64-bit Linux's."""
     if sys.platform != "linux" or sys.maxsize < 2**32:
         return ""
     try:

@@ -28,8 +28,8 @@ VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 class _TraceStack(threading.local):
-    """autograd's count of how many differentiations are nested in each other. Its own is one
-    number for the whole process; each thread needs one of its own."""
+    """autograd's counter of nested differentiations, one for each thread; its own is one for the
+    process."""
 
     def __init__(self) -> None:
         self.top = -1
@@ -47,9 +47,9 @@ autograd.tracer.trace_stack = _TraceStack()
 
 
 def thread_count(asked: int | None = None, pieces: int | None = None) -> int:
-    """How many threads to use: as many as asked for, else one for each core that this process may
-    use, at most what OPENBLAS_NUM_THREADS, OMP_NUM_THREADS or MKL_NUM_THREADS say, and at most one
-    for each of the `pieces` of work.
+    """How many threads to use: as many as asked for, else one per core that this process may use,
+    at most what OPENBLAS_NUM_THREADS, OMP_NUM_THREADS or MKL_NUM_THREADS say, and at most one for
+    each of the `pieces` of work.
 
     The number of cores is joblib's, which knows the process's affinity and a container's CPU quota.
     Raises InputError for fewer than 1.
@@ -59,7 +59,7 @@ def thread_count(asked: int | None = None, pieces: int | None = None) -> int:
             raise InputError(f"threads must be at least 1, not {asked}")
         return asked
     bounds = [*thread_bounds(os.environ).values(), *([pieces] if pieces else [])]
-    if 1 in bounds:  # joblib takes longer to import than a sentence to be classified
+    if 1 in bounds:  # importing joblib takes longer than classifying a sentence
         return 1
     from joblib import cpu_count
 
@@ -100,7 +100,7 @@ def _anyone_may_limit() -> None:
 
 
 class _OneBlasThread:
-    """While at least one `with` block of it is open, BLAS computes with one thread only."""
+    """While at least one `with` block of this is open, BLAS computes with one thread only."""
 
     def __init__(self) -> None:
         self._lock, self._open, self._limit = threading.Lock(), 0, None
@@ -129,9 +129,9 @@ def each(
 ) -> Iterator[Result]:
     """function(item) of every item, in their order, at most `threads` at once.
 
-    Results come one by one, and work runs ahead of whoever takes them by a few items only, so
-    that large results need not all be in memory. When one raises, so does this, once the pieces
-    already begun have ended. A piece must not call this itself: it would wait for its own thread.
+    Results are yielded one by one and computed only a few ahead, so that large results need not all
+    be in memory. When one raises, so does this, once the pieces already begun have ended. A piece
+    must not call this itself: it would wait for its own thread.
     """
     with one_blas_thread:
         if threads == 1:

@@ -1,5 +1,5 @@
-"""A run's settings, and what they fix for every step: its examples, its learning rate, its random
-numbers.
+"""A run's settings, and what they determine for every step: its examples, its learning rate, its
+random numbers.
 
 All randomness comes from one seed, through generators that are keyed by what they are for and when
 (an epoch's order, a step's and shard's dropout). So a resumed run draws what the uninterrupted run
@@ -21,7 +21,8 @@ ORDER, DROPOUT, INIT, SUBSET = range(4)  # what a generator is for
 
 @dataclass(frozen=True)
 class Settings:
-    """A run's own numbers. `rate` is the peak of the learning rate."""
+    """A run's own numbers. rate: the peak learning rate; warm_up: the share of the steps in which
+    it rises from 0; rebased: the decay begins where the warm-up ends, not at step 0."""
 
     rate: float = 1e-3
     epochs: int = 3
@@ -52,7 +53,7 @@ class Step(NamedTuple):
 
 
 def generator(seed: int, purpose: int, *numbers: int) -> np.random.Generator:
-    """The random generator of a purpose, at a step (and shard) or epoch, of the run with that
+    """The random generator for one purpose, at a step (and shard) or epoch, of a run with this
     seed."""
     sequence = np.random.SeedSequence(seed, spawn_key=(purpose, *numbers))
     return np.random.Generator(np.random.SFC64(sequence))
@@ -65,7 +66,7 @@ def epoch_batches(examples: int, settings: Settings, epoch: int) -> list[np.ndar
 
 
 def schedule(settings: Settings, examples: int) -> Iterator[Step]:
-    """All steps of a run on so many examples."""
+    """All steps of a run on this number of examples."""
     per_epoch = math.ceil(examples / settings.batch_size)
     total = per_epoch * settings.epochs
     warm_up = round(settings.warm_up * total)

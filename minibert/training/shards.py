@@ -18,9 +18,8 @@ import numpy as np
 from minibert.machine.threads import each
 from minibert.training.gradients import Leaves, value_and_grads
 
-# The tokens of a shard to aim for. With fewer rows matrix products are slower; with more, cores may
-# be left without work, and memory grows. Where as much is trained as in full fine-tuning, adding up
-# the shards' gradients costs more than that.
+# Target tokens of a shard. Fewer rows make matrix products slower; more leave cores idle and take
+# memory. With many trained parameters adding up gradients dominates, so shards are larger.
 TOKENS, TOKENS_OF_MANY = 512, 2048
 MANY = 5_000_000  # trained parameters
 
@@ -29,14 +28,14 @@ Loss = Callable[[dict[str, Any], np.ndarray, np.random.Generator], Any]
 
 def cut(batch: np.ndarray, lengths: np.ndarray, tokens: int = TOKENS) -> list[np.ndarray]:
     """A batch's example numbers as shards of about equal token counts; `lengths` has every
-    example's. The shards are 2, 4, 8, ... (an even share for each core), about `tokens` tokens
-    each; fewer where one text is longer than a share. None is empty.
+    example's. There are 2, 4, 8, ... shards, so that cores share them evenly, of about `tokens`
+    tokens each; fewer where one text is longer than a share. None is empty.
 
     Examples are sorted by length first, as attention is faster on equal lengths side by side.
     """
     sizes = lengths[batch]
     order = np.argsort(sizes, kind="stable")
-    ends = np.cumsum(sizes[order])  # [B] tokens up to and with each example
+    ends = np.cumsum(sizes[order])  # [B] tokens up to and including each example
     doublings = max(1, round(np.log2(max(1.0, ends[-1] / tokens))))
     count = min(2**doublings, len(batch))
     middles = ends - sizes[order] / 2
@@ -64,7 +63,7 @@ def batch_gradients(
     def one(number: int) -> tuple[float, Leaves]:
         shard = shards[number]
         share = len(shard) / len(batch)  # a Python float: float32 stays float32
-        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):  # checked by `fit`
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):  # `train_step` checks
             rng = generator(number)
             return value_and_grads(lambda flat: loss(flat, shard, rng) * share, leaves)
 

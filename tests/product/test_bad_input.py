@@ -226,8 +226,8 @@ OPTIONS = [
     (["--recipe", "magic"], "unknown recipe 'magic'; known: paper, released-code"),
     (["--activation", "magic"], "unknown activation 'magic'; known: gelu_tanh, gelu, relu, tanh"),
     (["--task", "magic"], "unknown task 'magic'; known: cola, sst-2, mrpc, sts-b, qqp, mnli"),
-    (["--base", "magic"], "magic: is no folder with a config.json and no known model"),
-    (["--base", "no/such/folder"], "no/such/folder: is no folder with a config.json"),
+    (["--base", "magic"], "magic: is neither a folder with a config.json nor a known model"),
+    (["--base", "no/such/folder"], "no/such/folder: is neither a folder with a config.json"),
     (["--train", "a.tsv"], "give either --task NAME, or --train FILE.tsv and --dev FILE.tsv"),
     (["--dev", "a.tsv"], "give either --task NAME, or --train FILE.tsv and --dev FILE.tsv"),
     (["--text", "a"], "--text goes with --train and --dev, not with --task"),
@@ -345,7 +345,7 @@ class TestWeights:
         path = base / "model.safetensors"
         path.write_bytes(path.read_bytes()[:length])
         error = refused("info", base, inside=base)
-        assert error.startswith(f"{path}: is damaged or no safetensors file")
+        assert error.startswith(f"{path}: is damaged or not a safetensors file")
 
     def test_weights_that_are_not_what_was_fetched_are_refused(self, base):
         """SHA256SUMS is written when a model is fetched; one flipped bit shows."""
@@ -562,8 +562,8 @@ class TestTaskFiles:
         (tmp_path / "text").write_text("hello", "utf-8")
         (tmp_path / "empty.safetensors").write_bytes(b"")
         for path, complaint in {
-            tmp_path / "text": "is damaged or no safetensors file",
-            tmp_path / "empty.safetensors": "is damaged or no safetensors file",
+            tmp_path / "text": "is damaged or not a safetensors file",
+            tmp_path / "empty.safetensors": "is damaged or not a safetensors file",
             TINY / "model.safetensors": "is not a minibert task file",
             tmp_path / "none.safetensors": "cannot be read: No such file or directory",
         }.items():
@@ -580,7 +580,7 @@ class TestTaskFiles:
         for length in (1, 8, 100, len(data) // 2, len(data) - 1):
             path.write_bytes(data[:length])
             error = refused("info", path, inside=tmp_path)
-            assert error.startswith(f"{path}: is damaged or no safetensors file")
+            assert error.startswith(f"{path}: is damaged or not a safetensors file")
 
     def test_any_flipped_bit_is_noticed(self, trained, tmp_path):
         """In the tensors, their names, or the description: labels, metric, base."""
@@ -697,7 +697,7 @@ class TestEvaluate:
 class TestInfo:
     def test_an_unknown_model_is_told_what_there_is(self, tmp_path):
         error = refused("info", "magic", inside=tmp_path)
-        assert error.startswith("magic: is no folder with a config.json and no known model")
+        assert error.startswith("magic: is neither a folder with a config.json nor a known model")
 
     def test_method_and_size_are_for_models(self, trained, tmp_path):
         error = refused("info", trained["single"], "--size", 8, inside=tmp_path)

@@ -120,7 +120,7 @@ class TestTrain:
             "--out", tmp_path / "run",
         )  # fmt: skip
         assert "minibert's own sample in the format of CoLA (not the GLUE data)" in result.out
-        assert "320 to train on, 160 dev" in result.out
+        assert "320 training and 160 dev examples" in result.out
         assert str(TINY) in result.out
         assert load_base(TINY).sha256[:12] in result.out
         d, m, layers = 32, 8, 2
@@ -186,7 +186,7 @@ class TestTrain:
         )  # fmt: skip
         report = json.loads((tmp_path / "report.json").read_text("utf-8"))
         assert len(report["losses"]) == 2 * 5  # 45 examples: four batches of 10 and one of 5
-        assert "45 to train on" in result.out
+        assert "45 training and" in result.out
 
     def test_the_default_folder_is_named_after_task_and_method(self, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
@@ -531,7 +531,8 @@ class TestDemo:
         )  # the sample counts as large: 5 epochs
         out = tmp_path / "demo"
         result = works("demo", "--out", out)
-        assert "GLUE's SST-2 can't be had here (no connection)" in result.out
+        said = "GLUE's SST-2 is not available (no connection); using minibert's own sample."
+        assert said in result.out
         assert "minibert's own sample in the format of SST-2 (not the GLUE data)" in result.out
         assert load_base(small).sha256[:12] in result.out
         assert re.search(r"^adapters +16,768 +- +\d+\.\d+ %$", result.out, re.M)

@@ -444,7 +444,7 @@ class TestTheCommand:
             "",
         )  # fmt: skip
         text = describe_machine(found)
-        assert "AVX2 not known, AVX-512 not known" in text
+        assert "AVX2 unknown, AVX-512 unknown" in text
         assert re.search(r"^Haswell \(in use\) +did not run +did not run$", text, re.M)
         assert "1 thread    2 threads" in re.sub(" {5,}", "    ", text)
 

@@ -192,7 +192,7 @@ BROKEN = [
      "question a1: its context has no 'bo \U0001f600' at character -7"),
     (["data", 0, "paragraphs", 0, "qas", 1, "answers", 0, "text"], "",
      "question a2: its context has no '' at character 13"),
-    (["data", 0, "paragraphs", 0, "qas", 1, "id"], "a1", "question a1 comes twice"),
+    (["data", 0, "paragraphs", 0, "qas", 1, "id"], "a1", "question a1 occurs twice"),
 ]  # fmt: skip
 
 
@@ -212,7 +212,7 @@ def test_a_malformed_file_is_refused_with_its_name_and_the_place(tmp_path, way, 
 def test_a_file_that_is_no_json_is_refused_with_its_name(tmp_path, data):
     path = tmp_path / "dev.json"
     path.write_bytes(data)
-    assert refusal(read_questions, path).startswith(f"{path}: is no JSON file: ")
+    assert refusal(read_questions, path).startswith(f"{path}: is not a JSON file: ")
     assert "No such file" in refusal(read_questions, tmp_path / "none.json")
 
 

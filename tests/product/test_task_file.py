@@ -288,9 +288,9 @@ class TestDamage:
     @pytest.mark.parametrize(
         "make, message",
         [
-            (lambda path: None, "cannot be read|is damaged or no safetensors file"),
-            (lambda path: path.mkdir(), "cannot be read|is damaged or no safetensors file"),
-            (lambda path: path.write_bytes(b""), "is damaged or no safetensors file"),
+            (lambda path: None, "cannot be read|is damaged or not a safetensors file"),
+            (lambda path: path.mkdir(), "cannot be read|is damaged or not a safetensors file"),
+            (lambda path: path.write_bytes(b""), "is damaged or not a safetensors file"),
             (lambda path: path.write_text("sentence\tlabel\n" * 99), "is damaged or no safetens"),
             (
                 lambda path: path.write_bytes(

@@ -156,7 +156,7 @@ def test_a_report_on_an_empty_folder_says_that_there_are_no_runs_yet(base, tmp_p
         (("--budget", "huge"), "unknown budget 'huge'; known: quick, full, paper"),
         (("--seeds", 0), "seeds must be at least 1, not 0"),
         (("--workers", 0), "workers must be at least 1, not 0"),
-        (("--workers", 2, "--cluster", "tcp://x:1"), "give either --workers or --cluster"),
+        (("--workers", 2, "--cluster", "tcp://x:1"), "give --workers or --cluster, not both"),
         (("--threads", 0), "threads must be at least 1, not 0"),
         (("--base", "/nowhere/at-all"), "/nowhere/at-all"),
         (("--seeds", "many"), "invalid int value: 'many'"),

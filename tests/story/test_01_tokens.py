@@ -287,7 +287,7 @@ class TestVocabularyFiles:
             ("vocab.txt", "[CLS]\nbä\n".encode("utf-16"), "cannot be read"),
             ("tokenizer.json", b"{", "cannot be read"),
             ("tokenizer_config.json", b"{", "cannot be read"),
-            ("tokenizer_config.json", b"[]", "holds no JSON object"),
+            ("tokenizer_config.json", b"[]", "is not a JSON object"),
         ],
     )
     def test_an_unreadable_tokenizer_file_is_refused_by_name(self, folder, name, content, reason):

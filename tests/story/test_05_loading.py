@@ -133,7 +133,7 @@ class TestConfiguration:
         [
             (b"", "is not JSON"), (b"{", "is not JSON"), (b"\x80\x00\xff", "is not JSON"),
             ('{"model_type": "bert"}'.encode("utf-16"), "is not JSON"),
-            (b"[]", "holds no JSON object"), (b"3", "holds no JSON object"),
+            (b"[]", "is not a JSON object"), (b"3", "is not a JSON object"),
         ],
     )  # fmt: skip
     def test_a_config_json_that_holds_no_configuration_is_refused(self, tmp_path, content, reason):
@@ -467,7 +467,7 @@ class TestRefusals:
         assert not mark.exists()
         # nor under a safe file's name
         (tmp_path / "pytorch_model.bin").rename(tmp_path / "model.safetensors")
-        assert "is damaged or no safetensors file" in refusal(load_base, tmp_path)
+        assert "is damaged or not a safetensors file" in refusal(load_base, tmp_path)
         assert not mark.exists()
         pickle.loads((tmp_path / "model.safetensors").read_bytes())
         assert mark.exists()  # so the bomb was live
@@ -477,7 +477,8 @@ class TestRefusals:
         shutil.copy(TINY / "config.json", tmp_path)
         assert refusal(load_base, tmp_path) == f"{tmp_path}: has no model.safetensors"
         (tmp_path / "model.safetensors.index.json").write_text("{}")
-        assert "cut into several files" in refusal(load_base, tmp_path)
+        said = "the weights are sharded; a single model.safetensors is needed"
+        assert said in refusal(load_base, tmp_path)
         assert "nothing.safetensors: cannot be read" in refusal(
             read_safetensors, tmp_path / "nothing.safetensors"
         )
@@ -514,7 +515,7 @@ class TestDamage:
     def test_a_weights_file_cut_off_anywhere_is_refused(self, workshop, length):
         write_weights(workshop, CONTENT[:length])
         message = refusal(load_base, workshop)
-        assert "model.safetensors: is damaged or no safetensors file" in message
+        assert "model.safetensors: is damaged or not a safetensors file" in message
 
     @settings(max_examples=50)
     @given(st.integers(0, HEADER - 1), st.integers(0, 7))
