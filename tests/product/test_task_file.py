@@ -291,7 +291,10 @@ class TestDamage:
             (lambda path: None, "cannot be read|is damaged or not a safetensors file"),
             (lambda path: path.mkdir(), "cannot be read|is damaged or not a safetensors file"),
             (lambda path: path.write_bytes(b""), "is damaged or not a safetensors file"),
-            (lambda path: path.write_text("sentence\tlabel\n" * 99), "is damaged or no safetens"),
+            (
+                lambda path: path.write_text("sentence\tlabel\n" * 99),
+                "is damaged or not a safetensors file",
+            ),
             (
                 lambda path: path.write_bytes(
                     (GOLDENS / "tiny" / "model.safetensors").read_bytes()

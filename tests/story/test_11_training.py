@@ -699,7 +699,8 @@ class TestResumingIsRefused:
     def test_resuming_from_a_truncated_checkpoint_is_refused(self, tiny, stopped, tmp_path, keep):
         path = tmp_path / "checkpoint.safetensors"
         path.write_bytes((stopped / path.name).read_bytes()[:keep])
-        with pytest.raises(InputError, match=r"checkpoint\.safetensors: is damaged or no safetens"):
+        said = r"checkpoint\.safetensors: is damaged or not a safetensors file"
+        with pytest.raises(InputError, match=said):
             train(tiny, tmp_path, resume=True)
 
     def test_resuming_from_a_file_that_is_no_checkpoint_is_refused(self, tiny, stopped, tmp_path):
