@@ -15,6 +15,8 @@ H attention heads, F features inside the feed-forward sublayer, m inside an adap
 import os
 from pathlib import Path
 
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # one text is too little work for more
+
 import autograd.numpy as np
 from autograd import value_and_grad
 
@@ -57,8 +59,8 @@ def logits(tree, text, heads):  # T tokens -> [1, C]
     tables = tree["base"]["embeddings"]
     x = tables["word"][text.ids] + tables["segment"][text.segments]
     x = norm(x + tables["position"][: len(text.ids)], tables["norm"])
-    for number, adapters in tree["adapters"].items():
-        x = layer(x, tree["base"]["layers"][number], adapters, heads)
+    for number in sorted(tree["base"]["layers"]):
+        x = layer(x, tree["base"]["layers"][number], tree["adapters"][number], heads)
     pooled = np.tanh(affine(x[:1], tree["base"]["pooler"]))  # of the first token, [CLS]: [1, D]
     return affine(pooled, tree["head"])
 
@@ -82,8 +84,9 @@ def new_tree(rng, params, m, C):
     return {"base": params, "adapters": adapters, "head": new_affine(rng, D, C, std=0.02)}
 
 
-def is_trained(path):  # adapters, head and LayerNorms; all else is frozen
-    return path.startswith(("adapters.", "head.")) or ".norm." in path
+def is_trained(path):  # such as adapters.0.attention.down.weight; all else is frozen
+    norms = path.startswith(("base.embeddings.norm.", "base.layers.")) and ".norm." in path
+    return path.startswith(("adapters.", "head.")) or norms
 
 
 # %%
@@ -116,7 +119,7 @@ def train(rng, tree, examples, heads, epochs=4, batch=8, peak=1e-3):  # -> {path
         rate = learning_rate(t, len(batches), peak)
         for path in p:
             p[path], m[path], v[path] = adam(p[path], g[path], m[path], v[path], t, rate)
-        if t % 10 == 0:
+        if t == 1 or t % 10 == 0:
             print(f"step {t} of {len(batches)}: loss {value:.3f}", flush=True)
     return p
 

@@ -137,6 +137,12 @@ class TestWhatIsTrained:
         )
         assert own == expected
 
+    @pytest.mark.parametrize("leaf", ["norm.weight", "norm.bias", "transform.weight", "bias"])
+    def test_a_masked_token_head_is_not_trained(self, page, leaf):
+        """bert-base-uncased brings one, with a LayerNorm that no task runs through."""
+        path = f"base.masked_tokens.{leaf}"
+        assert page.is_trained(path) is METHOD.trains(path) is False
+
     def test_a_fresh_tree_has_the_base_s_own_arrays_and_small_projections(self, page, tiny):
         """Section 3.6: std 1e-2, truncated at two std. What truncation leaves is 0.88 of it; 8,192
         numbers know that to 1 %, and 5 % are allowed."""

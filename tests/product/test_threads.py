@@ -244,7 +244,7 @@ class TestShardedGradients:
 
         value, expected = value_and_grad(whole)(flat)
         lengths = np.array([len(text.ids) for text in encoded])
-        assert problem.lengths == lengths.tolist()
+        assert problem.lengths.tolist() == lengths.tolist()
         assert len(cut(everybody, lengths, shards.TOKENS)) == 8
         for threads in (1, 3):
             got, grads = batch_gradients(
