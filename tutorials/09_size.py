@@ -162,7 +162,7 @@ print(f"one standard error: {100 * error:.1f} points")
 #   than P(m): which are they?
 # - The paper's mean accuracy over eight tasks was 86.2, 85.8 and 85.7 % for m = 8, 64 and 256. How
 #   many sentences does it take to see 0.4 points?
-# - Count by hand what ``minibert info`` prints, and have it checked: ``minibert exercises check
-#   10``.
+# - Count by hand what ``minibert info`` prints, and have it checked:
+#   ``minibert exercises check 10``.
 #
 # Next: in which layers the adapters do their work, ``10_layers.py``.
