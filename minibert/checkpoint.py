@@ -13,7 +13,7 @@ import numpy as np
 
 from minibert.config import BertConfig, read_config
 from minibert.errors import InputError
-from minibert.files import sha256_file
+from minibert.files import read_sums, sha256_file
 from minibert.parameters import Shapes, masked_token_shapes, parameter_shapes
 from minibert.tensors import as_stored, read_safetensors
 from minibert.tokenizer import load_tokenizer
@@ -200,10 +200,4 @@ def _has_tied_decoder(tensors: dict[str, np.ndarray]) -> bool:
 
 def promised_sha256(folder: Path) -> str | None:
     """model.safetensors' sha256 in SHA256SUMS, which fetching may have written, else None."""
-    try:
-        lines = (folder / "SHA256SUMS").read_text("utf-8", "replace").splitlines()
-    except OSError:
-        return None
-    # a line is the digest, a space, a space or (for binary mode) an asterisk, and the name
-    sums = {name[1:]: digest for digest, _, name in (line.partition(" ") for line in lines)}
-    return sums.get("model.safetensors")
+    return read_sums(folder).get("model.safetensors")

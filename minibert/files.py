@@ -52,6 +52,16 @@ def sha256_file(path: Path | str) -> str:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
 
 
+def read_sums(folder: Path) -> dict[str, str]:
+    """{file: sha256} of a folder's SHA256SUMS, {} without one. A line is the digest, a space, a
+    space or (for binary mode) an asterisk, and the name."""
+    try:
+        lines = (folder / "SHA256SUMS").read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return {}
+    return {name[1:]: digest for digest, _, name in (line.partition(" ") for line in lines)}
+
+
 @contextmanager
 def lock(path: Path, busy: str | None = None, waiting: str = "") -> Iterator[None]:
     """Hold a lock file; if the process is killed, the lock is released.

