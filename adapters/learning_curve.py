@@ -24,8 +24,12 @@ def learning_curve(
     figure = Figure(figsize=(9, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
     # told apart in grey too: by line style, marker and darkness
-    styles = [("#1f4e79", "-", "o"), ("#e08214", "--", "s"), ("#35978f", "-.", "^"),
-              ("#9970ab", (0, (1, 1)), "D")]  # fmt: skip
+    styles = [
+        ("#1f4e79", "-", "o"),
+        ("#e08214", "--", "s"),
+        ("#35978f", "-.", "^"),
+        ("#9970ab", (0, (1, 1)), "D"),
+    ]
     metric, window = "", 1
     for (name, (losses, epochs)), (colour, line, marker) in zip(runs.items(), styles, strict=False):
         window = max(1, len(losses) // 25)
@@ -35,8 +39,9 @@ def learning_curve(
         left.plot(steps[window - 1 :], smooth, color=colour, ls=line)
         metric = next(iter(epochs[0]))
         values = [100 * epoch[metric] for epoch in epochs]
-        right.plot(range(1, len(values) + 1), values, color=colour, ls=line, marker=marker,
-                   label=name)  # fmt: skip
+        right.plot(
+            range(1, len(values) + 1), values, color=colour, ls=line, marker=marker, label=name
+        )
     if constant:
         right.axhline(100 * constant[metric], color="0.3", ls=":", lw=1.5, label="constant guess")
     mean = f" (line: mean of the last {window})" if window > 1 else ""

@@ -23,8 +23,13 @@ def table(rows: Sequence[Sequence[Any]], headers: Sequence[str], style: str = "s
     """Rows as text, numbers right-aligned; style "github" gives Markdown."""
     from tabulate import tabulate
 
-    return tabulate(rows, headers, tablefmt=style, disable_numparse=True,
-                    colalign=["left"] + ["right"] * (len(headers) - 1))  # fmt: skip
+    return tabulate(
+        rows,
+        headers,
+        tablefmt=style,
+        disable_numparse=True,
+        colalign=["left"] + ["right"] * (len(headers) - 1),
+    )
 
 
 def facts(rows: Sequence[tuple[str, Any]]) -> str:
@@ -40,12 +45,14 @@ def trained_table(model: TaskModel, style: str = "simple") -> str:
     body = []
     for group, trained, frozen in [*rows, ("all", trained_total, frozen_total)]:
         share = f"{100 * trained / (trained_total + frozen_total):.3f} %"
-        body.append((
-            group,
-            f"{trained:,}" if trained else "-",
-            f"{frozen:,}" if frozen else "-",
-            share if trained else "-",
-        ))  # fmt: skip
+        body.append(
+            (
+                group,
+                f"{trained:,}" if trained else "-",
+                f"{frozen:,}" if frozen else "-",
+                share if trained else "-",
+            )
+        )
     return table(body, ("parameters", "trained", "frozen", "trained share"), style)
 
 
@@ -90,13 +97,15 @@ def prediction_lines(
 
 def describe_base(base: Base) -> str:
     """A model's configuration and weights."""
-    return facts([
-        ("model", base.folder),
-        *base.config.to_dict().items(),
-        ("parameters", f"{count(base.params):,}"),
-        ("weights sha256", base.sha256),
-        ("unused tensors", ", ".join(base.extra) or "none"),
-    ])  # fmt: skip
+    return facts(
+        [
+            ("model", base.folder),
+            *base.config.to_dict().items(),
+            ("parameters", f"{count(base.params):,}"),
+            ("weights sha256", base.sha256),
+            ("unused tensors", ", ".join(base.extra) or "none"),
+        ]
+    )
 
 
 def describe_task(task: TaskFile, path: Path) -> str:
@@ -105,17 +114,22 @@ def describe_task(task: TaskFile, path: Path) -> str:
     entry = TABLE.get(task.method.name)
     has_activation = entry and "activation" in entry.choices
     activation = f", activation {task.method.activation}" if has_activation else ""
-    return facts([
-        ("task file", path),
-        ("task", task.task.name),
-        ("takes", "pairs of texts" if len(task.task.text) == 2 else "single texts"),
-        ("longest text", f"{task.max_length} tokens"),
-        ("gives", "a number" if task.task.regression else f"a label: {', '.join(task.task.names)}"),
-        ("base", f"{task.base_name}, weights sha256 {task.base_sha256}"),
-        ("method", f"{task.method}{activation}; recipe {task.recipe}"),
-        ("parameters", f"{count(task.trained):,} in {len(list(leaves(task.trained)))} tensors"),
-        ("dev results", f"{metrics_text(results)} (epoch {task.results.get('epoch', '?')})"),
-    ])  # fmt: skip
+    return facts(
+        [
+            ("task file", path),
+            ("task", task.task.name),
+            ("takes", "pairs of texts" if len(task.task.text) == 2 else "single texts"),
+            ("longest text", f"{task.max_length} tokens"),
+            (
+                "gives",
+                "a number" if task.task.regression else f"a label: {', '.join(task.task.names)}",
+            ),
+            ("base", f"{task.base_name}, weights sha256 {task.base_sha256}"),
+            ("method", f"{task.method}{activation}; recipe {task.recipe}"),
+            ("parameters", f"{count(task.trained):,} in {len(list(leaves(task.trained)))} tensors"),
+            ("dev results", f"{metrics_text(results)} (epoch {task.results.get('epoch', '?')})"),
+        ]
+    )
 
 
 def describe_result(trained: Trained, picture: Path, options: str = "") -> str:
@@ -123,14 +137,16 @@ def describe_result(trained: Trained, picture: Path, options: str = "") -> str:
     task, results, path = trained.task.task, trained.task.results, trained.path or Path()
     best = {name: results[name] for name in task.metrics}
     texts = '--pair "FIRST TEXT" "SECOND TEXT"' if len(task.text) == 2 else '"A TEXT"'
-    return facts([
-        (constant_name(task), f"dev {metrics_text(trained.constant)}"),
-        (f"last epoch ({len(trained.epochs)})", f"dev {metrics_text(trained.epochs[-1])}"),
-        (f"best epoch ({results['epoch']}), kept", f"dev {metrics_text(best)}"),
-        ("task file", f"{path} ({path.stat().st_size / 1e6:.2f} MB)"),
-        ("learning curve", picture),
-        ("use it", f"minibert predict {path} {options}{texts}"),
-    ])  # fmt: skip
+    return facts(
+        [
+            (constant_name(task), f"dev {metrics_text(trained.constant)}"),
+            (f"last epoch ({len(trained.epochs)})", f"dev {metrics_text(trained.epochs[-1])}"),
+            (f"best epoch ({results['epoch']}), kept", f"dev {metrics_text(best)}"),
+            ("task file", f"{path} ({path.stat().st_size / 1e6:.2f} MB)"),
+            ("learning curve", picture),
+            ("use it", f"minibert predict {path} {options}{texts}"),
+        ]
+    )
 
 
 def constant_name(task: Task) -> str:

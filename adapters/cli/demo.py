@@ -59,10 +59,9 @@ def demo(out: Path) -> None:
         picture.unlink()
     base = load_base(fetch_model("minilm"))
     data = demo_data()
-    print(facts([
-        ("weights", f"{base.folder}, sha256 {base.sha256[:12]}..."),
-        ("data", f"{data.source}: {len(data.train):,} training and {len(data.dev):,} dev examples"),
-    ]))  # fmt: skip
+    examples = f"{len(data.train):,} training and {len(data.dev):,} dev examples"
+    weights = f"{base.folder}, sha256 {base.sha256[:12]}..."
+    print(facts([("weights", weights), ("data", f"{data.source}: {examples}")]))
     recipe, outputs = recipe_named("paper"), data.task.outputs
     model = new_task_model(base, method_named("adapters"), recipe, outputs, seed=0)
     print(f"\n{trained_table(model)}\n", flush=True)
@@ -75,9 +74,14 @@ def demo(out: Path) -> None:
         progress = Progress(name)
         try:
             runs[name] = train_task(
-                base, data, method_named(name), settings, out=out / name, resume=True,
+                base,
+                data,
+                method_named(name),
+                settings,
+                out=out / name,
+                resume=True,
                 on_report=progress,
-            )  # fmt: skip
+            )
         finally:
             progress.close()
     constant = runs["adapters"].constant
@@ -86,8 +90,8 @@ def demo(out: Path) -> None:
         ("head only", runs["head"].task.results[metric]),
         (f"nothing ({constant_name(data.task)})", constant[metric]),
     ]
-    print("\n" + table([(what, f"{100 * value:.1f}") for what, value in rows],
-                       ("trained", f"dev {metric} (%)")))  # fmt: skip
+    headers = ("trained", f"dev {metric} (%)")
+    print(f"\n{table([(what, f'{100 * value:.1f}') for what, value in rows], headers)}")
 
     curves = {name: (run.losses, run.epochs) for name, run in runs.items()}
     learning_curve(picture, curves, f"{data.source}\non {base.name.partition('@')[0]}", constant)

@@ -41,16 +41,18 @@ EXAMPLES: dict[str, tuple[str, str]] = {
         "  minibert evaluate runs/rte-adapters/task.safetensors\n"
         "  minibert evaluate runs/rte-adapters/task.safetensors --data other.tsv\n",
         "  from adapters import evaluate_task\n"
-        "  from minibert.data.glue import glue_examples\n" + _OPEN +
-        '  print(evaluate_task(task, base, glue_examples(task.task, "dev")))\n',
+        "  from minibert.data.glue import glue_examples\n"
+        + _OPEN
+        + '  print(evaluate_task(task, base, glue_examples(task.task, "dev")))\n',
     ),
     "predict": (
         '  minibert predict runs/sst-2-adapters/task.safetensors "What a lovely day."\n'
         '  minibert predict runs/rte-adapters/task.safetensors --pair "It rains." "It is wet."\n'
         "  minibert predict runs/sst-2-adapters/task.safetensors --json < reviews.txt\n",
         "  from adapters import predict_texts\n"
-        "  from minibert.heads import probabilities\n" + _OPEN +
-        '  logits = predict_texts(task, base, [("It rains.", "It is wet.")])\n'
+        "  from minibert.heads import probabilities\n"
+        + _OPEN
+        + '  logits = predict_texts(task, base, [("It rains.", "It is wet.")])\n'
         "  print(task.task.names, probabilities(logits))\n",
     ),
     "info": (
@@ -92,7 +94,7 @@ EXAMPLES: dict[str, tuple[str, str]] = {
         "  from adapters.cli.demo import demo\n"
         '  demo(Path("runs/demo"))\n',
     ),
-}  # fmt: skip
+}
 
 
 def python_lines(command: str) -> str:

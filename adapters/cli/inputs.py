@@ -34,8 +34,9 @@ def load_data(options: argparse.Namespace) -> "Data":
     text = options.text or ["text"]
     if len(text) > 2:
         raise InputError(f"--text takes one or two columns, not {len(text)}")
-    return own_data(options.train, options.dev, tuple(text), options.label or "label",
-                    options.regression)  # fmt: skip
+    return own_data(
+        options.train, options.dev, tuple(text), options.label or "label", options.regression
+    )
 
 
 def find_base(options: argparse.Namespace, task: "TaskFile") -> "Base":

@@ -36,8 +36,8 @@ def unpack_wheel(wheel: dict[str, Any], sha256: dict[str, str], part: Path, prog
 
 def _pip_download(requirement: str, part: Path, progress: bool) -> Path:
     """The wheel, by `pip download` with the user's own index, mirror and proxy."""
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:",
-               "--no-input", "--dest", str(part), requirement]  # fmt: skip
+    download = ["-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input", "--dest"]
+    command = [sys.executable, *download, str(part), requirement]
     shown = 2 if progress else subprocess.DEVNULL  # pip's progress goes to our standard error
     pip = subprocess.run(command, stdout=shown, stderr=subprocess.PIPE, errors="replace")
     if pip.returncode == 0:

@@ -26,9 +26,21 @@ from minibert.fused.norm import add_layer_norm, layer_norm
 from minibert.ops import Array, cross_entropy, keep_mask, squared_error
 
 __all__ = [
-    "add_layer_norm", "attention", "cross_entropy", "dropout", "gelu", "gelu_tanh", "keep_mask",
-    "layer_norm", "linear", "lookup", "relu", "squared_error", "swish", "tanh",
-]  # fmt: skip
+    "add_layer_norm",
+    "attention",
+    "cross_entropy",
+    "dropout",
+    "gelu",
+    "gelu_tanh",
+    "keep_mask",
+    "layer_norm",
+    "linear",
+    "lookup",
+    "relu",
+    "squared_error",
+    "swish",
+    "tanh",
+]
 
 
 @primitive

@@ -137,9 +137,13 @@ class _Process:
         code += "; kernels.serve()"
         try:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", code], env={**environment, **more}, text=True,
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            )  # fmt: skip
+                [sys.executable, "-c", code],
+                env={**environment, **more},
+                text=True,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+            )
         except OSError as error:
             raise InputError(f"cannot start {sys.executable} to measure: {error}") from None
 

@@ -25,10 +25,23 @@ from minibert.errors import InputError
 
 ALL = exercises()
 PLANNED_TUTORIALS = {
-    "01_tokens", "02_attention", "03_layer", "04_loading", "05_backward", "06_adam",
-    "07_the_adapter", "08_train_a_task", "09_size", "10_layers", "11_initial_scale",
-    "12_many_tasks", "13_extensions", "14_questions", "15_fast", "16_beyond",
-}  # fmt: skip
+    "01_tokens",
+    "02_attention",
+    "03_layer",
+    "04_loading",
+    "05_backward",
+    "06_adam",
+    "07_the_adapter",
+    "08_train_a_task",
+    "09_size",
+    "10_layers",
+    "11_initial_scale",
+    "12_many_tasks",
+    "13_extensions",
+    "14_questions",
+    "15_fast",
+    "16_beyond",
+}
 SECONDS = 300  # generous: the machine may be busy
 WRONG = [(e, wrong) for e in ALL for wrong in wrong_solutions(e.folder)]
 
@@ -173,11 +186,14 @@ class TestCatalogue:
     def test_a_tutorial_names_its_exercises_and_those_it_recommends(self):
         """By number, in the lines with `minibert exercises check`, its own first."""
         elsewhere = {  # exercises of other tutorials that it announces or comes back to
-            "01_tokens": ["attention"], "09_size": ["parameter_count"],
-            "11_initial_scale": ["near_identity"], "12_many_tasks": ["trained_or_frozen"],
-            "13_extensions": ["lora_merge"], "14_questions": ["cross_entropy"],
+            "01_tokens": ["attention"],
+            "09_size": ["parameter_count"],
+            "11_initial_scale": ["near_identity"],
+            "12_many_tasks": ["trained_or_frozen"],
+            "13_extensions": ["lora_merge"],
+            "14_questions": ["cross_entropy"],
             "15_fast": ["layer_norm_vjp", "gelu"],
-        }  # fmt: skip
+        }
         for path in sorted((ROOT / "tutorials").glob("*.py")):
             lines = re.findall(r"^.*minibert exercises check.*$", path.read_text("utf-8"), re.M)
             named = [exercise_named(n).name for n in re.findall(r"\b\d\d\b", "\n".join(lines))]
@@ -211,12 +227,17 @@ class TestCatalogue:
             "print(len(exercises()), judge(e, e.folder / 'solution.py').passed)"
         )
         done = subprocess.run(
-            [sys.executable, "-c", lines], cwd=tmp_path, capture_output=True, text=True,
-            env={**os.environ, "PYTHONPATH": str(tmp_path)}, timeout=120,
-        )  # fmt: skip
+            [sys.executable, "-c", lines],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(tmp_path)},
+            timeout=120,
+        )
         assert done.stdout.splitlines() == [
-            str(tmp_path / "adapters/exercises/material"), f"{len(ALL)} True",
-        ], done.stderr  # fmt: skip
+            str(tmp_path / "adapters/exercises/material"),
+            f"{len(ALL)} True",
+        ], done.stderr
 
     def test_the_teachers_page_has_the_table_of_exercises(self):
         page = (ROOT / "docs/teaching.md").read_text("utf-8")
@@ -286,8 +307,14 @@ class TestCheck:
         result = minibert("exercises", "check", 1, "--in", mine)
         assert result.code == 1
         rest = result.out
-        for text in ("Exercise 1", str(mine / ALL[0].file), "NO   The values", "[0, 0]",
-                     "sqrt(d)", "hint 1"):  # fmt: skip
+        for text in (
+            "Exercise 1",
+            str(mine / ALL[0].file),
+            "NO   The values",
+            "[0, 0]",
+            "sqrt(d)",
+            "hint 1",
+        ):
             _, found, rest = rest.partition(text)  # each after the one before
             assert found == text, result.out
 
@@ -452,25 +479,28 @@ class TestHints:
 
 
 class TestWords:
-    @pytest.mark.parametrize("words, says", [
-        (("list", "--in", "nowhere"), "no exercises were started here"),
-        ((".", "--in", "."), "give the folder once"),
-        (("nowhere",), "nowhere: neither a folder nor one of watch, start, list, hint"),
-        (("..",), "no exercises were started here"),
-        (("3",), "3: neither a folder nor one of"),
-        (("hint", "1", "."), "for the folder: --in ."),
-        ((".", "hint"), "hint comes first: minibert exercises hint --in ."),
-        (("hint", "99"), "no such exercise"),
-        (("hint", "1", "2"), "give only the exercise's number, without '2'"),
-        ((".", "b"), "give only the folder, without 'b'"),
-        (("reset",), "needs the exercise's number"),
-        (("solution",), "needs the exercise's number"),
-        (("grade",), "needs a folder"),
-        (("grade", "nowhere"), "there is no such folder"),
-        (("list", "--json"), "--json can only be used with grade"),
-        (("list", "--once"), "--once cannot be used with list"),
-        (("--once", "--seconds", "0"), "--seconds must be more than 0"),
-    ])  # fmt: skip
+    @pytest.mark.parametrize(
+        "words, says",
+        [
+            (("list", "--in", "nowhere"), "no exercises were started here"),
+            ((".", "--in", "."), "give the folder once"),
+            (("nowhere",), "nowhere: neither a folder nor one of watch, start, list, hint"),
+            (("..",), "no exercises were started here"),
+            (("3",), "3: neither a folder nor one of"),
+            (("hint", "1", "."), "for the folder: --in ."),
+            ((".", "hint"), "hint comes first: minibert exercises hint --in ."),
+            (("hint", "99"), "no such exercise"),
+            (("hint", "1", "2"), "give only the exercise's number, without '2'"),
+            ((".", "b"), "give only the folder, without 'b'"),
+            (("reset",), "needs the exercise's number"),
+            (("solution",), "needs the exercise's number"),
+            (("grade",), "needs a folder"),
+            (("grade", "nowhere"), "there is no such folder"),
+            (("list", "--json"), "--json can only be used with grade"),
+            (("list", "--once"), "--once cannot be used with list"),
+            (("--once", "--seconds", "0"), "--seconds must be more than 0"),
+        ],
+    )
     def test_words_that_make_no_sense_are_refused_in_one_line(self, mine, monkeypatch, words, says):
         monkeypatch.chdir(mine)
         before = files(mine)
@@ -495,9 +525,12 @@ class TestWords:
             "print('late:', *late)"
         )
         done = subprocess.run(
-            [sys.executable, "-c", lines], env=environment(), capture_output=True, text=True,
+            [sys.executable, "-c", lines],
+            env=environment(),
+            capture_output=True,
+            text=True,
             timeout=120,
-        )  # fmt: skip
+        )
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout.splitlines()[-1] == "late:"
 
@@ -508,10 +541,13 @@ class Watching:
     def __init__(self, folder: Path) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "minibert", "exercises", folder],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=environment(),
             # A shell ignores Ctrl-C in background jobs, and these tests may run in one.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        )  # fmt: skip
+        )
         self.net = threading.Timer(300, self.process.kill)  # a safety net, not a measurement
         self.net.start()
 

@@ -147,22 +147,31 @@ class TestOtherAssertions:
             tree["a"] = {"b": x[:2] * 1}  # another dict with the same content
             tree["c"] = list(tree["c"])
 
-    @pytest.mark.parametrize("change, says", [
-        (lambda x, tree: x.__imul__(2), "x in place: x += y changes x itself"),
-        (lambda x, tree: x.__setitem__(0, np.nextafter(1, 2)), "x in place: x += y"),
-        (lambda x, tree: tree["a"]["b"].sort(), "tree['a']['b'] in place: x += y"),
-        (lambda x, tree: tree.pop("a"), "tree: tree['a'] is gone. Build a new dict"),
-        (lambda x, tree: tree["a"].clear(), "tree['a']: tree['a']['b'] is gone. Build"),
-        (lambda x, tree: tree.update(d=1), "tree: tree['d'] is new. Build a new dict"),
-        (lambda x, tree: tree.update(a=tree.pop("a")), "tree: its keys are in another order"),
-        (lambda x, tree: tree["c"].append(4), "tree['c']: it now has 4 items instead of 3"),
-        (lambda x, tree: tree["c"].pop(), "tree['c']: it now has 2 items instead of 3"),
-        (lambda x, tree: tree["c"].__setitem__(1, 2), "tree['c'][1]: it was replaced by something"),
-        (lambda x, tree: tree["c"].__setitem__(0, True), "tree['c'][0]: it was replaced"),
-        (lambda x, tree: tree.update(a=None), "tree['a']: it was replaced by something else"),
-        (lambda x, tree: tree["a"].update(b=x), "tree['a']['b']: it was replaced"),
-        (lambda x, tree: tree["a"].update(b=np.ones(2, F32)), "tree['a']['b']: it was replaced"),
-    ])  # fmt: skip
+    @pytest.mark.parametrize(
+        "change, says",
+        [
+            (lambda x, tree: x.__imul__(2), "x in place: x += y changes x itself"),
+            (lambda x, tree: x.__setitem__(0, np.nextafter(1, 2)), "x in place: x += y"),
+            (lambda x, tree: tree["a"]["b"].sort(), "tree['a']['b'] in place: x += y"),
+            (lambda x, tree: tree.pop("a"), "tree: tree['a'] is gone. Build a new dict"),
+            (lambda x, tree: tree["a"].clear(), "tree['a']: tree['a']['b'] is gone. Build"),
+            (lambda x, tree: tree.update(d=1), "tree: tree['d'] is new. Build a new dict"),
+            (lambda x, tree: tree.update(a=tree.pop("a")), "tree: its keys are in another order"),
+            (lambda x, tree: tree["c"].append(4), "tree['c']: it now has 4 items instead of 3"),
+            (lambda x, tree: tree["c"].pop(), "tree['c']: it now has 2 items instead of 3"),
+            (
+                lambda x, tree: tree["c"].__setitem__(1, 2),
+                "tree['c'][1]: it was replaced by something",
+            ),
+            (lambda x, tree: tree["c"].__setitem__(0, True), "tree['c'][0]: it was replaced"),
+            (lambda x, tree: tree.update(a=None), "tree['a']: it was replaced by something else"),
+            (lambda x, tree: tree["a"].update(b=x), "tree['a']['b']: it was replaced"),
+            (
+                lambda x, tree: tree["a"].update(b=np.ones(2, F32)),
+                "tree['a']['b']: it was replaced",
+            ),
+        ],
+    )
     def test_untouched_says_what_was_changed_and_how(self, change, says):
         x, tree = np.ones(3), {"a": {"b": np.array([2.0, 1.0])}, "c": [1, "two", None]}
 
@@ -225,11 +234,22 @@ class TestMessages:
             except Garbled:
                 continue
 
-    @pytest.mark.parametrize("tree", [
-        '{"array": ["object", [1]]}', '{"array": ["float64", [1000000]]}', "[1]",
-        '{"array": ["float64", [-1]]}', '{"array": ["float64", [true]]}', '{"a": 1, "b": 2}', "{}",
-        '{"dict": [[{"list": []}, 1]]}', '{"int": "x"}', "[" * 100_000, '{"dict": 5}',
-    ])  # fmt: skip
+    @pytest.mark.parametrize(
+        "tree",
+        [
+            '{"array": ["object", [1]]}',
+            '{"array": ["float64", [1000000]]}',
+            "[1]",
+            '{"array": ["float64", [-1]]}',
+            '{"array": ["float64", [true]]}',
+            '{"a": 1, "b": 2}',
+            "{}",
+            '{"dict": [[{"list": []}, 1]]}',
+            '{"int": "x"}',
+            "[" * 100_000,
+            '{"dict": 5}',
+        ],
+    )
     def test_a_header_that_makes_no_sense_is_refused(self, tree):
         body = len(tree).to_bytes(8, "big") + tree.encode() + b"\0" * 64
         with pytest.raises(Garbled):
@@ -250,9 +270,12 @@ class TestMessages:
         endless: list = []
         endless.append(endless)
         for value, name in [
-            ({1}, "set"), (object(), "object"), (np.array([None]), "array of dtype object"),
-            (np.array(["a"]), "array of dtype <U1"), (int, "type"),
-        ]:  # fmt: skip
+            ({1}, "set"),
+            (object(), "object"),
+            (np.array([None]), "array of dtype object"),
+            (np.array(["a"]), "array of dtype <U1"),
+            (int, "type"),
+        ]:
             assert unpack(pack(value, no_function)[8:], no_function) == Other(name)
         assert unpack(pack(endless, no_function)[8:], no_function)  # ends
 
@@ -414,7 +437,8 @@ HOSTILE = {
     ),
     "an array equal to all": (
         "import numpy as np\nclass A(np.ndarray):\n    def __eq__(self, other): return True\n"
-        + IN_CALL + "return np.zeros((3, 4), np.float32).view(A)",
+        + IN_CALL
+        + "return np.zeros((3, 4), np.float32).view(A)",
         "at [0, 0] is 0",
     ),
     "an object equal to all": (
@@ -428,14 +452,15 @@ HOSTILE = {
     ),
     "a hidden child": (
         "import os, time\nif os.fork() == 0:\n    os.setsid(); time.sleep(30); os._exit(0)\n"
-        + UNSCALED, "sqrt(d)",
+        + UNSCALED,
+        "sqrt(d)",
     ),
     "a syntax error": ("def attention(q, k, v:\n    pass", "01_attention.py, line 1: SyntaxError"),
     "no text": ("\0\xff\xfe", "01_attention.py"),
     "terminal codes": ("raise ValueError('\x1b[2J')", "\N{REPLACEMENT CHARACTER}[2J"),
     "an empty file": ("", "attention is not defined"),
     "too large a file": ("#" * (1 << 21), "is larger than"),
-}  # fmt: skip
+}
 
 
 def write(folder: Path, source: str) -> Path:
@@ -576,8 +601,12 @@ class TestGrade:
             f"print(g.grade(sys.argv[1], {NET})['passed'])"
         )
         started = [
-            subprocess.Popen([sys.executable, "-c", lines, folder], env=environment(),
-                             stdout=subprocess.PIPE, text=True)
+            subprocess.Popen(
+                [sys.executable, "-c", lines, folder],
+                env=environment(),
+                stdout=subprocess.PIPE,
+                text=True,
+            )
             for folder in (good, bad)
-        ]  # fmt: skip
+        ]
         assert [run.communicate(timeout=NET)[0] for run in started] == ["1\n", "0\n"]

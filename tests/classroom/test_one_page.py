@@ -38,9 +38,13 @@ SOURCE = PATH.read_text("utf-8")
 METHOD = method_named("adapters", 64)
 MAX_LENGTH = 32
 LAID_OUT = {  # tokens that are no code: comments, and how the code is laid out
-    tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT,
+    tokenize.COMMENT,
+    tokenize.NL,
+    tokenize.NEWLINE,
+    tokenize.INDENT,
+    tokenize.DEDENT,
     tokenize.ENDMARKER,
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")

@@ -147,9 +147,17 @@ class TestPages:
 
     def test_every_page_can_be_reached_from_the_first(self, staged):
         trees = (p.read_text("utf-8") for p in staged.glob("*.md"))
-        listed = set(re.findall(r"^[\w/*-]+$", "\n".join(
-            tree for text in trees for tree in re.findall(r"```\{toctree\}(.*?)```", text, re.S)
-        ), re.M))  # fmt: skip
+        listed = set(
+            re.findall(
+                r"^[\w/*-]+$",
+                "\n".join(
+                    tree
+                    for text in trees
+                    for tree in re.findall(r"```\{toctree\}(.*?)```", text, re.S)
+                ),
+                re.M,
+            )
+        )
         pages = {p.relative_to(staged).with_suffix("").as_posix() for p in staged.glob("*.md")}
         assert pages - {"index"} <= listed
         assert {"tutorials/index", "api/index", "results/**"} <= listed
@@ -289,20 +297,32 @@ class TestLinks:
         [
             ("README.md", "guide.md", "docs/teaching.md", "[x](teaching.md)"),
             ("README.md", "guide.md", "minibert/ops.py", "[x](api/minibert.ops.rst)"),
-            ("docs/ledger.md", "ledger.md", "../adapters/reproduce/ledger/claims.py",
-             "[x](api/adapters.reproduce.ledger.claims.rst)"),
+            (
+                "docs/ledger.md",
+                "ledger.md",
+                "../adapters/reproduce/ledger/claims.py",
+                "[x](api/adapters.reproduce.ledger.claims.rst)",
+            ),
             ("README.md", "guide.md", "minibert/fused", "[x](api/minibert.fused.rst)"),
             ("README.md", "guide.md", "minibert/fused/__init__.py", "[x](api/minibert.fused.rst)"),
             ("README.md", "guide.md", "tutorials/README.md", "[x](tutorials/index.rst)"),
-            ("tutorials/exercises/README.md", "exercises.md", "../../docs/teaching.md#a",
-             "[x](teaching.md#a)"),
-            ("docs/index.md", "index.md", "../tutorials/07_the_adapter.py",
-             "[x](tutorials/07_the_adapter.rst)"),
+            (
+                "tutorials/exercises/README.md",
+                "exercises.md",
+                "../../docs/teaching.md#a",
+                "[x](teaching.md#a)",
+            ),
+            (
+                "docs/index.md",
+                "index.md",
+                "../tutorials/07_the_adapter.py",
+                "[x](tutorials/07_the_adapter.rst)",
+            ),
             ("README.md", "guide.md", "tests", "x"),  # no page: the words stay
             ("README.md", "guide.md", "https://example.org/a", "[x](https://example.org/a)"),
             ("README.md", "guide.md", "#here", "[x](#here)"),
         ],
-    )  # fmt: skip
+    )
     def test_a_link_goes_where_the_file_is_shown(self, source, page, link, becomes):
         assert stage.linked(f"See [x]({link}).", source, page) == f"See {becomes}."
 
@@ -346,8 +366,14 @@ class TestDocstrings:
         lines = ["So", "    A(z) = z", "where", "", "- one", "  and a half;", "- two"]
         made = [line for line in plain_docstrings.restructured(lines) if line]
         assert made == [
-            "So", "::", "       A(z) = z", "where", "- one", "  and a half;", "- two",
-        ]  # fmt: skip
+            "So",
+            "::",
+            "       A(z) = z",
+            "where",
+            "- one",
+            "  and a half;",
+            "- two",
+        ]
 
 
 class TestTheInteractivePage:
@@ -389,9 +415,15 @@ class TestTheInteractivePage:
 
     @pytest.mark.parametrize(
         "tasks, share, total",
-        [(9, "2.1", "1.2"), (9, "3.6", "1.3"), (9, "100", "9.0"),
-         (17, "1.14", "1.19"), (17, "52.9", "9.9"), (17, "100", "17")],
-    )  # fmt: skip
+        [
+            (9, "2.1", "1.2"),
+            (9, "3.6", "1.3"),
+            (9, "100", "9.0"),
+            (17, "1.14", "1.19"),
+            (17, "52.9", "9.9"),
+            (17, "100", "17"),
+        ],
+    )
     def test_has_the_papers_points(self, tasks, share, total):
         """Tables 1 and 2 of the paper."""
         assert re.search(rf"N: {tasks}, share: {share}, times: {re.escape(total)}\b", self.code)

@@ -213,8 +213,9 @@ class QuietHandler(SimpleHTTPRequestHandler):
 
 def tree(d: int, L: int) -> dict[str, int]:
     """The sizes of a BERT's real parameters by path."""
-    config = BertConfig(hidden_size=d, num_hidden_layers=L, intermediate_size=4 * d,
-                        num_attention_heads=1)  # fmt: skip
+    config = BertConfig(
+        hidden_size=d, num_hidden_layers=L, intermediate_size=4 * d, num_attention_heads=1
+    )
     return {path: int(np.prod(shape)) for path, shape in parameter_shapes(config).items()}
 
 
@@ -241,11 +242,13 @@ class TestTheSliders:
         assert said["encoder"] == layers
         assert said["all"] == sum(sizes.values())
         assert said["norms"] == sum(n for path, n in sizes.items() if ".norm." in path)
-        config = BertConfig(hidden_size=at["d"], num_hidden_layers=at["L"],
-                            num_attention_heads=1)  # fmt: skip
+        config = BertConfig(hidden_size=at["d"], num_hidden_layers=at["L"], num_attention_heads=1)
         method = top_layers(METHODS["full"], at["k"], config)
-        trained = sum(n for path, n in sizes.items()
-                      if path.startswith("layers.") and method.trains(f"base.{path}"))  # fmt: skip
+        trained = sum(
+            n
+            for path, n in sizes.items()
+            if path.startswith("layers.") and method.trains(f"base.{path}")
+        )
         assert said["top"] == trained
 
     @each_setting
@@ -281,8 +284,11 @@ class TestTheSliders:
         """Table 1: 2.1 % and 1.2x for nine tasks with m = 64 on BERT-large; full 9x."""
         sliders.click("text=BERT-large, table 1")
         assert sliders.locator("#row-adapters td").all_inner_texts() == [
-            "6,343,680", "2.1 %", "1.19x", "359,402,496",
-        ]  # fmt: skip
+            "6,343,680",
+            "2.1 %",
+            "1.19x",
+            "359,402,496",
+        ]
         assert sliders.locator("#row-full td").nth(2).inner_text() == "9.0x"
 
     def test_the_papers_points_are_marked_in_both_pictures_and_listed(self, sliders):
@@ -293,10 +299,13 @@ class TestTheSliders:
         rows = sliders.locator("#points tbody tr").all_inner_texts()
         read = [row.split("\t") for row in rows]
         assert [row[2:6] for row in read] == [
-            ["9", "2.1 %", "1.2x", "1.19x"], ["9", "3.6 %", "1.3x", "1.32x"],
-            ["9", "100 %", "9.0x", "9.00x"], ["17", "1.14 %", "1.19x", "1.19x"],
-            ["17", "52.9 %", "9.9x", "9.99x"], ["17", "100 %", "17x", "17.00x"],
-        ]  # fmt: skip
+            ["9", "2.1 %", "1.2x", "1.19x"],
+            ["9", "3.6 %", "1.3x", "1.32x"],
+            ["9", "100 %", "9.0x", "9.00x"],
+            ["17", "1.14 %", "1.19x", "1.19x"],
+            ["17", "52.9 %", "9.9x", "9.99x"],
+            ["17", "100 %", "17x", "17.00x"],
+        ]
 
     def test_the_pictures_are_redrawn(self, sliders):
         sliders.click("text=MiniLM")

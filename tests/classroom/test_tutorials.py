@@ -80,8 +80,9 @@ def masked_word(folder: Path, ids: list[int], place: int) -> list[float]:
     base = load_base(folder, pooler=False)
     tables, head = base.params["embeddings"], base.params["masked_tokens"]
     heads, eps = base.config.num_attention_heads, base.config.layer_norm_eps
-    x = [tables["word"][i] + tables["position"][t] + tables["segment"][0]
-         for t, i in enumerate(ids)]  # fmt: skip
+    x = [
+        tables["word"][i] + tables["position"][t] + tables["segment"][0] for t, i in enumerate(ids)
+    ]
     x = plain_loops.layer_norm(x, tables["norm"]["weight"], tables["norm"]["bias"], eps)
     for _, layer in sorted(base.params["layers"].items()):
         x = plain_loops.encoder_layer(layer, x, [len(ids)], heads, eps)
@@ -159,9 +160,12 @@ class TestRunning:
         """The project's own sample is enough for each."""
         folder, nothing = tmp_path / "pictures", str(tmp_path / "no data here")
         printed = run(
-            path, tmp_path, MINIBERT_TUTORIAL_OUT=str(folder), MINIBERT_GLUE=nothing,
+            path,
+            tmp_path,
+            MINIBERT_TUTORIAL_OUT=str(folder),
+            MINIBERT_GLUE=nothing,
             MINIBERT_SQUAD=nothing,
-        )  # fmt: skip
+        )
         drawn = pictures(printed, folder)
         assert drawn
         assert all(name.startswith(path.name[:3]) for name in drawn)

@@ -60,8 +60,10 @@ def compare(name: str, size: dict[str, int], python: str, root: Path) -> list[st
     assert theirs[0].shape == ours[0].shape
     assert theirs[1].shape == ours[1].shape
     count = sum(p.numel() for p in model.parameters())
-    print(f"{name}: {count} parameters, states' std {ours[0].std():.3f}, largest "
-          f"{np.abs(ours[0]).max():.2f}, pooled's std {ours[1].std():.3f}")  # fmt: skip
+    print(
+        f"{name}: {count} parameters, states' std {ours[0].std():.3f}, largest "
+        f"{np.abs(ours[0]).max():.2f}, pooled's std {ours[1].std():.3f}"
+    )
     return [
         line(f"{name}, minibert f32 against torch f32", theirs, ours),
         line(f"{name}, minibert f32 against torch f64", theirs, exact),

@@ -88,10 +88,22 @@ class TestFilesOfOnesOwn:
             (OWN.replace("\n", "\tx\n").replace("\tx", "", 1).encode(), "row 2: has 3 columns"),
             (OWN.replace("text 3\n", "\n\n").encode()[:-7] + b"\n", "row 21: has 1 columns"),
         ],
-        ids=["missing", "empty", "only line ends", "header only", "utf-16", "utf-16 without mark",
-             "binary", "latin-1", "no such column", "a column too many", "a column too few",
-             "all rows too wide", "a last row cut short"],
-    )  # fmt: skip
+        ids=[
+            "missing",
+            "empty",
+            "only line ends",
+            "header only",
+            "utf-16",
+            "utf-16 without mark",
+            "binary",
+            "latin-1",
+            "no such column",
+            "a column too many",
+            "a column too few",
+            "all rows too wide",
+            "a last row cut short",
+        ],
+    )
     def test_an_unreadable_file_is_named_with_the_row(self, own, which, content, complaint):
         path = own / which
         path.unlink() if content is None else path.write_bytes(content)
@@ -269,23 +281,35 @@ class TestOptions:
     @pytest.mark.parametrize(
         "words, line",
         [
-            ([], "minibert: error: the following arguments are required: COMMAND; "
-             "see minibert --help"),
+            (
+                [],
+                "minibert: error: the following arguments are required: COMMAND; "
+                "see minibert --help",
+            ),
             (["tain"], "minibert: error: argument COMMAND: invalid choice: 'tain' (choose from "),
-            (["train", "--size", "big"], "minibert train: error: argument --size: invalid int "
-             "value: 'big'; see minibert train --help"),
+            (
+                ["train", "--size", "big"],
+                "minibert train: error: argument --size: invalid int "
+                "value: 'big'; see minibert train --help",
+            ),
             (["train", "--lr", "1e-3x"], "minibert train: error: argument --lr: invalid float "),
             (["train", "--text"], "minibert train: error: argument --text: expected at least one "),
-            (["train", "--lerning-rate", "1"], "minibert train: error: unrecognized arguments: "
-             "--lerning-rate 1; see minibert train --help"),
+            (
+                ["train", "--lerning-rate", "1"],
+                "minibert train: error: unrecognized arguments: "
+                "--lerning-rate 1; see minibert train --help",
+            ),
             (["train", "--siz", "8"], "minibert train: error: unrecognized arguments: --siz 8; "),
             (["predict"], "minibert predict: error: the following arguments are required: FILE; "),
-            (["predict", "f", "--pair", "a"], "minibert predict: error: argument --pair: expected "
-             "2 arguments; see minibert predict --help"),
+            (
+                ["predict", "f", "--pair", "a"],
+                "minibert predict: error: argument --pair: expected "
+                "2 arguments; see minibert predict --help",
+            ),
             (["info", "a", "b"], "minibert info: error: unrecognized arguments: b; "),
             (["fetch"], "minibert fetch: error: the following arguments are required: MODEL|TASK"),
         ],
-    )  # fmt: skip
+    )
     def test_what_the_parser_refuses_is_one_line_too(self, words, line):
         result = minibert(*words)
         assert (result.code, result.out) == (2, "")
@@ -309,9 +333,20 @@ class TestADivergingLearningRate:
     def test_after_an_epoch_that_one_is_kept(self, tmp_path):
         """One step an epoch, and the warm-up begins with rate 0: only the first one ends well."""
         words = (
-            "train", "--task", "rte", "--sample", *ON_TINY, "--epochs", 20, "--lr", "1e30",
-            "--train-examples", 32, "--out", tmp_path / "run",
-        )  # fmt: skip
+            "train",
+            "--task",
+            "rte",
+            "--sample",
+            *ON_TINY,
+            "--epochs",
+            20,
+            "--lr",
+            "1e30",
+            "--train-examples",
+            32,
+            "--out",
+            tmp_path / "run",
+        )
         result = minibert(*words)
         assert result.code == 2
         first, last = result.err.splitlines()
@@ -463,17 +498,25 @@ class TestAFullDisk:
         command = [sys.executable, "-m", "minibert", "info", str(trained["single"])]
         with Path("/dev/full").open("wb") as full:
             done = subprocess.run(
-                command, stdout=full, stderr=subprocess.PIPE, env=environment(), text=True,
+                command,
+                stdout=full,
+                stderr=subprocess.PIPE,
+                env=environment(),
+                text=True,
                 timeout=60,
-            )  # fmt: skip
+            )
         assert done.returncode == 2
         assert done.stderr == "minibert: error: standard output: No space left on device\n"
         reading, writing = os.pipe()
         os.close(reading)
         done = subprocess.run(
-            command, stdout=writing, stderr=subprocess.PIPE, env=environment(), text=True,
+            command,
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            env=environment(),
+            text=True,
             timeout=60,
-        )  # fmt: skip
+        )
         os.close(writing)
         assert (done.returncode, done.stderr) == (0, "")
 
@@ -519,8 +562,10 @@ class TestTheOutputFolder:
         )
         other = subprocess.Popen(
             [sys.executable, "-c", code, str(run / ".lock")],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         try:
             assert other.stdout.readline() == "held\n"
             error = refused(*self.WORDS, "--out", run, inside=tmp_path)

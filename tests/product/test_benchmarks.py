@@ -204,9 +204,13 @@ def test_the_random_checkpoint_has_every_parameter_under_its_public_name(tiny: B
 
 STEPS = {"what": "steps", "method": "adapters", "size": 4}
 WORKS = [
-    {"what": "forward"}, {"what": "classify", "method": "head"}, STEPS, {**STEPS, "top": 1},
-    {**STEPS, "top": 1, "cache": True}, {"what": "steps", "method": "full"},
-]  # fmt: skip
+    {"what": "forward"},
+    {"what": "classify", "method": "head"},
+    STEPS,
+    {**STEPS, "top": 1},
+    {**STEPS, "top": 1, "cache": True},
+    {"what": "steps", "method": "full"},
+]
 
 
 @pytest.mark.parametrize("work", WORKS, ids=lambda work: " ".join(map(str, work.values())))
@@ -341,8 +345,10 @@ def test_both_sides_get_the_same_threads_and_no_variable_that_affects_only_one(m
     given = processes.environment(2, {"OPENBLAS_CORETYPE": "Haswell"})
     changed = {name: value for name, value in given.items() if os.environ.get(name) != value}
     assert changed == {
-        "OMP_NUM_THREADS": "2", "HF_HUB_OFFLINE": "1", "OPENBLAS_CORETYPE": "Haswell"
-    }  # fmt: skip
+        "OMP_NUM_THREADS": "2",
+        "HF_HUB_OFFLINE": "1",
+        "OPENBLAS_CORETYPE": "Haswell",
+    }
     assert not given.keys() & {"PYTHONPATH", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"}
 
 
@@ -372,11 +378,21 @@ def test_the_two_packages_called_adapters_never_meet():
 # ----------------------------------------------------------------------------- what is saved
 
 MACHINE = {
-    "processor": "A processor", "cores": 2, "memory_gb": 23.5, "system": "Linux 6", "threads": 2,
-    "python": "3.11.7", "ours": {"numpy": "2.4.6"}, "blas": "OpenBLAS 0.3.31", "minibert": "0.1.0",
-    "commit": "abc", "date": "2026-01-01", "sgemm": {"ours": 150.0, "torch": 160.0},
-    "peers": {"torch": "2.13.0"}, "torch_kernels": "AVX512",
-}  # fmt: skip
+    "processor": "A processor",
+    "cores": 2,
+    "memory_gb": 23.5,
+    "system": "Linux 6",
+    "threads": 2,
+    "python": "3.11.7",
+    "ours": {"numpy": "2.4.6"},
+    "blas": "OpenBLAS 0.3.31",
+    "minibert": "0.1.0",
+    "commit": "abc",
+    "date": "2026-01-01",
+    "sgemm": {"ours": 150.0, "torch": 160.0},
+    "peers": {"torch": "2.13.0"},
+    "torch_kernels": "AVX512",
+}
 
 
 def _times(seconds):
@@ -385,8 +401,15 @@ def _times(seconds):
 
 def record(name, ours, peer, **more):
     sides = {"ours": _times(ours), "sgemm" if "share" in name else "peer": _times(peer)}
-    return {"row": name, "scale": 1.0, "tokens": 2048, "note": "", "rounds": len(ours),
-            "commit": "abc", "sides": sides} | more  # fmt: skip
+    return {
+        "row": name,
+        "scale": 1.0,
+        "tokens": 2048,
+        "note": "",
+        "rounds": len(ours),
+        "commit": "abc",
+        "sides": sides,
+    } | more
 
 
 def every_row():
@@ -487,8 +510,14 @@ def test_a_figure_is_the_ratio_of_the_medians_with_the_range_of_single_rounds():
 
 def test_speed_and_share_should_be_high_and_all_other_figures_low():
     figure = records.Figure(2.0, 2.0, 2.0, 2.0)
-    for kind, more in [("speed", True), ("share", True), ("time", False), ("memory", False),
-                       ("seconds", False), ("file", False)]:  # fmt: skip
+    for kind, more in [
+        ("speed", True),
+        ("share", True),
+        ("time", False),
+        ("memory", False),
+        ("seconds", False),
+        ("file", False),
+    ]:
         assert figure.meets(kind, 2.0)
         assert figure.meets(kind, 1.9) == more
         assert figure.meets(kind, 2.1) != more
@@ -499,17 +528,30 @@ def test_the_report_describes_every_row_and_the_machine(tmp_path):
     text = report.report_compare(tmp_path)
     assert (tmp_path / "compare.md").read_text() == text
     assert (tmp_path / "compare.png").read_bytes().startswith(b"\x89PNG")
-    for told in ("A processor", "numpy 2.4.6", "torch 2.13.0", "AVX512", "ours 150, torch 160",
-                 "24 GB", "commit abc", "Medians of 3 rounds"):  # fmt: skip
+    for told in (
+        "A processor",
+        "numpy 2.4.6",
+        "torch 2.13.0",
+        "AVX512",
+        "ours 150, torch 160",
+        "24 GB",
+        "commit abc",
+        "Medians of 3 rounds",
+    ):
         assert told in text
     lines = {line.split("|")[1].strip(): line for line in text.split("\n") if line.count("|") > 5}
     for row in TABLE:
         assert row.title in lines
     step = [cell.strip() for cell in lines["BERT-base adapter step, 32 x 128"].split("|")[2:-1]]
     assert step == [
-        "AdapterHub", "2 s, 1,024 tokens/s", "3 s, 683 tokens/s", "**1.5**", "1.5 (0.75–3)",
-        "at least 2.5", "**no**",
-    ]  # fmt: skip
+        "AdapterHub",
+        "2 s, 1,024 tokens/s",
+        "3 s, 683 tokens/s",
+        "**1.5**",
+        "1.5 (0.75–3)",
+        "at least 2.5",
+        "**no**",
+    ]
     share = lines["BERT-base adapter step, 32 x 128: share of sgemm"]
     assert "2 s, 1,024 tokens/s" in share
     assert "26 GFLOP/s" in share  # 4 products of 19.3 GFLOP in 3 s
@@ -536,17 +578,22 @@ def test_a_report_has_only_the_measured_rows_and_without_any_says_what_to_run(tm
 
 
 def test_the_results_of_bench_become_tables_and_charts(tmp_path):
-    row = {"title": "MiniLM", "texts": "32 x 64", "work": "adapter step", "tokens": 2048,
-           "seconds": 0.512, "share": 0.765, "peak_mb": 1234.5}  # fmt: skip
+    row = {
+        "title": "MiniLM",
+        "texts": "32 x 64",
+        "work": "adapter step",
+        "tokens": 2048,
+        "seconds": 0.512,
+        "share": 0.765,
+        "peak_mb": 1234.5,
+    }
     axes = [fitted(AXES[0], AXES[0].title, [0.001 * at for at in AXES[0].at], "s")]
     axes.append({"title": "memory", "symbol": "N", "unit": "MB", "at": [1, 2], "values": [5, 7.5]})
     for name, found in (("bench", {"rows": [row]}), ("scaling", {"axes": axes})):
         (tmp_path / f"{name}.json").write_text(json.dumps({"machine": MACHINE, **found}))
     text = report.report_bench(tmp_path)
     cells = re.split(r"\s*\|\s*", next(line for line in text.split("\n") if "MiniLM" in line))
-    assert cells[1:-1] == [
-        "MiniLM", "32 x 64", "adapter step", "512 ms", "4,000", "76 %", "1,234"
-    ]  # fmt: skip
+    assert cells[1:-1] == ["MiniLM", "32 x 64", "adapter step", "512 ms", "4,000", "76 %", "1,234"]
     assert "ms + 1 ms × N, at most 0 % off" in text
     assert re.search(r"\| MB +\| +5 \| +7.5 \|", text)
     for name in ("bench", "scaling"):

@@ -111,8 +111,14 @@ def lora_case() -> tuple[dict[str, Any], np.ndarray]:
 def pfeiffer_case() -> tuple[dict[str, Any], Tree, np.ndarray]:
     """({adapter, z, x}, the layer's LayerNorm, g): d = 5, m = 3, 4 rows, float64."""
     rng = np.random.default_rng(2)
-    shapes = {"down.weight": (5, 3), "down.bias": (3,), "up.weight": (3, 5), "up.bias": (5,),
-              "z": (4, 5), "x": (4, 5)}  # fmt: skip
+    shapes = {
+        "down.weight": (5, 3),
+        "down.bias": (3,),
+        "up.weight": (3, 5),
+        "up.bias": (5,),
+        "z": (4, 5),
+        "x": (4, 5),
+    }
     norm = {"weight": rng.normal(1, 0.3, 5), "bias": rng.normal(0, 0.3, 5)}
     flat = {name: rng.normal(0, 1, shape) for name, shape in shapes.items()}
     return flat, norm, rng.normal(0, 1, (4, 5))
@@ -240,8 +246,14 @@ class TestPfeiffer:
             dfeatures * (inner > 0), u, flat["down.weight"]
         )
         dtotal, _, _ = plain_loops.layer_norm_vjp(du, total, norm["weight"], 1e-3)
-        expected = {"down.weight": down, "down.bias": down_bias, "up.weight": up,
-                    "up.bias": up_bias, "x": dtotal, "z": g + dtotal}  # fmt: skip
+        expected = {
+            "down.weight": down,
+            "down.bias": down_bias,
+            "up.weight": up,
+            "up.bias": up_bias,
+            "x": dtotal,
+            "z": g + dtotal,
+        }
         for name, theirs in expected.items():
             np.testing.assert_allclose(grads[name], theirs, rtol=0, atol=1e-12, err_msg=name)
 
@@ -402,13 +414,21 @@ def base_biases(layers: int) -> set[str]:
 
 class TestTrainedSet:
     def test_of_lora_is_a_and_b_beside_query_and_value_and_the_head(self, tiny):
-        expected = {f"adapters.{i}.{name}.{way}.weight" for i in range(2)
-                    for name in ("query", "value") for way in ("down", "up")}  # fmt: skip
+        expected = {
+            f"adapters.{i}.{name}.{way}.weight"
+            for i in range(2)
+            for name in ("query", "value")
+            for way in ("down", "up")
+        }
         assert start_of(tiny, NEW[0]).keys() == expected | {"head.weight", "head.bias"}
 
     def test_of_pfeiffer_is_one_adapter_a_layer_and_the_head(self, tiny):
-        expected = {f"adapters.{i}.feed_forward.{way}.{leaf}" for i in range(2)
-                    for way in ("down", "up") for leaf in ("weight", "bias")}  # fmt: skip
+        expected = {
+            f"adapters.{i}.feed_forward.{way}.{leaf}"
+            for i in range(2)
+            for way in ("down", "up")
+            for leaf in ("weight", "bias")
+        }
         assert start_of(tiny, NEW[1]).keys() == expected | {"head.weight", "head.bias"}
 
     def test_of_biases_is_every_bias_the_poolers_too_and_the_head(self, tiny):
@@ -499,11 +519,21 @@ class TestCounts:
 
     @pytest.mark.parametrize(
         "config, number, share",
-        [(BERT_BASE, 102_912, "0.09"),
-         (BertConfig(hidden_size=1024, num_hidden_layers=24, num_attention_heads=16,
-                     intermediate_size=4096), 272_384, "0.08")],
+        [
+            (BERT_BASE, 102_912, "0.09"),
+            (
+                BertConfig(
+                    hidden_size=1024,
+                    num_hidden_layers=24,
+                    num_attention_heads=16,
+                    intermediate_size=4096,
+                ),
+                272_384,
+                "0.08",
+            ),
+        ],
         ids=["BERT-base", "BERT-large"],
-    )  # fmt: skip
+    )
     def test_of_biases_are_the_papers_share(self, config, number, share):
         """Its tables say 0.09 % of BERT-base and 0.08 % of BERT-large. A layer has 7d + F, the
         embeddings' LayerNorm d and the pooler d."""
@@ -581,9 +611,11 @@ class TestNames:
 
     @pytest.mark.parametrize(
         "method, message",
-        [("lora", "the rank must be at least 1, not 0"),
-         ("pfeiffer", "adapter size must be at least 1, not 0")],
-    )  # fmt: skip
+        [
+            ("lora", "the rank must be at least 1, not 0"),
+            ("pfeiffer", "adapter size must be at least 1, not 0"),
+        ],
+    )
     def test_refuse_a_size_of_nothing(self, tiny, method, message):
         with pytest.raises(InputError, match=f"^{message}$"):
             fresh(tiny, method_named(method, 0))
@@ -596,8 +628,21 @@ class TestCommandLine:
         data = write_tsv(tmp_path / "mine.tsv", "text label", rows)
         size = ("--size", method.size) if method.size else ()
         out, texts = tmp_path / "run", [text for text, _ in rows[:3]]
-        said = works("train", "--train", data, "--dev", data, *ON_TINY, "--method", method.name,
-                     *size, "--epochs", 1, "--out", out).out  # fmt: skip
+        said = works(
+            "train",
+            "--train",
+            data,
+            "--dev",
+            data,
+            *ON_TINY,
+            "--method",
+            method.name,
+            *size,
+            "--epochs",
+            1,
+            "--out",
+            out,
+        ).out
         assert f"method    {method}; recipe paper" in said
         path = out / "task.safetensors"
         task = load_task(path)
@@ -618,8 +663,17 @@ class TestCommandLine:
             assert re.search(rf"^{name}  ", said, re.M), name
 
     def test_refuses_an_option_without_meaning_before_anything_is_read(self, tmp_path):
-        result = minibert("train", "--task", "rte", "--method", "lora", "--activation", "relu",
-                          "--out", tmp_path / "run")  # fmt: skip
+        result = minibert(
+            "train",
+            "--task",
+            "rte",
+            "--method",
+            "lora",
+            "--activation",
+            "relu",
+            "--out",
+            tmp_path / "run",
+        )
         assert result.code == 2
         assert "method 'lora' takes no activation" in result.err
         assert not (tmp_path / "run").exists()

@@ -148,16 +148,20 @@ class TestParameterCounts:
         tables = (config.vocab_size + config.max_position_embeddings + config.type_vocab_size) * d
         expected = {
             "adapters": {
-                "LayerNorms": norms, "adapters": top * 2 * (2 * m * d + d + m),
+                "LayerNorms": norms,
+                "adapters": top * 2 * (2 * m * d + d + m),
                 "task head": 2 * d + 2,
             },
             "norms": {"LayerNorms": norms, "task head": 2 * d + 2},
             "full": {
-                "LayerNorms": norms, "embeddings": everything * tables,
-                "attention": top * 4 * (d * d + d), "feed-forward": top * (2 * d * f + d + f),
-                "pooler": d * d + d, "task head": 2 * d + 2,
+                "LayerNorms": norms,
+                "embeddings": everything * tables,
+                "attention": top * 4 * (d * d + d),
+                "feed-forward": top * (2 * d * f + d + f),
+                "pooler": d * d + d,
+                "task head": 2 * d + 2,
             },
-        }[method.name]  # fmt: skip
+        }[method.name]
         table = parameter_table(model_for(deep, chosen).tree, chosen)
         assert {group: trained for group, trained, _ in table if trained} == {
             group: number for group, number in expected.items() if number
@@ -350,8 +354,14 @@ class TestOnlyTheFirstTokens:
                 return level.keep_mask(rng, size, rate)
 
         batch, heads, d = make_batch(encoded), 4, 32
-        encode(deep.params, batch, deep.config, rng=np.random.default_rng(0), first_only=True,
-               ops=Level("level"))  # fmt: skip
+        encode(
+            deep.params,
+            batch,
+            deep.config,
+            rng=np.random.default_rng(0),
+            first_only=True,
+            ops=Level("level"),
+        )
         n, b, lengths = len(batch.ids), len(encoded), [int(length) for length in batch.lengths]
         layer = [heads * sum(t * t for t in lengths), n * d, n * d]
         assert asked == [n * d, *layer * (LAYERS - 1), heads * sum(lengths), b * d, b * d]
@@ -514,9 +524,11 @@ class TestTaskFiles:
 
     def test_name_the_layers_in_words(self, deep):
         assert [str(m) for m in tops_of(method_named("adapters", 4))] == [
-            "adapters, m = 4, from layer 3", "adapters, m = 4, from layer 2",
-            "adapters, m = 4, from layer 1", "adapters, m = 4",
-        ]  # fmt: skip
+            "adapters, m = 4, from layer 3",
+            "adapters, m = 4, from layer 2",
+            "adapters, m = 4, from layer 1",
+            "adapters, m = 4",
+        ]
 
 
 class TestCommandLine:
@@ -524,13 +536,28 @@ class TestCommandLine:
         """Of d = 32: an adapter layer of m = 8, its two LayerNorms, a head."""
         out = tmp_path / "run"
         result = works(
-            "train", "--task", "sst-2", "--sample", *ON_TINY, "--train-examples", 40,
-            "--size", 8, "--top-layers", 1, "--epochs", 1, "--out", out,
-        )  # fmt: skip
+            "train",
+            "--task",
+            "sst-2",
+            "--sample",
+            *ON_TINY,
+            "--train-examples",
+            40,
+            "--size",
+            8,
+            "--top-layers",
+            1,
+            "--epochs",
+            1,
+            "--out",
+            out,
+        )
         d, m = 32, 8
         trained = {
-            "LayerNorms": 2 * 2 * d, "adapters": 2 * (2 * m * d + d + m), "task head": 2 * d + 2,
-        }  # fmt: skip
+            "LayerNorms": 2 * 2 * d,
+            "adapters": 2 * (2 * m * d + d + m),
+            "task head": 2 * d + 2,
+        }
         for group, number in trained.items():
             assert re.search(rf"^{group} +{number:,} ", result.out, re.M), group
         assert re.search(rf"^all +{sum(trained.values()):,} ", result.out, re.M)

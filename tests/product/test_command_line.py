@@ -35,14 +35,43 @@ from minibert.tensors import read_safetensors, write_safetensors
 OPTIONS = {
     "fetch": {"MODEL|TASK"},
     "train": {
-        "--task", "--sample", "--train", "--dev", "--text", "--label", "--regression",
-        "--train-examples", "--base", "--method", "--size", "--activation", "--recipe", "--lr",
-        "--epochs", "--batch-size", "--max-length", "--seed", "--out", "--resume", "--threads",
-        "--top-layers", "--layers", "--variant", "--std",
+        "--task",
+        "--sample",
+        "--train",
+        "--dev",
+        "--text",
+        "--label",
+        "--regression",
+        "--train-examples",
+        "--base",
+        "--method",
+        "--size",
+        "--activation",
+        "--recipe",
+        "--lr",
+        "--epochs",
+        "--batch-size",
+        "--max-length",
+        "--seed",
+        "--out",
+        "--resume",
+        "--threads",
+        "--top-layers",
+        "--layers",
+        "--variant",
+        "--std",
     },
     "reproduce": {
-        "STUDY", "--budget", "--base", "--seeds", "--sample", "--workers", "--cluster",
-        "--threads", "--out", "--report-only",
+        "STUDY",
+        "--budget",
+        "--base",
+        "--seeds",
+        "--sample",
+        "--workers",
+        "--cluster",
+        "--threads",
+        "--out",
+        "--report-only",
     },
     "evaluate": {"FILE", "--base", "--data", "--split", "--sample", "--json", "--threads"},
     "predict": {"FILE", "TEXT", "--pair", "--input", "--output", "--base", "--json", "--threads"},
@@ -50,7 +79,7 @@ OPTIONS = {
     "exercises": {"WORD", "--in", "--once", "--seconds", "--json"},
     "doctor": {"--json"},
     "demo": {"--out"},
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")
@@ -116,9 +145,18 @@ class TestTrain:
     def test_it_says_which_data_and_weights_are_used_and_what_is_trained(self, tmp_path):
         """Section 2.1: one adapter has 2md + d + m parameters, two of them sit in each layer."""
         result = works(
-            "train", "--task", "cola", "--sample", *ON_TINY, "--size", 8, "--epochs", 1,
-            "--out", tmp_path / "run",
-        )  # fmt: skip
+            "train",
+            "--task",
+            "cola",
+            "--sample",
+            *ON_TINY,
+            "--size",
+            8,
+            "--epochs",
+            1,
+            "--out",
+            tmp_path / "run",
+        )
         assert "minibert's own sample in the format of CoLA (not the GLUE data)" in result.out
         assert "320 training and 160 dev examples" in result.out
         assert str(TINY) in result.out
@@ -135,8 +173,11 @@ class TestTrain:
 
     def test_the_folder_holds_the_task_the_report_the_checkpoint_and_the_picture(self, rte):
         assert files(rte).keys() == {
-            "task.safetensors", "report.json", "checkpoint.safetensors", "curve.png",
-        }  # fmt: skip
+            "task.safetensors",
+            "report.json",
+            "checkpoint.safetensors",
+            "curve.png",
+        }
         report = json.loads((rte / "report.json").read_text("utf-8"))
         steps = 3 * 8  # 240 examples in batches of 32
         assert (len(report["losses"]), len(report["epochs"])) == (steps, 3)
@@ -155,8 +196,16 @@ class TestTrain:
 
     def test_without_a_terminal_there_is_one_line_an_epoch(self, tmp_path):
         result = works(
-            "train", "--task", "sts-b", "--sample", *ON_TINY, "--epochs", 2, "--out", tmp_path,
-        )  # fmt: skip
+            "train",
+            "--task",
+            "sts-b",
+            "--sample",
+            *ON_TINY,
+            "--epochs",
+            2,
+            "--out",
+            tmp_path,
+        )
         lines = result.err.splitlines()
         assert len(lines) == 2
         for number, line in enumerate(lines, start=1):
@@ -169,9 +218,18 @@ class TestTrain:
     def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(self, rte, tmp_path):
         for seed in (0, 1):
             works(
-                "train", "--task", "rte", "--sample", *ON_TINY, "--epochs", 3, "--seed", seed,
-                "--out", tmp_path / str(seed),
-            )  # fmt: skip
+                "train",
+                "--task",
+                "rte",
+                "--sample",
+                *ON_TINY,
+                "--epochs",
+                3,
+                "--seed",
+                seed,
+                "--out",
+                tmp_path / str(seed),
+            )
         first, again, other = (
             (folder / "task.safetensors").read_bytes()
             for folder in (rte, tmp_path / "0", tmp_path / "1")
@@ -181,9 +239,22 @@ class TestTrain:
 
     def test_fewer_training_examples_make_fewer_steps(self, tmp_path):
         result = works(
-            "train", "--task", "rte", "--sample", *ON_TINY, "--epochs", 2, "--batch-size", 10,
-            "--train-examples", 45, "--method", "head", "--out", tmp_path,
-        )  # fmt: skip
+            "train",
+            "--task",
+            "rte",
+            "--sample",
+            *ON_TINY,
+            "--epochs",
+            2,
+            "--batch-size",
+            10,
+            "--train-examples",
+            45,
+            "--method",
+            "head",
+            "--out",
+            tmp_path,
+        )
         report = json.loads((tmp_path / "report.json").read_text("utf-8"))
         assert len(report["losses"]) == 2 * 5  # 45 examples: four batches of 10 and one of 5
         assert "45 training and" in result.out
@@ -221,9 +292,23 @@ class TestOwnFiles:
         dev = write_tsv(tmp_path / "other.tsv", header, own_rows(classes, 50, pair))
         out = tmp_path / "run"
         trained = works(
-            "train", "--train", train, "--dev", dev, "--text", *header.split()[:-1],
-            "--label", "mark", *ON_TINY, "--lr", "1e-2", "--epochs", 6, "--out", out,
-        )  # fmt: skip
+            "train",
+            "--train",
+            train,
+            "--dev",
+            dev,
+            "--text",
+            *header.split()[:-1],
+            "--label",
+            "mark",
+            *ON_TINY,
+            "--lr",
+            "1e-2",
+            "--epochs",
+            6,
+            "--out",
+            out,
+        )
         assert re.search(rf"^task head +{32 * classes + classes} ", trained.out, re.M)
         accuracy = json.loads((out / "report.json").read_text("utf-8"))["best"]["accuracy"]
         assert accuracy > 1.5 / classes  # the first word gives it away; a guess gets 1 / classes
@@ -245,9 +330,20 @@ class TestOwnFiles:
         dev = write_tsv(tmp_path / "other.tsv", "text label", own_rows(4, 40, number=True))
         file = tmp_path / "run" / "task.safetensors"
         trained = works(
-            "train", "--train", train, "--dev", dev, "--regression", *ON_TINY, "--lr", "1e-2",
-            "--epochs", 6, "--out", file.parent,
-        )  # fmt: skip
+            "train",
+            "--train",
+            train,
+            "--dev",
+            dev,
+            "--regression",
+            *ON_TINY,
+            "--lr",
+            "1e-2",
+            "--epochs",
+            6,
+            "--out",
+            file.parent,
+        )
         assert re.search(r"^task head +33 ", trained.out, re.M)
         result = works("predict", file, "--base", TINY, "--json", "ba ba a", "ka ka a")
         low, high = (json.loads(line)["score"] for line in result.out.splitlines())
@@ -278,8 +374,10 @@ class TestEvaluate:
         best = json.loads((rte / "report.json").read_text("utf-8"))["best"]
         words = ("evaluate", rte / "task.safetensors", "--base", TINY, "--sample")
         assert json.loads(works(*words, "--json").out) == {
-            "task": "rte", "examples": 120, "accuracy": best["accuracy"],
-        }  # fmt: skip
+            "task": "rte",
+            "examples": 120,
+            "accuracy": best["accuracy"],
+        }
         assert works(*words).out == f"rte, 120 examples: accuracy {100 * best['accuracy']:.1f}\n"
 
     def test_a_file_in_the_tasks_format_gives_the_same_as_the_split_that_it_is(self, rte):
@@ -441,10 +539,12 @@ def stopped(tmp_path_factory) -> tuple[Path, int, str]:
     terminal, inside = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "minibert", *map(str, STOPPED), "--out", out],
-        stdout=subprocess.DEVNULL, stderr=inside, env=environment(COLUMNS="100"),
+        stdout=subprocess.DEVNULL,
+        stderr=inside,
+        env=environment(COLUMNS="100"),
         # tests that run in the background ignore Ctrl-C, and so would their children
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )  # fmt: skip
+    )
     os.close(inside)
     shown, sent, end = b"", False, time.monotonic() + 120
     try:
@@ -559,18 +659,37 @@ class TestPackages:
         )
         done = subprocess.run(
             [sys.executable, "-c", code],
-            capture_output=True, text=True, check=True, timeout=60, env=environment(),
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+            env=environment(),
+        )
         first, second = (set(line.split()) for line in done.stdout.splitlines())
         assert "minibert" in first
         assert not first & {"adapters", "autograd"}
         assert {"minibert", "adapters", "numpy", "autograd"} <= second
         for loaded in (first, second):
             assert not loaded & {
-                "tokenizers", "safetensors", "filelock", "huggingface_hub", "pooch", "requests",
-                "platformdirs", "tqdm", "tabulate", "matplotlib", "scipy", "torch", "transformers",
-                "httpx", "ssl", "urllib3", "asyncio", "sqlite3",
-            }  # fmt: skip
+                "tokenizers",
+                "safetensors",
+                "filelock",
+                "huggingface_hub",
+                "pooch",
+                "requests",
+                "platformdirs",
+                "tqdm",
+                "tabulate",
+                "matplotlib",
+                "scipy",
+                "torch",
+                "transformers",
+                "httpx",
+                "ssl",
+                "urllib3",
+                "asyncio",
+                "sqlite3",
+            }
 
     def test_imports_point_one_way(self):
         """tutorials -> adapters -> minibert; only `python -m minibert` looks up."""
@@ -606,8 +725,11 @@ class TestPackages:
         )
         done = subprocess.run(
             [sys.executable, "-c", code],
-            capture_output=True, text=True, timeout=60, env=environment(),
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env=environment(),
+        )
         assert done.returncode == 0, done.stderr
         assert done.stdout == f"module '{package}' has no attribute 'nonsense'\n"
 
@@ -622,9 +744,13 @@ class TestPackages:
         shutil.copytree(ROOT / "minibert", tmp_path / "site" / "minibert")
         path = os.pathsep.join([str(tmp_path), str(tmp_path / "site")])
         done = subprocess.run(
-            [sys.executable, "-P", "-m", "minibert", "--help"], cwd=tmp_path,
-            capture_output=True, text=True, timeout=60, env=environment(PYTHONPATH=path),
-        )  # fmt: skip
+            [sys.executable, "-P", "-m", "minibert", "--help"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env=environment(PYTHONPATH=path),
+        )
         assert done.returncode == 2
         (line,) = done.stderr.splitlines()
         assert line.startswith("minibert: error: the package `adapters` found here")

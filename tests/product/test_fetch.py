@@ -397,10 +397,13 @@ def add_wheel(home: Path, lacks: str = "", **changed: bytes) -> dict[str, Any]:
         wheel.writestr("small_bert_files/model/pytorch_model.bin", "pickle")
         wheel.writestr("small_bert_files/__init__.py", "raise SystemExit('never run')")
         info = "small_bert_files-1.0.dist-info"
-        wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: small-bert-files\n"
-                       "Version: 1.0\nRequires-Dist: torch\n")  # fmt: skip
-        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\n"
-                       "Tag: py3-none-any\n")  # fmt: skip
+        wheel.writestr(
+            f"{info}/METADATA",
+            "Metadata-Version: 2.1\nName: small-bert-files\nVersion: 1.0\nRequires-Dist: torch\n",
+        )
+        wheel.writestr(
+            f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
         wheel.writestr(f"{info}/RECORD", "")
     known = {"config.json": {"sha256": sha256(CONFIG)}}
     source = {"requirement": "small-bert-files==1.0", "folder": "small_bert_files/model"}
@@ -614,9 +617,10 @@ class TestFinding:
 # --- GLUE -------------------------------------------------------------------------------------
 
 TABLES = {
-    "train.tsv": b"sentence\tlabel\nyes .\t1\n" * 3000, "dev.tsv": b"sentence\tlabel\nno .\t0\n",
+    "train.tsv": b"sentence\tlabel\nyes .\t1\n" * 3000,
+    "dev.tsv": b"sentence\tlabel\nno .\t0\n",
     "test.tsv": b"index\tsentence\n0\thm .\n",
-}  # fmt: skip
+}
 RAW = ("msr_paraphrase_train.txt", "msr_paraphrase_test.txt", "mrpc_dev_ids.tsv")
 GLUE_CALL = """
 import json, sys
@@ -728,8 +732,10 @@ class TestGlue:
     def test_two_processes_at_once_download_a_task_once(self, home, glue):
         command = [sys.executable, "-c", GLUE_CALL, json.dumps(glue_tables(glue))]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        both = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
-                for _ in range(2)]  # fmt: skip
+        both = [
+            subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+            for _ in range(2)
+        ]
         said = [process.communicate(timeout=30)[0].strip() for process in both]
         assert said == [str(home / "glue" / "SST-2")] * 2
         assert len(glue.asked) == 1

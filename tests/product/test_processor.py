@@ -120,10 +120,13 @@ def simulate(text: str | bytes, code: str = "import minibert, numpy", **variable
     imports NumPy itself only where it chooses its kernels, or once something is used.)"""
     clean = {n: v for n, v in environment().items() if n not in SETTINGS}
     done = subprocess.run(
-        [sys.executable, "-c", f"{PREPARE}\n{code}\n{REPORT}"], cwd=ROOT,
+        [sys.executable, "-c", f"{PREPARE}\n{code}\n{REPORT}"],
+        cwd=ROOT,
         input=text if isinstance(text, bytes) else text.encode(),
-        capture_output=True, timeout=60, env={**clean, **variables},
-    )  # fmt: skip
+        capture_output=True,
+        timeout=60,
+        env={**clean, **variables},
+    )
     assert done.returncode == 0, done.stderr.decode()
     return json.loads(done.stdout)
 
@@ -179,10 +182,17 @@ class TestTheChoice:
     @pytest.mark.parametrize(
         "name",
         [
-            "Zen 5 whose hypervisor hides AVX-512", "Zen 4", "Zen 3", "Intel with AVX-512",
-            "Intel with AVX2", "ARM", "mixed flags", "empty", "garbage",
+            "Zen 5 whose hypervisor hides AVX-512",
+            "Zen 4",
+            "Zen 3",
+            "Intel with AVX-512",
+            "Intel with AVX2",
+            "ARM",
+            "mixed flags",
+            "empty",
+            "garbage",
         ],
-    )  # fmt: skip
+    )
     def test_every_other_processor_is_left_to_openblas(self, name):
         assert without_kernels(simulate(LEFT_ALONE[name])) == UNTOUCHED
 
@@ -394,8 +404,15 @@ class TestTheCommand:
     def test_it_names_the_processor_the_library_and_what_to_set(self, quick):
         result = works("doctor")
         names = (
-            "processor", "instructions", "system", "Python", "NumPy", "BLAS", "kernels", "threads",
-        )  # fmt: skip
+            "processor",
+            "instructions",
+            "system",
+            "Python",
+            "NumPy",
+            "BLAS",
+            "kernels",
+            "threads",
+        )
         for name in names:
             assert re.search(rf"^{name} +\S", result.out, re.M), name
         assert processor_name(read_cpuinfo()) in result.out
@@ -440,9 +457,19 @@ class TestTheCommand:
 
     def test_kernels_that_died_and_an_unknown_processor_are_said_in_words(self):
         found = doctor.Diagnosis(
-            "", None, None, "", "", "", OPENBLAS, "OpenBLAS", 2, "", [Speed("Haswell", None, {})],
             "",
-        )  # fmt: skip
+            None,
+            None,
+            "",
+            "",
+            "",
+            OPENBLAS,
+            "OpenBLAS",
+            2,
+            "",
+            [Speed("Haswell", None, {})],
+            "",
+        )
         text = describe_machine(found)
         assert "AVX2 unknown, AVX-512 unknown" in text
         assert re.search(r"^Haswell \(in use\) +did not run +did not run$", text, re.M)

@@ -75,21 +75,35 @@ def test_the_commands_of_a_page_run_in_their_order(page, minilm: Base, tmp_path)
     shell = {**os.environ, **paths}
     lines = [line for line in commands(text) if line.startswith("minibert ")]
     assert {line.split()[1] for line in lines} == {
-        "fetch", "info", "train", "evaluate", "predict", "exercises",
-    }  # fmt: skip
+        "fetch",
+        "info",
+        "train",
+        "evaluate",
+        "predict",
+        "exercises",
+    }
     for line in lines:
         module = f"'{sys.executable}' -m minibert"
         done = subprocess.run(
             line.replace("minibert", module, 1),
-            shell=True, cwd=tmp_path, env=shell, capture_output=True, text=True, timeout=300,
-        )  # fmt: skip
+            shell=True,
+            cwd=tmp_path,
+            env=shell,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
         assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
         assert done.stdout.strip(), line
     (python,) = blocks("python", README if page == "README" else PAGES["python"])
     done = subprocess.run(
         [sys.executable, "-c", python],
-        cwd=tmp_path, env=shell, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
+        cwd=tmp_path,
+        env=shell,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stderr
     assert "('negative', 'positive') [[" in done.stdout
 
@@ -135,17 +149,22 @@ BASES = {"MiniLM-L6": (6, 384), "BERT-base": (12, 768), "BERT-large": (24, 1024)
 def test_the_readmes_parameters_are_counted():
     for name, (layers, d) in BASES.items():
         config = BertConfig(
-            hidden_size=d, num_hidden_layers=layers, intermediate_size=4 * d,
+            hidden_size=d,
+            num_hidden_layers=layers,
+            intermediate_size=4 * d,
             num_attention_heads=d // 64,
-        )  # fmt: skip
+        )
         sizes = {path: int(np.prod(shape)) for path, shape in parameter_shapes(config).items()}
         norms = sum(size for path, size in sizes.items() if ".norm." in path)
         adapters = [adapter_parameters(config, method_named("adapters", m)) for m in (8, 64, 256)]
         (row,) = (row for row in rows(README, "base") if row[0].startswith(name))
         assert row == [
-            f"{name} ({layers} x {d})", f"{sum(sizes.values()):,}", f"{norms:,}",
-            f"{adapters[1] // (2 * layers):,}", " / ".join(f"{n:,}" for n in adapters),
-        ]  # fmt: skip
+            f"{name} ({layers} x {d})",
+            f"{sum(sizes.values()):,}",
+            f"{norms:,}",
+            f"{adapters[1] // (2 * layers):,}",
+            " / ".join(f"{n:,}" for n in adapters),
+        ]
 
 
 def test_the_methods_page_has_the_tables_of_the_code(minilm: Base):
@@ -161,8 +180,15 @@ def test_the_methods_page_has_the_tables_of_the_code(minilm: Base):
     )
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "weights/README.md",
-                                  *(f"docs/{name}.md" for name in sorted(PAGES))])  # fmt: skip
+@pytest.mark.parametrize(
+    "page",
+    [
+        "README.md",
+        "CONTRIBUTING.md",
+        "weights/README.md",
+        *(f"docs/{name}.md" for name in sorted(PAGES)),
+    ],
+)
 def test_files_that_a_page_names_exist(page):
     text = (ROOT / page).read_text("utf-8")
     linked = re.findall(r"\]\((?!https?:|#)([^)#]+)(?:#[^)]*)?\)", text)

@@ -135,16 +135,31 @@ def test_of_several_gold_answers_the_best_counts_for_each_metric_and_questions_a
 WHOLE = {
     "version": "1.1",
     "data": [
-        {"title": "T", "paragraphs": [
-            {"context": "ba bi \u2013 bo \U0001f600 da", "qas": [
-                {"id": "a1", "question": "ba?", "answers": [
-                    {"text": "bo \U0001f600", "answer_start": 8}, {"text": "ba", "answer_start": 0}
-                ]},
-                {"id": "a2", "question": "bi?", "answers": [{"text": "da", "answer_start": 13}]},
-            ]},
-        ]},
+        {
+            "title": "T",
+            "paragraphs": [
+                {
+                    "context": "ba bi \u2013 bo \U0001f600 da",
+                    "qas": [
+                        {
+                            "id": "a1",
+                            "question": "ba?",
+                            "answers": [
+                                {"text": "bo \U0001f600", "answer_start": 8},
+                                {"text": "ba", "answer_start": 0},
+                            ],
+                        },
+                        {
+                            "id": "a2",
+                            "question": "bi?",
+                            "answers": [{"text": "da", "answer_start": 13}],
+                        },
+                    ],
+                },
+            ],
+        },
     ],
-}  # fmt: skip
+}
 
 
 def write(path: Path, value: Any) -> Path:
@@ -168,32 +183,56 @@ BROKEN = [
     (["data"], {"paragraphs": []}, "has no list 'data'"),
     (["data"], [], "has no questions"),
     (["data", 0], "T", "article 1: has no list 'paragraphs'"),
-    (["data", 0, "paragraphs", 0, "context"], None,
-     "article 1, paragraph 1: has no text 'context'"),
+    (
+        ["data", 0, "paragraphs", 0, "context"],
+        None,
+        "article 1, paragraph 1: has no text 'context'",
+    ),
     (["data", 0, "paragraphs", 0, "qas"], 3, "article 1, paragraph 1: has no list 'qas'"),
-    (["data", 0, "paragraphs", 0, "qas", 1, "id"], 7,
-     "article 1, paragraph 1, question 2: has no text 'id'"),
-    (["data", 0, "paragraphs", 0, "qas", 1, "question"], None,
-     "question a2: has no text 'question'"),
-    (["data", 0, "paragraphs", 0, "qas", 1, "answers"], [],
-     "question a2: has no answer; only SQuAD v1.1 is read, not 2.0"),
+    (
+        ["data", 0, "paragraphs", 0, "qas", 1, "id"],
+        7,
+        "article 1, paragraph 1, question 2: has no text 'id'",
+    ),
+    (
+        ["data", 0, "paragraphs", 0, "qas", 1, "question"],
+        None,
+        "question a2: has no text 'question'",
+    ),
+    (
+        ["data", 0, "paragraphs", 0, "qas", 1, "answers"],
+        [],
+        "question a2: has no answer; only SQuAD v1.1 is read, not 2.0",
+    ),
     (["data", 0, "paragraphs", 0, "qas", 1, "answers", 0], "da", "question a2: has no text 'text'"),
     *(
-        (["data", 0, "paragraphs", 0, "qas", 1, "answers", 0, "answer_start"], start,
-         "question a2: has no whole number 'answer_start'")
+        (
+            ["data", 0, "paragraphs", 0, "qas", 1, "answers", 0, "answer_start"],
+            start,
+            "question a2: has no whole number 'answer_start'",
+        )
         for start in (None, "13", 13.0, True)
     ),
     *(
-        (["data", 0, "paragraphs", 0, "qas", 1, "answers", 0, "answer_start"], start,
-         f"question a2: its context has no 'da' at character {start}")
+        (
+            ["data", 0, "paragraphs", 0, "qas", 1, "answers", 0, "answer_start"],
+            start,
+            f"question a2: its context has no 'da' at character {start}",
+        )
         for start in (12, 14, -2, 99)
     ),
-    (["data", 0, "paragraphs", 0, "qas", 0, "answers", 0, "answer_start"], -7,  # as Python counts
-     "question a1: its context has no 'bo \U0001f600' at character -7"),
-    (["data", 0, "paragraphs", 0, "qas", 1, "answers", 0, "text"], "",
-     "question a2: its context has no '' at character 13"),
+    (
+        ["data", 0, "paragraphs", 0, "qas", 0, "answers", 0, "answer_start"],
+        -7,  # as Python counts
+        "question a1: its context has no 'bo \U0001f600' at character -7",
+    ),
+    (
+        ["data", 0, "paragraphs", 0, "qas", 1, "answers", 0, "text"],
+        "",
+        "question a2: its context has no '' at character 13",
+    ),
     (["data", 0, "paragraphs", 0, "qas", 1, "id"], "a1", "question a1 occurs twice"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("way", "value", "words"), BROKEN)
@@ -432,8 +471,12 @@ def test_windows_without_the_whole_answer_point_at_cls_and_one_with_it_at_the_an
 def test_a_question_is_cut_to_64_tokens_and_to_half_of_the_room(tiny):
     asked = ask(" ".join(["ba"] * 100), "bi bo", "bo")
     assert [make_windows(tiny.tokenizer, [asked], n, 9)[0].first for n in (384, 131, 23, 5, 4)] == [
-        66, 66, 12, 3, 2,
-    ]  # fmt: skip
+        66,
+        66,
+        12,
+        3,
+        2,
+    ]
 
 
 def test_bad_lengths_and_strides_are_refused(tiny):
@@ -760,9 +803,15 @@ def test_a_stopped_run_resumes_to_the_same_bits_and_other_options_are_refused(ti
     assert "stride 6, not 7" in refusal(run, tiny, folder, resume=True, stride=7)
     with pytest.raises(InputError, match="questions 4, not 3"):
         train_squad(
-            tiny, Questions(QUESTIONS, QUESTIONS), ADAPTERS, QUICK,
-            max_length=24, stride=6, out=folder, resume=True,
-        )  # fmt: skip
+            tiny,
+            Questions(QUESTIONS, QUESTIONS),
+            ADAPTERS,
+            QUICK,
+            max_length=24,
+            stride=6,
+            out=folder,
+            resume=True,
+        )
     run(tiny, folder, resume=True)
     for name in ("checkpoint.safetensors", "report.json"):
         assert (folder / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()

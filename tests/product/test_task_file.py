@@ -163,8 +163,12 @@ class TestTheFile:
         norms += [f"layers.{i}.{p}.norm" for i in range(2) for p in ("attention", "feed_forward")]
         expected = {f"base.{norm}.{leaf}": [32] for norm in norms for leaf in ("weight", "bias")}
         for place in (f"adapters.{i}.{p}" for i in range(2) for p in ("attention", "feed_forward")):
-            expected |= {f"{place}.down.weight": [4, 32], f"{place}.down.bias": [4],
-                         f"{place}.up.weight": [32, 4], f"{place}.up.bias": [32]}  # fmt: skip
+            expected |= {
+                f"{place}.down.weight": [4, 32],
+                f"{place}.down.bias": [4],
+                f"{place}.up.weight": [32, 4],
+                f"{place}.up.bias": [32],
+            }
         expected |= {"head.weight": [2, 32], "head.bias": [2]}
         assert {name: entry["shape"] for name, entry in header.items()} == expected
         assert {entry["dtype"] for entry in header.values()} == {"F32"}
@@ -190,8 +194,10 @@ class TestTheFile:
         tree = new_task_model(minilm, method, RECIPES["paper"], 2, seed=0).tree
         trained = from_leaves({p: leaf for p, leaf in leaves(tree) if method.trains(p)})
         path = tmp_path / "task.safetensors"
-        save_task(path, TaskFile(GLUE["sst-2"], method, "paper", 128, "minilm", minilm.sha256, {},
-                                 trained))  # fmt: skip
+        save_task(
+            path,
+            TaskFile(GLUE["sst-2"], method, "paper", 128, "minilm", minilm.sha256, {}, trained),
+        )
         assert path.stat().st_size == pytest.approx(4 * (595_200 + 9_984 + 770), rel=0.01)
         assert path.stat().st_size < 0.03 * (minilm.folder / "model.safetensors").stat().st_size
 

@@ -132,8 +132,20 @@ class TestAnyNumberOfThreads:
         texts, seen = ("a lovely day", "never again", "well"), []
         for threads in (1, 3):
             out, number = tmp_path / str(threads), ("--threads", threads)
-            works("train", "--task", "sst-2", "--sample", "--train-examples", 40, *ON_TINY,
-                  "--epochs", 1, "--out", out, *number)  # fmt: skip
+            works(
+                "train",
+                "--task",
+                "sst-2",
+                "--sample",
+                "--train-examples",
+                40,
+                *ON_TINY,
+                "--epochs",
+                1,
+                "--out",
+                out,
+                *number,
+            )
             task = out / "task.safetensors"
             said = [works("evaluate", task, "--sample", "--json", *ON_TINY[:2], *number).out]
             said += [works("predict", task, *texts, "--json", *ON_TINY[:2], *number).out]
@@ -614,9 +626,19 @@ class TestThreadCount:
     @pytest.mark.parametrize("name", ["OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"])
     @pytest.mark.parametrize(
         "said, expected",
-        [("3", 3), ("1", 1), ("007", 7), ("99", 8), (" 1", 1), ("2\t", 2),
-         *((garbage, 8) for garbage in ("", "0", "-2", "2.5", "many", "²", "1e1", "+", " ", ","))],
-    )  # fmt: skip
+        [
+            ("3", 3),
+            ("1", 1),
+            ("007", 7),
+            ("99", 8),
+            (" 1", 1),
+            ("2\t", 2),
+            *(
+                (garbage, 8)
+                for garbage in ("", "0", "-2", "2.5", "many", "²", "1e1", "+", " ", ",")
+            ),
+        ],
+    )
     def test_is_bounded_by_what_bounds_blas_and_not_by_garbage(
         self, monkeypatch, name, said, expected
     ):
@@ -644,8 +666,12 @@ class TestThreadCount:
         script = f"import sys; from minibert.machine.threads import *; {bound}; print(*sys.modules)"
         done = subprocess.run(
             [sys.executable, "-c", script],
-            capture_output=True, text=True, check=True, timeout=60, env=environment(),
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+            env=environment(),
+        )
         assert "joblib" not in done.stdout.split()
 
     def test_the_smallest_bound_counts(self, monkeypatch):
@@ -682,11 +708,27 @@ class TestThreadCount:
         out, seven = tmp_path / "run", ("--threads", 7)
         task = out / "task.safetensors"
         for words, least in (
-            (("train", "--task", "sst-2", "--sample", "--train-examples", 20, *ON_TINY,
-              "--method", "head", "--epochs", 2, "--out", out), 1 + 2 + 2 + 2),
+            (
+                (
+                    "train",
+                    "--task",
+                    "sst-2",
+                    "--sample",
+                    "--train-examples",
+                    20,
+                    *ON_TINY,
+                    "--method",
+                    "head",
+                    "--epochs",
+                    2,
+                    "--out",
+                    out,
+                ),
+                1 + 2 + 2 + 2,
+            ),
             (("evaluate", task, "--sample", *ON_TINY[:2]), 1),
             (("predict", task, "a text", *ON_TINY[:2]), 1),
-        ):  # fmt: skip
+        ):
             used.clear()
             works(*words, *seven)
             assert used == [7] * least, words[0]

@@ -150,9 +150,16 @@ class TestTable:
     def test_has_every_extension_of_section_3_6_but_the_activations(self):
         assert list(table.VARIANTS) == NAMES
         assert sorted(NAMES) == sorted(
-            ["serial", "layer-norm", "batch-norm", "deep", "attention-only", "parallel",
-             "multiplicative"]
-        )  # fmt: skip
+            [
+                "serial",
+                "layer-norm",
+                "batch-norm",
+                "deep",
+                "attention-only",
+                "parallel",
+                "multiplicative",
+            ]
+        )
         assert all(form.name == name for name, form in FORMS.items())
 
     def test_says_which_file_has_each(self):
@@ -332,10 +339,16 @@ class TestSize:
 
     @pytest.mark.parametrize(
         "name, expected",
-        [("serial", 2_379_264), ("layer-norm", 2_382_336), ("batch-norm", 2_382_336),
-         ("deep", 2_479_104), ("attention-only", 1_189_632), ("parallel", 2_379_264),
-         ("multiplicative", 2_379_264)],
-    )  # fmt: skip
+        [
+            ("serial", 2_379_264),
+            ("layer-norm", 2_382_336),
+            ("batch-norm", 2_382_336),
+            ("deep", 2_479_104),
+            ("attention-only", 1_189_632),
+            ("parallel", 2_379_264),
+            ("multiplicative", 2_379_264),
+        ],
+    )
     def test_of_all_adapters_in_bert_base_at_m_64(self, name, expected):
         """2,379,264 with the paper's own; the others by arithmetic from it."""
         assert count(init(name, 0, BertConfig(), 64)) == expected

@@ -56,13 +56,34 @@ PARAMETERS = {"full": 22_000_000, "head": 0, "norms": 10_000}
 # The score of each method in points, such that all claims are true. Then what ablations and
 # sequences lose, and the standard deviation over the seeds.
 PAPER: dict[str, float] = {
-    "full": 80.0, "head": 60.0, "norms": 75.0, "m=64": 80.0, "m=8": 79.9, "m=256": 80.1,
-    "m=1": 79.8, "m=2": 79.9, "top 1": 70.0, "top 3": 78.0, "std=1e-07": 80.0, "std=0.0001": 80.0,
-    "std=0.1": 75.0, "std=1": 50.0, "long": 80.0, "variant": 80.0,
-    "squad full": 85.0, "squad m=64": 87.0, "squad m=2": 87.0,
-    "single": 1.0, "lower": 2.0, "upper": 9.0, "all": 29.0, "constant": 51.0,
-    "forgets": 20.0, "changed": 0.0, "scatter": 0.1,
-}  # fmt: skip
+    "full": 80.0,
+    "head": 60.0,
+    "norms": 75.0,
+    "m=64": 80.0,
+    "m=8": 79.9,
+    "m=256": 80.1,
+    "m=1": 79.8,
+    "m=2": 79.9,
+    "top 1": 70.0,
+    "top 3": 78.0,
+    "std=1e-07": 80.0,
+    "std=0.0001": 80.0,
+    "std=0.1": 75.0,
+    "std=1": 50.0,
+    "long": 80.0,
+    "variant": 80.0,
+    "squad full": 85.0,
+    "squad m=64": 87.0,
+    "squad m=2": 87.0,
+    "single": 1.0,
+    "lower": 2.0,
+    "upper": 9.0,
+    "all": 29.0,
+    "constant": 51.0,
+    "forgets": 20.0,
+    "changed": 0.0,
+    "scatter": 0.1,
+}
 
 
 def plan_of(seeds: int = 3, **changes: Any) -> Plan:
@@ -135,9 +156,13 @@ def make(effects: dict[str, float]) -> Callable[[Config], dict[str, Any]]:
         few = PARAMETERS.get(method["name"], 10_000 + 10_000 * method.get("size", 0))
         found = scores(config["task"], points(config))
         return {
-            "dev": found, "validation": [found], "best_epoch": 1, "loss": 0.1,
-            "constant": found, "parameters": {"task": few, "adapters": few},
-        }  # fmt: skip
+            "dev": found,
+            "validation": [found],
+            "best_epoch": 1,
+            "loss": 0.1,
+            "constant": found,
+            "parameters": {"task": few, "adapters": few},
+        }
 
     return result
 
@@ -407,9 +432,12 @@ class TestMargins:
 
     @pytest.mark.parametrize(
         "start, effect",
-        [("Fine-tuning only the top", "top 1"), ("Training LayerNorms", "norms"),
-         ("Larger ones are worse", "std=1")],
-    )  # fmt: skip
+        [
+            ("Fine-tuning only the top", "top 1"),
+            ("Training LayerNorms", "norms"),
+            ("Larger ones are worse", "std=1"),
+        ],
+    )
     def test_worse_means_below_and_equal_is_not_worse(self, start, effect):
         assert self.judged(start, **{effect: 79.99}) == HOLDS
         assert self.judged(start, **{effect: 80.0}) == FAILS

@@ -86,10 +86,15 @@ def made_up(config: Config) -> dict[str, Any]:
     if task == "mrpc":
         dev, constant = {first: value - 0.04, "f1": value}, {first: 0.684, "f1": guess}
     return {
-        "dev": dev, "validation": [{name: v + 0.01 for name, v in dev.items()}], "best_epoch": 1,
-        "loss": 0.3, "constant": constant, "parameters": counts, "examples": [9, 1, 9],
+        "dev": dev,
+        "validation": [{name: v + 0.01 for name, v in dev.items()}],
+        "best_epoch": 1,
+        "loss": 0.3,
+        "constant": constant,
+        "parameters": counts,
+        "examples": [9, 1, 9],
         "seconds": 1.0,
-    }  # fmt: skip
+    }
 
 
 def add(runs: Runs, config: Config, result: dict[str, Any]) -> None:
@@ -235,9 +240,14 @@ def plan_by_hand() -> Plan:
         "head": ((1e-1, 3),),
     }
     budget = replace(
-        BUDGETS["quick"], grids=grids, best_of=(8, 64), sizes=(8,), top=(), curve_seeds=2,
+        BUDGETS["quick"],
+        grids=grids,
+        best_of=(8, 64),
+        sizes=(8,),
+        top=(),
+        curve_seeds=2,
         more_epochs=(),
-    )  # fmt: skip
+    )
     return Plan(budget, "minilm", "0" * 64, 6, 2, ("mrpc", "rte"))
 
 
@@ -253,9 +263,12 @@ def by_hand(config: Config) -> dict[str, Any]:
         scores, guess = {"accuracy": value - 0.05, "f1": value}, {"accuracy": 0.68, "f1": 0.8}
     epochs_of_run = [{"accuracy": on_validation - 0.1}, {"accuracy": on_validation}]
     return {
-        "dev": scores, "validation": epochs_of_run, "best_epoch": 2, "constant": guess,
+        "dev": scores,
+        "validation": epochs_of_run,
+        "best_epoch": 2,
+        "constant": guess,
         "parameters": parameters(method),
-    }  # fmt: skip
+    }
 
 
 def test_table_1_has_the_numbers_computed_by_hand(tmp_path):
@@ -267,29 +280,60 @@ def test_table_1_has_the_numbers_computed_by_hand(tmp_path):
     assert cells == {
         # 595,200 of the layers' 10,646,784; with 9,984 of LayerNorms 605,184 of all 22,713,216;
         # m = 8: 78,432 and 88,416. Errors of averages: the root of 1 + 4, half of it
-        "full fine-tuning": ["2.0x", "100.0 %", "100.0 %", "89.0 ± 1.0", "62.0 ± 2.0",
-                             "75.5 ± 1.1"],
-        "adapters, best size for each task": ["1.1x", "3.2 %", "1.5 %", "88.0 ± 2.0",
-                                              "64.0 ± 1.0", "76.0 ± 1.1"],
+        "full fine-tuning": [
+            "2.0x",
+            "100.0 %",
+            "100.0 %",
+            "89.0 ± 1.0",
+            "62.0 ± 2.0",
+            "75.5 ± 1.1",
+        ],
+        "adapters, best size for each task": [
+            "1.1x",
+            "3.2 %",
+            "1.5 %",
+            "88.0 ± 2.0",
+            "64.0 ± 1.0",
+            "76.0 ± 1.1",
+        ],
         "adapters, m = 64": ["1.1x", "5.6 %", "2.7 %", "88.0 ± 2.0", "60.0 ± 2.0", "74.0 ± 1.4"],
-        "head only (frozen features)": ["1.0x", "0.0 %", "0.0 %", "81.0 ± 1.0", "50.0 ± 0.0",
-                                        "65.5 ± 0.5"],
+        "head only (frozen features)": [
+            "1.0x",
+            "0.0 %",
+            "0.0 %",
+            "81.0 ± 1.0",
+            "50.0 ± 0.0",
+            "65.5 ± 0.5",
+        ],
         "constant guess": ["-", "-", "-", "80.0", "50.0", "65.0"],
         f"{paper}full fine-tuning": ["9.0x (9 tasks)", "100.0 %", "-", "89.3", "70.1", "79.7"],
-        f"{paper}adapters, best of 8 to 256": ["1.3x (9 tasks)", "3.6 %", "-", "89.5", "71.5",
-                                               "80.5"],
+        f"{paper}adapters, best of 8 to 256": [
+            "1.3x (9 tasks)",
+            "3.6 %",
+            "-",
+            "89.5",
+            "71.5",
+            "80.5",
+        ],
         f"{paper}adapters, m = 64": ["1.2x (9 tasks)", "2.1 %", "-", "89.6", "68.8", "79.2"],
-    }  # fmt: skip
+    }
     assert list(scores[0])[4:] == ["MRPC (F1)", "RTE (accuracy)", "average"]
     assert "Best sizes: MRPC 64, RTE 8." in text
     best = [row for row in choices if row["method"].startswith("adapters")]
     assert [list(row.values()) for row in best] == [
-        ["MRPC", "adapters, best size for each task", "0.001", "3", "64", "accuracy 70.0",
-         "accuracy 83.0 ± 2.0"],
+        [
+            "MRPC",
+            "adapters, best size for each task",
+            "0.001",
+            "3",
+            "64",
+            "accuracy 70.0",
+            "accuracy 83.0 ± 2.0",
+        ],
         ["MRPC", "adapters, m = 64", "0.001", "3", "64", "accuracy 70.0", "accuracy 83.0 ± 2.0"],
         ["RTE", "adapters, best size for each task", "0.001", "3", "8", "accuracy 72.0", "-"],
         ["RTE", "adapters, m = 64", "0.001", "3", "64", "accuracy 70.0", "-"],
-    ]  # fmt: skip
+    ]
 
 
 def test_percentiles_are_of_each_tasks_difference_to_full_fine_tuning(tmp_path):
@@ -297,14 +341,41 @@ def test_percentiles_are_of_each_tasks_difference_to_full_fine_tuning(tmp_path):
     (rows,) = tables(tradeoff.report(plan, everything(tradeoff, plan, by_hand), tmp_path))
     assert [list(row.values()) for row in rows] == [
         # MRPC 86 - 89 = -3, RTE 64 - 62 = +2; between them 20, 50 and 80 % of 5
-        ["adapters, m = 8", "88,416", "0.39 %", "-2.0", "-0.5", "+1.0", "2", "86.0 ± 2.0",
-         "64.0 ± 1.0"],
+        [
+            "adapters, m = 8",
+            "88,416",
+            "0.39 %",
+            "-2.0",
+            "-0.5",
+            "+1.0",
+            "2",
+            "86.0 ± 2.0",
+            "64.0 ± 1.0",
+        ],
         # MRPC 82 - 89 = -7, RTE 56 - 62 = -6
-        ["LayerNorms only", "9,984", "0.04 %", "-6.8", "-6.5", "-6.2", "2", "82.0 ± 2.0",
-         "56.0 ± 1.0"],
-        ["full fine-tuning", "22,713,216", "100.00 %", "0.0", "0.0", "0.0", "2", "89.0 ± 1.0",
-         "62.0 ± 2.0"],
-    ]  # fmt: skip
+        [
+            "LayerNorms only",
+            "9,984",
+            "0.04 %",
+            "-6.8",
+            "-6.5",
+            "-6.2",
+            "2",
+            "82.0 ± 2.0",
+            "56.0 ± 1.0",
+        ],
+        [
+            "full fine-tuning",
+            "22,713,216",
+            "100.00 %",
+            "0.0",
+            "0.0",
+            "0.0",
+            "2",
+            "89.0 ± 1.0",
+            "62.0 ± 2.0",
+        ],
+    ]
 
 
 def test_squad_shows_the_rate_and_epochs_of_the_highest_mean_f1(tmp_path):

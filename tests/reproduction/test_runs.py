@@ -92,11 +92,22 @@ def base(tmp_path_factory) -> Base:
 def config(base) -> Config:
     """A run of a few seconds that changes the predictions: a high rate on a part of the sample."""
     return {
-        "kind": "classify", "base": str(base.folder), "base_sha256": base.sha256, "task": "sst-2",
-        "sample": True, "examples": 120, "dev_examples": 60, "validation": 0.2,
-        "method": sized(4), "recipe": "paper", "rate": 3e-2, "epochs": 3, "batch_size": 32,
-        "max_length": 48, "seed": 0,
-    }  # fmt: skip
+        "kind": "classify",
+        "base": str(base.folder),
+        "base_sha256": base.sha256,
+        "task": "sst-2",
+        "sample": True,
+        "examples": 120,
+        "dev_examples": 60,
+        "validation": 0.2,
+        "method": sized(4),
+        "recipe": "paper",
+        "rate": 3e-2,
+        "epochs": 3,
+        "batch_size": 32,
+        "max_length": 48,
+        "seed": 0,
+    }
 
 
 def files(folder: Path) -> list[str]:
@@ -306,18 +317,26 @@ class TestParameterCounts:
         f = 4 * d
         assert in_layers == layers * (4 * (d * d + d) + (d * f + f) + (f * d + d) + 2 * 2 * d)
         bert = BertConfig(
-            hidden_size=d, num_hidden_layers=layers, num_attention_heads=d // 64,
+            hidden_size=d,
+            num_hidden_layers=layers,
+            num_attention_heads=d // 64,
             intermediate_size=f,
-        )  # fmt: skip
+        )
         large = shapes_only(bert)
         assert counts_of(large, METHODS["full"]) == {
-            "task": everything, "adapters": 0, "head": 2 * d + 2, "all": everything,
+            "task": everything,
+            "adapters": 0,
+            "head": 2 * d + 2,
+            "all": everything,
             "layers": in_layers,
-        }  # fmt: skip
+        }
         assert counts_of(large, method_named("adapters", 64)) == {
-            "task": adapters + (2 * layers + 1) * 2 * d, "adapters": adapters, "head": 2 * d + 2,
-            "all": everything, "layers": in_layers,
-        }  # fmt: skip
+            "task": adapters + (2 * layers + 1) * 2 * d,
+            "adapters": adapters,
+            "head": 2 * d + 2,
+            "all": everything,
+            "layers": in_layers,
+        }
         if layers == 24:
             assert round(100 * adapters / in_layers, 1) == 2.1  # table 1
 
@@ -361,9 +380,12 @@ class TestParameterCounts:
         changed = {**config, "method": {**sized(4), "variant": variant}, "epochs": 1}
         found = execute(changed, tmp_path, 1)["parameters"]
         assert found == {
-            "task": adapters + NORMS, "adapters": adapters, "head": 2 * D + 2, "all": ALL,
+            "task": adapters + NORMS,
+            "adapters": adapters,
+            "head": 2 * D + 2,
+            "all": ALL,
             "layers": LAYERS * LAYER,
-        }  # fmt: skip
+        }
 
 
 # ------------------------------------------------------------------------------- ablation
@@ -529,11 +551,12 @@ def paragraph(number: int, answer: str) -> dict[str, Any]:
         "context": context,
         "qas": [
             {
-                "id": f"q{number}", "question": "What was there ?",
+                "id": f"q{number}",
+                "question": "What was there ?",
                 "answers": [{"text": answer, "answer_start": context.index(answer)}],
             }
         ],
-    }  # fmt: skip
+    }
 
 
 class TestQuestionAnswering:
@@ -548,10 +571,19 @@ class TestQuestionAnswering:
         monkeypatch.setenv("MINIBERT_SQUAD", str(tmp_path))
         questions.cache_clear()
         yield {
-            "kind": "squad", "base": config["base"], "base_sha256": config["base_sha256"],
-            "examples": None, "dev_examples": None, "method": sized(2), "rate": 1e-2, "epochs": 2,
-            "batch_size": 2, "max_length": 48, "stride": 8, "seed": 0,
-        }  # fmt: skip
+            "kind": "squad",
+            "base": config["base"],
+            "base_sha256": config["base_sha256"],
+            "examples": None,
+            "dev_examples": None,
+            "method": sized(2),
+            "rate": 1e-2,
+            "epochs": 2,
+            "batch_size": 2,
+            "max_length": 48,
+            "stride": 8,
+            "seed": 0,
+        }
         questions.cache_clear()
 
     def test_question_answering_is_scored_on_the_dev_questions_after_the_last_epoch(
@@ -577,9 +609,12 @@ class TestQuestionAnswering:
         assert result["examples"] == [3, 2]
         adapters = LAYERS * 2 * adapter(D, 2)
         assert result["parameters"] == {
-            "task": adapters + NORMS, "adapters": adapters, "head": 2 * D + 2, "all": ALL,
+            "task": adapters + NORMS,
+            "adapters": adapters,
+            "head": 2 * D + 2,
+            "all": ALL,
             "layers": LAYERS * LAYER,
-        }  # fmt: skip
+        }
         assert files(tmp_path / "runs") == []
 
     def test_question_answering_has_the_last_epochs_scores_even_if_an_earlier_one_was_better(
@@ -747,9 +782,18 @@ class TestTheCommandLine:
     def test_a_bad_span_variant_or_std_is_refused_in_one_line(self, tmp_path, words, message):
         out = tmp_path / "run"
         result = minibert(
-            "train", "--task", "sst-2", "--sample", "--base", TINY, "--max-length", 48,
-            *words, "--out", out,
-        )  # fmt: skip
+            "train",
+            "--task",
+            "sst-2",
+            "--sample",
+            "--base",
+            TINY,
+            "--max-length",
+            48,
+            *words,
+            "--out",
+            out,
+        )
         assert (result.code, result.out) == (2, "")
         assert message in result.err
         assert len(result.err.splitlines()) == 1
@@ -757,10 +801,28 @@ class TestTheCommandLine:
 
     def test_a_variant_with_its_own_std_can_be_trained_in_a_span_of_layers(self, tmp_path):
         works(
-            "train", "--task", "sst-2", "--sample", "--base", TINY, "--max-length", 48, "--size", 4,
-            "--layers", 0, 0, "--variant", "parallel", "--std", "1e-3", "--epochs", 1,
-            "--out", tmp_path,
-        )  # fmt: skip
+            "train",
+            "--task",
+            "sst-2",
+            "--sample",
+            "--base",
+            TINY,
+            "--max-length",
+            48,
+            "--size",
+            4,
+            "--layers",
+            0,
+            0,
+            "--variant",
+            "parallel",
+            "--std",
+            "1e-3",
+            "--epochs",
+            1,
+            "--out",
+            tmp_path,
+        )
         task = load_task(tmp_path / "task.safetensors")
         assert task.method == replace(
             METHODS["adapters"], size=4, last_layer=0, variant="parallel", std=1e-3

@@ -161,11 +161,16 @@ def test_a_last_line_cut_at_any_byte_is_ignored_and_the_next_run_replaces_it(tmp
 @pytest.mark.parametrize(
     "line",
     [
-        b'{"key": "', b"", b"[]", b"1", b'{"key": "0"}', b"\xff",
+        b'{"key": "',
+        b"",
+        b"[]",
+        b"1",
+        b'{"key": "0"}',
+        b"\xff",
         b'{"key": "0123456789abcdef", "config": {}, "result": {}}',
         b'{"key": "44136fa355b3678a", "config": {}}',
     ],
-)  # fmt: skip
+)
 def test_a_damaged_line_in_the_middle_is_refused_naming_file_and_row(tmp_path: Path, line: bytes):
     for number in (1, 2):
         append_run(tmp_path, {"n": number}, {})

@@ -45,9 +45,12 @@ class TestEmbedding:
     ):
         batch = batch_of([7, 1, 12], tiny.config.vocab_size)
         expected = plain_loops.embed(
-            tiny.params["embeddings"], batch.ids, batch.positions, batch.segments,
+            tiny.params["embeddings"],
+            batch.ids,
+            batch.positions,
+            batch.segments,
             tiny.config.layer_norm_eps,
-        )  # fmt: skip
+        )
         x = embed(cast(tiny.params, dtype), batch, forward_pass(tiny.config, level))
         assert x.dtype == dtype
         assert x.shape == (20, tiny.config.hidden_size)

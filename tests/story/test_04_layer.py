@@ -302,9 +302,13 @@ class TestWholeLayer:
         run = ForwardPass(tiny.config, np.array(lengths), adapt, ops=level)
         y = encoder_layer(params, 1, x, run)
         expected = plain_loops.encoder_layer(
-            params, x, lengths, tiny.config.num_attention_heads, tiny.config.layer_norm_eps,
+            params,
+            x,
+            lengths,
+            tiny.config.num_attention_heads,
+            tiny.config.layer_norm_eps,
             adapt=lambda place, z: z * factor[place] + 1.0,
-        )  # fmt: skip
+        )
         np.testing.assert_allclose(y, expected, rtol=0, atol=tolerance)
 
     def test_a_sublayer_that_gives_zeros_leaves_the_normalised_input(self, tiny, level):
@@ -356,8 +360,11 @@ class TestWhereAdaptersComeIn:
         encode(tiny.params, small_batch([4, 3]), tiny.config, adapt=seen, ops=level)
         places = [(layer, place) for layer, place, _, _ in seen.calls]
         assert places == [
-            (0, "attention"), (0, "feed_forward"), (1, "attention"), (1, "feed_forward"),
-        ]  # fmt: skip
+            (0, "attention"),
+            (0, "feed_forward"),
+            (1, "attention"),
+            (1, "feed_forward"),
+        ]
 
     def test_adapt_gets_the_sublayers_projected_output_and_the_sublayers_input(self, tiny, level):
         seen, lengths = Recorder(), [4, 3]
@@ -380,15 +387,24 @@ class TestWhereAdaptersComeIn:
 
     def test_dropout_comes_before_adapt_in_training(self, level):
         config = BertConfig(
-            vocab_size=199, hidden_size=64, num_hidden_layers=1, num_attention_heads=4,
-            intermediate_size=64, hidden_dropout_prob=0.25, attention_probs_dropout_prob=0.0,
-        )  # fmt: skip
+            vocab_size=199,
+            hidden_size=64,
+            num_hidden_layers=1,
+            num_attention_heads=4,
+            intermediate_size=64,
+            hidden_dropout_prob=0.25,
+            attention_probs_dropout_prob=0.0,
+        )
         params = cast(random_params(replace(config, initializer_range=0.1)), np.float64)
         seen, lengths = Recorder(), [40, 24]
         encode(
-            params, small_batch(lengths), config, adapt=seen, rng=np.random.default_rng(1),
+            params,
+            small_batch(lengths),
+            config,
+            adapt=seen,
+            rng=np.random.default_rng(1),
             ops=level,
-        )  # fmt: skip
+        )
         (_, _, z, x), (_, _, z_forward, x_forward) = seen.calls
         own = params["layers"][0]
         undropped = plain_loops.self_attention(own["attention"], x, lengths, 4)
@@ -402,9 +418,14 @@ class TestWhereAdaptersComeIn:
     def test_dropout_of_attention_probabilities_has_a_rate_of_its_own(self, level):
         """With only that one on, z has no zeros and differs from z without dropout."""
         config = BertConfig(
-            vocab_size=199, hidden_size=32, num_hidden_layers=1, num_attention_heads=4,
-            intermediate_size=32, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.5,
-        )  # fmt: skip
+            vocab_size=199,
+            hidden_size=32,
+            num_hidden_layers=1,
+            num_attention_heads=4,
+            intermediate_size=32,
+            hidden_dropout_prob=0.0,
+            attention_probs_dropout_prob=0.5,
+        )
         params, batch = random_params(config), small_batch([9, 5])
         calm, trained = Recorder(), Recorder()
         encode(params, batch, config, adapt=calm, ops=level)

@@ -51,10 +51,17 @@ def refusal(call: Any, *args: Any, **kwargs: Any) -> str:
 def config_file(folder: Path, **changes: Any) -> Path:
     """MiniLM's config.json in short, with changes; a setting changed to `...` is left out."""
     settings_ = {
-        "model_type": "bert", "vocab_size": 30522, "hidden_size": 384, "num_hidden_layers": 6,
-        "num_attention_heads": 12, "intermediate_size": 1536, "hidden_act": "gelu",
-        "position_embedding_type": "absolute", "layer_norm_eps": 1e-12, "use_cache": True,
-    } | changes  # fmt: skip
+        "model_type": "bert",
+        "vocab_size": 30522,
+        "hidden_size": 384,
+        "num_hidden_layers": 6,
+        "num_attention_heads": 12,
+        "intermediate_size": 1536,
+        "hidden_act": "gelu",
+        "position_embedding_type": "absolute",
+        "layer_norm_eps": 1e-12,
+        "use_cache": True,
+    } | changes
     path = folder / "config.json"
     path.write_text(json.dumps({k: v for k, v in settings_.items() if v is not ...}))
     return path
@@ -72,12 +79,19 @@ class TestConfiguration:
         """The public checkpoints rely on it."""
         (tmp_path / "config.json").write_text('{"model_type": "bert"}')
         assert dataclasses.asdict(read_config(tmp_path / "config.json")) == {
-            "vocab_size": 30522, "hidden_size": 768, "num_hidden_layers": 12,
-            "num_attention_heads": 12, "intermediate_size": 3072, "max_position_embeddings": 512,
-            "type_vocab_size": 2, "hidden_act": "gelu", "layer_norm_eps": 1e-12,
-            "hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1,
+            "vocab_size": 30522,
+            "hidden_size": 768,
+            "num_hidden_layers": 12,
+            "num_attention_heads": 12,
+            "intermediate_size": 3072,
+            "max_position_embeddings": 512,
+            "type_vocab_size": 2,
+            "hidden_act": "gelu",
+            "layer_norm_eps": 1e-12,
+            "hidden_dropout_prob": 0.1,
+            "attention_probs_dropout_prob": 0.1,
             "initializer_range": 0.02,
-        }  # fmt: skip
+        }
 
     def test_a_written_configuration_is_read_back_the_same(self, tmp_path):
         config = BertConfig(hidden_size=60, hidden_act="relu", layer_norm_eps=1e-6)
@@ -87,12 +101,19 @@ class TestConfiguration:
     @pytest.mark.parametrize(
         "setting, value",
         [
-            ("use_cache", False), ("pad_token_id", 0), ("architectures", ["BertModel"]),
-            ("position_embedding_type", None), ("is_decoder", False), ("pruned_heads", {}),
-            ("add_cross_attention", False), ("embedding_size", 384), ("id2label", {"0": "A"}),
-            ("hidden_dropout_prob", 0), ("gradient_checkpointing", True),
+            ("use_cache", False),
+            ("pad_token_id", 0),
+            ("architectures", ["BertModel"]),
+            ("position_embedding_type", None),
+            ("is_decoder", False),
+            ("pruned_heads", {}),
+            ("add_cross_attention", False),
+            ("embedding_size", 384),
+            ("id2label", {"0": "A"}),
+            ("hidden_dropout_prob", 0),
+            ("gradient_checkpointing", True),
         ],
-    )  # fmt: skip
+    )
     def test_settings_that_change_nothing_here_are_accepted(self, tmp_path, setting, value):
         path = config_file(tmp_path)
         assert read_config(config_file(tmp_path, **{setting: value})) is not None
@@ -101,21 +122,39 @@ class TestConfiguration:
     @pytest.mark.parametrize(
         "setting, value",
         [
-            ("model_type", "roberta"), ("model_type", "distilbert"), ("model_type", None),
+            ("model_type", "roberta"),
+            ("model_type", "distilbert"),
+            ("model_type", None),
             ("position_embedding_type", "relative_key"),
             ("position_embedding_type", "relative_key_query"),
-            ("is_decoder", True), ("add_cross_attention", True), ("is_encoder_decoder", True),
-            ("pruned_heads", {"0": [1]}), ("quantization_config", {"bits": 8}),
-            ("embedding_size", 128), ("hidden_act", "silu"), ("hidden_act", "gelu_fast"),
-            ("hidden_act", ["gelu"]), ("hidden_size", 0), ("hidden_size", -384),
-            ("hidden_size", 384.0), ("hidden_size", "384"), ("hidden_size", True),
-            ("hidden_size", None), ("vocab_size", 0), ("num_hidden_layers", 0),
-            ("max_position_embeddings", 0), ("layer_norm_eps", "1e-12"), ("layer_norm_eps", -1e-12),
-            ("layer_norm_eps", False), ("layer_norm_eps", float("nan")),
-            ("hidden_dropout_prob", 1.0), ("hidden_dropout_prob", -0.1),
-            ("attention_probs_dropout_prob", 2), ("num_attention_heads", 7),
+            ("is_decoder", True),
+            ("add_cross_attention", True),
+            ("is_encoder_decoder", True),
+            ("pruned_heads", {"0": [1]}),
+            ("quantization_config", {"bits": 8}),
+            ("embedding_size", 128),
+            ("hidden_act", "silu"),
+            ("hidden_act", "gelu_fast"),
+            ("hidden_act", ["gelu"]),
+            ("hidden_size", 0),
+            ("hidden_size", -384),
+            ("hidden_size", 384.0),
+            ("hidden_size", "384"),
+            ("hidden_size", True),
+            ("hidden_size", None),
+            ("vocab_size", 0),
+            ("num_hidden_layers", 0),
+            ("max_position_embeddings", 0),
+            ("layer_norm_eps", "1e-12"),
+            ("layer_norm_eps", -1e-12),
+            ("layer_norm_eps", False),
+            ("layer_norm_eps", float("nan")),
+            ("hidden_dropout_prob", 1.0),
+            ("hidden_dropout_prob", -0.1),
+            ("attention_probs_dropout_prob", 2),
+            ("num_attention_heads", 7),
         ],
-    )  # fmt: skip
+    )
     def test_a_setting_that_would_be_computed_wrongly_is_refused_by_name(
         self, tmp_path, setting, value
     ):
@@ -131,11 +170,14 @@ class TestConfiguration:
     @pytest.mark.parametrize(
         "content, reason",
         [
-            (b"", "is not JSON"), (b"{", "is not JSON"), (b"\x80\x00\xff", "is not JSON"),
+            (b"", "is not JSON"),
+            (b"{", "is not JSON"),
+            (b"\x80\x00\xff", "is not JSON"),
             ('{"model_type": "bert"}'.encode("utf-16"), "is not JSON"),
-            (b"[]", "is not a JSON object"), (b"3", "is not a JSON object"),
+            (b"[]", "is not a JSON object"),
+            (b"3", "is not a JSON object"),
         ],
-    )  # fmt: skip
+    )
     def test_a_config_json_that_holds_no_configuration_is_refused(self, tmp_path, content, reason):
         (tmp_path / "config.json").write_bytes(content)
         assert f"config.json: {reason}" in refusal(read_config, tmp_path / "config.json")
@@ -164,9 +206,12 @@ class TestParameterCounts:
     def test_untrained_parameters_have_the_shapes_and_scale_that_bert_starts_with(self):
         """Devlin et al.'s code: weights of deviation 0.02, biases 0, LayerNorms the identity."""
         config = BertConfig(
-            vocab_size=500, hidden_size=64, num_hidden_layers=2, num_attention_heads=4,
+            vocab_size=500,
+            hidden_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=4,
             intermediate_size=96,
-        )  # fmt: skip
+        )
         flat = dict(leaves(random_params(config, seed=3)))
         assert {path: leaf.shape for path, leaf in flat.items()} == parameter_shapes(config)
         for path, leaf in flat.items():
@@ -334,8 +379,10 @@ class TestSpellings:
         }
         base = load_base(folder_with(tmp_path, hub_tensors() | extras))
         assert base.extra == (
-            "classifier.bias", "cls.seq_relationship.weight", "embeddings.position_ids",
-        )  # fmt: skip
+            "classifier.bias",
+            "cls.seq_relationship.weight",
+            "embeddings.position_ids",
+        )
         assert same_tree(base.params, tiny.params)
 
     def test_the_only_tensor_of_minilm_that_is_left_out_is_position_ids(self, minilm):

@@ -87,9 +87,11 @@ def make_case(
 
 
 ATTENTION = [  # of all rows, or of one query row for each sequence
-    "attention", "attention with dropout", "attention of first rows",
+    "attention",
+    "attention with dropout",
+    "attention of first rows",
     "attention of first rows with dropout",
-]  # fmt: skip
+]
 NAMES = [*ELEMENTWISE, *MAT, *NORM, *LOSSES, "dropout", *ATTENTION]
 
 
@@ -477,9 +479,11 @@ class TestOfADict:
     """`value_and_grads`: a loss's gradients for every array of a dict, in one backward pass."""
 
     LEAVES: ClassVar = {
-        "a": cosines(3, 4), "b": cosines(4, 2) + 0.5, "c": np.array([0.3, -1.2]),
+        "a": cosines(3, 4),
+        "b": cosines(4, 2) + 0.5,
+        "c": np.array([0.3, -1.2]),
         "unused": np.ones((2, 5)),
-    }  # fmt: skip
+    }
 
     @staticmethod
     def loss(params: dict[str, Any]) -> Any:

@@ -224,9 +224,14 @@ class TestOneStep:
 class TestWeightDecay:
     def test_weight_decay_spares_biases_and_layernorms_and_nothing_else(self):
         """Released code: `exclude_from_weight_decay=["LayerNorm", "layer_norm", "bias"]`."""
-        own = ["adapters.0.attention.down.weight", "adapters.0.attention.down.bias",
-               "adapters.5.feed_forward.up.weight", "adapters.5.feed_forward.up.bias",
-               "head.weight", "head.bias"]  # fmt: skip
+        own = [
+            "adapters.0.attention.down.weight",
+            "adapters.0.attention.down.bias",
+            "adapters.5.feed_forward.up.weight",
+            "adapters.5.feed_forward.up.bias",
+            "head.weight",
+            "head.bias",
+        ]
         paths = [f"base.{path}" for path in parameter_shapes(BertConfig())] + own
         assert any(path.endswith("norm.weight") for path in paths)
         ones = {path: np.ones(1) for path in paths}

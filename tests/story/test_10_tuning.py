@@ -75,8 +75,11 @@ class TestTheTrainedSet:
     def test_the_paper_freezes_embeddings_attention_feed_forward_and_pooler(self, tree):
         """The pooler is used and stays as it was pretrained, as in the released code."""
         _, frozen = split_paths(tree, "adapters")
-        linear = [f"base.layers.{i}.attention.{n}" for i in range(2)
-                  for n in ("query", "key", "value", "output")]  # fmt: skip
+        linear = [
+            f"base.layers.{i}.attention.{n}"
+            for i in range(2)
+            for n in ("query", "key", "value", "output")
+        ]
         linear += [
             f"base.layers.{i}.feed_forward.{n}" for i in range(2) for n in ("inner", "output")
         ]
@@ -334,8 +337,14 @@ class TestRecipes:
 
         one, other = flat(PAPER), flat(RELEASED)
         assert {name for name in one if one[name] != other[name]} == {
-            "name", "adapter_std", "bias_correction", "eps", "weight_decay", "clip", "rebased"
-        }  # fmt: skip
+            "name",
+            "adapter_std",
+            "bias_correction",
+            "eps",
+            "weight_decay",
+            "clip",
+            "rebased",
+        }
 
     def test_an_unknown_recipe_is_refused_with_the_names_of_the_known(self):
         assert recipe_named("paper") is PAPER

@@ -655,18 +655,27 @@ OTHER = [
     ("batch size", {"settings": replace(SETTINGS, batch_size=8)}, "batch_size 16, not 8"),
     ("seed", {"settings": replace(SETTINGS, seed=1)}, "seed 0, not 1"),
     ("size", {"method": method_named("adapters", 8)}, "size 4, not 8"),
-    ("activation", {"method": method_named("adapters", 4, "relu")},
-     "activation 'gelu_tanh', not 'relu'"),
+    (
+        "activation",
+        {"method": method_named("adapters", 4, "relu")},
+        "activation 'gelu_tanh', not 'relu'",
+    ),
     ("method", {"method": METHODS["norms"]}, "method 'adapters', not 'norms'"),
     ("recipe", {"recipe": "released-code"}, "recipe 'paper', not 'released-code'"),
     ("length", {"max_length": 12}, "max_length 16, not 12"),
     ("data", {"data": replace(toy_data(), source="others")}, "data 'toy data', not 'others'"),
     ("examples", {"data": toy_data(train=40)}, "examples 44, not 40"),
-    ("task", {"data": replace(toy_data(), task=replace(TASK, name="joy"))},
-     "task 'toy', not 'joy'"),
-    ("labels", {"data": replace(toy_data(), task=replace(TASK, names=("a", "b")))},
-     "labels ['morulan', 'tikora'], not ['a', 'b']"),
-]  # fmt: skip
+    (
+        "task",
+        {"data": replace(toy_data(), task=replace(TASK, name="joy"))},
+        "task 'toy', not 'joy'",
+    ),
+    (
+        "labels",
+        {"data": replace(toy_data(), task=replace(TASK, names=("a", "b")))},
+        "labels ['morulan', 'tikora'], not ['a', 'b']",
+    ),
+]
 
 
 class TestResumingIsRefused:
@@ -806,14 +815,19 @@ class TestDivergence:
     @pytest.mark.parametrize(
         "run, message",
         [
-            pytest.param(Settings(rate=1e30, epochs=10, batch_size=16),
-                         "the loss is no longer finite at step 3 (epoch 1): learning rate 1e+30 "
-                         "diverges; nothing was kept", id="in an epoch"),
-            pytest.param(Settings(rate=1e30, epochs=1, batch_size=44),
-                         "the logits are no longer finite: learning rate 1e+30 diverges",
-                         id="in its last step"),
+            pytest.param(
+                Settings(rate=1e30, epochs=10, batch_size=16),
+                "the loss is no longer finite at step 3 (epoch 1): learning rate 1e+30 "
+                "diverges; nothing was kept",
+                id="in an epoch",
+            ),
+            pytest.param(
+                Settings(rate=1e30, epochs=1, batch_size=44),
+                "the logits are no longer finite: learning rate 1e+30 diverges",
+                id="in its last step",
+            ),
         ],
-    )  # fmt: skip
+    )
     def test_divergence_is_told_in_one_line_and_leaves_the_folder_free(
         self, tiny, tmp_path, run, message
     ):
@@ -835,10 +849,14 @@ class TestFullDisk:
         [  # the files of a run in the order of writing: task, checkpoint, task, checkpoint, ...
             pytest.param(1, "task.safetensors", set(), id="the first task file"),
             pytest.param(2, "checkpoint.safetensors", {"task.safetensors"}, id="first checkpoint"),
-            pytest.param(4, "checkpoint.safetensors",
-                         {"task.safetensors", "checkpoint.safetensors"}, id="second checkpoint"),
+            pytest.param(
+                4,
+                "checkpoint.safetensors",
+                {"task.safetensors", "checkpoint.safetensors"},
+                id="second checkpoint",
+            ),
         ],
-    )  # fmt: skip
+    )
     def test_a_full_disk_leaves_the_old_file_whole(
         self, tiny, tmp_path, uninterrupted, monkeypatch, write, name, left
     ):

@@ -29,16 +29,20 @@ from minibert.fetch.datasets import find_task
 
 # ----------------------------------------------------------------------------- nine layouts
 
-MNLI_DEV = "index promptID pairID genre sentence1_binary_parse sentence2_binary_parse " \
-    "sentence1_parse sentence2_parse sentence1 sentence2 label1 label2 label3 label4 label5 " \
-    "gold_label"  # fmt: skip
+MNLI_DEV = (
+    "index promptID pairID genre sentence1_binary_parse sentence2_binary_parse "
+    "sentence1_parse sentence2_parse sentence1 sentence2 label1 label2 label3 label4 label5 "
+    "gold_label"
+)
 MNLI_TRAIN = MNLI_DEV.replace(" label2 label3 label4 label5", "")
 
 
 def mnli_row(kind: str, number: int, first: str, second: str, gold: str) -> str:
     votes = ["neutral"] * (5 if kind == "dev" else 1)  # an annotator's label is not the gold one
-    return "\t".join([str(number), "31193", "31193n", "letters", "( a )", "( b )", "(ROOT a)",
-                      "(ROOT b)", first, second, *votes, gold])  # fmt: skip
+    parses = ["( a )", "( b )", "(ROOT a)", "(ROOT b)"]
+    return "\t".join(
+        [str(number), "31193", "31193n", "letters", *parses, first, second, *votes, gold]
+    )
 
 
 def rows(header: str, *lines: str) -> str:
@@ -82,8 +86,10 @@ LAYOUTS: dict[str, tuple[dict[str, str], dict[str, list[Example]]]] = {
         },
         {
             "train": [Example(("He left .", "She sang ."), 0), Example(("Rain .", "Sun ."), 0)],
-            "dev": [Example(("He left .", "He went ."), 1),
-                    Example(("It fell .", "It dropped ."), 1)],
+            "dev": [
+                Example(("He left .", "He went ."), 1),
+                Example(("It fell .", "It dropped ."), 1),
+            ],
         },
     ),
     "sts-b": (
@@ -98,8 +104,9 @@ LAYOUTS: dict[str, tuple[dict[str, str], dict[str, list[Example]]]] = {
     ),
     "qqp": (
         {
-            "train.tsv": rows(QQP, "1\t2\t3\tWhy?\tWhat for?\t1", "4\t5\t6\tWhen",
-                              "7\t8\t9\tA?\tB?\t0"),
+            "train.tsv": rows(
+                QQP, "1\t2\t3\tWhy?\tWhat for?\t1", "4\t5\t6\tWhen", "7\t8\t9\tA?\tB?\t0"
+            ),
             "dev.tsv": rows(QQP, "1\t2\t3\tWho?\tWhere?\t0"),
         },
         {
@@ -146,7 +153,7 @@ LAYOUTS: dict[str, tuple[dict[str, str], dict[str, list[Example]]]] = {
             "dev": [Example(("The pan hit the cup. It broke.", "The pan broke."), 0)],
         },
     ),
-}  # fmt: skip
+}
 
 
 @pytest.fixture
@@ -303,10 +310,25 @@ class TestReading:
 
     @pytest.mark.parametrize(
         "text",
-        ['"a quote that never ends', '""', "it's", "a\u2028b", "a\u2029b", "a\x0bb", "a\x0cb",
-         "a\x85b", "a\x1cb", "a\rb", "\\t \\n", "Zürich 東京 🦊", "", " spaces ", "#1 String"],
+        [
+            '"a quote that never ends',
+            '""',
+            "it's",
+            "a\u2028b",
+            "a\u2029b",
+            "a\x0bb",
+            "a\x0cb",
+            "a\x85b",
+            "a\x1cb",
+            "a\rb",
+            "\\t \\n",
+            "Zürich 東京 🦊",
+            "",
+            " spaces ",
+            "#1 String",
+        ],
         ids=ascii,
-    )  # fmt: skip
+    )
     def test_a_sentence_is_read_as_it_is(self, tmp_path, text):
         """Only a newline ends a line: not U+2028, not a form feed, not a carriage return inside."""
         path = write(tmp_path, f"sentence\tlabel\n{text}\t1\nnext\t0\n")
@@ -347,27 +369,45 @@ BAD_FILES: list[tuple[str, str | bytes | None, str]] = [
     ("empty", "", ": is empty"),
     ("of newlines only", "\n\r\n\n", ": is empty"),
     ("binary", b"sentence\tlabel\n\x00\x01\x02\t1\n", ": is a binary file, not text"),
-    ("UTF-16 (little-endian)", HEAD.encode("utf-16-le").join([b"\xff\xfe", b""]),
-     ": is UTF-16; save it as UTF-8"),
-    ("UTF-16 (big-endian)", b"\xfe\xff" + HEAD.encode("utf-16-be"),
-     ": is UTF-16; save it as UTF-8"),
+    (
+        "UTF-16 (little-endian)",
+        HEAD.encode("utf-16-le").join([b"\xff\xfe", b""]),
+        ": is UTF-16; save it as UTF-8",
+    ),
+    (
+        "UTF-16 (big-endian)",
+        b"\xfe\xff" + HEAD.encode("utf-16-be"),
+        ": is UTF-16; save it as UTF-8",
+    ),
     ("Latin-1", b"sentence\tlabel\nfine\t1\ncaf\xe9\t1\n", " row 3: is not UTF-8"),
     ("a header only", HEAD, ": has a header but no rows"),
     ("too many columns", HEAD + "fine\t1\na\tb\t1\n", " row 3: has 3 columns, expected 2"),
     ("too few columns", HEAD + "fine\t1\nfine\n", " row 3: has 1 columns, expected 2"),
-    ("an empty line in the middle", HEAD + "fine\t1\n\nfine\t1\n",
-     " row 3: has 1 columns, expected 2"),
+    (
+        "an empty line in the middle",
+        HEAD + "fine\t1\n\nfine\t1\n",
+        " row 3: has 1 columns, expected 2",
+    ),
     ("an unknown label", HEAD + "fine\t1\nfine\t2\n", " row 3: unknown label '2'; known: 0, 1"),
     ("an empty label", HEAD + "fine\t\n", " row 2: unknown label ''; known: 0, 1"),
     ("a label with a space", HEAD + "fine\t1 \n", " row 2: unknown label '1 '; known: 0, 1"),
-    ("a label as long as a novel", HEAD + "fine\t" + "x" * 999 + "\n",
-     f" row 2: unknown label '{'x' * 40}'; known: 0, 1"),
+    (
+        "a label as long as a novel",
+        HEAD + "fine\t" + "x" * 999 + "\n",
+        f" row 2: unknown label '{'x' * 40}'; known: 0, 1",
+    ),
     ("no header", "fine\t1\n", ": has no column 'sentence' in its header (fine, 1)"),
-    ("no label column", "sentence\tmark\nfine\t1\n",
-     ": has no column 'label' in its header (sentence, mark)"),
-    ("commas for tabs", "sentence,label\nfine,1\n",
-     ": has no column 'sentence' in its header (sentence,label)"),
-]  # fmt: skip
+    (
+        "no label column",
+        "sentence\tmark\nfine\t1\n",
+        ": has no column 'label' in its header (sentence, mark)",
+    ),
+    (
+        "commas for tabs",
+        "sentence,label\nfine,1\n",
+        ": has no column 'sentence' in its header (sentence,label)",
+    ),
+]
 
 
 class TestBadFiles:
@@ -439,8 +479,10 @@ class TestOwnFiles:
         return make
 
     def test_the_training_labels_of_own_files_are_numbered_in_alphabetical_order(self, files):
-        train, dev = files("id\treview\tmood\n1\tfine\tgood\n2\tdull\tbad\n3\teh\tmixed\n",
-                           "mood\treview\nmixed\tso so\n")  # fmt: skip
+        train, dev = files(
+            "id\treview\tmood\n1\tfine\tgood\n2\tdull\tbad\n3\teh\tmixed\n",
+            "mood\treview\nmixed\tso so\n",
+        )
         data = own_data(train, dev, ("review",), "mood")
         assert data.task.names == data.task.values == ("bad", "good", "mixed")
         assert data.train == [Example("fine", 1), Example("dull", 0), Example("eh", 2)]
@@ -472,28 +514,62 @@ class TestOwnFiles:
     @pytest.mark.parametrize(
         "train, dev, text, label, message",
         [
-            (FINE, "text\tlabel\nc\tmaybe\n", ("text",), "label",
-             "{dev} row 2: unknown label 'maybe'; known: no, yes"),
+            (
+                FINE,
+                "text\tlabel\nc\tmaybe\n",
+                ("text",),
+                "label",
+                "{dev} row 2: unknown label 'maybe'; known: no, yes",
+            ),
             (FINE, "text\tlabel\n", ("text",), "label", "{dev}: has a header but no rows"),
             (FINE, "", ("text",), "label", "{dev}: is empty"),
-            (FINE, FINE, ("review",), "label",
-             "{train}: has no column 'review' in its header (text, label)"),
-            (FINE, FINE, ("text",), "stars",
-             "{train}: has no column 'stars' in its header (text, label)"),
-            (FINE, "review\tlabel\nc\tno\n", ("text",), "label",
-             "{dev}: has no column 'text' in its header (review, label)"),
-            ("text\tlabel\na\tno\nb\tno\n", FINE, ("text",), "label",
-             "{train}: column 'label' has 1 different labels; 2 needed"),
-            ("text\tlabel\n", FINE, ("text",), "label",
-             "{train}: has a header but no rows"),
-            ("text\tlabel\na\tno\nb\tyes\tx\n" + "c\tyes\n", FINE, ("text",), "label",
-             "{train} row 3: has 3 columns, expected 2"),
-            ("text\tlabel\n" + "".join(f"a\t{i}.5\n" for i in range(101)), FINE, ("text",), "label",
-             "{train}: column 'label' has 101 different labels; is it a regression?"),
+            (
+                FINE,
+                FINE,
+                ("review",),
+                "label",
+                "{train}: has no column 'review' in its header (text, label)",
+            ),
+            (
+                FINE,
+                FINE,
+                ("text",),
+                "stars",
+                "{train}: has no column 'stars' in its header (text, label)",
+            ),
+            (
+                FINE,
+                "review\tlabel\nc\tno\n",
+                ("text",),
+                "label",
+                "{dev}: has no column 'text' in its header (review, label)",
+            ),
+            (
+                "text\tlabel\na\tno\nb\tno\n",
+                FINE,
+                ("text",),
+                "label",
+                "{train}: column 'label' has 1 different labels; 2 needed",
+            ),
+            ("text\tlabel\n", FINE, ("text",), "label", "{train}: has a header but no rows"),
+            (
+                "text\tlabel\na\tno\nb\tyes\tx\n" + "c\tyes\n",
+                FINE,
+                ("text",),
+                "label",
+                "{train} row 3: has 3 columns, expected 2",
+            ),
+            (
+                "text\tlabel\n" + "".join(f"a\t{i}.5\n" for i in range(101)),
+                FINE,
+                ("text",),
+                "label",
+                "{train}: column 'label' has 101 different labels; is it a regression?",
+            ),
             (FINE, FINE, (), "label", "a text is one or two columns, not 0"),
             (FINE, FINE, ("text", "text", "text"), "label", "a text is one or two columns, not 3"),
         ],
-    )  # fmt: skip
+    )
     def test_own_files_that_are_wrong_are_refused_in_one_line(
         self, files, train, dev, text, label, message
     ):
@@ -573,11 +649,13 @@ class TestTextsToPredict:
         "data, message",
         [
             (b"", "standard input: is empty"),
-            (b"a\tb\tc\n", "standard input row 1: has 3 texts, but sst-2 takes 1 (separated by a "
-             "tab)"),
+            (
+                b"a\tb\tc\n",
+                "standard input row 1: has 3 texts, but sst-2 takes 1 (separated by a tab)",
+            ),
             (b"fine\ncaf\xe9\n", "standard input row 2: is not UTF-8"),
         ],
-    )  # fmt: skip
+    )
     def test_bad_texts_from_standard_input_are_refused_naming_the_row(
         self, monkeypatch, data, message
     ):

@@ -142,10 +142,16 @@ def parameter_counts(model: TaskModel) -> dict[str, int]:
 def _train(base: Base, config: Config, out: Path, threads: int) -> Trained:
     """Train a "classify" configuration on its own base, or on what earlier tasks made of it."""
     return train_task(
-        base, parts_of(config)[0], method_of(config), settings_of(config),
-        recipe=config["recipe"], max_length=config["max_length"], out=out, resume=True,
+        base,
+        parts_of(config)[0],
+        method_of(config),
+        settings_of(config),
+        recipe=config["recipe"],
+        max_length=config["max_length"],
+        out=out,
+        resume=True,
         threads=threads,
-    )  # fmt: skip
+    )
 
 
 def classify(config: Config, folder: Path, threads: int) -> dict[str, Any]:
@@ -272,9 +278,16 @@ def squad(config: Config, folder: Path, threads: int) -> dict[str, Any]:
     base, method = base_for(config), method_of(config)
     data = questions(config["examples"], config["dev_examples"])
     done = train_squad(
-        base, data, method, settings_of(config), max_length=config["max_length"],
-        stride=config["stride"], out=_under_way(config, folder), resume=True, threads=threads,
-    )  # fmt: skip
+        base,
+        data,
+        method,
+        settings_of(config),
+        max_length=config["max_length"],
+        stride=config["stride"],
+        out=_under_way(config, folder),
+        resume=True,
+        threads=threads,
+    )
     return {
         "dev": done.epochs[-1],
         "epochs": done.epochs,
