@@ -103,7 +103,7 @@ class TestTheText:
     """What jupytext and sphinx-gallery need, and what every tutorial promises its reader."""
 
     @each_file
-    def test_begins_with_a_title_and_says_what_one_learns_and_needs(self, path):
+    def test_a_tutorial_begins_with_a_title_and_says_what_one_learns_and_needs(self, path):
         text = ast.get_docstring(ast.parse(path.read_text("utf-8")))
         title, line, blank, *_ = text.split("\n")
         assert line == "=" * len(title)
@@ -112,7 +112,7 @@ class TestTheText:
             assert promise in " ".join(text.split())
 
     @each_file
-    def test_is_percent_cells_of_code_or_of_text(self, path):
+    def test_a_tutorial_is_percent_cells_of_code_or_of_text(self, path):
         head, parts = cells(path)
         ast.parse(head)
         kinds = {"# %%"} if path == ONE_PAGE else {"# %%", "# %% [markdown]"}
@@ -136,7 +136,7 @@ class TestTheText:
         assert headings[-1][0] == "What next"
 
     @each_lesson
-    def test_has_an_equation_and_every_assertion_a_message(self, path):
+    def test_a_tutorial_has_an_equation_and_a_message_for_every_assertion(self, path):
         source = path.read_text("utf-8")
         assert ":math:`" in source
         claims = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Assert)]
@@ -144,7 +144,7 @@ class TestTheText:
         assert [node.lineno for node in claims if node.msg is None] == []
 
     @each_lesson
-    def test_imports_the_library_and_defines_nothing_that_it_has(self, path):
+    def test_a_tutorial_imports_the_library_and_defines_nothing_that_it_has(self, path):
         tree = ast.parse(path.read_text("utf-8"))
         imports = {n.module.split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
         assert {"minibert", "adapters"} <= imports
@@ -156,7 +156,7 @@ class TestRunning:
     """`python tutorials/NN_name.py`, on the default weights."""
 
     @each_lesson
-    def test_keeps_its_claims_and_draws_without_real_data(self, minilm, path, tmp_path):
+    def test_a_tutorial_keeps_its_claims_and_draws_without_real_data(self, minilm, path, tmp_path):
         """The project's own sample is enough for each."""
         folder, nothing = tmp_path / "pictures", str(tmp_path / "no data here")
         printed = run(
@@ -173,14 +173,14 @@ class TestRunning:
         for source in re.findall(r"^data: (.*);", printed, re.MULTILINE):
             assert source.startswith("minibert's own sample")
 
-    def test_draws_into_the_default_folder_without_being_told_another(self, minilm, tmp_path):
+    def test_a_tutorial_draws_into_the_default_folder_unless_told_another(self, minilm, tmp_path):
         """Section 2.1: where an adapter sits, 2md + d + m parameters, near the identity."""
         printed = run(TUTORIALS / "07_the_adapter.py", tmp_path)
         drawn = pictures(printed, tmp_path / "runs" / "tutorials")
         assert drawn == ["07_where_it_sits.png", "07_near_identity.png"]
         assert "595,200" in printed
 
-    def test_guesses_the_missing_words_when_the_weights_have_a_head_for_it(self, minilm, tmp_path):
+    def test_missing_words_are_guessed_when_the_weights_have_a_head_for_it(self, minilm, tmp_path):
         """The default weights have none. Here is a tiny BERT where BERT-base would be found."""
         folder = tmp_path / "bert-base-uncased"
         vocabulary = bert_that_fills_in_words(folder)
