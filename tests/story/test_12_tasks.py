@@ -23,7 +23,16 @@ from hypothesis import strategies as st
 from minibert.data.glue import SAMPLE, SAMPLE_TASKS, glue_data, glue_examples, read_split
 from minibert.data.metrics import METRICS, accuracy, f1, matthews, pearson, spearman
 from minibert.data.tables import own_data, own_task, read_examples, read_texts
-from minibert.data.tasks import GLUE, Example, Task, constant_score, glue_task, predictions, score
+from minibert.data.tasks import (
+    GLUE,
+    Data,
+    Example,
+    Task,
+    constant_score,
+    glue_task,
+    predictions,
+    score,
+)
 from minibert.errors import InputError
 from minibert.fetch.datasets import find_task
 
@@ -607,9 +616,11 @@ class TestOwnFiles:
         assert str(refused.value) == f"{train} row 3: the label 'many' is not a number"
 
 
-def test_a_task_cannot_be_changed():
+def test_a_task_and_its_data_cannot_be_changed():
     with pytest.raises(FrozenInstanceError):
         SST.name = "mine"  # type: ignore[misc]
+    with pytest.raises(FrozenInstanceError):
+        Data(SST, [], [], "mine").source = "yours"  # type: ignore[misc]
 
 
 class TestTextsToPredict:
