@@ -16,18 +16,17 @@ import numpy as np
 import plain_loops
 import pytest
 from conftest import GOLDENS, real_glue
-from matplotlib.image import imread
-from tutorial import TUTORIALS, run
+from tutorial import LESSONS, ONE_PAGE, TUTORIALS, keeps_its_claims, pictures, run
 
 from minibert.checkpoint import load_base
 from minibert.tensors import read_safetensors, write_safetensors
 
 ROOT = TUTORIALS.parent
 FILES = sorted(TUTORIALS.glob("[0-9]*.py"))
-ONE_PAGE, *LESSONS = FILES
 
 each_file = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 each_lesson = pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+each_early_lesson = pytest.mark.parametrize("path", LESSONS[:12], ids=lambda path: path.stem)
 
 
 def cells(path: Path) -> tuple[str, list[tuple[str, str]]]:
@@ -40,20 +39,6 @@ def functions(path: Path) -> set[str]:
     """The names of all functions and classes that a file defines, at any depth."""
     kinds = ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef
     return {n.name for n in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(n, kinds)}
-
-
-def pictures(printed: str, folder: Path) -> list[str]:
-    """The names of the pictures that a tutorial says it drew in a folder; each is a real one."""
-    named = [Path(line) for line in re.findall(r"^picture: (.*)$", printed, re.MULTILINE)]
-    assert sorted(p.name for p in named) == sorted(p.name for p in folder.glob("*.png"))
-    for picture in named:
-        pixels = imread(folder / picture.name)[..., :3]  # decodes all of it; raises if it cannot
-        height, width, _ = pixels.shape
-        assert width >= 800, f"{picture.name} is {width} x {height}"
-        assert height >= 400, f"{picture.name} is {width} x {height}"
-        ink = float(np.mean(np.any(pixels < 0.9, axis=-1)))
-        assert 0.01 < ink < 0.5, f"{picture.name}: {100 * ink:.1f} % of it is not white"
-    return [picture.name for picture in named]
 
 
 def bert_that_fills_in_words(folder: Path) -> list[str]:
@@ -153,25 +138,13 @@ class TestTheText:
 
 
 class TestRunning:
-    """`python tutorials/NN_name.py`, on the default weights."""
+    """`python tutorials/NN_name.py`, on the default weights; the later ones are run in
+    test_later_tutorials.py, beside these."""
 
-    @each_lesson
+    @each_early_lesson
     def test_a_tutorial_keeps_its_claims_and_draws_without_real_data(self, minilm, path, tmp_path):
         """The project's own sample is enough for each."""
-        folder, nothing = tmp_path / "pictures", str(tmp_path / "no data here")
-        printed = run(
-            path,
-            tmp_path,
-            MINIBERT_TUTORIAL_OUT=str(folder),
-            MINIBERT_GLUE=nothing,
-            MINIBERT_SQUAD=nothing,
-        )
-        drawn = pictures(printed, folder)
-        assert drawn
-        assert all(name.startswith(path.name[:3]) for name in drawn)
-        assert not (tmp_path / "runs").exists()
-        for source in re.findall(r"^data: (.*);", printed, re.MULTILINE):
-            assert source.startswith("minibert's own sample")
+        keeps_its_claims(path, tmp_path)
 
     def test_a_tutorial_draws_into_the_default_folder_unless_told_another(self, minilm, tmp_path):
         """Section 2.1: where an adapter sits, 2md + d + m parameters, near the identity."""
