@@ -7,7 +7,7 @@ Szegedy 2015, arXiv 1502.03167.
 import math
 import sys
 from collections import Counter
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, replace
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
@@ -741,3 +741,8 @@ class TestOneText:
         for one, other in pairwise(added):
             assert one.shape == (1, 32)
             np.testing.assert_allclose(one, other, rtol=0, atol=1e-12)
+
+
+def test_a_variant_cannot_be_changed():
+    with pytest.raises(FrozenInstanceError):
+        variants.VARIANTS["serial"].hidden = 2  # type: ignore[misc]

@@ -3,6 +3,7 @@
 Devlin et al. 2018, arXiv 1810.04805, figure 2.
 """
 
+from dataclasses import FrozenInstanceError
 from types import ModuleType
 from typing import Any
 
@@ -122,3 +123,8 @@ class TestLookup:
         np.testing.assert_allclose(gradient, expected, rtol=0, atol=1e-13)
         unused = [word for word in range(10) if word not in ids]
         assert not gradient[unused].any()
+
+
+def test_what_is_the_same_throughout_a_forward_pass_cannot_be_changed():
+    with pytest.raises(FrozenInstanceError):
+        ForwardPass(BertConfig(), np.array([1])).rng = None  # type: ignore[misc]

@@ -14,7 +14,7 @@ from cases import PARAMETERS, RECIPE_TABLE
 from conftest import GOLDENS
 
 from adapters.methods.method import parameter_table, split
-from adapters.methods.table import METHODS, method_named, method_rows
+from adapters.methods.table import METHODS, TABLE, method_named, method_rows
 from adapters.recipes import (
     DEFAULTS,
     RECIPES,
@@ -359,3 +359,10 @@ class TestRecipes:
                 assert epochs >= 1
         assert DEFAULTS.keys() == METHODS.keys()
         assert all(method in METHODS and task in GLUE for method, task in TASK_DEFAULTS)
+
+
+def test_a_task_model_and_the_table_of_methods_cannot_be_changed(tiny):
+    model = new_task_model(tiny, METHODS["head"], RECIPES["paper"], 2, 0)
+    for value, name in ((model, "tree"), (TABLE["adapters"], "choices")):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(value, name, None)
