@@ -27,7 +27,8 @@ FORMAT = "minibert-task-1"
 
 @dataclass(frozen=True)
 class TaskFile:
-    """A trained task: what it is, and its trained parameters (a sparse tree)."""
+    """A trained task: what it is, and its trained parameters (a sparse tree). scale: the mean and
+    standard deviation of a regression's training scores, in whose units the head answers."""
 
     task: Task
     method: Method
@@ -37,6 +38,7 @@ class TaskFile:
     base_sha256: str
     results: dict[str, Any] = field(default_factory=dict)
     trained: Tree = field(default_factory=dict, repr=False)
+    scale: tuple[float, float] = (0.0, 1.0)
 
 
 def _digest(about: dict[str, Any], tensors: Mapping[str, np.ndarray]) -> str:
@@ -74,6 +76,7 @@ def load_task(path: Path | str) -> TaskFile:
         trains = (ADAPTERS if pattern == r"adapters\." else pattern for pattern in method.trained)
         method = replace(method, trained=tuple(trains))
         trained = from_leaves({p: as_stored(p, values) for p, values in tensors.items()})
+        about["scale"] = tuple(about.get("scale", (0.0, 1.0)))  # of files from before it was kept
         return TaskFile(task=task, method=method, trained=trained, **about)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: its description is damaged: {error}") from None

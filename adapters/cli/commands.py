@@ -8,7 +8,7 @@ import json
 import sys
 from pathlib import Path
 
-from adapters.cli.inputs import find_base, given_texts
+from adapters.cli.inputs import find_base, given_texts, load_examples
 from adapters.cli.train import train_command
 from minibert.errors import InputError
 
@@ -37,24 +37,17 @@ def evaluate_command(options: argparse.Namespace) -> None:
     from adapters.predict import evaluate_task
     from adapters.show import metrics_text
     from adapters.task_file import load_task
-    from minibert.data.glue import glue_examples
-    from minibert.data.tables import read_examples
     from minibert.machine.threads import thread_count
 
     if options.threads is not None:
         thread_count(options.threads)  # a bad number is refused before anything is read
     task = load_task(options.file)
-    if options.data and (options.split or options.sample):
-        raise InputError("give either --data FILE.tsv, or --split and --sample")
-    if options.data:
-        examples = read_examples(task.task, options.data)
-    else:
-        examples = glue_examples(task.task, options.split or "dev", options.sample)
+    examples = load_examples(options, task.task)
     metrics = evaluate_task(task, find_base(options, task), examples, options.threads)
     if options.json:
         print(json.dumps({"task": task.task.name, "examples": len(examples), **metrics}))
     else:
-        print(f"{task.task.name}, {len(examples):,} examples: {metrics_text(metrics)}")
+        print(f"{task.task.name}, {len(examples):,} examples: {metrics_text(metrics, task.task)}")
 
 
 def predict_command(options: argparse.Namespace) -> None:

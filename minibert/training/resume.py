@@ -35,6 +35,12 @@ class State:
         best = max(range(len(self.epochs)), key=lambda i: self.epochs[i][first])
         return {**self.epochs[best], "epoch": best + 1}
 
+    def has_stalled(self, epochs: int | None) -> bool:
+        """Whether this many epochs in turn have not raised the best score."""
+        if epochs is None or not self.epochs:
+            return False
+        return len(self.epochs) - int(self.results["epoch"]) >= epochs
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -88,6 +94,12 @@ def load_state(checkpoint: Checkpoint, like: Leaves) -> State:
         raise InputError(f"{path}: is no training checkpoint") from None
     for name, value in json.loads(json.dumps(checkpoint.about)).items():
         if theirs.get(name) != value:
+            if name == "epochs":
+                raise InputError(
+                    f"{path}: is of a run of {theirs.get(name)} epochs, at whose end the learning "
+                    f"rate is 0, so it cannot become one of {value}; resume with --epochs "
+                    f"{theirs.get(name)}, or train anew in another --out"
+                )
             raise InputError(
                 f"{path}: was made with {name} {theirs.get(name)!r}, not {value!r}; "
                 "resume with the same options"

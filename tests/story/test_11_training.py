@@ -34,7 +34,7 @@ import adapters.predict as predict
 import adapters.training_run as training_run
 import minibert.batch as batch_module
 from adapters.cached_layers import Bottom
-from adapters.finetune import subset, task_loss, train_task
+from adapters.finetune import task_loss, train_task
 from adapters.methods.method import split
 from adapters.methods.table import METHODS, method_named
 from adapters.predict import check_length, encode_examples, evaluate_task, predict_texts
@@ -42,6 +42,7 @@ from adapters.recipes import RECIPES
 from adapters.run_folder import RunOptions
 from adapters.task_file import load_task, on_base
 from adapters.task_model import TaskModel, forward, new_task_model
+from adapters.train_data import subset
 from adapters.training_run import Training, fit_training
 from minibert import ops
 from minibert.batch import make_batch
