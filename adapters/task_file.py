@@ -51,11 +51,22 @@ def _digest(about: dict[str, Any], tensors: Mapping[str, np.ndarray]) -> str:
     return digest.hexdigest()
 
 
-def save_task(path: Path | str, task: TaskFile) -> None:
-    """Write a task file, atomically. Raises InputError when it cannot be written."""
+def _described(task: TaskFile) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """What the file says of a task, and its tensors."""
     tensors = {p: as_stored(p, leaf) for p, leaf in leaves(task.trained)}
     about = asdict(replace(task, trained={}))
     del about["trained"]
+    return about, tensors
+
+
+def task_digest(task: TaskFile) -> str:
+    """The sha256 of everything that a task's file holds."""
+    return _digest(*_described(task))
+
+
+def save_task(path: Path | str, task: TaskFile) -> None:
+    """Write a task file, atomically. Raises InputError when it cannot be written."""
+    about, tensors = _described(task)
     described = json.dumps({"sha256": _digest(about, tensors), **about})
     # one entry only: the library writes several in an order of chance, and the bits would differ
     write_safetensors(path, tensors, {FORMAT: described})

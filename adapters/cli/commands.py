@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from adapters.cli.inputs import find_base, given_texts, load_examples
+from adapters.cli.predict_table import predict_table
 from adapters.cli.train import train_command
 from minibert.errors import InputError
 
@@ -51,7 +52,7 @@ def evaluate_command(options: argparse.Namespace) -> None:
 
 
 def predict_command(options: argparse.Namespace) -> None:
-    """Python: `adapters.predict_texts`."""
+    """Python: `adapters.predict_texts`; of a table `adapters.score_table.score_to_file`."""
     from adapters.predict import predict_texts
     from adapters.show import prediction_lines
     from adapters.task_file import load_task
@@ -60,12 +61,16 @@ def predict_command(options: argparse.Namespace) -> None:
 
     if options.threads is not None:
         thread_count(options.threads)
-    task = load_task(options.file)
-    texts = given_texts(options, task)
-    to = options.output
+    task, to = load_task(options.file), options.output
     if to and (to.is_dir() or not to.parent.is_dir()):
         what = "it is a folder" if to.is_dir() else "its folder does not exist"
         raise InputError(f"{to}: cannot be written: {what}")
+    if options.text is not None or options.submission:
+        predict_table(options, task)
+        return
+    if options.resume:
+        raise InputError("--resume goes with a table: --input TABLE --text COLUMN --output FILE")
+    texts = given_texts(options, task)
     logits = predict_texts(task, find_base(options, task), texts, options.threads)
     output = "\n".join(prediction_lines(task.task, texts, logits, options.json)) + "\n"
     if to and to.exists() and not to.is_file():  # a pipe or device: not to be replaced by a file

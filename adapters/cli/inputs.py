@@ -5,6 +5,7 @@ Raises InputError where they contradict each other, or do not fit the task.
 
 import argparse
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from minibert.errors import InputError
@@ -110,7 +111,7 @@ def given_texts(options: argparse.Namespace, task: "TaskFile") -> list[Any]:
     if not given:
         if options.input is None and sys.stdin.isatty():
             print("Type one text per line; end with Ctrl-D.", file=sys.stderr)
-        return read_texts(task.task, options.input)
+        return read_texts(task.task, None if options.input in (None, "-") else Path(options.input))
     pairs = len(task.task.text) == 2
     if any(pairs == isinstance(text, str) for text in given):
         wanted = "pairs of texts: --pair FIRST SECOND" if pairs else "single texts, not pairs"

@@ -189,9 +189,18 @@ def _predict(parser: Parser) -> None:
         "before a text that begins with a dash)")
     add("--pair", nargs=2, action="append", default=[], metavar=("FIRST", "SECOND"),
         help="a pair of texts, for a task on pairs; may be given several times")
-    add("--input", type=Path, metavar="FILE",
-        help="read the texts from a file, one per line, the two of a pair separated by a tab")
-    add("--output", type=Path, metavar="FILE", help="write to a file instead of printing")
+    add("--input", metavar="FILE",
+        help="read the texts from a file, one per line, the two of a pair separated by a tab; with "
+        "--text a table: CSV, TSV or JSON lines; - for standard input")
+    add("--text", nargs="+", metavar="COLUMN",
+        help="the text column of the table --input, or two for pairs: every column is kept, the "
+        "label and the probabilities are added")
+    add("--submission", action="store_true",
+        help="--input is GLUE's test.tsv; write the file that GLUE's site takes")
+    add("--output", type=Path, metavar="FILE",
+        help="write to a file instead of printing; of a table as its suffix says: .csv, .tsv or "
+        ".jsonl")
+    add("--resume", action="store_true", help="continue a table whose scoring was stopped")
     add("--base", metavar="MODEL", help=BASE)
     add("--json", action="store_true",
         help="one JSON object per line, with the probabilities of all labels (default: label, its "

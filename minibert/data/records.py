@@ -9,7 +9,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,6 +49,16 @@ class Table:
     def __str__(self) -> str:
         kind = NAMES[self.delimiter]
         return kind if not self.delimiter else f"{kind}, {'quoted' if self.quoted else 'raw'} cells"
+
+    def with_columns(self, wanted: Sequence[str]) -> "Table":
+        """The table itself. Raises InputError when it lacks a column or has it twice."""
+        for column in wanted:
+            if column not in self.columns:
+                found = ", ".join(self.columns)[:200]
+                raise InputError(f"{self.name}: has no column {column!r} in its header ({found})")
+            if self.columns.count(column) > 1:
+                raise InputError(f"{self.name}: has two columns {column!r}")
+        return self
 
     def rows(self) -> Iterator[Row]:
         """Every row below the header, read as it is asked for. Raises InputError, naming the row,
@@ -96,7 +106,7 @@ def open_table(path: Path | str, wanted: Sequence[str] = ()) -> Table:
         if first.startswith("{"):
             table = Table(path, name, (), "", False)
             columns = tuple(next(table.rows()).cells)
-            return _with_columns(table, columns, wanted)
+            return replace(table, columns=columns).with_columns(wanted)
         headers = {delimiter: _header(first, delimiter) for delimiter in "\t,;"}
         fitting = [d for d, header in headers.items() if set(wanted) <= set(header)]
         delimiter = max(fitting or headers, key=lambda d: len(headers[d]))  # the first of equals
@@ -105,19 +115,9 @@ def open_table(path: Path | str, wanted: Sequence[str] = ()) -> Table:
             delimiter = "\t"  # one column: commas in it are text
         if delimiter == "\t":
             quoted = _is_quoted(Table(path, name, headers["\t"], "\t", False))
-        return _with_columns(Table(path, name, (), delimiter, quoted), headers[delimiter], wanted)
+        return Table(path, name, headers[delimiter], delimiter, quoted).with_columns(wanted)
     except OSError as error:
         raise InputError(f"{name}: cannot be read: {error.strerror}") from None
-
-
-def _with_columns(table: Table, columns: tuple[str, ...], wanted: Sequence[str]) -> Table:
-    for column in wanted:
-        if column not in columns:
-            found = ", ".join(columns)[:200]
-            raise InputError(f"{table.name}: has no column {column!r} in its header ({found})")
-        if columns.count(column) > 1:
-            raise InputError(f"{table.name}: has two columns {column!r}")
-    return Table(table.path, table.name, columns, table.delimiter, table.quoted)
 
 
 def _spooled() -> Path:
