@@ -46,7 +46,10 @@ def evaluate_command(options: argparse.Namespace) -> None:
     examples = load_examples(options, task.task)
     metrics = evaluate_task(task, find_base(options, task), examples, options.threads)
     if options.json:
-        print(json.dumps({"task": task.task.name, "examples": len(examples), **metrics}))
+        positive = {"positive": task.task.names[1]} if "f1" in metrics else {}
+        print(
+            json.dumps({"task": task.task.name, "examples": len(examples), **metrics, **positive})
+        )
     else:
         print(f"{task.task.name}, {len(examples):,} examples: {metrics_text(metrics, task.task)}")
 

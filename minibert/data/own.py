@@ -72,14 +72,15 @@ def own_data(
     tables = [open_table(path, columns.all) for path in (train, dev) if path is not None]
     parts = [list(read_labelled(table, columns)) for table in tables]
     labels = Counter(row.label for part in parts for row in part)
-    numeric = regression or is_numeric(labels)
-    kept = [
-        _without_missing(table, part, set(classes), numeric, drop_unlabelled)
-        for table, part in zip(tables, parts, strict=True)
-    ]
     task = Task(tables[0].path.stem, "", columns.text, label, metrics=("pearson", "spearman"))
     if tables[0].name == "standard input":
         task = replace(task, name="own")
+    numeric = regression or is_numeric(labels)
+    task = replace(task, values=tuple(classes), names=tuple(classes))
+    kept = [
+        _without_missing(task, table, part, numeric, drop_unlabelled)
+        for table, part in zip(tables, parts, strict=True)
+    ]
     if not regression:
         task = _with_classes(task, tables[0], kept, tuple(classes), positive)
     examples = [
@@ -110,7 +111,7 @@ def own_examples(
     if not any(row.label in task.values for row in rows):
         task = replace(task, values=task.names)
     numeric = task.regression or is_numeric(dict.fromkeys(task.values, 1))
-    kept = _without_missing(table, rows, set(task.values), numeric, drop_unlabelled)
+    kept = _without_missing(task, table, rows, numeric, drop_unlabelled)
     return [to_example(task, table, row) for row in kept]
 
 
@@ -146,12 +147,12 @@ def _cell(table: Table, row: Row, column: str) -> object:
 
 
 def _without_missing(
-    table: Table, rows: list[Labelled], known: set[str], numeric: bool, drop: bool
+    task: Task, table: Table, rows: list[Labelled], numeric: bool, drop: bool
 ) -> list[Labelled]:
-    """The rows with a label; `known` are labels whatever they look like."""
+    """The rows with a label. Labels that the task knows are labels whatever they look like."""
     kept = []
     for row in rows:
-        if row.label in known or not is_missing(row.label, numeric):
+        if row.label in task.values or not is_missing(row.label, numeric):
             kept.append(row)
         elif not drop:
             raise InputError(

@@ -94,15 +94,14 @@ def load_state(checkpoint: Checkpoint, like: Leaves) -> State:
         raise InputError(f"{path}: is no training checkpoint") from None
     for name, value in json.loads(json.dumps(checkpoint.about)).items():
         if theirs.get(name) != value:
+            how = "resume with the same options"
             if name == "epochs":
-                raise InputError(
-                    f"{path}: is of a run of {theirs.get(name)} epochs, at whose end the learning "
-                    f"rate is 0, so it cannot become one of {value}; resume with --epochs "
-                    f"{theirs.get(name)}, or train anew in another --out"
+                how = (
+                    "the learning rate falls to 0 over all epochs, so a run cannot be lengthened; "
+                    "resume with the same epochs, or train anew in another folder"
                 )
             raise InputError(
-                f"{path}: was made with {name} {theirs.get(name)!r}, not {value!r}; "
-                "resume with the same options"
+                f"{path}: was made with {name} {theirs.get(name)!r}, not {value!r}; {how}"
             )
 
     def group(name: str) -> Leaves:
