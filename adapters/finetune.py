@@ -52,15 +52,15 @@ def train_task(
     *,
     recipe: str = "paper",
     max_length: int = 128,
-    class_weights: str | None = None,
+    class_weights: str | Sequence[float] | None = None,
     **options: Any,
 ) -> Trained:
     """Train one task on a frozen base.
 
-    `class_weights` "balanced" makes all classes weigh alike in the loss, however few examples some
-    have. A regression's scores are learned standardised and answered in their own units
-    (`train_data.Scale`). `options` are those of `RunOptions`: out, resume, threads, cache,
-    on_report, on_cache. With `out`, that folder holds:
+    `class_weights` [C] are the classes' weights in the loss; "balanced" makes all weigh alike,
+    however few examples some have. A regression's scores are learned standardised and answered in
+    their own units (`train_data.Scale`). `options` are those of `RunOptions`: out, resume, threads,
+    cache, on_report, on_cache. With `out`, that folder holds:
 
         task.safetensors         the best epoch, by the first dev metric
         checkpoint.safetensors   the state to resume from
@@ -95,7 +95,7 @@ def prepare(
     settings: Settings,
     recipe: str = "paper",
     max_length: int = 128,
-    class_weights: str | None = None,
+    class_weights: str | Sequence[float] | None = None,
     run: RunOptions | None = None,
 ) -> Training:
     """The training of a task of classes or scores: its texts encoded, its model made, the states of
@@ -143,7 +143,9 @@ def prepare(
             "examples": len(data.train),
             "data_sha256": data_hash(data.train, data.dev),
             "labels": list(data.task.names),
-            "class_weights": class_weights,
+            "class_weights": class_weights
+            if isinstance(class_weights, str | None)
+            else [*class_weights],
             "scale": astuple(scale) if data.task.regression else None,
         },
     )
@@ -155,14 +157,19 @@ def package(about: TaskFile, training: Training, state: State) -> TaskFile:
     return replace(about, results=state.results, trained=trained)
 
 
-def _class_weights(data: Data, kind: str | None) -> np.ndarray | None:
-    if kind is None:
+def _class_weights(data: Data, chosen: str | Sequence[float] | None) -> np.ndarray | None:
+    if chosen is None:
         return None
-    if kind != "balanced":
-        raise InputError(f"unknown class weights {kind!r}; known: balanced")
     if data.task.regression:
         raise InputError("class weights are for classes, not for a regression")
-    return balanced_weights(data.train, data.task.outputs)
+    if chosen == "balanced":
+        return balanced_weights(data.train, data.task.outputs)
+    if isinstance(chosen, str):
+        raise InputError(f"unknown class weights {chosen!r}; known: balanced")
+    weights = np.array(chosen, np.float32)
+    if weights.shape != (data.task.outputs,) or not (np.isfinite(weights) & (weights >= 0)).all():
+        raise InputError(f"class weights must be {data.task.outputs} numbers of at least 0")
+    return weights
 
 
 def task_loss(

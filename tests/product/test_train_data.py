@@ -110,6 +110,13 @@ class TestClassWeights:
         logits = np.array([[1e4, -1e4], [-1e4, 1e4]], np.float32)
         assert weighted_loss(logits, np.array([1, 1]), np.ones(2, np.float32)) == 1e4
 
+    def test_weights_of_the_classes_may_be_given(self, tiny):
+        """Balanced weights of as many of both are ones."""
+        a, b, c = (
+            toy.train(tiny, class_weights=w).losses for w in ("balanced", (1.0, 1.0), (1.0, 3.0))
+        )
+        assert a == b != c
+
     def test_balanced_training_does_not_prefer_the_common_class(self, tiny):
         """36 of one word, 4 of the other: the mean probability of the rare one on a dev set with
         as many of both."""
@@ -127,6 +134,9 @@ class TestClassWeights:
     @pytest.mark.parametrize(
         "weights, regression, message",
         [
+            ((1.0, 2.0, 3.0), False, "class weights must be 2 numbers of at least 0"),
+            ((1.0, -1.0), False, "class weights must be 2 numbers of at least 0"),
+            ((1.0, float("nan")), False, "class weights must be 2 numbers of at least 0"),
             ("heavy", False, "unknown class weights 'heavy'; known: balanced"),
             ("balanced", True, "class weights are for classes, not for a regression"),
         ],

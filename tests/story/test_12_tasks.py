@@ -278,6 +278,23 @@ class TestRealFiles:
         quoted = sum(text.count('"') % 2 for e in real_glue("mrpc").train for text in e.text)
         assert quoted > 50
 
+    def test_mrpc_is_found_with_the_files_that_other_tools_make_of_the_raw_ones(
+        self, tmp_path, monkeypatch
+    ):
+        """The well-known download script leaves train.tsv, dev.tsv and msr_*.txt."""
+        monkeypatch.setenv("MINIBERT_GLUE", str(tmp_path))
+        folder, row = tmp_path / "MRPC", "1\t2\t3\tA .\tB .\n"
+        folder.mkdir()
+        assert find_task("mrpc") is None
+        header = "Quality\t#1 ID\t#2 ID\t#1 String\t#2 String\n"
+        for name in ("train.tsv", "dev.tsv", "msr_paraphrase_train.txt"):
+            write(folder, header + row * (2 if name == "dev.tsv" else 1), name)
+        (folder / "msr_paraphrase_train.txt").unlink()
+        assert find_task("mrpc") == folder
+        data = glue_data("mrpc")
+        assert data.train == [Example(("A .", "B ."), 1)]
+        assert data.dev == data.train * 2
+
     def test_mrpc_is_the_same_from_its_raw_files(self, tmp_path):
         real_glue("mrpc")
         folder = find_task("mrpc")
