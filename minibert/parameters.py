@@ -61,7 +61,7 @@ def random_params(config: BertConfig, seed: int = 0, dtype: Any = np.float32) ->
             return np.zeros(shape, dtype)
         # drawn as [out, in] and seen as [in, out], the way a checkpoint lies in memory
         drawn = rng.standard_normal(shape[::-1], np.float32) * config.initializer_range
-        return drawn.astype(dtype, copy=False).T
+        return drawn.astype(dtype).T
 
     return from_leaves({p: leaf(p, shape) for p, shape in parameter_shapes(config).items()})
 

@@ -11,7 +11,7 @@ from minibert.fused.saved import Saved, saving
 from minibert.ops import Array, dropout_scale
 
 # A run's scores, at most this many numbers, stay in a core's cache while softmax goes over them.
-_RUN_SCORES = 1 << 17
+_RUN_SCORES = 131_072
 
 # For scores within +-_SAFE exp neither overflows nor vanishes, and row sums are accurate. Only
 # larger ones need the row's maximum subtracted: two slow passes over S.

@@ -318,13 +318,13 @@ class TestCheck:
             _, found, rest = rest.partition(text)  # each after the one before
             assert found == text, result.out
 
-    def test_for_an_unwritten_file_it_says_what_to_write(self, mine):
+    def test_the_check_of_an_unwritten_file_says_what_to_write(self, mine):
         out = minibert("exercises", "check", 3, "--in", mine).out
         assert "Not written yet: `gelu`. Read the file (and first the tutorial 03_layer)" in out
         assert "  next" not in out
         assert "NO" not in re.findall(r"^  (\w+)", out, re.M)
 
-    def test_for_a_half_written_file_it_says_what_holds_and_what_comes_next(self, mine):
+    def test_the_check_of_a_half_written_file_says_what_holds_and_what_comes_next(self, mine):
         """Without an error, and with the output of the part that is written."""
         path = mine / ALL[2].file
         mine_now = (
@@ -424,7 +424,7 @@ class TestCheck:
 
 
 class TestHints:
-    def test_the_commands_it_suggests_work_in_the_current_folder(self, mine, monkeypatch):
+    def test_the_commands_that_a_check_suggests_work_in_the_current_folder(self, mine, monkeypatch):
         """Copied without change: with --in and quotes where they are needed."""
         odd = mine.rename(mine.with_name("my exercises"))
         for here, folder in ((odd.parent, "my exercises"), (odd, "."), (ROOT, str(odd))):

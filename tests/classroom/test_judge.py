@@ -51,7 +51,7 @@ class TestSame:
         assert "is a set" in told(same, {1}, RIGHT, "f(x)")
         assert "is a list" in told(same, [1.0], RIGHT, "f(x)")
 
-    def test_then_come_shape_dtype_values_that_are_not_finite_and_the_first_wrong_value(self):
+    def test_after_the_type_come_shape_dtype_nan_and_the_first_wrong_value(self):
         """A result with all of these faults, fixed one after the other."""
         got = np.array([1.0, np.nan, 3.0])
         assert told(same, got, RIGHT, "f(x)") == "f(x) has shape (3,), but should have (2, 2)"
@@ -333,7 +333,7 @@ class TestStudent:
         assert student.SIZE == 3
         assert student.double is not None
 
-    def test_arguments_changed_in_place_are_changed_here_too(self, student):
+    def test_arguments_changed_in_place_are_changed_for_the_judge_too(self, student):
         x, inner = np.zeros(3), {"w": np.zeros(2)}
         tree = {"inner": inner, "list": [1]}
         student.spoil(x, tree)

@@ -92,7 +92,7 @@ def trained_model(base: Base) -> TaskModel:
 
 
 class TestTheModel:
-    def test_its_logits_are_those_of_the_library(self, page, base):
+    def test_the_pages_logits_are_those_of_the_library(self, page, base):
         """float32, each text alone against all in one batch: 1e-5 is the rounding of numbers up to
         about 5 in a different order, and the 6e-7 of the fused GELU."""
         model, heads = trained_model(base), base.config.num_attention_heads
@@ -103,7 +103,7 @@ class TestTheModel:
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
         assert np.ptp(expected, axis=0).max() > 0.01  # the texts are told apart
 
-    def test_its_gradients_are_those_of_the_library_for_every_trained_parameter(self, page, base):
+    def test_the_pages_gradients_are_the_librarys_for_every_trained_parameter(self, page, base):
         """float64, without dropout. Rounding is 1e-16 of the numbers at hand, so 1e-10 of a
         gradient's largest element leaves room for cancellation, and for no mistake."""
         base = replace(base, params=cast(base.params, np.float64))
@@ -132,7 +132,7 @@ class TestTheModel:
 
 
 class TestWhatIsTrained:
-    def test_is_what_the_paper_s_method_trains(self, page, base):
+    def test_the_page_trains_what_the_papers_method_trains(self, page, base):
         tree = page.new_tree(np.random.default_rng(0), base.params, 64, 2)
         library = new_task_model(base, METHOD, recipe_named("paper"), 2, seed=0).tree
         own, expected = (
@@ -147,7 +147,7 @@ class TestWhatIsTrained:
         path = f"base.masked_tokens.{leaf}"
         assert page.is_trained(path) is METHOD.trains(path) is False
 
-    def test_a_fresh_tree_has_the_base_s_own_arrays_and_small_projections(self, page, tiny):
+    def test_a_fresh_tree_has_the_bases_own_arrays_and_small_projections(self, page, tiny):
         """Section 3.6: std 1e-2, truncated at two std. What truncation leaves is 0.88 of it; 8,192
         numbers know that to 1 %, and 5 % are allowed."""
         tree = page.new_tree(np.random.default_rng(0), tiny.params, 64, 3)
@@ -164,7 +164,7 @@ class TestWhatIsTrained:
 
 
 class TestTraining:
-    def test_its_adam_is_that_of_the_library(self, page):
+    def test_the_pages_adam_is_that_of_the_library(self, page):
         """The same formula, up to the order of the factors: float64's rounding."""
         rng = np.random.default_rng(1)
         p = {"p": rng.normal(size=(3, 4))}
@@ -176,12 +176,12 @@ class TestTraining:
             np.testing.assert_allclose(own, p["p"], rtol=0, atol=1e-15)
 
     @pytest.mark.parametrize("steps", [10, 160])
-    def test_its_learning_rate_is_the_library_s_warm_up_and_decay(self, page, steps):
+    def test_the_pages_learning_rate_is_the_librarys_warm_up_and_decay(self, page, steps):
         own = [page.learning_rate(t, steps, 1e-3) for t in range(1, steps + 1)]
         library = [1e-3 * warm_up_then_decay(s, steps, steps // 10) for s in range(steps)]
         np.testing.assert_allclose(own, library, rtol=1e-12)
 
-    def test_trains_all_that_is_to_be_trained_and_learns_a_task(self, page, tiny, capsys):
+    def test_the_page_trains_all_that_is_to_be_trained_and_learns_a_task(self, page, tiny, capsys):
         """Two words decide; guessing gives 50 % of the 24 texts, with a standard error of 10."""
         data, heads = toy.toy_data(48, 24), tiny.config.num_attention_heads
         train, dev = (
@@ -230,12 +230,12 @@ def lines_of_code(source: str) -> set[int]:
 
 
 class TestThePage:
-    def test_has_under_a_hundred_lines_of_code(self):
+    def test_the_page_has_under_a_hundred_lines_of_code(self):
         counted = '"""Not\ncode."""\n\n# nor this\nx = [  # but this\n\n    1,\n]\n'
         assert lines_of_code(counted) == {5, 7, 8}
         assert len(lines_of_code(SOURCE)) < 100
 
-    def test_stands_on_numpy_autograd_ops_tree_and_load_base_alone(self):
+    def test_the_page_stands_on_numpy_autograd_ops_tree_and_load_base_alone(self):
         found = {
             (node.module, alias.name)
             for node in ast.walk(ast.parse(SOURCE))
@@ -251,7 +251,7 @@ class TestThePage:
             *(("minibert.tree", name) for name in tree),
         }
 
-    def test_is_not_golfed(self):
+    def test_the_page_is_not_golfed(self):
         """One statement a line, as the formatter lays it out."""
         assert "fmt:" not in SOURCE
         statements = [n.lineno for n in ast.walk(ast.parse(SOURCE)) if isinstance(n, ast.stmt)]
@@ -261,7 +261,7 @@ class TestThePage:
 class TestRunning:
     """`python tutorials/00_one_page.py`, on the default weights."""
 
-    def test_trains_saves_loads_and_predicts(self, minilm, tmp_path):
+    def test_the_page_trains_saves_loads_and_predicts(self, minilm, tmp_path):
         """On the sample. Seeds 0 to 4 gave 63.8 to 71.2 %; asked for is a lead of 8 points over the
         majority class, two standard errors of an accuracy on 160 sentences."""
         folder = tmp_path / "files"

@@ -383,7 +383,7 @@ class TestTheInteractivePage:
     formula = stage.formula_script()
     code = formula + (DOCS / "interactive" / "parameters.js").read_text("utf-8")
 
-    def test_loads_its_own_scripts_only(self):
+    def test_the_interactive_page_loads_its_own_scripts_only(self):
         scripts = ["formula.js", "parameters.js"]
         assert re.findall(r"<script[^>]*>", self.page) == [f'<script src="{s}">' for s in scripts]
         loaded = re.findall(r"<(?:script|img|iframe|source)[^>]*src=\"([^\"]*)\"", self.page)
@@ -408,7 +408,7 @@ class TestTheInteractivePage:
         with pytest.raises(ValueError, match="is no longer a sum of products"):
             stage.formula_script(small)
 
-    def test_has_a_labelled_range_for_each_quantity(self):
+    def test_the_interactive_page_has_a_labelled_range_for_each_quantity(self):
         for quantity in ("d", "m", "L", "N", "k"):
             assert f'<label for="{quantity}">' in self.page
             assert re.search(rf'<input type="range" id="{quantity}" min=', self.page)
@@ -424,10 +424,10 @@ class TestTheInteractivePage:
             (17, "100", "17"),
         ],
     )
-    def test_has_the_papers_points(self, tasks, share, total):
+    def test_the_interactive_page_has_the_papers_points(self, tasks, share, total):
         """Tables 1 and 2 of the paper."""
         assert re.search(rf"N: {tasks}, share: {share}, times: {re.escape(total)}\b", self.code)
 
-    def test_in_the_site_it_has_a_way_back(self, staged):
+    def test_the_interactive_page_has_a_way_back_to_the_site(self, staged):
         shown = (staged / "extra" / "interactive" / "parameters.html").read_text("utf-8")
         assert '<a href="../index.html">' in shown

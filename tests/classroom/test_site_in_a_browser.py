@@ -343,7 +343,7 @@ class TestTheSliders:
         assert sliders.locator("#k-value").inner_text() == "1 of 1"
 
     @pytest.mark.parametrize("scheme", ["light", "dark"])
-    def test_it_can_be_read_in_the_light_and_in_the_dark(self, browser, site, scheme):
+    def test_the_page_can_be_read_in_the_light_and_in_the_dark(self, browser, site, scheme):
         """Text against its ground: a contrast of 7 to 1 at least (WCAG 2, level AAA)."""
         seen = Seen(browser, site / SLIDERS, color_scheme=scheme)
         paint = "(e, what) => getComputedStyle(e)[what].match(/[\\d.]+/g).slice(0, 3).map(Number)"

@@ -16,18 +16,17 @@ import numpy as np
 import plain_loops
 import pytest
 from conftest import GOLDENS, real_glue
-from matplotlib.image import imread
-from tutorial import TUTORIALS, run
+from tutorial import LESSONS, ONE_PAGE, TUTORIALS, keeps_its_claims, pictures, run
 
 from minibert.checkpoint import load_base
 from minibert.tensors import read_safetensors, write_safetensors
 
 ROOT = TUTORIALS.parent
 FILES = sorted(TUTORIALS.glob("[0-9]*.py"))
-ONE_PAGE, *LESSONS = FILES
 
 each_file = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 each_lesson = pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+each_early_lesson = pytest.mark.parametrize("path", LESSONS[:12], ids=lambda path: path.stem)
 
 
 def cells(path: Path) -> tuple[str, list[tuple[str, str]]]:
@@ -40,20 +39,6 @@ def functions(path: Path) -> set[str]:
     """The names of all functions and classes that a file defines, at any depth."""
     kinds = ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef
     return {n.name for n in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(n, kinds)}
-
-
-def pictures(printed: str, folder: Path) -> list[str]:
-    """The names of the pictures that a tutorial says it drew in a folder; each is a real one."""
-    named = [Path(line) for line in re.findall(r"^picture: (.*)$", printed, re.MULTILINE)]
-    assert sorted(p.name for p in named) == sorted(p.name for p in folder.glob("*.png"))
-    for picture in named:
-        pixels = imread(folder / picture.name)[..., :3]  # decodes all of it; raises if it cannot
-        height, width, _ = pixels.shape
-        assert width >= 800, f"{picture.name} is {width} x {height}"
-        assert height >= 400, f"{picture.name} is {width} x {height}"
-        ink = float(np.mean(np.any(pixels < 0.9, axis=-1)))
-        assert 0.01 < ink < 0.5, f"{picture.name}: {100 * ink:.1f} % of it is not white"
-    return [picture.name for picture in named]
 
 
 def bert_that_fills_in_words(folder: Path) -> list[str]:
@@ -103,7 +88,7 @@ class TestTheText:
     """What jupytext and sphinx-gallery need, and what every tutorial promises its reader."""
 
     @each_file
-    def test_begins_with_a_title_and_says_what_one_learns_and_needs(self, path):
+    def test_a_tutorial_begins_with_a_title_and_says_what_one_learns_and_needs(self, path):
         text = ast.get_docstring(ast.parse(path.read_text("utf-8")))
         title, line, blank, *_ = text.split("\n")
         assert line == "=" * len(title)
@@ -112,7 +97,7 @@ class TestTheText:
             assert promise in " ".join(text.split())
 
     @each_file
-    def test_is_percent_cells_of_code_or_of_text(self, path):
+    def test_a_tutorial_is_percent_cells_of_code_or_of_text(self, path):
         head, parts = cells(path)
         ast.parse(head)
         kinds = {"# %%"} if path == ONE_PAGE else {"# %%", "# %% [markdown]"}
@@ -136,7 +121,7 @@ class TestTheText:
         assert headings[-1][0] == "What next"
 
     @each_lesson
-    def test_has_an_equation_and_every_assertion_a_message(self, path):
+    def test_a_tutorial_has_an_equation_and_a_message_for_every_assertion(self, path):
         source = path.read_text("utf-8")
         assert ":math:`" in source
         claims = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Assert)]
@@ -144,7 +129,7 @@ class TestTheText:
         assert [node.lineno for node in claims if node.msg is None] == []
 
     @each_lesson
-    def test_imports_the_library_and_defines_nothing_that_it_has(self, path):
+    def test_a_tutorial_imports_the_library_and_defines_nothing_that_it_has(self, path):
         tree = ast.parse(path.read_text("utf-8"))
         imports = {n.module.split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
         assert {"minibert", "adapters"} <= imports
@@ -153,34 +138,22 @@ class TestTheText:
 
 
 class TestRunning:
-    """`python tutorials/NN_name.py`, on the default weights."""
+    """`python tutorials/NN_name.py`, on the default weights; the later ones are run in
+    test_later_tutorials.py, beside these."""
 
-    @each_lesson
-    def test_keeps_its_claims_and_draws_without_real_data(self, minilm, path, tmp_path):
+    @each_early_lesson
+    def test_a_tutorial_keeps_its_claims_and_draws_without_real_data(self, minilm, path, tmp_path):
         """The project's own sample is enough for each."""
-        folder, nothing = tmp_path / "pictures", str(tmp_path / "no data here")
-        printed = run(
-            path,
-            tmp_path,
-            MINIBERT_TUTORIAL_OUT=str(folder),
-            MINIBERT_GLUE=nothing,
-            MINIBERT_SQUAD=nothing,
-        )
-        drawn = pictures(printed, folder)
-        assert drawn
-        assert all(name.startswith(path.name[:3]) for name in drawn)
-        assert not (tmp_path / "runs").exists()
-        for source in re.findall(r"^data: (.*);", printed, re.MULTILINE):
-            assert source.startswith("minibert's own sample")
+        keeps_its_claims(path, tmp_path)
 
-    def test_draws_into_the_default_folder_without_being_told_another(self, minilm, tmp_path):
+    def test_a_tutorial_draws_into_the_default_folder_unless_told_another(self, minilm, tmp_path):
         """Section 2.1: where an adapter sits, 2md + d + m parameters, near the identity."""
         printed = run(TUTORIALS / "07_the_adapter.py", tmp_path)
         drawn = pictures(printed, tmp_path / "runs" / "tutorials")
         assert drawn == ["07_where_it_sits.png", "07_near_identity.png"]
         assert "595,200" in printed
 
-    def test_guesses_the_missing_words_when_the_weights_have_a_head_for_it(self, minilm, tmp_path):
+    def test_missing_words_are_guessed_when_the_weights_have_a_head_for_it(self, minilm, tmp_path):
         """The default weights have none. Here is a tiny BERT where BERT-base would be found."""
         folder = tmp_path / "bert-base-uncased"
         vocabulary = bert_that_fills_in_words(folder)

@@ -163,7 +163,9 @@ STRANGERS = [
 
 class TestATasksFileUnderAnothersName:
     @pytest.mark.parametrize("task, source, complaint", STRANGERS)
-    def test_is_noticed(self, tmp_path, monkeypatch, task, source, complaint):
+    def test_a_file_of_another_task_is_noticed(
+        self, tmp_path, monkeypatch, task, source, complaint
+    ):
         """The files are looked for under MINIBERT_GLUE, where a user may put them by hand."""
         folder = {"cola": "CoLA", "sst-2": "SST-2"}.get(task, task.upper())
         (tmp_path / folder).mkdir()
@@ -176,7 +178,7 @@ class TestATasksFileUnderAnothersName:
         assert error.startswith(f"{tmp_path / folder / 'train.tsv'}")
         assert complaint in error
 
-    def test_only_the_dev_file_is_anothers(self, tmp_path, monkeypatch):
+    def test_a_dev_file_of_another_task_is_noticed(self, tmp_path, monkeypatch):
         (tmp_path / "RTE").mkdir()
         shutil.copy(SAMPLE / "RTE" / "train.tsv", tmp_path / "RTE" / "train.tsv")
         shutil.copy(SAMPLE / "STS-B" / "dev.tsv", tmp_path / "RTE" / "dev.tsv")
@@ -312,7 +314,7 @@ class TestOptions:
             (["fetch"], "minibert fetch: error: the following arguments are required: MODEL|TASK"),
         ],
     )
-    def test_what_the_parser_refuses_is_one_line_too(self, words, line):
+    def test_what_the_parser_refuses_is_one_line(self, words, line):
         result = minibert(*words)
         assert (result.code, result.out) == (2, "")
         (shown,) = result.err.splitlines()
@@ -323,7 +325,7 @@ class TestOptions:
 class TestADivergingLearningRate:
     """It stops at the step where the loss is no longer a number."""
 
-    def test_before_the_first_epoch_ends_nothing_is_kept(self, tmp_path):
+    def test_a_run_that_diverges_in_its_first_epoch_keeps_nothing(self, tmp_path):
         words = ("train", "--task", "rte", "--sample", *ON_TINY, "--epochs", 2, "--lr", "1e30")
         error = refused(*words, "--out", tmp_path / "run", inside=tmp_path)
         # no warm-up step but the first, whose rate is 0; the second leaves weights of 1e29
@@ -332,7 +334,7 @@ class TestADivergingLearningRate:
             "nothing was kept"
         )
 
-    def test_after_an_epoch_that_one_is_kept(self, tmp_path):
+    def test_a_run_that_diverges_after_an_epoch_keeps_that_one(self, tmp_path):
         """One step an epoch, and the warm-up begins with rate 0: only the first one ends well."""
         words = (
             "train",
@@ -412,7 +414,7 @@ class TestWeights:
             ({"hidden_act": "silu"}, "hidden_act 'silu' is not supported; known: gelu, gelu_new"),
         ],
     )
-    def test_a_configuration_that_contradicts_them_is_named(self, base, settings, complaint):
+    def test_a_configuration_that_contradicts_the_weights_is_named(self, base, settings, complaint):
         change_config(base, **settings)
         error = refused("info", base, inside=base)
         assert str(base) in error
@@ -454,7 +456,7 @@ def no_space(*_: object) -> None:
 class TestAFullDisk:
     FULL = "cannot be written: No space left on device"
 
-    def test_while_training_leaves_what_was_saved_before(self, tmp_path, monkeypatch):
+    def test_a_full_disk_while_training_leaves_what_was_saved_before(self, tmp_path, monkeypatch):
         """The disk fills up in the second epoch; with space again, --resume finishes it."""
         words = ("train", "--task", "rte", "--sample", *ON_TINY, "--epochs", 3)
         run, fsync, calls = tmp_path / "run", os.fsync, []
@@ -478,7 +480,7 @@ class TestAFullDisk:
         works(*words, "--out", tmp_path / "other")
         assert files(run) == files(tmp_path / "other")
 
-    def test_from_the_first_byte_leaves_no_file(self, tmp_path, monkeypatch):
+    def test_a_disk_that_is_full_from_the_first_byte_leaves_no_file(self, tmp_path, monkeypatch):
         monkeypatch.setattr("os.fsync", no_space)
         words = ("train", "--task", "rte", "--sample", *QUICK, "--out", tmp_path / "run")
         result = minibert(*words)
@@ -486,7 +488,7 @@ class TestAFullDisk:
         assert result.err.splitlines()[-1].endswith(self.FULL)
         assert files(tmp_path) == {}
 
-    def test_while_predicting_leaves_the_earlier_output(self, trained, tmp_path, monkeypatch):
+    def test_a_full_disk_spares_the_earlier_output_of_predict(self, trained, tmp_path, monkeypatch):
         (tmp_path / "out.tsv").write_text("an earlier one", "utf-8")
         monkeypatch.setattr("os.fsync", no_space)
         words = ("predict", trained["single"], "--base", TINY, "a")
@@ -606,7 +608,7 @@ class TestTaskFiles:
         assert "--base" in error
 
     @pytest.mark.parametrize("command", ["predict", "evaluate", "info"])
-    def test_a_file_that_is_none_is_named(self, tmp_path, command):
+    def test_a_file_that_is_no_task_file_is_named(self, tmp_path, command):
         (tmp_path / "text").write_text("hello", "utf-8")
         (tmp_path / "empty.safetensors").write_bytes(b"")
         for path, complaint in {
@@ -622,7 +624,7 @@ class TestTaskFiles:
     def test_a_folder_is_no_task_file(self, tmp_path, command):
         assert refused(command, tmp_path, inside=tmp_path).startswith(f"{tmp_path}: ")
 
-    def test_a_truncated_file_is_refused(self, trained, tmp_path):
+    def test_a_truncated_task_file_is_refused(self, trained, tmp_path):
         data = trained["single"].read_bytes()
         path = tmp_path / "task.safetensors"
         for length in (1, 8, 100, len(data) // 2, len(data) - 1):
@@ -630,7 +632,7 @@ class TestTaskFiles:
             error = refused("info", path, inside=tmp_path)
             assert error.startswith(f"{path}: is damaged or not a safetensors file")
 
-    def test_any_flipped_bit_is_noticed(self, trained, tmp_path):
+    def test_any_flipped_bit_of_a_task_file_is_noticed(self, trained, tmp_path):
         """In the tensors, their names, or the description: labels, metric, base."""
         data = trained["single"].read_bytes()
         header = 8 + int.from_bytes(data[:8], "little")
@@ -649,7 +651,7 @@ class TestTaskFiles:
 
 
 class TestPredict:
-    def test_what_cannot_be_read_is_named(self, trained, tmp_path):
+    def test_an_input_that_cannot_be_read_is_named(self, trained, tmp_path):
         (tmp_path / "empty").write_bytes(b"")
         (tmp_path / "latin").write_bytes("ok\ncafé\n".encode("latin-1"))
         (tmp_path / "wide").write_text("a text\nwide\u0000\n".encode("utf-16").decode("latin-1"))

@@ -132,7 +132,7 @@ class TestLora:
         adapt = lora.attach({"adapters": {3: {"value": part}}}, BERT_BASE, METHODS["lora"])
         return adapt(3, "value", flat["z"], flat["x"])
 
-    def test_is_the_formula_in_plain_loops(self):
+    def test_lora_is_the_formula_in_plain_loops(self):
         flat, _ = lora_case()
         features = plain_loops.linear(flat["x"], flat["down.weight"], np.zeros(3))
         change = plain_loops.linear(features, flat["up.weight"], np.zeros(5))
@@ -140,7 +140,7 @@ class TestLora:
         expected = flat["z"] + 8 / 3 * change
         np.testing.assert_allclose(self.moved(flat), expected, rtol=0, atol=1e-13)
 
-    def test_has_the_gradients_of_plain_loops(self):
+    def test_lora_has_the_gradients_of_plain_loops(self):
         flat, g = lora_case()
         _, grads = value_and_grads(lambda leaves: anp.sum(g * self.moved(leaves)), flat)
         features = plain_loops.linear(flat["x"], flat["down.weight"], np.zeros(3))
@@ -150,14 +150,14 @@ class TestLora:
         for name, theirs in expected.items():
             np.testing.assert_allclose(grads[name], theirs, rtol=0, atol=1e-12, err_msg=name)
 
-    def test_leaves_every_other_place_and_layer_as_it_is(self):
+    def test_lora_leaves_every_other_place_and_layer_as_it_is(self):
         part = lora.init_projection(np.random.default_rng(0), 5, 3)
         adapt = lora.attach({"adapters": {3: {"value": part}}}, BERT_BASE, METHODS["lora"])
         z = np.ones((2, 5), np.float32)
         for layer, place in ((3, "query"), (3, "key"), (3, "attention"), (2, "value")):
             assert adapt(layer, place, z, z) is z
 
-    def test_starts_with_uniform_a_and_b_zero(self):
+    def test_lora_starts_with_uniform_a_and_zero_b(self):
         """Kaiming-uniform with slope sqrt(5) has the bound 1 / sqrt(d). Of 32 x 384 draws the
         largest is above 0.99 of it (all below: chance 1e-53), and their variance is bound^2 / 3."""
         part = lora.init_projection(np.random.default_rng(0), 384, 32)
@@ -170,13 +170,13 @@ class TestLora:
         assert 0.99 * bound < np.abs(down).max() <= bound * (1 + 1e-6)
         assert np.var(down) == pytest.approx(bound**2 / 3, rel=0.05)  # 12,288 draws: std 0.8 %
 
-    def test_draws_every_a_anew(self, tiny):
+    def test_lora_draws_every_a_anew(self, tiny):
         """Of query and value, in every layer: equal ones would learn alike for no reason."""
         tree = lora.init(np.random.default_rng(0), tiny.config, NEW[0])
         drawn = [leaf.tobytes() for path, leaf in leaves(tree) if ".down." in path]
         assert len(drawn) == len(set(drawn)) == 2 * 2
 
-    def test_at_the_start_is_the_base_to_the_bit(self, tiny):
+    def test_at_the_start_lora_is_the_base_to_the_bit(self, tiny):
         model = fresh(tiny, NEW[0], 3)
         bare = {"base": model.tree["base"], "head": model.tree["head"]}
         without = replace(model, method=METHODS["head"], tree=bare)
@@ -184,7 +184,7 @@ class TestLora:
         assert ours.tobytes() == forward(without, some_batch()).tobytes()
 
     @pytest.mark.parametrize("dtype, tolerance", [(np.float64, 1e-12), (np.float32, 2e-5)])
-    def test_merged_into_the_weights_gives_the_same_logits(
+    def test_lora_merged_into_the_weights_gives_the_same_logits(
         self, tiny, goldens, beyond, dtype, tolerance
     ):
         """x (W + s A B) for x W + s (x A) B: the same sums in another order."""
@@ -198,7 +198,7 @@ class TestLora:
         plain = forward(replace(model, tree={**model.tree, "adapters": {}}), batch)
         assert np.abs(together - plain).max() > 0.1  # there was something to merge
 
-    def test_merging_makes_the_adapted_weights_anew_and_nothing_else(self, tiny, goldens, beyond):
+    def test_merging_lora_makes_adapted_weights_anew_and_nothing_else(self, tiny, goldens, beyond):
         tree = golden_model(tiny, goldens, beyond, NEW[0], np.float32).tree
         before = {path: leaf.tobytes() for path, leaf in leaves(tree)}
         old, new = dict(leaves(tree)), dict(leaves(lora.merge_lora(tree)))
@@ -221,7 +221,7 @@ class TestPfeiffer:
         adapt = pfeiffer.attach(tree, BertConfig(layer_norm_eps=1e-3), method, level)
         return adapt(1, "feed_forward", flat["z"], flat["x"])
 
-    def test_is_the_formula_in_plain_loops(self, level):
+    def test_a_pfeiffer_adapter_is_the_formula_in_plain_loops(self, level):
         flat, norm, _ = pfeiffer_case()
         u = plain_loops.skip({"norm": norm}, flat["x"], flat["z"], 1e-3)
         inner = plain_loops.linear(u, flat["down.weight"], flat["down.bias"])
@@ -231,7 +231,7 @@ class TestPfeiffer:
             moved = self.moved(flat, norm, level, activation)
             np.testing.assert_allclose(moved, expected, rtol=0, atol=1e-13)
 
-    def test_has_the_gradients_of_plain_loops(self, level):
+    def test_a_pfeiffer_adapter_has_the_gradients_of_plain_loops(self, level):
         """z has two ways to the output, as itself and through LayerNorm; x has one."""
         flat, norm, g = pfeiffer_case()
         _, grads = value_and_grads(
@@ -257,13 +257,13 @@ class TestPfeiffer:
         for name, theirs in expected.items():
             np.testing.assert_allclose(grads[name], theirs, rtol=0, atol=1e-12, err_msg=name)
 
-    def test_leaves_attention_and_layers_without_an_adapter_as_they_are(self, level):
+    def test_pfeiffer_leaves_attention_and_layers_without_an_adapter_as_they_are(self, level):
         z = np.ones((2, 5))
         adapt = pfeiffer.attach({"adapters": {1: {}}}, BERT_BASE, METHODS["pfeiffer"], level)
         assert adapt(1, "attention", z, z) is z
         assert adapt(0, "feed_forward", z, z) is z
 
-    def test_takes_its_epsilon_from_the_config(self, tiny, level):
+    def test_a_pfeiffer_adapter_takes_its_epsilon_from_the_config(self, tiny, level):
         model = fresh(tiny, NEW[1])
         z, x = np.random.default_rng(0).normal(0, 1e-2, (2, 3, 32)).astype(np.float32)
         rough = replace(tiny, config=replace(tiny.config, layer_norm_eps=0.5))
@@ -278,7 +278,7 @@ class TestPfeifferByName:
     """What `method_named` is asked for reaches the adapters."""
 
     @pytest.mark.parametrize("asked, std", [(None, 1e-2), (0.05, 0.05), (1e-3, 1e-3)])
-    def test_starts_with_the_std_asked_for_or_the_recipes(self, tiny, asked, std):
+    def test_pfeiffer_starts_with_the_std_asked_for_or_the_recipes(self, tiny, asked, std):
         """Truncated at two std. Of each 512 weights the largest is above 1.8 std, but for a chance
         of (1 - 0.0276)^512 = 6e-7 that all lie below; biases are 0."""
         model = fresh(tiny, method_named("pfeiffer", 16, std=asked))
@@ -290,7 +290,7 @@ class TestPfeifferByName:
                 assert 1.8 * std < np.abs(leaf).max() <= 2 * std * (1 + 1e-6), path
 
     @pytest.mark.parametrize("activation", ["relu", "tanh"])
-    def test_computes_with_its_activation_and_the_operations_it_is_given(self, tiny, activation):
+    def test_pfeiffer_uses_its_activation_and_the_operations_it_is_given(self, tiny, activation):
         called: list[str] = []
 
         def watched(name: str) -> Any:
@@ -306,7 +306,7 @@ class TestPfeifferByName:
         fresh(tiny, method_named("pfeiffer", 8, activation)).attach(level)(1, "feed_forward", z, z)
         assert called == ["add_layer_norm", "linear", activation, "linear"]
 
-    def test_knows_no_activation_of_another_name(self):
+    def test_an_unknown_activation_is_refused_for_pfeiffer(self):
         with pytest.raises(InputError, match=r"^unknown activation 'sine'; known: "):
             method = replace(METHODS["pfeiffer"], activation="sine")
             pfeiffer.attach({"adapters": {}}, BERT_BASE, method)
@@ -359,18 +359,18 @@ class TestWhereTheHookIsCalled:
         encode(tiny.params, some_batch(), tiny.config, adapt=adapt, **named)
         return found
 
-    def test_five_times_a_layer_in_the_order_of_the_computation(self, tiny):
+    def test_the_hook_is_called_five_times_a_layer_in_the_order_of_computation(self, tiny):
         order, n = ("query", "key", "value", "attention", "feed_forward"), sum(LENGTHS)
         places = [(layer, place, n, n) for layer in range(2) for place in order]
         assert self.calls(tiny) == places
 
-    def test_in_the_last_layer_only_the_texts_first_tokens_ask(self, tiny):
+    def test_in_the_last_layer_only_the_texts_first_tokens_have_queries(self, tiny):
         n, b = sum(LENGTHS), len(LENGTHS)
         rows = {"query": b, "key": n, "value": n, "attention": b, "feed_forward": b}
         found = self.calls(tiny, first_only=True)
         assert found[5:] == [(1, place, r, r) for place, r in rows.items()]
 
-    def test_with_each_projection_and_the_rows_that_it_is_of(self, tiny):
+    def test_the_hook_gets_each_projection_and_the_rows_that_it_is_of(self, tiny):
         own = cast(tiny.params, np.float64)
         seen: list[str] = []
 
@@ -386,7 +386,7 @@ class TestWhereTheHookIsCalled:
         encode(own, batch, tiny.config, adapt=adapt, first_only=True)
         assert seen == ["query", "key", "value"] * 2
 
-    def test_and_what_it_returns_is_what_attention_computes_with(self, tiny):
+    def test_what_the_hook_returns_is_what_attention_computes_with(self, tiny):
         """All keys the same: every token attends to all others alike, whatever it asks."""
 
         def adapt(layer: int, place: str, z: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -413,7 +413,7 @@ def base_biases(layers: int) -> set[str]:
 
 
 class TestTrainedSet:
-    def test_of_lora_is_a_and_b_beside_query_and_value_and_the_head(self, tiny):
+    def test_lora_trains_a_and_b_beside_query_and_value_and_the_head(self, tiny):
         expected = {
             f"adapters.{i}.{name}.{way}.weight"
             for i in range(2)
@@ -422,7 +422,7 @@ class TestTrainedSet:
         }
         assert start_of(tiny, NEW[0]).keys() == expected | {"head.weight", "head.bias"}
 
-    def test_of_pfeiffer_is_one_adapter_a_layer_and_the_head(self, tiny):
+    def test_pfeiffer_trains_one_adapter_a_layer_and_the_head(self, tiny):
         expected = {
             f"adapters.{i}.feed_forward.{way}.{leaf}"
             for i in range(2)
@@ -431,15 +431,15 @@ class TestTrainedSet:
         }
         assert start_of(tiny, NEW[1]).keys() == expected | {"head.weight", "head.bias"}
 
-    def test_of_biases_is_every_bias_the_poolers_too_and_the_head(self, tiny):
+    def test_biases_trains_every_bias_even_the_poolers_and_the_head(self, tiny):
         assert start_of(tiny, NEW[2]).keys() == base_biases(2) | {"head.weight", "head.bias"}
 
-    def test_of_biases_is_nothing_of_the_masked_token_head_which_no_task_uses(self):
+    def test_biases_trains_nothing_of_the_masked_token_head_which_no_task_uses(self):
         for name in ("transform.bias", "norm.bias", "bias"):
             assert not METHODS["biases"].trains(f"base.masked_tokens.{name}"), name
 
     @EVERY
-    def test_is_all_that_is_ever_differentiated(self, tiny, method):
+    def test_only_what_a_method_trains_is_ever_differentiated(self, tiny, method):
         """A frozen weight that met autograd's boxes would cost a d x d gradient."""
         model = fresh(tiny, method)
         trained, frozen = split(model.tree, method)
@@ -467,7 +467,7 @@ class TestTrainedSet:
             assert grads[path].any() != zero, path
 
     @EVERY
-    def test_moves_in_training_and_the_base_keeps_its_bits(self, tiny, method):
+    def test_what_a_method_trains_moves_and_the_base_keeps_its_bits(self, tiny, method):
         before = {path: leaf.tobytes() for path, leaf in leaves(tiny.params)}
         trained = train(tiny, method=method).task.trained
         start = start_of(tiny, method)
@@ -476,7 +476,7 @@ class TestTrainedSet:
         assert {path: leaf.tobytes() for path, leaf in leaves(tiny.params)} == before
 
     @ADDING
-    def test_in_some_layers_only_leaves_those_below_frozen(self, tiny, method):
+    def test_adapters_in_some_layers_only_leave_those_below_frozen(self, tiny, method):
         """What the frozen layers compute is cached; predicting from the file, nothing is."""
         for chosen in (top_layers(method, 1, tiny.config), layer_span(method, 1, 1, tiny.config)):
             model = fresh(tiny, chosen)
@@ -489,7 +489,7 @@ class TestTrainedSet:
         below = layer_span(method, 0, 0, tiny.config)
         assert list(fresh(tiny, below).tree["adapters"]) == [0]
 
-    def test_of_biases_in_the_top_layer_leaves_the_embeddings_alone(self, tiny):
+    def test_biases_in_the_top_layer_leaves_the_embeddings_alone(self, tiny):
         top = top_layers(METHODS["biases"], 1, tiny.config)
         assert frozen_layers(fresh(tiny, top)) == 1
         expected = {p for p in base_biases(2) if "layers.0" not in p and "embeddings" not in p}
@@ -503,14 +503,14 @@ WITH_ADAPTERS = [
 
 
 class TestCounts:
-    def test_of_lora_in_bert_base_is_294_912(self):
+    def test_lora_in_bert_base_has_294_912_parameters(self):
         """2rd of each of two projections in twelve layers; PEFT's number for its defaults."""
         shapes = leaves(lora.init(np.random.default_rng(0), BERT_BASE, METHODS["lora"]))
         assert sum(leaf.size for _, leaf in shapes) == 294_912
         by_formula = adapter_parameters(BERT_BASE, METHODS["lora"])
         assert by_formula == 294_912 == 12 * 2 * 2 * 8 * 768
 
-    def test_of_pfeiffer_in_bert_base_at_m_48_is_894_528(self):
+    def test_pfeiffer_in_bert_base_at_m_48_has_894_528_parameters(self):
         """12 (2md + d + m): half of what Houlsby's adapters of that size have."""
         method = method_named("pfeiffer", std=1e-2)
         adapters = pfeiffer.init(np.random.default_rng(0), BERT_BASE, method)
@@ -534,7 +534,7 @@ class TestCounts:
         ],
         ids=["BERT-base", "BERT-large"],
     )
-    def test_of_biases_are_the_papers_share(self, config, number, share):
+    def test_the_share_of_biases_in_bert_is_the_papers(self, config, number, share):
         """Its tables say 0.09 % of BERT-base and 0.08 % of BERT-large. A layer has 7d + F, the
         embeddings' LayerNorm d and the pooler d."""
         shapes = parameter_shapes(config)
@@ -548,7 +548,7 @@ class TestCounts:
 
     @pytest.mark.parametrize("size", [2, 5])
     @pytest.mark.parametrize("method", WITH_ADAPTERS, ids=str)
-    def test_by_each_files_formula_are_those_of_a_layers_trained_leaves(self, tiny, method, size):
+    def test_each_files_formula_counts_the_trained_leaves_of_a_layer(self, tiny, method, size):
         chosen = replace(method, size=size, std=1e-2)
         adapters = adapters_of(chosen).init(np.random.default_rng(0), tiny.config, chosen)
         for number, layer in adapters.items():
@@ -560,7 +560,7 @@ class TestCounts:
     @pytest.mark.parametrize(
         "method", [*METHODS.values(), *WITH_ADAPTERS[-len(VARIANTS) :]], ids=str
     )
-    def test_of_all_that_is_trained_are_those_of_the_tree(self, tiny, method, outputs):
+    def test_the_count_of_all_that_is_trained_is_that_of_the_tree(self, tiny, method, outputs):
         """In all layers and in some, without a tree having been made."""
         kinds = [method]
         if method.name != "head":
@@ -573,7 +573,7 @@ class TestCounts:
             adapters = sum(leaf.size for p, leaf in trained.items() if p.startswith("adapters"))
             assert adapter_parameters(tiny.config, kind) == adapters
 
-    def test_are_those_of_the_table_of_methods(self, tiny):
+    def test_the_table_of_methods_has_the_counts_by_hand(self, tiny):
         """The tiny BERT: d = 32, F = 64, 2 layers; a head of two classes has 66."""
         rows = {method.name: number for method, _, number in method_rows(tiny.config)}
         assert rows["lora"] == 2 * 2 * 2 * 8 * 32 + 66
@@ -585,12 +585,12 @@ class TestCounts:
 
 
 class TestNames:
-    def test_say_the_rank_or_the_size(self):
+    def test_a_methods_name_says_its_rank_or_size(self):
         assert str(METHODS["lora"]) == "lora, r = 8"
         assert str(method_named("pfeiffer", 4)) == "pfeiffer, m = 4"
         assert str(METHODS["biases"]) == "biases"
 
-    def test_have_their_own_defaults(self):
+    def test_each_method_has_its_own_defaults(self):
         assert method_named("lora").size == 8
         assert (method_named("pfeiffer").size, method_named("pfeiffer").activation) == (48, "relu")
         assert method_named("pfeiffer", activation="gelu_tanh").activation == "gelu_tanh"
@@ -605,7 +605,7 @@ class TestNames:
             ("biases", {"size": 8}, "method 'biases' has no adapters, so it takes no size"),
         ],
     )
-    def test_refuse_what_they_have_no_use_for(self, name, asked, message):
+    def test_a_method_refuses_what_it_has_no_use_for(self, name, asked, message):
         with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
             method_named(name, **asked)
 
@@ -616,14 +616,14 @@ class TestNames:
             ("pfeiffer", "adapter size must be at least 1, not 0"),
         ],
     )
-    def test_refuse_a_size_of_nothing(self, tiny, method, message):
+    def test_a_rank_or_size_of_0_is_refused(self, tiny, method, message):
         with pytest.raises(InputError, match=f"^{message}$"):
             fresh(tiny, method_named(method, 0))
 
 
 class TestCommandLine:
     @EVERY
-    def test_trains_saves_describes_and_predicts(self, tiny, tmp_path, method):
+    def test_every_method_trains_saves_describes_and_predicts(self, tiny, tmp_path, method):
         rows = [(e.text, e.label) for e in examples(24, 1)]
         data = write_tsv(tmp_path / "mine.tsv", "text label", rows)
         size = ("--size", method.size) if method.size else ()
@@ -656,13 +656,13 @@ class TestCommandLine:
             found = list(json.loads(line)["probabilities"].values())
             np.testing.assert_allclose(found, share, rtol=0, atol=1e-6)  # six decimals
 
-    def test_info_lists_them_with_their_parameters(self):
+    def test_info_lists_the_methods_with_their_parameters(self):
         said = works("info", TINY, "--method", "lora", "--size", 2).out
         assert "With method lora, r = 2, for a task of two classes:" in said
         for name in ("adapters, m = 64", "lora, r = 2", "pfeiffer, m = 48", "biases"):
             assert re.search(rf"^{name}  ", said, re.M), name
 
-    def test_refuses_an_option_without_meaning_before_anything_is_read(self, tmp_path):
+    def test_an_option_without_meaning_is_refused_before_anything_is_read(self, tmp_path):
         result = minibert(
             "train",
             "--task",

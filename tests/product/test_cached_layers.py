@@ -95,21 +95,21 @@ EVERY_METHOD = pytest.mark.parametrize(
 
 class TestWhichLayersAreFrozen:
     @EVERY_TUNING
-    def test_none_where_something_of_the_embeddings_is_trained(self, deep, method):
+    def test_no_layer_is_frozen_where_an_embedding_parameter_is_trained(self, deep, method):
         """The paper's method too: the embedding's LayerNorm is the lowest of all parameters."""
         assert frozen_layers(model_for(deep, method)) is None
 
-    def test_all_below_a_head_alone(self, deep):
+    def test_all_layers_below_a_head_alone_are_frozen(self, deep):
         assert frozen_layers(model_for(deep, METHODS["head"])) == LAYERS
 
     @EVERY_TUNING
-    def test_all_below_the_top_k(self, deep, method):
+    def test_all_layers_below_the_top_k_are_frozen(self, deep, method):
         """The top four of four layers are all, and the embeddings with them."""
         found = [frozen_layers(model_for(deep, m)) for m in tops_of(method)]
         assert found == [3, 2, 1, None]
 
     @EVERY_TUNING
-    def test_of_them_and_the_embeddings_nothing_is_trained(self, deep, method):
+    def test_nothing_in_or_below_the_frozen_layers_is_trained(self, deep, method):
         for top, chosen in zip(TOPS, tops_of(method), strict=True):
             trained = {path for path, _ in leaves(split(model_for(deep, chosen).tree, chosen)[0])}
             whole = {path for path, _ in leaves(split(model_for(deep, method).tree, method)[0])}
@@ -124,11 +124,11 @@ class TestWhichLayersAreFrozen:
             assert trained == {path for path in whole if lies_in_the_top(path)}
 
     @pytest.mark.parametrize("top", [0, -1, 5])
-    def test_a_number_of_layers_that_there_are_not_is_refused(self, deep, top):
+    def test_an_impossible_number_of_top_layers_is_refused(self, deep, top):
         with pytest.raises(InputError, match=f"^top layers must be from 1 to 4, not {top}$"):
             top_layers(METHODS["full"], top, deep.config)
 
-    def test_a_head_has_no_layers(self, deep):
+    def test_a_head_has_no_layers_to_choose_from(self, deep):
         message = "^method 'head' trains no layer, so it takes no number of top layers$"
         with pytest.raises(InputError, match=message):
             top_layers(METHODS["head"], 1, deep.config)
@@ -139,7 +139,7 @@ class TestParameterCounts:
 
     @EVERY_TOP
     @EVERY_TUNING
-    def test_of_each_method(self, deep, method, top):
+    def test_each_method_trains_as_many_parameters_as_the_closed_form(self, deep, method, top):
         d, f, m = 32, 64, 4
         chosen = tops_of(method)[top - 1]
         config = deep.config
@@ -204,14 +204,14 @@ class TestStates:
 
     @EVERY_TOP
     @EVERY_TUNING
-    def test_are_those_of_the_encoder_without_dropout(self, deep, encoded, method, top):
+    def test_frozen_states_are_the_encoders_without_dropout(self, deep, encoded, method, top):
         chosen, frozen = tops_of(method)[top - 1], LAYERS - top
         model, batch = model_for(deep, chosen), make_batch(encoded)
         states = frozen_states(model, batch, frozen)
         below = encode(model.tree["base"], batch, deep.config)[frozen]
         np.testing.assert_array_equal(states, below)  # no adapter lies below
 
-    def test_are_the_cls_rows_where_all_layers_are_frozen(self, deep, encoded):
+    def test_states_are_the_cls_rows_where_all_layers_are_frozen(self, deep, encoded):
         model, batch = model_for(deep, METHODS["head"], np.float64), make_batch(encoded)
         states = frozen_states(model, batch, LAYERS)
         whole = encode(model.tree["base"], batch, deep.config)[-1]
@@ -219,7 +219,7 @@ class TestStates:
         np.testing.assert_allclose(states, whole[batch.starts], rtol=0, atol=1e-12)
 
     @pytest.mark.parametrize("frozen", [0, 1, 3, 4])
-    def test_are_cached_for_each_text_in_the_texts_order(self, deep, encoded, monkeypatch, frozen):
+    def test_states_are_cached_text_by_text_in_order(self, deep, encoded, monkeypatch, frozen):
         monkeypatch.setattr(batching, "GROUP_TOKENS", 40)
         model = model_for(deep, METHODS["head"])
         bottom = cache_states(model, encoded, frozen, threads=1)
@@ -238,7 +238,7 @@ class TestStates:
 
     @pytest.mark.parametrize("training", [False, True], ids=["prediction", "training"])
     @EVERY_METHOD
-    def test_given_to_the_forward_pass_change_nothing(self, deep, encoded, method, training):
+    def test_states_given_to_the_forward_pass_change_nothing(self, deep, encoded, method, training):
         """Not one bit: without them it computes them, and the dropout above draws the same."""
         model, batch = model_for(deep, method), make_batch(encoded)
         frozen = frozen_layers(model)
@@ -255,7 +255,7 @@ class TestStates:
         assert (logits(frozen=frozen, states=states[::-1]) != computed).any()  # they are used
 
     @EVERY_METHOD
-    def test_have_no_dropout_and_all_above_has(self, deep, encoded, method):
+    def test_frozen_states_have_no_dropout_and_all_above_has(self, deep, encoded, method):
         """Three masks a layer (the attention's, two of hidden states), one of the pooled vector;
         without frozen layers one of the embeddings too."""
         model, batch = model_for(deep, method), make_batch(encoded)
@@ -270,7 +270,7 @@ class TestStates:
         assert counted.calls["keep_mask"] == counted.calls["dropout"] == 0
 
     @EVERY_METHOD
-    def test_spare_the_layers_below_where_they_are_known(self, deep, encoded, method):
+    def test_known_states_spare_the_layers_below(self, deep, encoded, method):
         model, batch = model_for(deep, method), make_batch(encoded)
         frozen = frozen_layers(model)
         states = frozen_states(model, batch, frozen)
@@ -279,7 +279,7 @@ class TestStates:
         assert counted.calls["attention"] == LAYERS - frozen
         assert counted.calls["lookup"] == (0 if frozen == LAYERS else 1)  # the last layer's [CLS]
 
-    def test_of_predictions_give_the_same_logits(self, deep, encoded, monkeypatch):
+    def test_predictions_from_cached_states_give_the_same_logits(self, deep, encoded, monkeypatch):
         monkeypatch.setattr(batching, "GROUP_TOKENS", 40)
         model = model_for(deep, METHODS["head"])
         for frozen in (1, 4):
@@ -304,7 +304,7 @@ class TestOnlyTheFirstTokens:
     @given(
         lengths=st.lists(st.integers(1, 20), min_size=1, max_size=6), seed=st.integers(0, 2**32 - 1)
     )
-    def test_their_last_states_are_those_of_the_whole_encoder(self, deep, level, lengths, seed):
+    def test_first_tokens_end_as_they_do_in_the_whole_encoder(self, deep, level, lengths, seed):
         rng, base = np.random.default_rng(seed), float64_base(deep)
         batch = make_batch([Encoded(rng.integers(0, 199, n), np.zeros(n, int)) for n in lengths])
         whole = encode(base.params, batch, base.config, ops=level)
@@ -317,7 +317,7 @@ class TestOnlyTheFirstTokens:
         np.testing.assert_allclose(first[-1], whole[-1][batch.starts], rtol=0, atol=1e-12)
 
     @pytest.mark.parametrize("lengths", [[7], [1], [1, 1, 1], [5, 1, 9, 3], [4, 4, 4]], ids=str)
-    def test_a_loss_of_them_has_the_same_gradients(self, deep, level, lengths):
+    def test_a_loss_of_first_tokens_alone_has_the_same_gradients(self, deep, level, lengths):
         """Of every parameter of the encoder. What the last layer does for the other tokens has no
         influence on the loss, hence no gradient."""
         rng, base = np.random.default_rng(6), float64_base(deep)
@@ -340,7 +340,7 @@ class TestOnlyTheFirstTokens:
                 gradient, expected[path], rtol=0, atol=1e-12 * largest, err_msg=path
             )
 
-    def test_dropout_draws_for_them_alone(self, deep, level, encoded):
+    def test_dropout_in_the_last_layer_draws_for_first_tokens_alone(self, deep, level, encoded):
         """One row of the last layer's attention for each text: H x T numbers, not H x T x T."""
         asked: list[int] = []
 
@@ -383,7 +383,7 @@ def test_batches_of_one_token_texts_are_first_tokens_only(deep):
 
 class TestRuns:
     @EVERY_METHOD
-    def test_with_cached_states_are_the_runs_without(self, deep, method):
+    def test_runs_with_cached_states_are_the_runs_without(self, deep, method):
         """Losses, scores and logits, to the rounding of float32."""
         cached, fresh = (train(deep, method=method, cache=cache) for cache in (True, False))
         np.testing.assert_allclose(cached.losses, fresh.losses, rtol=0, atol=ROUNDING)
@@ -394,7 +394,7 @@ class TestRuns:
         assert np.ptp(cached.losses) > 1e-3
 
     @EVERY_METHOD
-    def test_leave_the_frozen_layers_bits_and_move_all_above(self, deep, method):
+    def test_a_run_keeps_the_frozen_layers_bits_and_moves_all_above(self, deep, method):
         before = bits(deep.params)
         result = train(deep, method=method)
         assert bits(deep.params) == before
@@ -413,7 +413,7 @@ class TestRuns:
         assert len(lower) == 5 + 16 * frozen
         assert all(whole[path] == before[path] for path in lower)
 
-    def test_have_dropout_above_the_frozen_layers_only(self, deep):
+    def test_a_run_has_dropout_above_the_frozen_layers_only(self, deep):
         """The same batch, the same weights, six times: losses differ by dropout alone. With all
         layers frozen, only the pooled vector has any."""
         still = replace(SETTINGS, rate=1e-30, epochs=6, batch_size=44)
@@ -422,7 +422,7 @@ class TestRuns:
             calm = train(without_dropout(deep), method=method, settings=still)
             assert np.ptp(calm.losses) < ROUNDING
 
-    def test_say_how_far_the_computing_of_states_is(self, deep, monkeypatch):
+    def test_a_run_says_how_far_the_computing_of_states_is(self, deep, monkeypatch):
         monkeypatch.setattr(batching, "GROUP_TOKENS", 40)
         told: list[tuple[int, int]] = []
         train(deep, method=METHODS["head"], on_cache=lambda *so_far: told.append(so_far))
@@ -433,7 +433,7 @@ class TestRuns:
         assert done[-1] == 44 + 24
 
     @pytest.mark.parametrize("method", [METHODS["head"], tops_of(TUNING[0])[1]], ids=str)
-    def test_cache_states_up_to_a_limit_of_memory_only(self, deep, monkeypatch, method):
+    def test_states_are_cached_up_to_a_limit_of_memory_only(self, deep, monkeypatch, method):
         data = toy_data()
         texts = encode_examples(deep, data.train + data.dev, MAX_LENGTH)
         rows = len(texts) if method.name == "head" else sum(len(text.ids) for text in texts)
@@ -449,7 +449,7 @@ class TestRuns:
         np.testing.assert_allclose(*losses, rtol=0, atol=ROUNDING)
         assert LIMIT == 2 * 1024**3
 
-    def test_cache_nothing_without_frozen_layers_or_where_it_is_not_wanted(self, deep):
+    def test_nothing_is_cached_without_frozen_layers_or_if_unwanted(self, deep):
         def told(*so_far: int) -> None:
             pytest.fail("states were cached")
 
@@ -457,7 +457,7 @@ class TestRuns:
             train(deep, method=method, on_cache=told)
         train(deep, method=METHODS["head"], cache=False, on_cache=told)
 
-    def test_compute_each_text_once_where_states_are_cached(self, deep, monkeypatch):
+    def test_frozen_layers_compute_each_text_once_where_states_are_cached(self, deep, monkeypatch):
         """All training steps and evaluations run the layers above alone."""
         rows: Counter[int] = Counter()
         real = fused.attention
@@ -476,14 +476,14 @@ class TestRuns:
 
     @pytest.mark.parametrize("step", [2, 3, 7])
     @pytest.mark.parametrize("method", [METHODS["head"], tops_of(METHODS["full"])[1]], ids=str)
-    def test_resume_to_the_same_bits(self, deep, tmp_path, method, step):
+    def test_a_run_with_frozen_layers_resumes_to_the_same_bits(self, deep, tmp_path, method, step):
         train(deep, tmp_path / "whole", method=method)
         with pytest.raises(Interrupted):
             train(deep, tmp_path / "parts", method=method, on_report=stop_at(step, ctrl_c))
         train(deep, tmp_path / "parts", method=method, resume=True)
         assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
 
-    def test_of_another_number_of_top_layers_are_not_resumed(self, deep, tmp_path):
+    def test_a_run_of_another_number_of_top_layers_is_not_resumed(self, deep, tmp_path):
         one, two = tops_of(METHODS["norms"])[:2]
         with pytest.raises(Interrupted):
             train(deep, tmp_path, method=one, on_report=stop_at(2, ctrl_c))
@@ -497,7 +497,7 @@ class TestRuns:
 
 class TestTaskFiles:
     @EVERY_METHOD
-    def test_of_the_top_layers_hold_those_only_and_give_bit_identical_logits(
+    def test_a_file_of_the_top_layers_holds_only_those_and_gives_identical_logits(
         self, deep, tmp_path, method
     ):
         short = replace(SETTINGS, epochs=1)
@@ -522,7 +522,7 @@ class TestTaskFiles:
         logits = predict_texts(again, deep, texts)
         assert logits.tobytes() == predict_texts(run.task, deep, texts).tobytes()
 
-    def test_name_the_layers_in_words(self, deep):
+    def test_a_methods_name_says_from_which_layer_on_it_trains(self, deep):
         assert [str(m) for m in tops_of(method_named("adapters", 4))] == [
             "adapters, m = 4, from layer 3",
             "adapters, m = 4, from layer 2",
@@ -532,7 +532,7 @@ class TestTaskFiles:
 
 
 class TestCommandLine:
-    def test_trains_the_top_layer_of_two(self, tmp_path):
+    def test_the_command_line_trains_the_top_layer_of_two(self, tmp_path):
         """Of d = 32: an adapter layer of m = 8, its two LayerNorms, a head."""
         out = tmp_path / "run"
         result = works(
@@ -579,7 +579,7 @@ class TestCommandLine:
         ],
         ids=str,
     )
-    def test_refuses_what_is_no_number_of_layers_in_one_line(self, tmp_path, words, message):
+    def test_a_bad_number_of_top_layers_is_refused_in_one_line(self, tmp_path, words, message):
         out = tmp_path / "run"
         result = minibert("train", "--task", "sst-2", "--sample", *ON_TINY, *words, "--out", out)
         assert result == (2, "", f"minibert: error: {message}\n")

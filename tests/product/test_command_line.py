@@ -172,7 +172,7 @@ def help_entries(text: str) -> dict[str, str]:
 
 
 class TestTrain:
-    def test_it_says_which_data_and_weights_are_used_and_what_is_trained(self, tmp_path):
+    def test_train_says_which_data_and_weights_are_used_and_what_is_trained(self, tmp_path):
         """Section 2.1: one adapter has 2md + d + m parameters, two of them sit in each layer."""
         result = works(
             "train",
@@ -381,7 +381,7 @@ class TestOwnFiles:
         plain = works("predict", file, "--base", TINY, "ba ba a").out
         assert plain == f"{low:.3f}\tba ba a\n"
 
-    def test_they_are_scored_with_data(self, tmp_path):
+    def test_files_of_ones_own_are_scored_with_data(self, tmp_path):
         """Accuracy counted here, from the labels that `predict` prints."""
         train = write_tsv(tmp_path / "mine.tsv", "text label", own_rows(3, 60))
         rows = own_rows(3, 40)
@@ -402,7 +402,7 @@ class TestOwnFiles:
 
 
 class TestEvaluate:
-    def test_it_gives_the_dev_metric_that_training_kept(self, rte):
+    def test_evaluate_gives_the_dev_metric_that_training_kept(self, rte):
         best = json.loads((rte / "report.json").read_text("utf-8"))["best"]
         words = ("evaluate", rte / "task.safetensors", "--base", TINY, "--sample")
         assert json.loads(works(*words, "--json").out) == {
@@ -466,7 +466,7 @@ class TestPredict:
         ]
         assert probabilities[0] != probabilities[1]
 
-    def test_output_goes_to_a_file_instead(self, sst, tmp_path):
+    def test_output_goes_to_a_file_where_one_is_named(self, sst, tmp_path):
         words = ("predict", sst / "task.safetensors", "--base", TINY, *TEXTS)
         path = tmp_path / "labels.tsv"
         path.write_text("an earlier one", "utf-8")
@@ -649,7 +649,7 @@ class TestDemo:
         write_safetensors(folder / "model.safetensors", tensors)
         return folder
 
-    def test_it_shows_the_whole_path_on_the_sample_when_glue_cannot_be_fetched(
+    def test_the_demo_shows_the_whole_path_on_the_sample_when_glue_cannot_be_fetched(
         self, small, tmp_path, monkeypatch
     ):
         def nowhere(name: str) -> Path:

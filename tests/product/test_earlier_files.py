@@ -72,7 +72,7 @@ def test_every_kind_of_method_has_a_file():
 
 @EVERY_FILE
 class TestTaskFiles:
-    def test_hold_the_arrays_of_their_safetensors_to_the_bit(self, name):
+    def test_earlier_files_hold_the_arrays_of_their_safetensors_to_the_bit(self, name):
         stored = load_file(path_of(name))
         held = dict(leaves(load_task(path_of(name)).trained))
         assert held.keys() == stored.keys()
@@ -80,7 +80,7 @@ class TestTaskFiles:
         for path, leaf in held.items():
             assert same_bits(leaf, in_our_layout(path, stored[path])), path
 
-    def test_say_what_they_are_and_train_what_the_method_trains_today(self, tiny, name):
+    def test_earlier_files_say_what_they_are_and_train_what_is_trained_today(self, tiny, name):
         task = load_task(path_of(name))
         assert task.task == TASK
         assert task.method == KEPT[name]
@@ -96,7 +96,7 @@ class TestTaskFiles:
         assert {p for p in held if not task.method.trains(p)} == statistics
         assert bool(statistics) == (name == "batch-norm")
 
-    def test_give_the_logits_and_the_score_that_they_gave(self, tiny, expected, name):
+    def test_earlier_files_give_the_logits_and_the_score_that_they_gave(self, tiny, expected, name):
         task = load_task(path_of(name))
         logits = predict_texts(task, tiny, TEXTS)
         assert logits.dtype == np.float32
@@ -105,7 +105,7 @@ class TestTaskFiles:
         scores = evaluate_task(task, tiny, toy_data().dev)
         assert scores == {"accuracy": task.results["accuracy"]}
 
-    def test_saved_again_are_files_that_load_equal(self, tmp_path, name):
+    def test_earlier_files_saved_again_load_equal(self, tmp_path, name):
         task = load_task(path_of(name))
         again = tmp_path / "task.safetensors"
         save_task(again, task)
@@ -114,7 +114,7 @@ class TestTaskFiles:
         assert before.keys() == after.keys()
         assert all(same_bits(before[path], after[path]) for path in before)
 
-    def test_are_described_and_used_by_the_command_line(self, tiny, name):
+    def test_earlier_files_are_described_and_used_by_the_command_line(self, tiny, name):
         said = works("info", path_of(name)).out
         assert f"{KEPT[name]}" in said
         assert "a label: morulan, tikora" in said
@@ -126,7 +126,7 @@ class TestTaskFiles:
 class TestTheCheckpoint:
     PATH = FILES / "checkpoint.safetensors"
 
-    def test_holds_the_arrays_of_its_safetensors_to_the_bit(self, tiny):
+    def test_an_earlier_checkpoint_holds_its_safetensors_arrays_to_the_bit(self, tiny):
         stored = load_file(self.PATH)
         tree = new_task_model(tiny, ADAPTERS, RECIPES["paper"], 2, 0).tree
         like = dict(leaves(split(tree, ADAPTERS)[0]))
@@ -142,7 +142,7 @@ class TestTheCheckpoint:
         for path, leaf in held.items():
             assert same_bits(leaf, in_our_layout(path, stored[path])), path
 
-    def test_resumes_to_the_parameters_and_losses_of_then(self, tiny, tmp_path, expected):
+    def test_an_earlier_checkpoint_resumes_as_it_did_then(self, tiny, tmp_path, expected):
         shutil.copy(self.PATH, tmp_path)
         steps: list[int] = []
 

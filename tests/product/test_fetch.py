@@ -462,7 +462,7 @@ class TestTheWheel:
         assert line.endswith(f"try again when connected, or put {names} into {home / 'small'}")
         assert not (home / "small").exists()
 
-    def test_a_model_without_wheel_says_the_same_of_the_hub_alone(self, home):
+    def test_for_a_model_without_wheel_one_line_says_that_the_hub_is_not_there(self, home):
         line = refused("other/bert")
         assert line.startswith(f"other/bert: {NOWHERE} cannot be reached (Connection refused); try")
         assert line.endswith(str(home / "other--bert"))

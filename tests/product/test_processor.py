@@ -159,10 +159,10 @@ class TestTheChoice:
             "import minibert, numpy",
         ],
     )
-    def test_whatever_of_this_project_is_imported_first(self, code):
+    def test_kernels_are_chosen_whatever_of_this_project_is_imported_first(self, code):
         assert simulate(ZEN_5, code)["while"] == ["SkylakeX"]
 
-    def test_openblas_follows(self):
+    def test_openblas_follows_the_choice(self):
         """Shown with kernels that hardly any machine's OpenBLAS takes by itself: Sandybridge's."""
         if library().name != "OpenBLAS" or not NEEDS["Sandybridge"] <= flags(read_cpuinfo()):
             pytest.skip("needs OpenBLAS and a processor with AVX, on Linux")
@@ -240,14 +240,14 @@ class TestTheChoice:
         assert chosen is None or all(NEEDS[chosen] <= set(names) for names in each)
 
     @given(st.text(), st.integers(0, len(ZEN_5)), st.integers(0, 40))
-    def test_no_text_breaks_it_or_makes_it_add_instructions(self, text, start, length):
+    def test_no_text_breaks_the_choice_or_makes_it_add_instructions(self, text, start, length):
         """Zen 5's text with a piece of it replaced."""
         changed = ZEN_5[:start] + text + ZEN_5[start + length :]
         chosen = choice(changed, {}, ())
         assert chosen is None or NEEDS[chosen] <= flags(changed)
         assert choice(text, {}, ()) is None
 
-    def test_it_costs_next_to_nothing(self):
+    def test_the_choice_costs_next_to_nothing(self):
         """A server of 512 processors: its text is a megabyte. 0.1 s is ten times what it takes."""
         from time import perf_counter
 
@@ -277,17 +277,17 @@ class TestWhatIsMeasured:
             ("", [None]),  # not known: not x86, or not Linux
         ],
     )
-    def test_only_kernels_whose_instructions_the_processor_has(self, known, settings):
+    def test_only_kernels_whose_instructions_the_processor_has_are_measured(self, known, settings):
         assert candidates(OPENBLAS, all_flags(known)) == settings
 
     @given(st.lists(st.sampled_from(AVX512.split())), st.sampled_from([*NEEDS, "Zen", None]))
-    def test_whatever_it_lacks_and_is_in_use(self, known, used):
+    def test_no_measured_kernels_need_what_the_processor_lacks(self, known, used):
         blas = Library("OpenBLAS", "0.3.31", used, adjustable=True)
         for setting in candidates(blas, frozenset(known))[1:]:
             assert NEEDS[str(setting)] <= frozenset(known)
 
     @pytest.mark.parametrize("version", ["0.3.34", "0.3.34.1.0", "0.4.0", "1.0.0", "None", "0.3"])
-    def test_no_haswell_where_openblas_may_crash_with_it(self, version):
+    def test_haswell_is_not_measured_where_openblas_may_crash_with_it(self, version):
         """github.com/OpenMathLib/OpenBLAS/issues/6021: from 0.3.34 on."""
         blas = Library("OpenBLAS", version, "SkylakeX", adjustable=True)
         assert candidates(blas, all_flags(AVX512)) == [None, "SkylakeX"]
@@ -334,25 +334,25 @@ class TestTheAdvice:
         blas = Library("OpenBLAS", "0.3.31", used, adjustable=True)
         return advice(blas, speeds, all_flags(known), environ, chosen)
 
-    def test_names_kernels_that_were_clearly_faster(self):
+    def test_the_advice_names_kernels_that_were_clearly_faster(self):
         """The gain is the least over the numbers of threads: medians 1.8 and 1.9."""
         said = self.say("Haswell", [SLOW, FAST])
         assert said.startswith("export OPENBLAS_CORETYPE=SkylakeX: SkylakeX kernels are 80 % ")
 
-    def test_is_nothing_to_set_where_the_best_are_in_use(self):
+    def test_there_is_nothing_to_set_where_the_best_kernels_are_in_use(self):
         said = self.say("SkylakeX", [SLOW, FAST], chosen="SkylakeX")
         assert said.startswith("nothing to set")
 
-    def test_is_nothing_to_set_for_5_percent(self):
+    def test_there_is_nothing_to_set_for_5_percent(self):
         little = speed("SkylakeX", [104.9, 115, 94.4], [209, 219, 199])
         assert self.say("Haswell", [SLOW, little]).startswith("nothing to set")
 
-    def test_is_nothing_to_set_where_a_single_round_says_otherwise(self):
+    def test_there_is_nothing_to_set_where_a_single_round_says_otherwise(self):
         unsure = speed("SkylakeX", [180, 190, 170], [380, 400, 189])
         assert gain(unsure, SLOW) == 1.0
         assert self.say("Haswell", [SLOW, unsure]).startswith("nothing to set")
 
-    def test_takes_back_a_slower_choice_of_minibert_or_of_the_user(self):
+    def test_the_advice_takes_back_a_slower_choice_of_minibert_or_of_the_user(self):
         own = speed("SkylakeX", [180, 190, 170], [380, 400, 360], by_itself=True)
         named = speed("Haswell", [100, 110, 90], [200, 210, 190])
         by_minibert = self.say("Haswell", [own, named], chosen="Haswell")
@@ -360,14 +360,14 @@ class TestTheAdvice:
         by_user = self.say("Haswell", [own, named], OPENBLAS_CORETYPE="Haswell")
         assert by_user.startswith("unset OPENBLAS_CORETYPE: ")
 
-    def test_prefers_openblas_own_choice_among_equals(self):
+    def test_the_advice_prefers_openblas_own_choice_among_equals(self):
         own = speed("SkylakeX", [180, 190, 170], [380, 400, 360], by_itself=True)
         equal = speed("Haswell", [185, 195, 175], [382, 402, 362])
         old = speed("Sandybridge", [100, 110, 90], [200, 210, 190])
         said = self.say("Sandybridge", [own, equal, old], OPENBLAS_CORETYPE="Sandybridge")
         assert said.startswith("unset OPENBLAS_CORETYPE: ")
 
-    def test_warns_of_a_setting_that_the_processor_cannot_run(self):
+    def test_the_advice_warns_of_a_setting_that_the_processor_cannot_run(self):
         said = self.say("SkylakeX", [SLOW], known=AVX2, OPENBLAS_CORETYPE="SkylakeX")
         assert said.startswith("unset OPENBLAS_CORETYPE: this processor lacks avx512bw, ")
 
@@ -378,12 +378,12 @@ class TestTheAdvice:
             ("Zen", AVX2, "minibert does not know which instructions Zen kernels need"),
         ],
     )
-    def test_does_not_judge_what_it_does_not_know(self, used, known, why):
+    def test_the_advice_does_not_judge_what_it_does_not_know(self, used, known, why):
         own = speed("Nehalem", [1], [2], by_itself=True)
         said = self.say(used, [own], known=known, OPENBLAS_CORETYPE=used)
         assert said == f"the kernels in use were not measured: {why}"
 
-    def test_does_not_rely_on_kernels_that_died(self):
+    def test_the_advice_does_not_rely_on_kernels_that_died(self):
         died = Speed("SkylakeX", "SkylakeX", {})
         assert self.say("Haswell", [SLOW, died]).startswith("nothing to set")
         said = self.say("SkylakeX", [SLOW, died])
@@ -401,7 +401,7 @@ def quick(monkeypatch):
 
 
 class TestTheCommand:
-    def test_it_names_the_processor_the_library_and_what_to_set(self, quick):
+    def test_doctor_names_the_processor_the_library_and_what_to_set(self, quick):
         result = works("doctor")
         names = (
             "processor",
@@ -440,7 +440,7 @@ class TestTheCommand:
         for speed in found["speeds"]:
             assert speed["gflops"].keys() == {"1"}
 
-    def test_the_helps_python_prints_the_same(self, quick):
+    def test_the_helps_python_prints_the_diagnosis(self, quick):
         out = io.StringIO()
         with redirect_stdout(out):
             exec(python_lines("doctor"), {})

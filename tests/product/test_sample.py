@@ -35,7 +35,7 @@ def words(text: str) -> list[str]:
     return re.findall(r"[a-z0-9']+", text.lower())
 
 
-def test_there_are_four_tasks():
+def test_the_sample_has_four_tasks():
     """One of each kind: sentiment, acceptability, entailment of pairs, similarity as a score."""
     assert set(SAMPLE_TASKS) == set(SIZES)
     assert {path.name for path in SAMPLE.iterdir() if path.is_dir()} == {
@@ -44,10 +44,10 @@ def test_there_are_four_tasks():
 
 
 class TestTheSample:
-    def test_has_the_promised_number_of_examples(self, data):
+    def test_the_sample_has_the_promised_number_of_examples(self, data):
         assert (len(data.train), len(data.dev)) == SIZES[data.task.name]
 
-    def test_is_balanced(self, data):
+    def test_the_sample_is_balanced(self, data):
         """Classes in equal numbers; scores in equal numbers in [0, 1), [1, 2), ... [4, 5]."""
         for examples in (data.train, data.dev):
             labels = np.array([example.label for example in examples])
@@ -60,7 +60,7 @@ class TestTheSample:
                 classes, expected = labels, [len(labels) // 2] * 2
             assert np.bincount(classes).tolist() == expected
 
-    def test_is_printable_ascii_on_clean_lines(self, data):
+    def test_the_sample_is_printable_ascii_on_clean_lines(self, data):
         for file in data.task.files.values():
             text = (SAMPLE / data.task.folder / file).read_bytes().decode("ascii")
             assert re.fullmatch(r"[\t\n -~]*", text), "a character that is not printable"
@@ -71,7 +71,7 @@ class TestTheSample:
                     assert cell == cell.strip(), f"{file} row {row}: a space at an end"
                     assert "  " not in cell, f"{file} row {row}: two spaces"
 
-    def test_repeats_no_sentence_or_pair(self, data):
+    def test_the_sample_repeats_no_sentence_or_pair(self, data):
         seen: dict[tuple[str, ...], int] = {}
         for row, example in enumerate([*data.train, *data.dev]):
             key = tuple(" ".join(words(part)) for part in parts(example))
@@ -81,7 +81,7 @@ class TestTheSample:
             assert len(set(key)) == len(key), f"a pair of the same sentence twice: {example.text}"
             seen[key] = row
 
-    def test_shows_no_template(self, data):
+    def test_the_sample_shows_no_template(self, data):
         """No pattern "... _ ..." with one word left open fits more than three sentences."""
         fits: dict[tuple[str, ...], set[str]] = defaultdict(set)
         for sentence in sentences([*data.train, *data.dev]):
@@ -91,7 +91,7 @@ class TestTheSample:
         for pattern, found in fits.items():
             assert len(found) <= 3, f"{' '.join(pattern)!r} fits {sorted(found)}"
 
-    def test_has_nothing_in_dev_that_is_nearly_in_train(self, data):
+    def test_the_sample_has_nothing_in_dev_that_is_nearly_in_train(self, data):
         """The likeness of two texts is the share of common words among all their words (Jaccard's
         index). Below 0.5 for any sentence of dev and any of train, and for pairs as a whole."""
 
@@ -105,7 +105,7 @@ class TestTheSample:
                     likeness = len(dev_words & train_words) / len(dev_words | train_words)
                     assert likeness < 0.5, f"dev's {dev_text!r} is like train's {train_text!r}"
 
-    def test_varies_in_length(self, data):
+    def test_the_samples_sentences_vary_in_length(self, data):
         """Sentences of natural lengths: the middle half spreads over at least three words, the
         shortest has at most half as many as the longest, and none is a single word."""
         lengths = np.array([len(words(s)) for s in sentences([*data.train, *data.dev])])
@@ -115,7 +115,7 @@ class TestTheSample:
         assert lengths.min() <= lengths.max() / 2
         assert len(set(lengths)) >= 8
 
-    def test_gives_no_class_away_by_one_word(self, data):
+    def test_the_sample_gives_no_class_away_by_one_word(self, data):
         """Guessing by the presence of any one word, and at random without it, is right in at most
         54 % of all examples."""
         if data.task.regression:

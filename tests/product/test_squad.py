@@ -311,7 +311,7 @@ def test_minibert_fetch_squad_fetches_both_files_once(home, server, name):
     assert {p.name for p in home.iterdir()} <= {"SQuAD", ".SQuAD.lock"}
 
 
-def test_files_put_there_by_hand_are_taken_and_a_missing_one_is_fetched(
+def test_files_put_into_the_folder_by_hand_are_taken_and_a_missing_one_is_fetched(
     tmp_path, server, monkeypatch
 ):
     mine = tmp_path / "mine"

@@ -71,14 +71,14 @@ class TestRoundTrip:
     """In other implementations heads get lost or random on the way: 96.33 advertised, 61.9 got."""
 
     @pytest.mark.parametrize("name", ["adapters", "full", "norms", "head", "relu", "regression"])
-    def test_gives_bit_identical_logits(self, tiny, runs, name):
+    def test_a_loaded_task_gives_bit_identical_logits(self, tiny, runs, name):
         run = runs[name]
         reloaded = predict_texts(load_task(path_of(run)), tiny, TEXTS)
         assert reloaded.tobytes() == predict_texts(run.task, tiny, TEXTS).tobytes()
         assert reloaded.dtype == np.float32
         assert reloaded.shape == (20, 1 if name == "regression" else 2)
 
-    def test_gives_bit_identical_logits_on_a_base_that_was_read_anew(self, runs):
+    def test_a_loaded_task_gives_bit_identical_logits_on_a_base_read_anew(self, runs):
         again = load_base(GOLDENS / "tiny")
         for run in runs.values():
             expected = predict_texts(run.task, again, TEXTS)
@@ -87,11 +87,11 @@ class TestRoundTrip:
             )
 
     @EVERY_METHOD
-    def test_keeps_all_that_was_trained_and_all_that_is_said(self, runs, method):
+    def test_a_task_file_keeps_all_that_was_trained_and_all_that_is_said(self, runs, method):
         run = runs[method.name]
         assert equal(load_task(path_of(run)), run.task)
 
-    def test_keeps_what_a_regression_is(self, tiny, runs):
+    def test_a_task_file_keeps_what_a_regression_is(self, tiny, runs):
         task = load_task(path_of(runs["regression"])).task
         assert task.regression
         assert task.names == ()
@@ -104,7 +104,7 @@ class TestRoundTrip:
         seed=st.integers(0, 99),
     )
     @settings(max_examples=30)
-    def test_keeps_any_labels_results_and_arrays(
+    def test_a_task_file_keeps_any_labels_results_and_arrays(
         self, tmp_path_factory, names, results, shapes, seed
     ):
         rng = np.random.default_rng(seed)
@@ -120,7 +120,7 @@ class TestRoundTrip:
         assert equal(loaded, made)
         assert isinstance(loaded.task.text, tuple)
 
-    def test_of_a_method_of_ones_own_keeps_it(self, tiny, tmp_path):
+    def test_a_task_file_keeps_a_method_of_ones_own(self, tiny, tmp_path):
         """One that the table does not know: the paper's adapters, and what its patterns say."""
         method = Method("mine", (r"adapters\..*weight$", r"head\."), size=3)
         short = replace(SETTINGS, epochs=1)
@@ -133,7 +133,7 @@ class TestRoundTrip:
         described = works("info", path_of(run)).out
         assert "mine, m = 3; recipe paper" in described
 
-    def test_of_the_same_task_gives_the_same_bytes(self, runs, tmp_path):
+    def test_the_same_task_saved_again_gives_the_same_bytes(self, runs, tmp_path):
         for name, run in runs.items():
             for number in range(5):
                 save_task(tmp_path / f"{name}{number}", run.task)
@@ -141,7 +141,7 @@ class TestRoundTrip:
 
 
 class TestTheFile:
-    def test_says_all_that_is_needed_to_use_it_again(self, tiny, runs):
+    def test_a_task_file_says_all_that_is_needed_to_use_it_again(self, tiny, runs):
         """Label names, metric, recipe, the base's sha256, and how texts are cut."""
         header, _ = raw(path_of(runs["adapters"]))
         about = json.loads(header["__metadata__"]["minibert-task-1"])
@@ -155,7 +155,7 @@ class TestTheFile:
         assert about["method"]["activation"] == "gelu_tanh"
         assert about["results"] == runs["adapters"].task.results
 
-    def test_holds_adapters_every_layernorm_and_the_head_and_nothing_else(self, runs):
+    def test_a_task_file_holds_adapters_every_layernorm_the_head_and_nothing_else(self, runs):
         """As torch would have them: float32, a linear map's weight [out, in]."""
         header, data = raw(path_of(runs["adapters"]))
         del header["__metadata__"]
@@ -174,7 +174,7 @@ class TestTheFile:
         assert {entry["dtype"] for entry in header.values()} == {"F32"}
         assert len(data) == 4 * count(runs["adapters"].task.trained)
 
-    def test_has_the_numbers_that_were_trained(self, runs):
+    def test_a_task_file_has_the_numbers_that_were_trained(self, runs):
         run = runs["adapters"]
         header, data = raw(path_of(run))
         for path, leaf in leaves(run.task.trained):
@@ -183,12 +183,12 @@ class TestTheFile:
             np.testing.assert_array_equal(stored.T if leaf.ndim == 2 else stored, leaf)
             np.testing.assert_array_equal(as_stored(path, leaf), stored)
 
-    def test_of_full_fine_tuning_holds_the_whole_encoder(self, tiny, runs):
+    def test_a_task_file_of_full_fine_tuning_holds_the_whole_encoder(self, tiny, runs):
         task = load_task(path_of(runs["full"]))
         assert count(task.trained) == count(tiny.params) + 2 * 32 + 2
         assert count(runs["head"].task.trained) == 2 * 32 + 2
 
-    def test_is_small_beside_the_base(self, minilm, tmp_path):
+    def test_a_task_file_is_small_beside_the_base(self, minilm, tmp_path):
         """Table 1's 2.1 % of BERT-large; of MiniLM 2.4 MB beside 91 MB."""
         method = method_named("adapters", 64)
         tree = new_task_model(minilm, method, RECIPES["paper"], 2, seed=0).tree
@@ -228,13 +228,13 @@ class TestDamage:
 
     @given(data=st.data(), flip=st.integers(1, 255))
     @settings(max_examples=50)
-    def test_by_a_changed_byte_anywhere_is_noticed(self, good, data, flip):
+    def test_a_changed_byte_anywhere_is_noticed(self, good, data, flip):
         content = bytearray(good[1])
         content[data.draw(st.integers(0, len(content) - 1))] ^= flip
         good[2].write_bytes(content)
         self.check(good[2], good[0])
 
-    def test_by_a_flipped_bit_anywhere_in_the_description_is_noticed(self, good):
+    def test_a_flipped_bit_anywhere_in_the_description_is_noticed(self, good):
         """Every byte of the header, a bit of each: labels, metric, base, names, shapes, offsets."""
         task, content, path = good
         size = 8 + int.from_bytes(content[:8], "little")
@@ -248,7 +248,7 @@ class TestDamage:
                 os.pwrite(file.fileno(), bytes([byte]), position)
         assert equal(load_task(path), task)
 
-    def test_by_another_label_name_is_noticed(self, good, tmp_path):
+    def test_a_changed_label_name_is_noticed(self, good, tmp_path):
         """The most treacherous: a valid file that says "tikara"."""
         path = tmp_path / "task.safetensors"
         assert good[1].count(b"tikora") == 1
@@ -261,27 +261,27 @@ class TestDamage:
 
     @given(data=st.data())
     @settings(max_examples=30)
-    def test_by_a_cut_is_noticed(self, good, data):
+    def test_a_file_that_was_cut_is_noticed(self, good, data):
         _, content, path = good
         path.write_bytes(content[: data.draw(st.integers(0, len(content) - 1))])
         with pytest.raises(InputError, match=r"task\.safetensors: "):
             load_task(path)
 
-    def test_by_bytes_at_the_end_is_noticed(self, good):
+    def test_bytes_added_at_the_end_are_noticed(self, good):
         _, content, path = good
         path.write_bytes(content + b"\0")
         with pytest.raises(InputError, match=r"task\.safetensors: is damaged"):
             load_task(path)
 
     @pytest.mark.parametrize("about", ["", "[]", "{}", "null", '"task"', '{"sha256": "x"}'])
-    def test_of_the_whole_description_is_noticed(self, tmp_path, about):
+    def test_a_description_that_is_damaged_as_a_whole_is_noticed(self, tmp_path, about):
         path = tmp_path / "task.safetensors"
         write_safetensors(path, {"head.bias": np.zeros(2, np.float32)}, {task_file.FORMAT: about})
         with pytest.raises(InputError, match=r"^.*task\.safetensors: .*damaged"):
             load_task(path)
 
     @pytest.mark.parametrize("change", [{"task": {}}, {"method": 3}, {"colour": "red"}])
-    def test_of_one_entry_is_noticed_even_if_the_sum_is_right(self, good, tmp_path, change):
+    def test_one_damaged_entry_is_noticed_even_if_the_sum_is_right(self, good, tmp_path, change):
         """Or made by a version of another day."""
         header = json.loads(good[1][8 : 8 + int.from_bytes(good[1][:8], "little")])
         about = {**json.loads(header["__metadata__"][task_file.FORMAT]), **change}
@@ -310,7 +310,7 @@ class TestDamage:
         ],
         ids=["missing", "a folder", "empty", "text", "a base"],
     )
-    def test_is_not_blamed_where_it_is_no_task_file(self, tmp_path, make, message):
+    def test_what_is_no_task_file_is_refused_for_what_it_is(self, tmp_path, make, message):
         path = tmp_path / "task.safetensors"
         make(path)
         with pytest.raises(InputError, match=f"^{re.escape(str(path))}: ({message})"):
@@ -318,7 +318,7 @@ class TestDamage:
 
 
 class TestAnotherBase:
-    def test_is_refused_naming_the_one_that_is_wanted(self, tiny, runs):
+    def test_another_base_is_refused_naming_the_one_that_is_wanted(self, tiny, runs):
         """The same sizes, other weights: it would compute, and mean nothing."""
         other = replace(tiny, name="tiny-2", sha256="f" * 64)
         path = path_of(runs["adapters"])
@@ -331,14 +331,14 @@ class TestAnotherBase:
         with pytest.raises(InputError, match=r"was trained on tiny "):
             Bank(other).open(path)
 
-    def test_of_another_name_but_the_same_weights_is_welcome(self, tiny, runs):
+    def test_a_base_of_another_name_but_the_same_weights_is_welcome(self, tiny, runs):
         renamed = replace(tiny, name="my copy of tiny")
         logits = predict_texts(load_task(path_of(runs["adapters"])), renamed, TEXTS)
         assert logits.tobytes() == predict_texts(runs["adapters"].task, tiny, TEXTS).tobytes()
 
 
 class TestWriting:
-    def test_is_atomic_so_that_a_full_disk_leaves_the_old_file(self, runs, tmp_path, monkeypatch):
+    def test_writing_to_a_full_disk_leaves_the_old_file(self, runs, tmp_path, monkeypatch):
         path = tmp_path / "task.safetensors"
         save_task(path, runs["adapters"].task)
         before = path.read_bytes()
@@ -353,12 +353,12 @@ class TestWriting:
         assert path.read_bytes() == before
         assert os.listdir(tmp_path) == ["task.safetensors"]
 
-    def test_into_what_is_no_folder_is_refused(self, runs, tmp_path):
+    def test_writing_into_what_is_no_folder_is_refused(self, runs, tmp_path):
         (tmp_path / "file").write_text("text")
         with pytest.raises(InputError, match=r"task\.safetensors: cannot be written: "):
             save_task(tmp_path / "file" / "task.safetensors", runs["head"].task)
 
-    def test_leaves_the_task_as_it_is(self, runs, tmp_path):
+    def test_writing_leaves_the_task_as_it_is(self, runs, tmp_path):
         trained = runs["adapters"].task.trained
         before = {path: leaf.tobytes() for path, leaf in leaves(trained)}
         save_task(tmp_path / "task.safetensors", runs["adapters"].task)
@@ -395,7 +395,7 @@ class TestManyTasks:
     """Section 1: "it permits training on tasks sequentially ... and it adds only a small number of
     additional parameters per task"."""
 
-    def test_share_every_frozen_array_with_the_base(self, tiny, runs, bank):
+    def test_many_tasks_share_every_frozen_array_with_the_base(self, tiny, runs, bank):
         everything = len(list(leaves(tiny.params)))
         for name, run in runs.items():
             shared, own = frozen_shared(bank.models[name].tree, tiny.params, run.task.trained)
@@ -409,12 +409,12 @@ class TestManyTasks:
             else:
                 assert shared == everything - 10  # five LayerNorms are the task's own
 
-    def test_answer_as_each_would_alone(self, tiny, runs, bank):
+    def test_many_tasks_answer_as_each_would_alone(self, tiny, runs, bank):
         for name, run in runs.items():
             alone = predict_texts(run.task, tiny, TEXTS)
             assert bank.logits(name, TEXTS).tobytes() == alone.tobytes(), name
 
-    def test_do_not_disturb_each_other(self, tiny, runs):
+    def test_many_tasks_do_not_disturb_each_other(self, tiny, runs):
         """Perfect memory: a task's logits are the same bits after any number of others came."""
         bank = Bank(tiny)
         bank.open(path_of(runs["adapters"]), "first")
@@ -427,7 +427,7 @@ class TestManyTasks:
         assert bank.logits("first", TEXTS).tobytes() == before.tobytes()
         assert bank.logits("adapters 49", TEXTS).tobytes() == before.tobytes()
 
-    def test_cost_their_own_parameters_only(self, tiny, runs, bank):
+    def test_many_tasks_cost_their_own_parameters_only(self, tiny, runs, bank):
         """The base once, then each task's: for N tasks of the paper 1 + 0.036 N, not N."""
         d = 32
         adapters, norms, head = 4 * (2 * 4 * d + d + 4), 5 * 2 * d, 2 * d + 2
@@ -439,7 +439,7 @@ class TestManyTasks:
         assert bank.parameters() == base + own
         assert Bank(tiny).parameters() == base
 
-    def test_are_known_by_the_tasks_name_or_another(self, tiny, runs):
+    def test_an_open_task_is_known_by_its_own_name_or_another(self, tiny, runs):
         bank = Bank(tiny)
         task = bank.open(path_of(runs["adapters"]))
         assert list(bank.tasks) == ["toy"]
@@ -450,7 +450,7 @@ class TestManyTasks:
         with pytest.raises(InputError, match=r"^no task named 'rte' is open; open: toy, toy by he"):
             bank.logits("rte", TEXTS)
 
-    def test_that_cannot_be_opened_leave_the_bank_as_it_was(self, tiny, runs, tmp_path):
+    def test_a_task_that_cannot_be_opened_leaves_the_bank_as_it_was(self, tiny, runs, tmp_path):
         bank = Bank(tiny)
         bank.open(path_of(runs["adapters"]))
         broken = tmp_path / "task.safetensors"

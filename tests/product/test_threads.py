@@ -96,12 +96,12 @@ class TestAnyNumberOfThreads:
         return result.losses, result.epochs, bits(result.task.trained), logits.tobytes(), scores
 
     @pytest.mark.parametrize("method", METHOD_LIST, ids=lambda method: method.name)
-    def test_gives_the_same_losses_scores_parameters_and_logits(self, tiny, method):
+    def test_any_number_of_threads_trains_and_predicts_the_same_bits(self, tiny, method):
         alone = self.run(tiny, method, 1)
         for threads in NUMBERS[1:]:
             assert self.run(tiny, method, threads) == alone, f"{threads} threads"
 
-    def test_gives_the_same_whatever_number_blas_was_limited_to_before(
+    def test_results_are_the_same_whatever_number_blas_was_limited_to_before(
         self, tiny, monkeypatch, three_blas_threads
     ):
         """Every loss and every forward pass sees one BLAS thread; afterwards it is three again."""
@@ -121,14 +121,14 @@ class TestAnyNumberOfThreads:
         assert seen == {1}
         assert blas_threads() == {3}
 
-    def test_resumes_a_run_that_another_number_began(self, tiny, tmp_path):
+    def test_any_number_of_threads_resumes_a_run_that_another_number_began(self, tiny, tmp_path):
         train(tiny, tmp_path / "whole", threads=1)
         with pytest.raises(Interrupted):
             train(tiny, tmp_path / "parts", threads=1, on_report=stop_at(5, ctrl_c))
         train(tiny, tmp_path / "parts", threads=3, resume=True)
         assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
 
-    def test_writes_the_same_files_and_predictions_by_the_command_line(self, tmp_path):
+    def test_the_command_line_writes_the_same_with_any_number_of_threads(self, tmp_path):
         texts, seen = ("a lovely day", "never again", "well"), []
         for threads in (1, 3):
             out, number = tmp_path / str(threads), ("--threads", threads)
@@ -179,7 +179,7 @@ class TestCut:
 
     @given(lengths=LENGTHS, tokens=st.integers(8, 600))
     @hypothesis_settings(max_examples=50)
-    def test_from_short_to_long_and_equal_lengths_in_the_batchs_order(self, lengths, tokens):
+    def test_shards_go_from_short_to_long_and_leave_equal_lengths_in_order(self, lengths, tokens):
         numbers = np.arange(len(lengths))[::-1]
         order = np.concatenate(cut(numbers, np.array(lengths), tokens)).tolist()
         keys = [(lengths[i], -i) for i in order]
@@ -189,7 +189,7 @@ class TestCut:
         lengths=st.lists(st.integers(20, 40), min_size=1, max_size=60), tokens=st.integers(80, 600)
     )
     @hypothesis_settings(max_examples=50)
-    def test_there_are_2_4_8_of_them_of_about_that_many_tokens_or_one_an_example(
+    def test_there_are_2_4_8_shards_of_about_the_wanted_size_or_one_an_example(
         self, lengths, tokens
     ):
         """Where no text is longer than a shard's share; else a shard's place can stay empty."""
@@ -204,14 +204,14 @@ class TestCut:
 
     @given(lengths=LENGTHS, tokens=st.integers(8, 600))
     @hypothesis_settings(max_examples=50)
-    def test_they_are_balanced_to_one_texts_length(self, lengths, tokens):
+    def test_shards_are_balanced_to_one_texts_length(self, lengths, tokens):
         """A text goes where its middle lies, so half a text sticks out at either end at most."""
         sizes = np.array(lengths)
         count = min(doublings(sum(lengths), tokens), len(lengths))
         for part in cut(np.arange(len(lengths)), sizes, tokens):
             assert sizes[part].sum() <= sum(lengths) / count + max(lengths)
 
-    def test_of_a_few_batches_by_hand(self):
+    def test_the_shards_of_a_few_batches_are_those_by_hand(self):
         def shapes(lengths: list[int], tokens: int) -> list[list[int]]:
             sizes = np.array(lengths)
             return [sizes[part].tolist() for part in cut(np.arange(len(lengths)), sizes, tokens)]
@@ -239,7 +239,7 @@ class TestShardedGradients:
     @pytest.mark.parametrize("regression", [False, True], ids=["classes", "scores"])
     @pytest.mark.parametrize("method", [*METHOD_LIST[:2]], ids=lambda method: method.name)
     @pytest.mark.usefixtures("small_pieces")
-    def test_are_the_whole_batchs(self, tiny, method, regression):
+    def test_sharded_gradients_are_the_whole_batchs(self, tiny, method, regression):
         """Against autograd's own gradient of the plain `ops` over the batch in one piece, float64:
         sums of some 150 tokens' terms in another order."""
         training = self.training(tiny, method, regression, np.float64)
@@ -273,7 +273,7 @@ class TestShardedGradients:
                 )
 
     @pytest.mark.usefixtures("small_pieces")
-    def test_of_float32_are_float32(self, tiny):
+    def test_sharded_gradients_of_float32_are_float32(self, tiny):
         problem = self.training(tiny, METHODS["full"], False, np.float32).problem()
         flat, lengths = problem.leaves, np.array(problem.lengths)
         _, grads = batch_gradients(
@@ -304,7 +304,7 @@ class TestShardedGradients:
         assert seen == {s: np.random.default_rng(s).random() for s in range(4)}
         assert (value, grads["x"]) == (3.0, 1.0)
 
-    def test_of_many_parameters_are_cut_into_fewer(self, monkeypatch):
+    def test_with_many_parameters_a_batch_is_cut_into_fewer_shards(self, monkeypatch):
         """Adding up large gradients costs more than larger shards do."""
         monkeypatch.setattr(shards, "MANY", 100)
         monkeypatch.setattr(shards, "TOKENS", 10)
@@ -329,7 +329,7 @@ class TestEach:
     """`each(function, items, threads)`: map, with up to so many items at once."""
 
     @pytest.mark.parametrize("threads", NUMBERS)
-    def test_gives_the_results_in_the_items_order(self, threads):
+    def test_results_come_in_the_items_order(self, threads):
         assert list(each(lambda i: i * i, range(40), threads)) == [i * i for i in range(40)]
         assert list(each(lambda i: i * i, [], threads)) == []
 
@@ -346,7 +346,7 @@ class TestEach:
         assert list(each(piece, range(4), 2)) == [0, 1, 2, 3]
 
     @pytest.mark.parametrize("threads", [2, 3, 5])
-    def test_that_many_pieces_run_at_once_and_no_more(self, threads):
+    def test_as_many_pieces_as_threads_run_at_once_and_no_more(self, threads):
         """Each piece waits until so many are under way, so fewer would wait for ever."""
         together, lock, running, most = threading.Barrier(threads), threading.Lock(), [], []
 
@@ -366,7 +366,7 @@ class TestEach:
         assert threading.get_ident() not in each(lambda i: threading.get_ident(), range(5), 2)
 
     @pytest.mark.parametrize("threads", NUMBERS)
-    def test_runs_ahead_of_whoever_takes_the_results_by_a_few_items_only(self, threads):
+    def test_work_runs_ahead_of_who_takes_the_results_by_a_few_items_only(self, threads):
         """Even of endlessly many items."""
         ahead = 0 if threads == 1 else threads + 1
         taken_from: list[int] = []
@@ -385,7 +385,7 @@ class TestEach:
         assert list(each(abs, range(3), threads)) == [0, 1, 2]
         assert len(taken_from) == 20 + ahead
 
-    def test_lets_go_of_a_result_once_the_next_is_asked_for(self):
+    def test_a_result_is_let_go_of_once_the_next_is_asked_for(self):
         """A shard's gradients are large: the second piece here waits until the first result, which
         nobody else has any more, is gone."""
         references: list[weakref.ref[Any]] = []
@@ -421,7 +421,7 @@ class TestMisfortunes:
 
     @pytest.mark.parametrize("threads", NUMBERS)
     @pytest.mark.parametrize("error", [ValueError, InputError, KeyboardInterrupt, SystemExit])
-    def test_of_a_piece_surface_and_later_pieces_are_not_begun(self, threads, error):
+    def test_an_error_in_a_piece_surfaces_and_later_pieces_are_not_begun(self, threads, error):
         begun, ended, got = [], [], []
 
         def piece(number: int) -> int:
@@ -443,7 +443,7 @@ class TestMisfortunes:
         assert begun == before, "a piece was begun afterwards"
 
     @pytest.mark.parametrize("threads", [1, 2])
-    def test_of_the_items_or_of_who_takes_the_results_end_it_too(self, threads):
+    def test_an_error_of_the_items_or_of_who_takes_the_results_ends_the_work(self, threads):
         def items() -> Iterator[int]:
             yield from range(5)
             raise InputError("no sixth item")
@@ -511,13 +511,13 @@ class TestOneBlasThread:
     """Two layers of threads would fight for the cores: BLAS gets one thread while `each` works."""
 
     @pytest.mark.parametrize("threads", [1, 2])
-    def test_within_each_and_as_before_afterwards(self, threads):
+    def test_blas_has_one_thread_within_each_and_as_many_as_before_afterwards(self, threads):
         seen = list(each(lambda i: blas_threads(), range(4), threads))
         assert seen == [{1}] * 4
         assert blas_threads() == {3}
 
     @pytest.mark.parametrize("threads", [1, 2])
-    def test_is_undone_after_an_exception_and_by_who_takes_no_more(self, threads):
+    def test_the_blas_limit_ends_with_an_exception_or_when_no_more_is_taken(self, threads):
         with pytest.raises(ZeroDivisionError):
             list(each(lambda i: 1 // i, range(3), threads))
         assert blas_threads() == {3}
@@ -528,13 +528,13 @@ class TestOneBlasThread:
         assert blas_threads() == {3}
 
     @pytest.mark.parametrize("threads", [1, 2])
-    def test_lasts_to_the_end_of_the_outer_of_two_that_are_nested(self, threads):
+    def test_the_blas_limit_lasts_to_the_end_of_the_outer_of_two_nested_uses(self, threads):
         for _ in each(abs, range(3), threads):
             assert list(each(lambda i: blas_threads(), range(3), threads)) == [{1}] * 3
             assert blas_threads() == {1}
         assert blas_threads() == {3}
 
-    def test_in_whatever_thread_it_is_asked_for(self):
+    def test_blas_has_one_thread_whichever_thread_asks_for_it(self):
         seen: list[set[int]] = []
 
         def use() -> None:
@@ -548,7 +548,7 @@ class TestOneBlasThread:
         assert seen == [{1}] * 8
         assert blas_threads() == {3}
 
-    def test_lasts_to_the_end_of_the_later_of_two_users(self):
+    def test_the_blas_limit_lasts_to_the_end_of_the_later_of_two_users(self):
         """The first to come is the first to go here."""
         first_in, second_in, first_gone = (threading.Event() for _ in range(3))
         seen = []
@@ -605,20 +605,20 @@ class TestThreadCount:
         for name in (*VARIABLES, "LOKY_MAX_CPU_COUNT"):
             monkeypatch.delenv(name, raising=False)
 
-    def test_is_the_number_of_cores_that_the_process_may_use(self):
+    def test_there_are_as_many_threads_as_cores_that_the_process_may_use(self):
         assert thread_count() == 8
 
     @pytest.mark.parametrize(
         "cpu_max, expected",
         [("100000 100000", 1), ("50000 100000", 1), ("150000 100000", 2), ("900000 100000", 8)],
     )
-    def test_is_a_containers_quota_of_cores_rounded_up(self, monkeypatch, cpu_max, expected):
+    def test_a_containers_quota_of_cores_counts_rounded_up(self, monkeypatch, cpu_max, expected):
         with_quota(monkeypatch, cpu_max)
         assert thread_count() == expected
         assert threads_by(os.environ, expected) == "one for each core that this process may use"
 
     @pytest.mark.parametrize("cores, expected", [(64, 64), (None, 1)])
-    def test_is_that_of_all_cores_where_affinity_is_unknown(self, monkeypatch, cores, expected):
+    def test_all_cores_count_where_affinity_is_unknown(self, monkeypatch, cores, expected):
         """macOS does not tell; `os.cpu_count` may not know either."""
         monkeypatch.delattr(os, "sched_getaffinity")
         monkeypatch.setitem(sys.modules, "psutil", None)  # which joblib would ask
@@ -642,7 +642,7 @@ class TestThreadCount:
             ),
         ],
     )
-    def test_is_bounded_by_what_bounds_blas_and_not_by_garbage(
+    def test_what_bounds_blas_bounds_the_thread_count_and_garbage_does_not(
         self, monkeypatch, name, said, expected
     ):
         monkeypatch.setenv(name, said)
@@ -659,12 +659,12 @@ class TestThreadCount:
             assert threads_by(os.environ, expected) == f"OMP_NUM_THREADS={said.strip()}"
 
     @pytest.mark.parametrize("pieces, expected", [(1, 1), (3, 3), (9, 8), (None, 8)])
-    def test_is_no_more_than_there_are_pieces_of_work(self, pieces, expected):
+    def test_there_are_no_more_threads_than_pieces_of_work(self, pieces, expected):
         assert thread_count(None, pieces) == expected
         assert thread_count(5, pieces) == 5
 
     @pytest.mark.parametrize("bound", ["thread_count(None, 1)", "thread_count(3)"])
-    def test_needs_no_joblib_where_it_can_only_be_one(self, bound):
+    def test_joblib_is_not_imported_where_the_thread_count_is_certain(self, bound):
         """Its import takes 80 ms; a sentence is classified in less."""
         script = f"import sys; from minibert.machine.threads import *; {bound}; print(*sys.modules)"
         done = subprocess.run(
@@ -683,12 +683,12 @@ class TestThreadCount:
         assert thread_count() == 4
 
     @pytest.mark.parametrize("asked", [1, 2, 100])
-    def test_is_what_was_asked_for_whatever_else_is_set(self, monkeypatch, asked):
+    def test_the_thread_count_asked_for_is_used_whatever_else_is_set(self, monkeypatch, asked):
         monkeypatch.setenv("OMP_NUM_THREADS", "3")
         assert thread_count(asked) == asked
 
     @pytest.mark.parametrize("asked", [0, -1])
-    def test_below_1_is_refused(self, tiny, asked):
+    def test_a_thread_count_below_1_is_refused(self, tiny, asked):
         message = f"^threads must be at least 1, not {asked}$"
         for use in (
             lambda: thread_count(asked),
@@ -698,7 +698,7 @@ class TestThreadCount:
             with pytest.raises(InputError, match=message):
                 use()
 
-    def test_asked_for_on_the_command_line_is_what_is_used(self, tmp_path, monkeypatch):
+    def test_the_thread_count_of_the_command_line_is_what_is_used(self, tmp_path, monkeypatch):
         """In the training loop, its evaluations and both other commands; 7 to know it again."""
         used: list[int] = []
 
@@ -736,7 +736,7 @@ class TestThreadCount:
             works(*words, *seven)
             assert used == [7] * least, words[0]
 
-    def test_below_1_is_one_line_on_the_command_line_before_any_work(self, tmp_path):
+    def test_the_command_line_refuses_threads_below_1_before_any_work(self, tmp_path):
         out, missing = tmp_path / "run", tmp_path / "task.safetensors"
         for words in (
             ("train", "--task", "sst-2", "--sample", *ON_TINY, "--out", out),
@@ -789,7 +789,7 @@ class TestDifferentiatingInThreads:
 
         assert list(each(piece, [0, 1], 2)) == [12.0, 60.0]
 
-    def test_so_do_the_gradients_of_a_dict(self):
+    def test_the_gradients_of_a_dict_survive_those_of_another_thread(self):
         """The same with the training loop's own backward pass."""
         a_began, b_began, a_ended = (threading.Event() for _ in range(3))
 
@@ -815,7 +815,7 @@ class TestDifferentiatingInThreads:
 
         assert list(each(piece, [0, 1], 2)) == [12.0, 60.0]
 
-    def test_all_threads_can_be_inside_at_every_level_together(self):
+    def test_all_threads_can_differentiate_at_every_level_together(self):
         """x^2 d/dy (x y^2 at y = 3) = 6 x^3 with the slope 18 x^2."""
         threads = 4
         together = threading.Barrier(threads)

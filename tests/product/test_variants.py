@@ -147,7 +147,7 @@ def settled(adapter: Tree, rng: np.random.Generator) -> Tree:
 
 
 class TestTable:
-    def test_has_every_extension_of_section_3_6_but_the_activations(self):
+    def test_the_table_has_every_extension_of_section_3_6_but_the_activations(self):
         assert list(table.VARIANTS) == NAMES
         assert sorted(NAMES) == sorted(
             [
@@ -162,7 +162,7 @@ class TestTable:
         )
         assert all(form.name == name for name, form in FORMS.items())
 
-    def test_says_which_file_has_each(self):
+    def test_the_table_says_which_file_has_each_variant(self):
         files = dict.fromkeys(NAMES, variants) | {"serial": bottleneck, "batch-norm": batch_norm}
         assert {name: adapters_of(method_of(name, 4)) for name in NAMES} == files
         assert adapters_of(Method("mine", (r"adapters\.",), size=4)) is bottleneck
@@ -175,7 +175,7 @@ class TestTable:
         ],
         ids=["by name", "in a method"],
     )
-    def test_an_unknown_one_is_refused_with_the_names_of_the_known(self, use):
+    def test_an_unknown_variant_is_refused_with_the_names_of_the_known(self, use):
         with pytest.raises(InputError, match=r"^unknown variant 'wide'; known: serial, layer-norm"):
             use("wide")
 
@@ -208,7 +208,7 @@ class TestWhatRuns:
             sys.setprofile(None)
         return found
 
-    def test_for_the_papers_adapters_is_bottleneck_alone(self, tiny):
+    def test_the_papers_adapters_run_bottleneck_alone(self, tiny):
         found = self.calls(tiny, "serial")
         assert found["bottleneck", "attach"] > 0
         # the hook is called at five places a layer, and finds an adapter at two of them
@@ -216,7 +216,7 @@ class TestWhatRuns:
         assert {file for file, _ in found} == {"bottleneck", "method", "table"}
 
     @pytest.mark.parametrize("name", NAMES[1:])
-    def test_for_the_other_variants_is_their_formula(self, tiny, name):
+    def test_every_variant_but_serial_runs_its_own_formula(self, tiny, name):
         found = self.calls(tiny, name)
         assert found["variants", "apply"] > 0
         assert not {key for key in found if key in PAPERS_OWN}
@@ -228,7 +228,7 @@ class TestWhatRuns:
 class TestFormula:
     @pytest.mark.parametrize("activation", ACTIVATIONS)
     @pytest.mark.parametrize("name", NAMES)
-    def test_is_the_one_that_its_name_says(self, name, activation, level):
+    def test_each_variant_computes_the_formula_that_its_name_says(self, name, activation, level):
         rng = np.random.default_rng(0)
         for d, m, n in ((6, 3, 5), (3, 6, 2), (2, 2, 1)):
             adapter = some_adapter(rng, d, m, name)
@@ -249,7 +249,7 @@ class TestFormula:
 
     @given(data=st.data(), d=st.integers(1, 9), m=st.integers(1, 9), seed=st.integers(0, 99))
     @settings(max_examples=25)
-    def test_that_changes_nothing_is_the_papers_adapter_to_the_bit(self, level, data, d, m, seed):
+    def test_the_serial_variant_is_the_papers_adapter_to_the_bit(self, level, data, d, m, seed):
         activation = data.draw(st.sampled_from(sorted(ACTIVATIONS)), "activation")
         numbers = st.floats(-1e3, 1e3, width=32)
         z, x = (data.draw(hnp.arrays(np.float32, (3, d), elements=numbers)) for _ in "zx")
@@ -292,7 +292,7 @@ class TestFormula:
         assert not still.any()
 
     @pytest.mark.parametrize("name", [n for n in NAMES if not FORMS[n].parallel])
-    def test_the_others_do_not_read_x(self, name, level):
+    def test_a_variant_that_is_not_parallel_does_not_read_x(self, name, level):
         rng = np.random.default_rng(5)
         adapter = some_adapter(rng, 6, 3, name)
         z, x = rng.normal(0, 2, (2, 4, 6))
@@ -321,7 +321,7 @@ class TestFormula:
 class TestSize:
     @given(d=st.integers(1, 48), m=st.integers(2, 48), name=st.sampled_from(NAMES))
     @settings(max_examples=60)
-    def test_of_an_adapter_is_the_closed_form(self, d, m, name):
+    def test_an_adapter_has_as_many_parameters_as_the_closed_form(self, d, m, name):
         expected = (d * m + m) + (m * d + d)
         expected += {"layer-norm": 2 * m, "batch-norm": 2 * m, "deep": m * m + m}.get(name, 0)
         assert count(init_one(name, 0, d, m)) == expected
@@ -349,18 +349,18 @@ class TestSize:
             ("multiplicative", 2_379_264),
         ],
     )
-    def test_of_all_adapters_in_bert_base_at_m_64(self, name, expected):
+    def test_adapters_in_bert_base_at_m_64_have_the_counts_by_hand(self, name, expected):
         """2,379,264 with the paper's own; the others by arithmetic from it."""
         assert count(init(name, 0, BertConfig(), 64)) == expected
         assert adapter_parameters(BertConfig(), method_of(name, 64)) == expected
 
     @pytest.mark.parametrize("name", NAMES)
     @pytest.mark.parametrize("size", [0, -1])
-    def test_below_1_is_refused(self, name, size):
+    def test_an_adapter_size_below_1_is_refused(self, name, size):
         with pytest.raises(InputError, match=rf"^adapter size must be at least \d.*, not {size}$"):
             init(name, 0, TINY, size)
 
-    def test_1_is_refused_with_layer_norm_alone(self):
+    def test_an_adapter_size_of_1_is_refused_with_layer_norm_alone(self):
         """A single feature less its own mean is 0, whatever the text."""
         message = "^adapter size must be at least 2 for variant 'layer-norm', not 1$"
         for name in NAMES:
@@ -371,7 +371,7 @@ class TestSize:
 
 
 class TestInitialisation:
-    def test_of_one_that_changes_nothing_is_the_papers_to_the_bit(self):
+    def test_the_serial_variant_starts_as_the_papers_adapter_to_the_bit(self):
         method, rng = method_of("serial", 4), np.random.default_rng(7)
         ours = variants.init_variant(rng, TINY, method, FORMS["serial"])
         papers = bottleneck.init(np.random.default_rng(7), TINY, method)
@@ -382,7 +382,7 @@ class TestInitialisation:
             assert one.strides == other.strides
 
     @pytest.mark.parametrize("name", NAMES)
-    def test_is_float32_with_small_projections_zero_biases_and_gains_of_1(self, name):
+    def test_adapters_start_in_float32_with_small_weights_no_bias_and_gains_of_1(self, name):
         adapters = init(name, 8, TINY, 4)
         drawn = set()
         for path, leaf in leaves(adapters):
@@ -453,7 +453,7 @@ class TestNearIdentity:
         assert moved == pytest.approx(bound, rel=1e-12)
 
     @pytest.mark.parametrize("name", NAMES)
-    def test_half_the_std_halves_it_once_for_each_projection_that_is_not_normalised(self, name):
+    def test_half_the_std_halves_the_distance_for_each_unnormalised_projection(self, name):
         """ReLU is homogeneous and halving is exact, so the distance is halved to float64's
         rounding in z + ..., 1e-16 |z| = 1e-12 beside distances above 1e-3; a normalisation lets
         1e-5 / (2 variance) of the scale through, the variances being above 0.5."""
@@ -509,7 +509,7 @@ def gradient_loss(name: str, frozen: Tree, level: Any, dtype: Any = np.float64) 
 class TestGradients:
     @pytest.mark.parametrize("level", LEVELS)
     @pytest.mark.parametrize("case", CASES)
-    def test_agree_with_finite_differences_in_every_coordinate(self, case, level):
+    def test_gradients_agree_with_finite_differences_in_every_coordinate(self, case, level):
         """(L(v + h) - L(v - h)) / 2h in float64, h = 1e-5: h^2/6 times third derivatives below
         100 is 2e-9, and rounding 2e-16 |L| / h with |L| below 50 is 1e-9."""
         name, flat, frozen = gradient_case(case)
@@ -526,7 +526,7 @@ class TestGradients:
                 assert abs(grads[path][place] - slope) < 3e-9, f"{path} at {place}"
 
     @pytest.mark.parametrize("case", CASES)
-    def test_are_the_same_plain_and_fused(self, case):
+    def test_gradients_are_the_same_plain_and_fused(self, case):
         name, flat, frozen = gradient_case(case)
         (value, plain), (other, fast) = (
             value_and_grads(gradient_loss(name, frozen, level), flat) for level in (ops, fused)
@@ -537,7 +537,7 @@ class TestGradients:
 
     @pytest.mark.parametrize("level", LEVELS)
     @pytest.mark.parametrize("case", CASES)
-    def test_are_float32_for_float32_and_so_is_the_value(self, case, level):
+    def test_gradients_are_float32_for_float32_and_so_is_the_value(self, case, level):
         name, flat, frozen = gradient_case(case)
         narrow = {path: leaf.astype(np.float32) for path, leaf in flat.items()}
         loss = gradient_loss(name, frozen, level, np.float32)
@@ -611,7 +611,7 @@ class TestPopulationStatistics:
 
         return batch_norm.settle(adapters, self.METHOD, run)
 
-    def test_of_a_classifier_are_those_of_its_training_where_the_last_layer_sees_cls(self, tiny):
+    def test_a_classifier_is_settled_with_cls_alone_in_its_last_layer(self, tiny):
         fresh = new_task_model(tiny, self.METHOD, RECIPES["paper"], 2, seed=0)
         ready = settle(fresh, self.batch(tiny, TEXTS)).tree["adapters"]
         expected = self.settle(tiny, tiny.params, fresh.tree["adapters"])
@@ -620,7 +620,7 @@ class TestPopulationStatistics:
         }
 
     @pytest.mark.parametrize("level", LEVELS)
-    def test_give_each_text_the_same_output_whatever_its_neighbours(self, tiny, model, level):
+    def test_once_settled_a_texts_output_ignores_its_neighbours(self, tiny, model, level):
         params, adapters = model
         ready = self.settle(tiny, params, adapters)
         together = self.cls(tiny, params, ready, TEXTS, level)
@@ -630,20 +630,20 @@ class TestPopulationStatistics:
         np.testing.assert_allclose(alone, together, rtol=0, atol=1e-11)
         np.testing.assert_allclose(reversed_, together, rtol=0, atol=1e-11)
 
-    def test_are_needed_for_that(self, tiny, model):
+    def test_before_settling_a_texts_output_depends_on_its_neighbours(self, tiny, model):
         params, adapters = model
         together = self.cls(tiny, params, adapters, TEXTS)
         for number, text in enumerate(TEXTS):
             alone = self.cls(tiny, params, adapters, [text])[0]
             assert np.abs(alone - together[number]).max() > 0.1
 
-    def test_leave_the_sample_itself_as_it_was(self, tiny, model):
+    def test_settling_leaves_the_samples_own_outputs_as_they_were(self, tiny, model):
         params, adapters = model
         ready = self.settle(tiny, params, adapters)
         before, after = (self.cls(tiny, params, tree, TEXTS) for tree in (adapters, ready))
         np.testing.assert_array_equal(before, after)
 
-    def test_are_the_mean_and_variance_of_what_reaches_each_settled_adapter(self, tiny, model):
+    def test_settling_finds_mean_and_variance_of_what_reaches_each_adapter(self, tiny, model):
         params, adapters = model
         ready = self.settle(tiny, params, adapters)
         adapt = attach("batch-norm", ready)
@@ -665,7 +665,7 @@ class TestPopulationStatistics:
         # every token, but in the last layer the texts' first ones
         assert rows == [len(batch.ids)] * 2 * (layers - 1) + [len(TEXTS)] * 2
 
-    def test_add_two_leaves_an_adapter_that_no_gradient_trains(self, tiny, model):
+    def test_settling_gives_each_adapter_two_leaves_that_no_gradient_trains(self, tiny, model):
         params, adapters = model
         ready = self.settle(tiny, params, adapters)
         before, after = (dict(leaves({"adapters": tree})) for tree in (adapters, ready))
@@ -679,13 +679,13 @@ class TestPopulationStatistics:
         }
         assert all(after[path] is before[path] for path in before)
 
-    def test_are_float32_for_float32(self, tiny, model):
+    def test_population_statistics_are_float32_for_float32(self, tiny, model):
         params, adapters = (cast(tree, np.float32) for tree in model)
         ready = self.settle(tiny, params, adapters)
         assert {leaf.dtype for _, leaf in leaves(ready)} == {np.dtype(np.float32)}
         assert self.cls(tiny, params, ready, TEXTS).dtype == np.float32
 
-    def test_replace_older_ones(self, tiny, model):
+    def test_population_statistics_replace_older_ones(self, tiny, model):
         params, adapters = model
         old = self.settle(tiny, params, adapters, TEXTS[:2])
         new, fresh = (self.settle(tiny, params, tree) for tree in (old, adapters))
@@ -696,19 +696,19 @@ class TestPopulationStatistics:
             if path.endswith(("mean", "variance")):
                 assert (one != older).any()
 
-    def test_leave_a_layer_without_adapters_alone(self, tiny, model):
+    def test_settling_leaves_a_layer_without_adapters_alone(self, tiny, model):
         params, adapters = model
         top = {1: adapters[1]}
         assert list(self.settle(tiny, params, top)) == [1]
 
     @pytest.mark.parametrize("name", [n for n in NAMES if n != "batch-norm"])
-    def test_no_other_variant_has_any(self, tiny, name):
+    def test_no_variant_but_batch_norm_has_population_statistics(self, tiny, name):
         method = method_of(name, 4)
         assert not hasattr(adapters_of(method), "settle")
         fresh = new_task_model(tiny, method, RECIPES["paper"], 2, seed=0)
         assert settle(fresh, self.batch(tiny, TEXTS)) is fresh
 
-    def test_come_from_one_batch_only(self, tiny, model):
+    def test_population_statistics_come_from_one_batch_only(self, tiny, model):
         """Of two, the second would silently replace the first's."""
         params, adapters = model
 
@@ -723,7 +723,7 @@ class TestPopulationStatistics:
 class TestOneText:
     """While training, batch normalisation sees the shard's texts, whatever their number."""
 
-    def test_of_one_text_the_last_layer_has_nothing_to_tell_apart(self, tiny, model):
+    def test_batch_norm_in_the_last_layer_adds_the_same_to_any_single_text(self, tiny, model):
         """Its only row is [CLS], which is its own mean: the adapter adds the same to any text."""
         params, adapters = model
         adapt = attach("batch-norm", adapters)

@@ -481,7 +481,7 @@ class TestOneHundredth:
         text, verdict = self.claim.judge(self.plan, runs)
         assert (text.split(":")[0], verdict) == ("m = 8", FAILS)
 
-    def test_the_claim_stays_open_while_one_of_these_sizes_is_uncertain_or_missing(self):
+    def test_the_claim_stays_open_while_a_small_size_is_uncertain_or_missing(self):
         runs = everything(self.plan, **{"m=1": 70.0, "m=8": 79.0, "scatter": 0.5})
         assert self.claim.judge(self.plan, runs)[1] == OPEN
         runs = everything(self.plan, **{"m=1": 70.0, "m=8": 70.0})

@@ -129,6 +129,11 @@ class TestAgainstPlainLoops:
         expected = plain_loops.attention(*qkv, lengths, lengths, heads)
         np.testing.assert_allclose(y, expected, rtol=0, atol=tolerance)
 
+    def test_attention_asks_for_as_many_query_lengths_as_key_lengths(self, level):
+        x = np.ones((3, 4))
+        with pytest.raises(ValueError, match="zip"):
+            level.attention(x, x, x, np.array([1, 2]), np.array([3]), 2)
+
     def test_attention_with_dropped_probabilities_is_the_plain_loops(self, level):
         """What is left is not renormalised: rows need not sum to 1."""
         lengths, heads, rate = [4, 7, 6], 2, 0.25

@@ -22,7 +22,16 @@ from hypothesis import strategies as st
 from minibert.data.glue import SAMPLE, SAMPLE_TASKS, glue_data, glue_examples, read_split
 from minibert.data.metrics import METRICS, accuracy, f1, macro_f1, matthews, pearson, spearman
 from minibert.data.tables import read_examples, read_texts
-from minibert.data.tasks import GLUE, Example, Task, constant_score, glue_task, predictions, score
+from minibert.data.tasks import (
+    GLUE,
+    Data,
+    Example,
+    Task,
+    constant_score,
+    glue_task,
+    predictions,
+    score,
+)
 from minibert.errors import InputError
 from minibert.fetch.datasets import find_task
 
@@ -481,9 +490,11 @@ class TestBadFiles:
                 read_examples(task, path)
 
 
-def test_a_task_cannot_be_changed():
+def test_a_task_and_its_data_cannot_be_changed():
     with pytest.raises(FrozenInstanceError):
         SST.name = "mine"  # type: ignore[misc]
+    with pytest.raises(FrozenInstanceError):
+        Data(SST, [], [], "mine").source = "yours"  # type: ignore[misc]
 
 
 class TestTextsToPredict:
