@@ -9,12 +9,14 @@ __all__, __getattr__, __dir__ = lazy(
     {
         "answering": "answer_questions train_squad",
         "bank": "Bank",
-        "finetune": "Trained subset train_task",
+        "estimators": "AdapterClassifier AdapterRegressor",
+        "finetune": "Trained train_task",
         "methods.table": "layer_span method_named top_layers",
         "predict": "evaluate_task predict_texts",
         "recipes": "recipe_named",
         "run_folder": "RunOptions",
         "task_file": "TaskFile load_task on_base save_task",
         "task_model": "TaskModel new_task_model",
+        "train_data": "split_dev subset",
     },
 )

@@ -1,7 +1,7 @@
 """From a task's examples to its trained, saved task file: prepare -> fit -> package."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +14,17 @@ from adapters.recipes import optimised, recipe_named
 from adapters.run_folder import RunOptions, data_hash, describe_method
 from adapters.task_file import TaskFile, save_task
 from adapters.task_model import TaskModel, forward, new_task_model
+from adapters.train_data import Scale, balanced_weights, scale_of
 from adapters.training_run import Training, fit_training
 from minibert.batch import make_batch
 from minibert.checkpoint import Base
 from minibert.data.tasks import Data, constant_score, score
 from minibert.errors import Diverged, InputError
-from minibert.heads import loss
+from minibert.heads import loss, weighted_loss
 from minibert.machine.threads import thread_count
 from minibert.tokenizer import Encoded
 from minibert.training.resume import State
-from minibert.training.schedule import SUBSET, Settings, generator
+from minibert.training.schedule import Settings
 
 SAMPLE_TEXTS = 256  # training texts for `settle`
 
@@ -51,9 +52,14 @@ def train_task(
     *,
     recipe: str = "paper",
     max_length: int = 128,
+    class_weights: str | Sequence[float] | None = None,
     **options: Any,
 ) -> Trained:
-    """Train one task on a frozen base. `options` are those of `RunOptions`: out, resume, threads,
+    """Train one task on a frozen base.
+
+    `class_weights` [C] are the classes' weights in the loss; "balanced" makes all weigh alike,
+    however few examples some have. A regression's scores are learned standardised and answered in
+    their own units (`train_data.Scale`). `options` are those of `RunOptions`: out, resume, threads,
     cache, on_report, on_cache. With `out`, that folder holds:
 
         task.safetensors         the best epoch, by the first dev metric
@@ -62,12 +68,15 @@ def train_task(
 
     The settings' optimiser constants are replaced by the recipe's. Raises InputError for bad
     settings, data without examples, or a folder that holds another run or is in use; Diverged for
-    a learning rate that is too high; Interrupted after Ctrl-C, with the state saved. (Seven
+    a learning rate that is too high; Interrupted after Ctrl-C, with the state saved. (Eight
     arguments: four say what is trained, the others are options with defaults.)
     """
     run = RunOptions(**options)
-    training = prepare(base, data, method, settings, recipe, max_length, run)
-    about = TaskFile(data.task, method, recipe, max_length, base.name, base.sha256)
+    training = prepare(base, data, method, settings, recipe, max_length, class_weights, run)
+    scale = scale_of(data)
+    about = TaskFile(
+        data.task, method, recipe, max_length, base.name, base.sha256, scale=astuple(scale)
+    )
 
     def keep(state: State) -> None:
         if run.task_path:
@@ -86,10 +95,11 @@ def prepare(
     settings: Settings,
     recipe: str = "paper",
     max_length: int = 128,
+    class_weights: str | Sequence[float] | None = None,
     run: RunOptions | None = None,
 ) -> Training:
     """The training of a task of classes or scores: its texts encoded, its model made, the states of
-    frozen layers cached. The arguments are those of `train_task`, hence seven."""
+    frozen layers cached. The arguments are those of `train_task`, hence eight."""
     run = run or RunOptions()
     chosen = recipe_named(recipe)
     settings = optimised(settings, chosen)
@@ -99,12 +109,14 @@ def prepare(
     model = new_task_model(base, method, chosen, data.task.outputs, settings.seed)
     encoded, dev = (encode_examples(base, part, max_length) for part in (data.train, data.dev))
     bottom, dev_bottom = _bottoms(model, encoded, dev, run)
-    kind = np.float32 if data.task.regression else np.int64
-    labels = np.array([example.label for example in data.train], kind)
+    scale, weights = scale_of(data), _class_weights(data, class_weights)
+    labels = np.array([example.label for example in data.train])
+    if data.task.regression:
+        labels = scale.standardised(labels)
     gold = [example.label for example in data.dev]
 
     def dev_score(model: TaskModel) -> dict[str, float]:
-        logits = predict_logits(model, dev, run.threads, dev_bottom)
+        logits = predict_logits(scale.model_in_own_units(model), dev, run.threads, dev_bottom)
         if not np.isfinite(logits).all():
             kept = run.task_path and run.task_path.exists()
             raise Diverged(
@@ -116,7 +128,7 @@ def prepare(
     return Training(
         model,
         settings,
-        task_loss(encoded, labels, data.task.regression, bottom),
+        task_loss(encoded, labels, data.task.regression, bottom, weights),
         dev_score,
         lengths=[len(text.ids) for text in encoded],
         sample=make_batch(encoded[:SAMPLE_TEXTS]),
@@ -131,24 +143,50 @@ def prepare(
             "examples": len(data.train),
             "data_sha256": data_hash(data.train, data.dev),
             "labels": list(data.task.names),
+            "class_weights": class_weights
+            if isinstance(class_weights, str | None)
+            else [*class_weights],
+            "scale": astuple(scale) if data.task.regression else None,
         },
     )
 
 
 def package(about: TaskFile, training: Training, state: State) -> TaskFile:
     """The task file of the best epoch; `about` has all else that the file says."""
-    return replace(about, results=state.results, trained=training.best(state))
+    trained = Scale(*about.scale).in_own_units(training.best(state))
+    return replace(about, results=state.results, trained=trained)
+
+
+def _class_weights(data: Data, chosen: str | Sequence[float] | None) -> np.ndarray | None:
+    if chosen is None:
+        return None
+    if data.task.regression:
+        raise InputError("class weights are for classes, not for a regression")
+    if chosen == "balanced":
+        return balanced_weights(data.train, data.task.outputs)
+    if isinstance(chosen, str):
+        raise InputError(f"unknown class weights {chosen!r}; known: balanced")
+    weights = np.array(chosen, np.float32)
+    if weights.shape != (data.task.outputs,) or not (np.isfinite(weights) & (weights >= 0)).all():
+        raise InputError(f"class weights must be {data.task.outputs} numbers of at least 0")
+    return weights
 
 
 def task_loss(
-    encoded: Sequence[Encoded], labels: np.ndarray, regression: bool, bottom: Bottom
+    encoded: Sequence[Encoded],
+    labels: np.ndarray,
+    regression: bool,
+    bottom: Bottom,
+    weights: np.ndarray | None = None,
 ) -> Callable[[TaskModel, np.ndarray, np.random.Generator], Any]:
     """loss(model, numbers, rng): the mean loss of the examples with these numbers, rng being
-    dropout's."""
+    dropout's; `weights` [C] of the classes, if they differ."""
 
     def batch_loss(model: TaskModel, numbers: np.ndarray, rng: np.random.Generator) -> Any:
         batch = make_batch([encoded[i] for i in numbers])
         logits = forward(model, batch, rng, bottom.layers, bottom.batch_states(numbers))
+        if weights is not None:
+            return weighted_loss(logits, labels[numbers], weights)
         return loss(logits, labels[numbers], regression)
 
     return batch_loss
@@ -165,13 +203,3 @@ def _bottoms(
     assert cached.states is not None
     split = len(encoded)
     return Bottom(frozen, cached.states[:split]), Bottom(frozen, cached.states[split:])
-
-
-def subset(data: Data, examples: int, seed: int) -> Data:
-    """The data with that many training examples, drawn with the seed. Raises InputError for fewer
-    than 1 or more than there are."""
-    if not 1 <= examples <= len(data.train):
-        raise InputError(f"train examples must be from 1 to {len(data.train)}, not {examples}")
-    chosen = generator(seed, SUBSET).permutation(len(data.train))[:examples]
-    source = f"{data.source} ({examples:,} drawn with seed {seed})"
-    return replace(data, train=[data.train[i] for i in chosen], source=source)

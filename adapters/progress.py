@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from adapters.show import metrics_text
+from minibert.data.tasks import Task
 from minibert.training.loop import Report
 
 COUNT = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}"
@@ -38,11 +39,12 @@ def count_bar(name: str) -> Callable[[int, int], None]:
 class Progress:
     """A progress bar over a run's steps with loss, tokens/s and ETA; a line after every epoch.
 
-    Call it with each Report. Without a terminal only the epochs' lines are printed.
+    Call it with each Report; `task` says whose F1 is shown. Without a terminal only the epochs'
+    lines are printed.
     """
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, task: Task | None = None) -> None:
+        self.name, self.task = name, task
         self.bar: Any = None
         self.tokens = self.seconds = self.loss = 0.0
 
@@ -59,7 +61,7 @@ class Progress:
         self.bar.set_postfix_str(speed, refresh=False)
         self.bar.update(1)
         if report.scores:
-            scores = metrics_text(report.scores)
+            scores = metrics_text(report.scores, self.task)
             line = f"{self.name}: epoch {report.epoch + 1}, {speed}, dev {scores}"
             self.bar.write(line, file=sys.stderr)
         if report.step == report.total:

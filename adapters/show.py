@@ -1,6 +1,7 @@
 """What people read: tables, facts, predictions."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from adapters.methods.table import TABLE, adapter_parameters, method_rows
 from adapters.task_file import TaskFile
 from adapters.task_model import TaskModel
 from minibert.checkpoint import Base
-from minibert.data.tasks import Task
+from minibert.data.labels import warnings
+from minibert.data.tasks import Data, Task
 from minibert.heads import probabilities
 from minibert.tokenizer import Text
 from minibert.tree import count, leaves
@@ -67,9 +69,29 @@ def methods_table(base: Base, chosen: Method | None = None) -> str:
     return table(rows, ("method", "trains, besides the head", "trained parameters", "share"))
 
 
-def metrics_text(metrics: Mapping[str, float]) -> str:
-    """`accuracy 81.4, f1 86.1`: metrics in hundredths, as GLUE prints them."""
-    return ", ".join(f"{name} {100 * value:.1f}" for name, value in metrics.items())
+def metrics_text(metrics: Mapping[str, float], task: Task | None = None) -> str:
+    """`accuracy 81.4, f1 of paraphrase 86.1`: metrics in hundredths, as GLUE prints them. The F1 of
+    a task's two classes says of which it is."""
+    return ", ".join(f"{metric_name(n, task)} {100 * v:.1f}" for n, v in metrics.items())
+
+
+def metric_name(metric: str, task: Task | None) -> str:
+    """A metric as people read it."""
+    if metric == "f1" and task is not None and len(task.names) == 2:
+        return f"f1 of {task.names[1]}"
+    return metric.replace("_", " ")
+
+
+def class_table(data: Data, most: int = 30) -> str:
+    """How many training and development examples each class has, and what to be wary of."""
+    train, dev = (Counter(e.label for e in part) for part in (data.train, data.dev))
+    names = data.task.names
+    rows = [(name, f"{train[i]:,}", f"{dev[i]:,}") for i, name in enumerate(names)]
+    lines = [table(rows[:most], ("class", "train", "dev"))]
+    if len(rows) > most:
+        lines.append(f"... and {len(rows) - most} more classes")
+    warned = warnings(names, [e.label for e in data.train], [e.label for e in data.dev])
+    return "\n".join([*lines, *(f"warning: {text}" for text in warned)])
 
 
 def prediction_lines(
@@ -88,7 +110,7 @@ def prediction_lines(
             result = {"label": label, "probabilities": named}
             cells = [label, f"{chances.max():.3f}"]
         if as_json:
-            yield json.dumps({"text": text, **result}, ensure_ascii=False)
+            yield json.dumps({"text": text, **result})  # ASCII, so valid whatever reads it
         else:
             shown = (text,) if isinstance(text, str) else text
             # a text's own tabs and line breaks would look like new cells and lines
@@ -111,6 +133,7 @@ def describe_base(base: Base) -> str:
 def describe_task(task: TaskFile, path: Path) -> str:
     """What a task file holds, and what it needs."""
     results = {name: value for name, value in task.results.items() if name != "epoch"}
+    epoch = task.results.get("epoch", "?")
     entry = TABLE.get(task.method.name)
     has_activation = entry and "activation" in entry.choices
     activation = f", activation {task.method.activation}" if has_activation else ""
@@ -127,7 +150,10 @@ def describe_task(task: TaskFile, path: Path) -> str:
             ("base", f"{task.base_name}, weights sha256 {task.base_sha256}"),
             ("method", f"{task.method}{activation}; recipe {task.recipe}"),
             ("parameters", f"{count(task.trained):,} in {len(list(leaves(task.trained)))} tensors"),
-            ("dev results", f"{metrics_text(results)} (epoch {task.results.get('epoch', '?')})"),
+            (
+                "dev results",
+                f"{metrics_text(results, task.task)} (epoch {epoch})",
+            ),
         ]
     )
 
@@ -135,13 +161,16 @@ def describe_task(task: TaskFile, path: Path) -> str:
 def describe_result(trained: Trained, picture: Path, options: str = "") -> str:
     """How a training run went, where its files are, and the command that uses them."""
     task, results, path = trained.task.task, trained.task.results, trained.path or Path()
-    best = {name: results[name] for name in task.metrics}
+    best, last = {name: results[name] for name in task.metrics}, trained.epochs[-1]
     texts = '--pair "FIRST TEXT" "SECOND TEXT"' if len(task.text) == 2 else '"A TEXT"'
     return facts(
         [
-            (constant_name(task), f"dev {metrics_text(trained.constant)}"),
-            (f"last epoch ({len(trained.epochs)})", f"dev {metrics_text(trained.epochs[-1])}"),
-            (f"best epoch ({results['epoch']}), kept", f"dev {metrics_text(best)}"),
+            (constant_name(task), f"dev {metrics_text(trained.constant, task)}"),
+            (
+                f"last epoch ({len(trained.epochs)})",
+                f"dev {metrics_text(last, task)}",
+            ),
+            (f"best epoch ({results['epoch']}), kept", f"dev {metrics_text(best, task)}"),
             ("task file", f"{path} ({path.stat().st_size / 1e6:.2f} MB)"),
             ("learning curve", picture),
             ("use it", f"minibert predict {path} {options}{texts}"),

@@ -27,7 +27,8 @@ FORMAT = "minibert-task-1"
 
 @dataclass(frozen=True)
 class TaskFile:
-    """A trained task: what it is, and its trained parameters (a sparse tree)."""
+    """A trained task: what it is, and its trained parameters (a sparse tree). scale: the mean and
+    standard deviation of a regression's training scores, in whose units the head answers."""
 
     task: Task
     method: Method
@@ -37,6 +38,7 @@ class TaskFile:
     base_sha256: str
     results: dict[str, Any] = field(default_factory=dict)
     trained: Tree = field(default_factory=dict, repr=False)
+    scale: tuple[float, float] = (0.0, 1.0)
 
 
 def _digest(about: dict[str, Any], tensors: Mapping[str, np.ndarray]) -> str:
@@ -49,11 +51,22 @@ def _digest(about: dict[str, Any], tensors: Mapping[str, np.ndarray]) -> str:
     return digest.hexdigest()
 
 
-def save_task(path: Path | str, task: TaskFile) -> None:
-    """Write a task file, atomically. Raises InputError when it cannot be written."""
+def _described(task: TaskFile) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """What the file says of a task, and its tensors."""
     tensors = {p: as_stored(p, leaf) for p, leaf in leaves(task.trained)}
     about = asdict(replace(task, trained={}))
     del about["trained"]
+    return about, tensors
+
+
+def task_digest(task: TaskFile) -> str:
+    """The sha256 of everything that a task's file holds."""
+    return _digest(*_described(task))
+
+
+def save_task(path: Path | str, task: TaskFile) -> None:
+    """Write a task file, atomically. Raises InputError when it cannot be written."""
+    about, tensors = _described(task)
     described = json.dumps({"sha256": _digest(about, tensors), **about})
     # one entry only: the library writes several in an order of chance, and the bits would differ
     write_safetensors(path, tensors, {FORMAT: described})
@@ -74,6 +87,7 @@ def load_task(path: Path | str) -> TaskFile:
         trains = (ADAPTERS if pattern == r"adapters\." else pattern for pattern in method.trained)
         method = replace(method, trained=tuple(trains))
         trained = from_leaves({p: as_stored(p, values) for p, values in tensors.items()})
+        about["scale"] = tuple(about.get("scale", (0.0, 1.0)))  # of files from before it was kept
         return TaskFile(task=task, method=method, trained=trained, **about)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: its description is damaged: {error}") from None

@@ -53,8 +53,9 @@ def random_checkpoint(folder: Path, config: BertConfig) -> Path:
 
 def small_task(folder: Path, base_folder: Path) -> Path:
     """A task file for the given base: adapters trained on a few of the sample's sentences."""
-    from adapters.finetune import subset, train_task
+    from adapters.finetune import train_task
     from adapters.methods.table import METHODS
+    from adapters.train_data import subset
     from minibert.checkpoint import load_base
     from minibert.data.glue import glue_data
     from minibert.training.schedule import Settings

@@ -14,7 +14,7 @@ __all__, __getattr__, __dir__ = lazy(
         "config": "BertConfig read_config",
         "data.glue": "glue_data",
         "data.squad": "squad_data",
-        "data.tables": "own_data",
+        "data.own": "own_data",
         "data.tasks": "Data Example",
         "errors": "Diverged InputError",
         "fetch.datasets": "fetch_squad fetch_task",

@@ -31,6 +31,18 @@ def loss(logits: Array, labels: Array, regression: bool, ops: ModuleType = fused
     return ops.cross_entropy(logits, labels)
 
 
+def weighted_loss(logits: Array, labels: Array, weights: Array) -> Array:
+    """Cross-entropy in which an example of class c counts `weights[c]` times: the mean over the
+    batch of weights[y] (-log p[y]). [B, C], [B], [C] -> scalar
+
+    The maximum is subtracted first, as in `span_log_probabilities`.
+    """
+    shifted = logits - np.max(getval(logits), axis=1, keepdims=True)
+    log_p = shifted - anp.log(anp.sum(anp.exp(shifted), axis=1, keepdims=True))  # [B, C]
+    rows = np.arange(len(labels))
+    return anp.sum(log_p[rows, labels] * weights[labels]) * np.float32(-1 / len(labels))
+
+
 def probabilities(logits: Array) -> Array:
     """Softmax over the classes. [B, C] -> [B, C]"""
     weights = np.exp(logits - logits.max(axis=-1, keepdims=True))

@@ -8,7 +8,8 @@ import json
 import sys
 from pathlib import Path
 
-from adapters.cli.inputs import find_base, given_texts
+from adapters.cli.inputs import find_base, given_texts, load_examples
+from adapters.cli.predict_table import predict_table
 from adapters.cli.train import train_command
 from minibert.errors import InputError
 
@@ -37,28 +38,24 @@ def evaluate_command(options: argparse.Namespace) -> None:
     from adapters.predict import evaluate_task
     from adapters.show import metrics_text
     from adapters.task_file import load_task
-    from minibert.data.glue import glue_examples
-    from minibert.data.tables import read_examples
     from minibert.machine.threads import thread_count
 
     if options.threads is not None:
         thread_count(options.threads)  # a bad number is refused before anything is read
     task = load_task(options.file)
-    if options.data and (options.split or options.sample):
-        raise InputError("give either --data FILE.tsv, or --split and --sample")
-    if options.data:
-        examples = read_examples(task.task, options.data)
-    else:
-        examples = glue_examples(task.task, options.split or "dev", options.sample)
+    examples = load_examples(options, task.task)
     metrics = evaluate_task(task, find_base(options, task), examples, options.threads)
     if options.json:
-        print(json.dumps({"task": task.task.name, "examples": len(examples), **metrics}))
+        positive = {"positive": task.task.names[1]} if "f1" in metrics else {}
+        print(
+            json.dumps({"task": task.task.name, "examples": len(examples), **metrics, **positive})
+        )
     else:
-        print(f"{task.task.name}, {len(examples):,} examples: {metrics_text(metrics)}")
+        print(f"{task.task.name}, {len(examples):,} examples: {metrics_text(metrics, task.task)}")
 
 
 def predict_command(options: argparse.Namespace) -> None:
-    """Python: `adapters.predict_texts`."""
+    """Python: `adapters.predict_texts`; of a table `adapters.score_table.score_to_file`."""
     from adapters.predict import predict_texts
     from adapters.show import prediction_lines
     from adapters.task_file import load_task
@@ -67,12 +64,16 @@ def predict_command(options: argparse.Namespace) -> None:
 
     if options.threads is not None:
         thread_count(options.threads)
-    task = load_task(options.file)
-    texts = given_texts(options, task)
-    to = options.output
+    task, to = load_task(options.file), options.output
     if to and (to.is_dir() or not to.parent.is_dir()):
         what = "it is a folder" if to.is_dir() else "its folder does not exist"
         raise InputError(f"{to}: cannot be written: {what}")
+    if options.text is not None or options.submission:
+        predict_table(options, task)
+        return
+    if options.resume:
+        raise InputError("--resume goes with a table: --input TABLE --text COLUMN --output FILE")
+    texts = given_texts(options, task)
     logits = predict_texts(task, find_base(options, task), texts, options.threads)
     output = "\n".join(prediction_lines(task.task, texts, logits, options.json)) + "\n"
     if to and to.exists() and not to.is_file():  # a pipe or device: not to be replaced by a file

@@ -5,7 +5,7 @@ import shutil
 import time
 from pathlib import Path
 
-from adapters.finetune import subset, train_task
+from adapters.finetune import train_task
 from adapters.learning_curve import learning_curve
 from adapters.methods.table import method_named
 from adapters.predict import predict_texts
@@ -14,6 +14,7 @@ from adapters.recipes import recipe_named
 from adapters.show import constant_name, facts, table, trained_table
 from adapters.task_file import load_task
 from adapters.task_model import new_task_model
+from adapters.train_data import subset
 from minibert.checkpoint import load_base
 from minibert.data.glue import glue_data
 from minibert.data.tasks import Data

@@ -3,7 +3,7 @@
 OVERVIEW = """examples:
   minibert fetch minilm rte
   minibert train --task rte --base minilm --method adapters --size 64
-  minibert train --train mine.tsv --dev mine-dev.tsv --text review --label stars
+  minibert train reviews.csv --text review --label stars
   minibert predict runs/sst-2-adapters/task.safetensors "What a lovely day."
   minibert info minilm
 
@@ -28,7 +28,7 @@ EXAMPLES: dict[str, tuple[str, str]] = {
     "train": (
         "  minibert train --task rte\n"
         "  minibert train --task sst-2 --sample --epochs 3\n"
-        "  minibert train --train mine.tsv --dev mine-dev.tsv --text question answer\n",
+        "  minibert train reviews.csv --text review --label stars --stop-after 2\n",
         "  from adapters import method_named, train_task\n"
         "  from minibert import Settings, glue_data, load_base, locate_model\n"
         '  base, data = load_base(locate_model("minilm")), glue_data("rte")\n'
@@ -48,7 +48,9 @@ EXAMPLES: dict[str, tuple[str, str]] = {
     "predict": (
         '  minibert predict runs/sst-2-adapters/task.safetensors "What a lovely day."\n'
         '  minibert predict runs/rte-adapters/task.safetensors --pair "It rains." "It is wet."\n'
-        "  minibert predict runs/sst-2-adapters/task.safetensors --json < reviews.txt\n",
+        "  minibert predict runs/sst-2-adapters/task.safetensors --json < reviews.txt\n"
+        "  minibert predict runs/reviews-adapters/task.safetensors --input new.csv --text review "
+        "--output scored.csv\n",
         "  from adapters import predict_texts\n"
         "  from minibert.heads import probabilities\n"
         + _OPEN

@@ -5,6 +5,7 @@ Raises InputError where they contradict each other, or do not fit the task.
 
 import argparse
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from minibert.errors import InputError
@@ -12,31 +13,70 @@ from minibert.errors import InputError
 if TYPE_CHECKING:
     from adapters.task_file import TaskFile
     from minibert.checkpoint import Base
-    from minibert.data.tasks import Data
+    from minibert.data.tasks import Data, Example, Task
+
+
+OWN = ("text", "label", "regression", "classes", "positive", "drop_unlabelled", "dev", "dev_share")
 
 
 def load_data(options: argparse.Namespace) -> "Data":
     """The data that the options ask for. Raises InputError when they contradict each other."""
+    from adapters.train_data import split_dev
     from minibert.data.glue import glue_data
-    from minibert.data.tables import own_data
+    from minibert.data.own import own_data
 
-    if bool(options.task) == bool(options.train or options.dev):
-        raise InputError("give either --task NAME, or --train FILE.tsv and --dev FILE.tsv")
+    if options.table is not None and options.train is not None:
+        raise InputError("give the table once: as TABLE or with --train")
+    table = options.table if options.train is None else options.train
+    if bool(options.task) == (table is not None):
+        raise InputError("give either --task NAME, or a TABLE of your own")
     if options.task:
-        for name in ("text", "label", "regression"):
-            if getattr(options, name):
-                raise InputError(f"--{name} goes with --train and --dev, not with --task")
+        for name in OWN:
+            if getattr(options, name) not in (None, False):
+                shown = name.replace("_", "-")
+                raise InputError(f"--{shown} goes with a TABLE of your own, not with --task")
         return glue_data(options.task, options.sample)
-    if not (options.train and options.dev):
-        raise InputError("--train and --dev go together")
     if options.sample:
-        raise InputError("--sample goes with --task, not with --train and --dev")
-    text = options.text or ["text"]
+        raise InputError("--sample goes with --task, not with a TABLE of your own")
+    if options.dev is not None and options.dev_share is not None:
+        raise InputError("give either --dev or --dev-share")
+    text = ["text"] if options.text is None else options.text
     if len(text) > 2:
         raise InputError(f"--text takes one or two columns, not {len(text)}")
-    return own_data(
-        options.train, options.dev, tuple(text), options.label or "label", options.regression
+    data = own_data(
+        table,
+        options.dev,
+        text,
+        "label" if options.label is None else options.label,
+        options.regression,
+        classes=options.classes or (),
+        positive=options.positive or "",
+        drop_unlabelled=options.drop_unlabelled,
     )
+    if options.dev is None:
+        share = 0.1 if options.dev_share is None else options.dev_share
+        data = split_dev(data, share, options.seed)
+    return data
+
+
+def load_examples(options: argparse.Namespace, task: "Task") -> "list[Example]":
+    """The labelled examples that `evaluate` is asked to score. Raises InputError as above."""
+    from minibert.data.glue import glue_examples
+    from minibert.data.own import Columns, own_examples
+    from minibert.data.tables import read_examples
+
+    chosen = options.text is not None or options.label is not None
+    if options.data is None:
+        if chosen or options.drop_unlabelled:
+            raise InputError("--text, --label and --drop-unlabelled go with --data")
+        return glue_examples(task, options.split or "dev", options.sample)
+    if options.split or options.sample:
+        raise InputError("give either --data TABLE, or --split and --sample")
+    if task.folder and not chosen:  # GLUE's own files; none has missing labels
+        return read_examples(task, options.data)
+    text = tuple(map(str, task.text)) if options.text is None else tuple(options.text)
+    columns = Columns(text, str(task.label) if options.label is None else options.label)
+    return own_examples(task, options.data, columns, options.drop_unlabelled)
 
 
 def find_base(options: argparse.Namespace, task: "TaskFile") -> "Base":
@@ -71,7 +111,7 @@ def given_texts(options: argparse.Namespace, task: "TaskFile") -> list[Any]:
     if not given:
         if options.input is None and sys.stdin.isatty():
             print("Type one text per line; end with Ctrl-D.", file=sys.stderr)
-        return read_texts(task.task, options.input)
+        return read_texts(task.task, None if options.input in (None, "-") else Path(options.input))
     pairs = len(task.task.text) == 2
     if any(pairs == isinstance(text, str) for text in given):
         wanted = "pairs of texts: --pair FIRST SECOND" if pairs else "single texts, not pairs"

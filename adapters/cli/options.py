@@ -88,15 +88,27 @@ def _train(parser: Parser) -> None:
         help="a GLUE task: cola, sst-2, mrpc, sts-b, qqp, mnli, qnli, rte or wnli")
     add("--sample", action="store_true",
         help="with --task: minibert's own small sample in the task's format, instead of GLUE")
-    add("--train", type=Path, metavar="FILE.tsv",
-        help="your own training data: tab-separated, UTF-8, with a header line")
-    add("--dev", type=Path, metavar="FILE.tsv",
-        help="your own development data, same columns; every epoch is scored on it")
+    add("table", nargs="?", metavar="TABLE",
+        help="your own labelled texts: CSV, TSV or JSON lines in UTF-8 with named columns; - for "
+        "standard input")
+    add("--train", metavar="TABLE", help="the same as TABLE")
+    add("--dev", metavar="TABLE",
+        help="your own development data, same columns; every epoch is scored on it (default: a "
+        "part of TABLE)")
+    add("--dev-share", type=float, metavar="SHARE",
+        help="without --dev: the share of TABLE that is split off with the seed, class by class "
+        "(default: 0.1)")
     add("--text", nargs="+", metavar="COLUMN",
-        help="the text column of your files, or two for pairs of texts (default: text)")
-    add("--label", metavar="COLUMN", help="the label column of your files (default: label)")
+        help="the text column of your table, or two for pairs of texts (default: text)")
+    add("--label", metavar="COLUMN", help="the label column of your table (default: label)")
     add("--regression", action="store_true",
-        help="the label of your files is a number to predict, not a class")
+        help="the label of your table is a number to predict, not a class")
+    add("--classes", nargs="+", metavar="LABEL",
+        help="the labels that your table may have, in this order (default: those that it has)")
+    add("--positive", metavar="LABEL",
+        help="of two classes the one that F1 is of (default: the last)")
+    add("--drop-unlabelled", action="store_true",
+        help="leave out rows whose label is missing, and count them (default: an error)")
     add("--train-examples", type=int, metavar="N",
         help="train on this many examples only, drawn with the seed (default: all)")
     add = parser.add_argument_group("what is trained").add_argument
@@ -130,6 +142,11 @@ def _train(parser: Parser) -> None:
         help="peak learning rate (default: one that works for the method and task)")
     add("--epochs", type=int, metavar="N",
         help="passes over the training data (default: by method and task)")
+    add("--stop-after", type=int, metavar="N",
+        help="stop after N epochs in turn that are no better on the development data")
+    add("--class-weights", metavar="NAME",
+        help="balanced: all classes weigh alike in the loss, however rare (default: every example "
+        "does)")
     add("--batch-size", type=int, default=32, metavar="N", help="texts per step (default: 32)")
     add("--max-length", type=int, default=128, metavar="N",
         help="longest text in tokens, [CLS] and [SEP] included; longer ones are cut "
@@ -149,8 +166,13 @@ def _evaluate(parser: Parser) -> None:
     add = parser.add_argument
     add("file", type=Path, metavar="FILE", help=TASK_FILE)
     add("--base", metavar="MODEL", help=BASE)
-    add("--data", type=Path, metavar="FILE.tsv",
-        help="a labelled file in the task's format (default: the GLUE task's dev set)")
+    add("--data", type=Path, metavar="TABLE",
+        help="labelled texts: for a GLUE task a file in its format, else CSV, TSV or JSON lines "
+        "(default: the GLUE task's dev set)")
+    add("--text", nargs="+", metavar="COLUMN",
+        help="the text columns of --data (default: those of the training)")
+    add("--label", metavar="COLUMN", help="the label column of --data (default: the training's)")
+    add("--drop-unlabelled", action="store_true", help="leave out rows whose label is missing")
     add("--split", metavar="NAME",
         help="the part of the GLUE task's data: dev (default), train, or MNLI's dev_mismatched")
     add("--sample", action="store_true", help="score on minibert's own sample instead of GLUE")
@@ -167,9 +189,18 @@ def _predict(parser: Parser) -> None:
         "before a text that begins with a dash)")
     add("--pair", nargs=2, action="append", default=[], metavar=("FIRST", "SECOND"),
         help="a pair of texts, for a task on pairs; may be given several times")
-    add("--input", type=Path, metavar="FILE",
-        help="read the texts from a file, one per line, the two of a pair separated by a tab")
-    add("--output", type=Path, metavar="FILE", help="write to a file instead of printing")
+    add("--input", metavar="FILE",
+        help="read the texts from a file, one per line, the two of a pair separated by a tab; with "
+        "--text a table: CSV, TSV or JSON lines; - for standard input")
+    add("--text", nargs="+", metavar="COLUMN",
+        help="the text column of the table --input, or two for pairs: every column is kept, the "
+        "label and the probabilities are added")
+    add("--submission", action="store_true",
+        help="--input is GLUE's test.tsv; write the file that GLUE's site takes")
+    add("--output", type=Path, metavar="FILE",
+        help="write to a file instead of printing; of a table as its suffix says: .csv, .tsv or "
+        ".jsonl")
+    add("--resume", action="store_true", help="continue a table whose scoring was stopped")
     add("--base", metavar="MODEL", help=BASE)
     add("--json", action="store_true",
         help="one JSON object per line, with the probabilities of all labels (default: label, its "

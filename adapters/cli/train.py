@@ -59,12 +59,13 @@ def chosen_settings(options: argparse.Namespace, method: "Method", data: "Data")
         epochs=epochs if options.epochs is None else options.epochs,
         batch_size=options.batch_size,
         seed=options.seed,
+        stop_after=options.stop_after,
     )
 
 
 def chosen_examples(options: argparse.Namespace, data: "Data") -> "Data":
     """All training examples, or as many as asked for."""
-    from adapters.finetune import subset
+    from adapters.train_data import subset
 
     if options.train_examples is None:
         return data
@@ -94,11 +95,12 @@ def announce(
     settings: "Settings",
 ) -> None:
     """Print what is about to be trained, on what and how."""
-    from adapters.show import facts, trained_table
+    from adapters.show import class_table, facts, trained_table
     from adapters.task_model import new_task_model
 
     rows = [
         ("data", f"{data.source}: {len(data.train):,} training and {len(data.dev):,} dev examples"),
+        *(("", note) for note in data.notes),
         ("base", f"{base.folder} (weights sha256 {base.sha256[:12]}...)"),
         ("method", f"{method}; recipe {recipe.name}"),
         (
@@ -109,6 +111,8 @@ def announce(
     ]
     model = new_task_model(base, method, recipe, data.task.outputs, options.seed)
     print(f"{facts(rows)}\n\n{trained_table(model)}\n", flush=True)
+    if not data.task.regression:
+        print(f"{class_table(data)}\n", flush=True)
 
 
 def run(
@@ -123,7 +127,7 @@ def run(
     from adapters.finetune import train_task
     from adapters.progress import Progress, count_bar
 
-    progress = Progress(data.task.name)
+    progress = Progress(data.task.name, data.task)
     try:
         return train_task(
             base,
@@ -132,6 +136,7 @@ def run(
             settings,
             recipe=options.recipe,
             max_length=options.max_length,
+            class_weights=options.class_weights,
             out=out,
             resume=options.resume,
             threads=options.threads,
@@ -159,7 +164,7 @@ def report(
     for split in data.task.files.keys() - {"train", "dev"} if options.task else ():
         examples = glue_examples(data.task, split, options.sample)  # MNLI's mismatched genres
         metrics = evaluate_task(trained.task, base, examples, options.threads)
-        print(f"{split}: {metrics_text(metrics)}")
+        print(f"{split}: {metrics_text(metrics, data.task)}")
 
 
 def base_option(base: str) -> str:

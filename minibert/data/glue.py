@@ -47,7 +47,8 @@ def read_split(task: Task, folder: Path, split: str) -> list[Example]:
     """
     if split not in task.files:
         raise InputError(f"{task.name} has no split {split!r}; it has {', '.join(task.files)}")
-    if task.name == "mrpc" and not (folder / "train.tsv").exists():
+    made = all((folder / name).exists() for name in task.files.values())
+    if task.name == "mrpc" and not made:
         return _raw_mrpc(task, folder, split)
     return read_examples(task, folder / task.files[split])
 

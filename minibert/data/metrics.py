@@ -1,4 +1,5 @@
-"""GLUE's metrics (Wang et al. 2018, arXiv 1804.07461, section 3), each from its definition.
+"""GLUE's metrics (Wang et al. 2018, arXiv 1804.07461, section 3) and macro F1, each from its
+definition.
 
 `predicted` and `gold` are class numbers [B], or scores [B] for the two correlations. A value
 that the definition leaves undefined (0/0) is 0.
@@ -19,6 +20,13 @@ def f1(predicted: np.ndarray, gold: np.ndarray) -> float:
     true_positive, false_positive, false_negative, _ = _confusion(predicted, gold)
     total = 2 * true_positive + false_positive + false_negative
     return 2 * true_positive / total if total else 0.0
+
+
+def macro_f1(predicted: np.ndarray, gold: np.ndarray) -> float:
+    """The mean of every class's F1, each class counting alike: of the classes that occur."""
+    predicted, gold = np.asarray(predicted), np.asarray(gold)
+    classes = np.union1d(predicted, gold)
+    return float(np.mean([f1(predicted == c, gold == c) for c in classes]))
 
 
 def matthews(predicted: np.ndarray, gold: np.ndarray) -> float:
@@ -64,6 +72,7 @@ def _ranks(values: np.ndarray) -> np.ndarray:
 METRICS = {
     "accuracy": accuracy,
     "f1": f1,
+    "macro_f1": macro_f1,
     "matthews": matthews,
     "pearson": pearson,
     "spearman": spearman,

@@ -4,12 +4,11 @@ Rows are counted from 1, the header included.
 """
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from minibert.data.tasks import Column, Data, Example, Task
+from minibert.data.tasks import Column, Example, Task
 from minibert.errors import InputError
 from minibert.tokenizer import Text
 
@@ -126,36 +125,3 @@ def read_texts(task: Task, path: Path | None) -> list[Text]:
     if not texts:
         raise InputError(f"{name}: is empty")
     return texts
-
-
-def own_task(train: Path | str, text: Sequence[str], label: str, regression: bool = False) -> Task:
-    """A user's own task, from a TSV file with a header line: the names of one or two text
-    columns and of the label column. The classes are the labels of the training file, sorted.
-    Raises InputError, naming the file, when a column is missing or there is only one class."""
-    path = Path(train)
-    if len(text) not in (1, 2):
-        raise InputError(f"a text is one or two columns, not {len(text)}")
-    lines = read_lines(path)
-    header = lines[0].split("\t")
-    column = _find(label, header, path)
-    if regression:
-        return Task(path.stem, "", tuple(text), label, metrics=("pearson", "spearman"))
-    rows = _rows(lines, path, len(header))
-    values = tuple(sorted({cells[column] for _, cells in rows}))
-    if len(values) < 2:
-        raise InputError(f"{path}: column {label!r} has {len(values)} different labels; 2 needed")
-    if len(values) > max(100, len(lines) // 4):
-        raise InputError(
-            f"{path}: column {label!r} has {len(values)} different labels; is it a regression?"
-        )
-    metrics = ("accuracy", "f1") if len(values) == 2 else ("accuracy",)
-    return Task(path.stem, "", tuple(text), label, values, values, metrics)
-
-
-def own_data(
-    train: Path | str, dev: Path | str, text: tuple[str, ...], label: str, regression: bool = False
-) -> Data:
-    """A user's own TSV files with a header line; `text` names one or two columns.
-    Raises InputError, naming file, row and column, when a file does not match."""
-    task = own_task(train, text, label, regression)
-    return Data(task, read_examples(task, train), read_examples(task, dev), f"{train} and {dev}")

@@ -56,12 +56,14 @@ class Task:
 
 @dataclass(frozen=True)
 class Data:
-    """A task with its training and development examples; `source` says in words which they are."""
+    """A task with its training and development examples; `source` says in words which they are,
+    `notes` what else a reader should know of how they were read."""
 
     task: Task
     train: list[Example]
     dev: list[Example]
     source: str
+    notes: tuple[str, ...] = ()
 
 
 _ENTAILMENT = ("entailment", "not_entailment")

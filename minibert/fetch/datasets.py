@@ -75,7 +75,9 @@ def _find(folder: Path, name: str) -> Path | None:
 
 
 def _is_complete(folder: Path, table: dict[str, Any]) -> bool:
-    return all(_find(folder, name) for name in table["files"])
+    """Whether all files are there, or for MRPC those that others make of them."""
+    ways = [table["files"], *([table["made"]] if "made" in table else [])]
+    return any(all(_find(folder, name) for name in files) for files in ways)
 
 
 def _fetch(folder: Path, table: dict[str, Any], mirror: str, progress: bool) -> Path:

@@ -64,7 +64,7 @@ def fit(
     on_report: Callable[[Report], None] = lambda report: None,
 ) -> State:
     """Train with Adam. The best epoch's parameters are kept in `state.best`; on_best(state) is
-    called at each new best.
+    called at each new best. `settings.stop_after` may end it early.
 
     A step is differentiated shard by shard, on `threads` threads (default: one a core; any number
     gives the same bits). The checkpoint is written after every epoch and at least once a minute.
@@ -86,6 +86,8 @@ def fit(
             if checkpoint:
                 save_state(checkpoint, state)
         for step in steps[state.step :]:
+            if state.has_stalled(settings.stop_after):
+                break
             started = time.perf_counter()
             state = train_step(problem, settings, state, step, threads)
             seconds = time.perf_counter() - started

@@ -35,6 +35,12 @@ class State:
         best = max(range(len(self.epochs)), key=lambda i: self.epochs[i][first])
         return {**self.epochs[best], "epoch": best + 1}
 
+    def has_stalled(self, epochs: int | None) -> bool:
+        """Whether this many epochs in turn have not raised the best score."""
+        if epochs is None or not self.epochs:
+            return False
+        return len(self.epochs) - int(self.results["epoch"]) >= epochs
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -88,9 +94,14 @@ def load_state(checkpoint: Checkpoint, like: Leaves) -> State:
         raise InputError(f"{path}: is no training checkpoint") from None
     for name, value in json.loads(json.dumps(checkpoint.about)).items():
         if theirs.get(name) != value:
+            how = "resume with the same options"
+            if name == "epochs":
+                how = (
+                    "the learning rate falls to 0 over all epochs, so a run cannot be lengthened; "
+                    "resume with the same epochs, or train anew in another folder"
+                )
             raise InputError(
-                f"{path}: was made with {name} {theirs.get(name)!r}, not {value!r}; "
-                "resume with the same options"
+                f"{path}: was made with {name} {theirs.get(name)!r}, not {value!r}; {how}"
             )
 
     def group(name: str) -> Leaves:

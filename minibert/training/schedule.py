@@ -16,13 +16,14 @@ import numpy as np
 from minibert.errors import InputError
 from minibert.training.optim import Adam, warm_up_then_decay
 
-ORDER, DROPOUT, INIT, SUBSET = range(4)  # what a generator is for
+ORDER, DROPOUT, INIT, SUBSET, SPLIT = range(5)  # what a generator is for
 
 
 @dataclass(frozen=True)
 class Settings:
     """A run's own numbers. rate: the peak learning rate; warm_up: the share of the steps in which
-    it rises from 0; rebased: the decay begins where the warm-up ends, not at step 0."""
+    it rises from 0; rebased: the decay begins where the warm-up ends, not at step 0. stop_after:
+    stop when this many epochs in turn have not raised the best score (None: never)."""
 
     rate: float = 1e-3
     epochs: int = 3
@@ -31,11 +32,14 @@ class Settings:
     warm_up: float = 0.1
     rebased: bool = True
     adam: Adam = field(default_factory=Adam)
+    stop_after: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.stop_after is not None and self.stop_after < 1:
+            raise InputError(f"stop_after must be at least 1, not {self.stop_after}")
         if not (math.isfinite(self.rate) and self.rate > 0):
             raise InputError(f"the learning rate must be positive, not {self.rate}")
         if self.seed < 0:

@@ -81,7 +81,7 @@ class TestFilesOfOnesOwn:
             (OWN.encode("utf-16"), "is UTF-16; save it as UTF-8"),
             (OWN.encode("utf-16-le"), "is a binary file, not text"),
             (bytes(range(256)) * 9, "is a binary file, not text"),
-            (OWN.replace("text 3", "café").encode("latin-1"), "row 5: is not UTF-8"),
+            (OWN.replace("text 3", "café").encode("latin-1"), "line 5: is not UTF-8"),
             (b"a\tlabel\n1\tgood\n2\tbad\n", "has no column 'text' in its header (a, label)"),
             (OWN.replace("text 3", "text\t3").encode(), "row 5: has 3 columns, expected 2"),
             (OWN.replace("text 3\t", "text 3").encode(), "row 5: has 1 columns, expected 2"),
@@ -119,9 +119,9 @@ class TestFilesOfOnesOwn:
 
 
 class TestLabelsOfOnesOwn:
-    def test_a_label_that_only_the_dev_file_has_is_unknown(self, own):
+    def test_a_label_that_is_no_named_class_is_unknown(self, own):
         (own / "dev.tsv").write_text(OWN.replace("text 4\tbad", "text 4\tugly"), "utf-8")
-        error = refused(*own_words(own), inside=own)
+        error = refused(*own_words(own), "--classes", "bad", "good", inside=own)
         assert error == f"{own / 'dev.tsv'} row 6: unknown label 'ugly'; known: bad, good"
 
     def test_a_single_class_is_no_task(self, own):
@@ -132,14 +132,15 @@ class TestLabelsOfOnesOwn:
     def test_numbers_without_regression_are_asked_about(self, own):
         write_tsv(own / "train.tsv", "text label", [(f"text {i}", i / 7) for i in range(120)])
         error = refused(*own_words(own), inside=own)
-        assert error.endswith("has 120 different labels; is it a regression?")
+        assert "has 122 different labels in 140 rows; is it a regression?" in error
 
     @pytest.mark.parametrize("label", ["good", "", "nan", "inf"])
     def test_regression_needs_numbers(self, own, label):
         for name in ("train.tsv", "dev.tsv"):
             write_tsv(own / name, "text label", [("a", 1), ("b", 2.5), ("c", label)])
         error = refused(*own_words(own), "--regression", inside=own)
-        assert error == f"{own / 'train.tsv'} row 4: the label {label!r} is not a number"
+        what = "looks missing" if label in ("", "nan") else "is not a number"
+        assert error.startswith(f"{own / 'train.tsv'} row 4: the label {label!r} {what}")
 
 
 QNLI = "index\tquestion\tsentence\tlabel\n0\tWho?\tMe.\tentailment\n"
@@ -242,11 +243,11 @@ OPTIONS = [
     (["--task", "magic"], "unknown task 'magic'; known: cola, sst-2, mrpc, sts-b, qqp, mnli"),
     (["--base", "magic"], "magic: is neither a folder with a config.json nor a known model"),
     (["--base", "no/such/folder"], "no/such/folder: is neither a folder with a config.json"),
-    (["--train", "a.tsv"], "give either --task NAME, or --train FILE.tsv and --dev FILE.tsv"),
-    (["--dev", "a.tsv"], "give either --task NAME, or --train FILE.tsv and --dev FILE.tsv"),
-    (["--text", "a"], "--text goes with --train and --dev, not with --task"),
-    (["--label", "a"], "--label goes with --train and --dev, not with --task"),
-    (["--regression"], "--regression goes with --train and --dev, not with --task"),
+    (["--train", "a.tsv"], "give either --task NAME, or a TABLE of your own"),
+    (["--dev", "a.tsv"], "--dev goes with a TABLE of your own, not with --task"),
+    (["--text", "a"], "--text goes with a TABLE of your own, not with --task"),
+    (["--label", "a"], "--label goes with a TABLE of your own, not with --task"),
+    (["--regression"], "--regression goes with a TABLE of your own, not with --task"),
 ]
 
 
@@ -266,19 +267,20 @@ class TestOptions:
             (["--text", "nope"], "has no column 'nope' in its header (text, label)"),
             (["--text", "text", "other"], "has no column 'other' in its header (text, label)"),
             (["--label", "stars"], "has no column 'stars' in its header (text, label)"),
-            (["--sample"], "--sample goes with --task, not with --train and --dev"),
-            (["--task", "rte"], "give either --task NAME, or --train FILE.tsv and --dev FILE.tsv"),
+            (["--sample"], "--sample goes with --task, not with a TABLE of your own"),
+            (["--task", "rte"], "give either --task NAME, or a TABLE of your own"),
         ],
     )
     def test_columns_are_those_of_the_file(self, own, options, complaint):
         assert complaint in refused(*own_words(own), *options, inside=own)
 
     def test_data_must_be_named(self, tmp_path):
-        either = "give either --task NAME, or --train FILE.tsv and --dev FILE.tsv"
+        either = "give either --task NAME, or a TABLE of your own"
         assert refused("train", *QUICK, inside=tmp_path) == either
         (tmp_path / "a.tsv").write_text(OWN, "utf-8")
-        error = refused("train", "--train", tmp_path / "a.tsv", *QUICK, inside=tmp_path)
-        assert error == "--train and --dev go together"
+        twice = ("train", tmp_path / "a.tsv", "--train", tmp_path / "a.tsv")
+        error = refused(*twice, *QUICK, inside=tmp_path)
+        assert error == "give the table once: as TABLE or with --train"
 
     @pytest.mark.parametrize(
         "words, line",
@@ -299,9 +301,9 @@ class TestOptions:
             (
                 ["train", "--lerning-rate", "1"],
                 "minibert train: error: unrecognized arguments: "
-                "--lerning-rate 1; see minibert train --help",
+                "--lerning-rate; see minibert train --help",
             ),
-            (["train", "--siz", "8"], "minibert train: error: unrecognized arguments: --siz 8; "),
+            (["train", "--siz", "8"], "minibert train: error: unrecognized arguments: --siz; "),
             (["predict"], "minibert predict: error: the following arguments are required: FILE; "),
             (
                 ["predict", "f", "--pair", "a"],
@@ -550,7 +552,8 @@ class TestTheOutputFolder:
         words = (*self.WORDS, "--out", run, "--resume")
         error = refused(*words, *options, inside=tmp_path)
         assert error.startswith(f"{run / 'checkpoint.safetensors'}: was made with ")
-        assert error.endswith(f"{name}; resume with the same options")
+        assert f"was made with {name}; " in error
+        assert "resume with the same " in error
 
     def test_two_runs_into_one_folder_are_kept_apart(self, tmp_path):
         """The other one, in a process of its own, holds the folder's lock."""
@@ -725,7 +728,7 @@ class TestEvaluate:
         words = ("evaluate", trained["single"], "--base", TINY, "--data", tmp_path / "a.tsv")
         for option in (["--sample"], ["--split", "dev"]):
             error = refused(*words, *option, inside=tmp_path)
-            assert error == "give either --data FILE.tsv, or --split and --sample"
+            assert error == "give either --data TABLE, or --split and --sample"
 
     def test_another_tasks_file_is_noticed(self, trained, tmp_path):
         path = SAMPLE / "RTE" / "dev.tsv"

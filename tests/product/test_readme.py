@@ -5,6 +5,7 @@ import ast
 import importlib
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -82,6 +83,9 @@ def test_the_commands_of_a_page_run_in_their_order(page, minilm: Base, tmp_path)
         "predict",
         "exercises",
     }
+    rows = [f'"Warm, funny, {i} times.",5\n"A waste of {i} hours.",1' for i in range(20)]
+    (tmp_path / "reviews.csv").write_text("\n".join(["review,stars", *rows]))
+    shutil.copy(tmp_path / "reviews.csv", tmp_path / "new.csv")
     for line in lines:
         module = f"'{sys.executable}' -m minibert"
         done = subprocess.run(
@@ -95,7 +99,7 @@ def test_the_commands_of_a_page_run_in_their_order(page, minilm: Base, tmp_path)
         )
         assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
         assert done.stdout.strip(), line
-    (python,) = blocks("python", README if page == "README" else PAGES["python"])
+    python = "\n".join(blocks("python", README if page == "README" else PAGES["python"]))
     done = subprocess.run(
         [sys.executable, "-c", python],
         cwd=tmp_path,
@@ -112,7 +116,7 @@ def test_the_commands_of_a_page_run_in_their_order(page, minilm: Base, tmp_path)
 def test_python_on_the_pages_imports_from_the_two_packages_themselves(text):
     for block in blocks("python", text):
         imported = [n for n in ast.walk(ast.parse(block)) if isinstance(n, ast.ImportFrom)]
-        assert {node.module for node in imported} == {"adapters", "minibert"}
+        assert {node.module for node in imported} <= {"adapters", "minibert"}
         for node in imported:
             public = importlib.import_module(node.module).__all__
             assert {name.name for name in node.names} <= set(public)

@@ -247,7 +247,10 @@ class TestShardedGradients:
         flat, everybody = problem.leaves, np.random.default_rng(0).permutation(21)
         encoded = encode_examples(tiny, data, MAX_LENGTH)
         batch = make_batch([encoded[i] for i in everybody])
-        labels = np.array([data[i].label for i in everybody], np.float32 if regression else int)
+        labels = np.array([data[i].label for i in everybody])
+        if regression:  # standardised, as the head learns them
+            scores = np.array([example.label for example in data])
+            labels = ((labels - scores.mean()) / scores.std()).astype(np.float32)
 
         def whole(params: dict[str, Any]) -> Any:
             own = from_leaves({path: params[path] for path in flat})

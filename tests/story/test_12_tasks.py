@@ -1,4 +1,4 @@
-"""GLUE's nine tasks and one's own files: what is read, what is refused, how it is scored.
+"""GLUE's nine tasks: what is read, what is refused, how it is scored.
 
 Wang et al. 2018, arXiv 1804.07461. The files here are invented, in the official layouts.
 """
@@ -9,7 +9,6 @@ import math
 import re
 import shutil
 import sys
-from collections.abc import Callable
 from dataclasses import FrozenInstanceError
 from pathlib import Path
 from typing import Any
@@ -21,8 +20,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from minibert.data.glue import SAMPLE, SAMPLE_TASKS, glue_data, glue_examples, read_split
-from minibert.data.metrics import METRICS, accuracy, f1, matthews, pearson, spearman
-from minibert.data.tables import own_data, own_task, read_examples, read_texts
+from minibert.data.metrics import METRICS, accuracy, f1, macro_f1, matthews, pearson, spearman
+from minibert.data.tables import read_examples, read_texts
 from minibert.data.tasks import (
     GLUE,
     Data,
@@ -288,6 +287,23 @@ class TestRealFiles:
         quoted = sum(text.count('"') % 2 for e in real_glue("mrpc").train for text in e.text)
         assert quoted > 50
 
+    def test_mrpc_is_found_with_the_files_that_other_tools_make_of_the_raw_ones(
+        self, tmp_path, monkeypatch
+    ):
+        """The well-known download script leaves train.tsv, dev.tsv and msr_*.txt."""
+        monkeypatch.setenv("MINIBERT_GLUE", str(tmp_path))
+        folder, row = tmp_path / "MRPC", "1\t2\t3\tA .\tB .\n"
+        folder.mkdir()
+        assert find_task("mrpc") is None
+        header = "Quality\t#1 ID\t#2 ID\t#1 String\t#2 String\n"
+        for name in ("train.tsv", "dev.tsv", "msr_paraphrase_train.txt"):
+            write(folder, header + row * (2 if name == "dev.tsv" else 1), name)
+        (folder / "msr_paraphrase_train.txt").unlink()
+        assert find_task("mrpc") == folder
+        data = glue_data("mrpc")
+        assert data.train == [Example(("A .", "B ."), 1)]
+        assert data.dev == data.train * 2
+
     def test_mrpc_is_the_same_from_its_raw_files(self, tmp_path):
         real_glue("mrpc")
         folder = find_task("mrpc")
@@ -474,148 +490,6 @@ class TestBadFiles:
                 read_examples(task, path)
 
 
-# ----------------------------------------------------------------------------- one's own files
-
-
-class TestOwnFiles:
-    """`minibert train --train mine.tsv --dev mine-dev.tsv --text review --label stars`"""
-
-    @pytest.fixture
-    def files(self, tmp_path) -> Callable[[str, str], tuple[Path, Path]]:
-        def make(train: str, dev: str) -> tuple[Path, Path]:
-            return write(tmp_path, train, "train.tsv"), write(tmp_path, dev, "dev.tsv")
-
-        return make
-
-    def test_the_training_labels_of_own_files_are_numbered_in_alphabetical_order(self, files):
-        train, dev = files(
-            "id\treview\tmood\n1\tfine\tgood\n2\tdull\tbad\n3\teh\tmixed\n",
-            "mood\treview\nmixed\tso so\n",
-        )
-        data = own_data(train, dev, ("review",), "mood")
-        assert data.task.names == data.task.values == ("bad", "good", "mixed")
-        assert data.train == [Example("fine", 1), Example("dull", 0), Example("eh", 2)]
-        assert data.dev == [Example("so so", 2)]  # the dev file's columns may be in another order
-        assert data.task.metrics == ("accuracy",)
-        assert data.task.name == "train"
-        assert (data.task.outputs, data.task.regression) == (3, False)
-        assert data.source == f"{train} and {dev}"
-
-    def test_own_files_of_two_classes_are_scored_by_accuracy_and_f1(self, files):
-        train, dev = files("text\tlabel\na\tno\nb\tyes\n", "text\tlabel\nc\tyes\n")
-        assert own_data(train, dev, ("text",), "label").task.metrics == ("accuracy", "f1")
-
-    def test_own_files_of_pairs_name_two_text_columns(self, files):
-        train, dev = files("q\ta\tok\nwhy?\ttea\t1\nwho?\tBen\t0\n", "q\ta\tok\nhow?\tso\t1\n")
-        data = own_data(train, dev, ("q", "a"), "ok")
-        assert data.train == [Example(("why?", "tea"), 1), Example(("who?", "Ben"), 0)]
-
-    def test_own_files_of_scores_are_a_regression(self, files):
-        train, dev = files("text\tstars\nfine\t4.5\ndull\t-1e1\n", "text\tstars\neh\t3\n")
-        data = own_data(train, dev, ("text",), "stars", regression=True)
-        assert data.train == [Example("fine", 4.5), Example("dull", -10.0)]
-        assert data.task.regression
-        assert data.task.outputs == 1
-        assert data.task.metrics == ("pearson", "spearman")
-
-    FINE = "text\tlabel\na\tno\nb\tyes\n"
-
-    @pytest.mark.parametrize(
-        "train, dev, text, label, message",
-        [
-            (
-                FINE,
-                "text\tlabel\nc\tmaybe\n",
-                ("text",),
-                "label",
-                "{dev} row 2: unknown label 'maybe'; known: no, yes",
-            ),
-            (FINE, "text\tlabel\n", ("text",), "label", "{dev}: has a header but no rows"),
-            (FINE, "", ("text",), "label", "{dev}: is empty"),
-            (
-                FINE,
-                FINE,
-                ("review",),
-                "label",
-                "{train}: has no column 'review' in its header (text, label)",
-            ),
-            (
-                FINE,
-                FINE,
-                ("text",),
-                "stars",
-                "{train}: has no column 'stars' in its header (text, label)",
-            ),
-            (
-                FINE,
-                "review\tlabel\nc\tno\n",
-                ("text",),
-                "label",
-                "{dev}: has no column 'text' in its header (review, label)",
-            ),
-            (
-                "text\tlabel\na\tno\nb\tno\n",
-                FINE,
-                ("text",),
-                "label",
-                "{train}: column 'label' has 1 different labels; 2 needed",
-            ),
-            ("text\tlabel\n", FINE, ("text",), "label", "{train}: has a header but no rows"),
-            (
-                "text\tlabel\na\tno\nb\tyes\tx\n" + "c\tyes\n",
-                FINE,
-                ("text",),
-                "label",
-                "{train} row 3: has 3 columns, expected 2",
-            ),
-            (
-                "text\tlabel\n" + "".join(f"a\t{i}.5\n" for i in range(101)),
-                FINE,
-                ("text",),
-                "label",
-                "{train}: column 'label' has 101 different labels; is it a regression?",
-            ),
-            (FINE, FINE, (), "label", "a text is one or two columns, not 0"),
-            (FINE, FINE, ("text", "text", "text"), "label", "a text is one or two columns, not 3"),
-        ],
-    )
-    def test_own_files_that_are_wrong_are_refused_in_one_line(
-        self, files, train, dev, text, label, message
-    ):
-        paths = files(train, dev)
-        with pytest.raises(InputError) as refused:
-            own_data(*paths, text, label)
-        assert str(refused.value) == message.format(train=paths[0], dev=paths[1])
-
-    @pytest.mark.parametrize(
-        "labels, count, fine",
-        [(100, 100, True), (101, 101, False), (101, 402, False), (101, 403, True)],
-    )
-    def test_own_files_have_at_most_100_classes_or_one_for_four_lines(
-        self, tmp_path, labels, count, fine
-    ):
-        """Lines include the header: 404 of them may have 101 classes."""
-        path = write(
-            tmp_path, "text\tlabel\n" + "".join(f"a\t{i % labels}\n" for i in range(count))
-        )
-        if fine:
-            assert len(own_task(path, ("text",), "label").values) == labels
-        else:
-            with pytest.raises(InputError, match=f"has {labels} different labels; is it a regr"):
-                own_task(path, ("text",), "label")
-
-    def test_the_refusal_of_a_missing_column_shows_the_beginning_of_a_long_header(self, tmp_path):
-        path = write(tmp_path, "a" * 300 + "\tlabel\nx\t1\n")
-        with pytest.raises(InputError, match=rf" in its header \({'a' * 200}\)$"):
-            own_task(path, ("text",), "stars")
-
-    def test_own_files_with_words_for_scores_are_refused(self, files):
-        train, dev = files("text\tstars\na\t4\nb\tmany\n", "text\tstars\nc\t1\n")
-        with pytest.raises(InputError) as refused:
-            own_data(train, dev, ("text",), "stars", regression=True)
-        assert str(refused.value) == f"{train} row 3: the label 'many' is not a number"
-
-
 def test_a_task_and_its_data_cannot_be_changed():
     with pytest.raises(FrozenInstanceError):
         SST.name = "mine"  # type: ignore[misc]
@@ -713,6 +587,24 @@ class TestMetrics:
         assert accuracy(predicted, gold) == 0.7
         assert f1(predicted, gold) == 6 / 9
         assert matthews(predicted, gold) == (3 * 4 - 1 * 2) / math.sqrt(4 * 5 * 5 * 6)
+
+    def test_macro_f1_of_a_constant_guess_counts_the_missed_class_as_zero(self):
+        """18 legit, 2 fraud, always legit: 36 / 38 for one class, 0 for the other."""
+        gold = np.array([0] * 18 + [1] * 2)
+        assert macro_f1(np.zeros(20, int), gold) == pytest.approx(18 / 38, rel=1e-14)
+        assert macro_f1(gold, gold) == 1
+
+    @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=40))
+    @settings(max_examples=40)
+    def test_macro_f1_is_the_mean_over_the_classes_that_occur(self, pairs):
+        """Counted pair by pair; a class that is neither said nor true has no part in it."""
+        values = []
+        for c in sorted({label for pair in pairs for label in pair}):
+            both = sum(said == c and true == c for said, true in pairs)
+            either = sum(said == c for said, _ in pairs) + sum(true == c for _, true in pairs)
+            values.append(2 * both / either)
+        expected = math.fsum(values) / len(values)
+        assert macro_f1(*columns(pairs)) == pytest.approx(expected, rel=1e-12)
 
     @given(pairs=CLASSES)
     @settings(max_examples=40)

@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 
 from adapters.cached_layers import Bottom, cache_states
-from adapters.finetune import Trained, subset, train_task
+from adapters.finetune import Trained, train_task
 from adapters.methods.method import Method, parameter_table
 from adapters.methods.table import method_named
 from adapters.predict import encode_examples, evaluate_task, predict_logits
 from adapters.reproduce.sweep.runs_file import Config, run_key
 from adapters.task_file import TaskFile, load_task, on_base, save_task
 from adapters.task_model import TaskModel
+from adapters.train_data import subset
 from minibert.checkpoint import Base, load_base
 from minibert.data.glue import glue_data
 from minibert.data.squad import Questions, squad_data

@@ -1,0 +1,50 @@
+"""`minibert predict --input TABLE --text COLUMN`: a table in, the same table with answers out."""
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from adapters.cli.inputs import find_base
+from minibert.errors import InputError
+
+if TYPE_CHECKING:
+    from adapters.task_file import TaskFile
+
+
+def predict_table(options: argparse.Namespace, task: "TaskFile") -> None:
+    """Python: `adapters.score_table.score_to_file`."""
+    from adapters.progress import count_bar
+    from adapters.score_table import (
+        Scoring,
+        delimiter_of,
+        glue_test_columns,
+        result_lines,
+        score_to_file,
+    )
+    from minibert.data.records import open_table
+
+    if options.texts or options.pair:
+        raise InputError("give the texts either as arguments or as a table with --input")
+    if options.input is None:
+        raise InputError("--text and --submission go with --input TABLE")
+    if options.submission and options.text is not None:
+        raise InputError("--submission knows the text columns of GLUE's files; leave out --text")
+    if options.resume and not options.output:
+        raise InputError("--resume goes with --output FILE")
+    table = open_table(options.input, options.text or ())
+    text = tuple(options.text or ())
+    if options.submission:
+        table, text = glue_test_columns(task.task, table)
+        table = table.with_columns(text)
+    scoring = Scoring(
+        task, find_base(options, task), table, text, options.submission, options.threads
+    )
+    scoring.columns()
+    total = sum(1 for _ in table.rows())  # a damaged row is named before anything is scored
+    if options.output:
+        bar = count_bar(f"{total:,} rows")
+        score_to_file(scoring, options.output, options.resume, lambda rows: bar(rows, total))
+        print(f"{options.output}: {total:,} rows")
+        return
+    for line in result_lines(scoring, "" if options.json else delimiter_of(None, scoring)):
+        sys.stdout.write(line)

@@ -1,0 +1,188 @@
+"""A table in, the same table out, with a trained task's answer in every row.
+
+Rows are read, answered and written in chunks, so memory stays the same however long the table is.
+The result grows in a partial file beside its place; a stopped run resumes from there.
+"""
+
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from adapters.predict import predict_texts
+from adapters.task_file import TaskFile, task_digest
+from minibert.checkpoint import Base
+from minibert.data.own import row_text
+from minibert.data.records import Row, Table
+from minibert.data.tasks import Task
+from minibert.errors import InputError
+from minibert.files import atomic_write, sha256_file
+from minibert.heads import probabilities
+
+CHUNK = 1024  # rows
+
+Cells = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """What is to be scored: a table, and which of its columns are the task's text. submission:
+    write GLUE's two columns, index and prediction, instead of the table's own and the answer."""
+
+    task: TaskFile
+    base: Base
+    table: Table
+    text: tuple[str, ...]
+    submission: bool = False
+    threads: int | None = None
+
+    def columns(self) -> list[str]:
+        """The columns of the result. Raises InputError for a name that the table has already, or
+        another number of text columns than the task takes."""
+        task, own = self.task.task, list(self.table.columns)
+        if len(self.text) != len(task.text):
+            raise InputError(
+                f"{task.name} takes {len(task.text)} text columns, not {len(self.text)}"
+            )
+        if self.submission:
+            return ["index", "prediction"]
+        new = list(answer(task, np.zeros(task.outputs)))
+        if taken := set(own) & set(new):
+            raise InputError(f"{self.table.name}: has a column {min(taken)!r} already; rename it")
+        return own + new
+
+    def rows(self, skip: int = 0) -> Iterator[Cells]:
+        """The rows of the result, without the first `skip`. Raises InputError, naming the row, for
+        a cell that is no text, or one beside the columns."""
+        source = islice(self.table.rows(), skip, None)
+        known = set(self.table.columns)
+        while chunk := list(islice(source, CHUNK)):
+            texts = [row_text(self.table, row, self.text) for row in chunk]
+            logits = predict_texts(self.task, self.base, texts, self.threads)
+            for row, values in zip(chunk, logits, strict=True):
+                if self.submission:
+                    yield submitted(self.task.task, self.table, row, values)
+                elif strange := row.cells.keys() - known:
+                    where = f"{self.table.name} row {row.number}"
+                    raise InputError(f"{where}: has {min(strange)!r}, which the first row has not")
+                else:
+                    yield row.cells | answer(self.task.task, values)
+
+    def identity(self) -> str:
+        """What must be the same for a stopped run to be resumed."""
+        parts = [sha256_file(self.table.path), task_digest(self.task), self.text, self.submission]
+        return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def answer(task: Task, logits: np.ndarray) -> Cells:
+    """The new cells of a row, from its logits [C]: the label and every label's probability, or the
+    score."""
+    if task.regression:
+        return {"predicted_score": round(float(logits[0]), 6)}
+    chances = probabilities(logits.astype(np.float64))
+    named = {
+        f"probability_{n}": round(float(p), 6) for n, p in zip(task.names, chances, strict=True)
+    }
+    return {"predicted_label": task.names[int(chances.argmax())], **named}
+
+
+def submitted(task: Task, table: Table, row: Row, logits: np.ndarray) -> Cells:
+    """A row as GLUE's site takes it: the index of the test file and the label as GLUE spells it."""
+    index = next((row.cells[name] for name in ("index", "id") if name in row.cells), None)
+    if index is None:
+        raise InputError(f"{table.name}: has no column 'index' or 'id', as GLUE's test files have")
+    value = f"{logits[0]:.3f}" if task.regression else task.values[int(logits.argmax())]
+    return {"index": index, "prediction": value}
+
+
+def write_line(cells: Sequence[Any], delimiter: str) -> str:
+    """One line of CSV or TSV."""
+    line = io.StringIO()
+    csv.writer(line, delimiter=delimiter, lineterminator="\n").writerow(cells)
+    return line.getvalue()
+
+
+def result_lines(scoring: Scoring, delimiter: str, skip: int = 0) -> Iterator[str]:
+    """The result line by line, the header first unless rows are skipped; JSON lines, in ASCII, for
+    the delimiter ""."""
+    columns = scoring.columns()
+    if delimiter and not skip:
+        yield write_line(columns, delimiter)
+    for cells in scoring.rows(skip):
+        if delimiter:
+            yield write_line([cells.get(column, "") for column in columns], delimiter)
+        else:
+            yield json.dumps(cells) + "\n"
+
+
+def score_to_file(
+    scoring: Scoring,
+    out: Path,
+    resume: bool = False,
+    on_rows: Callable[[int], None] = lambda rows: None,
+) -> int:
+    """Write the result, as its suffix says (.csv, .tsv, .jsonl; otherwise like the table); return
+    the number of rows. on_rows(rows so far) is called after every chunk.
+
+    `resume` continues a stopped run. Raises InputError as `Scoring.rows` does, when the partial
+    file is of another table or task, or when it cannot be written.
+    """
+    delimiter = delimiter_of(out, scoring)
+    part, log = (out.with_name(f".{out.name}.part{suffix}") for suffix in ("", ".json"))
+    about = {"of": scoring.identity(), "delimiter": delimiter}
+    rows, size = _resumed(log, about) if resume and part.exists() and log.exists() else (0, 0)
+    scoring.columns()  # refuses before anything is written
+    try:
+        with part.open("r+b" if rows else "wb") as file:
+            file.truncate(size)
+            file.seek(size)
+            lines = result_lines(scoring, delimiter, rows)
+            if delimiter and not rows:
+                file.write(next(lines).encode())
+            while chunk := list(islice(lines, CHUNK)):
+                file.write("".join(chunk).encode("utf-8", "backslashreplace"))
+                file.flush()
+                rows += len(chunk)
+                atomic_write(log, json.dumps(about | {"rows": rows, "bytes": file.tell()}))
+                on_rows(rows)
+        part.replace(out)
+    except OSError as error:
+        raise InputError(f"{out}: cannot be written: {error.strerror or error}") from None
+    log.unlink(missing_ok=True)
+    return rows
+
+
+def delimiter_of(out: Path | None, scoring: Scoring) -> str:
+    """How the result is written."""
+    known = {".csv": ",", ".tsv": "\t", ".jsonl": "", ".ndjson": "", ".json": ""}
+    if scoring.submission:
+        return "\t"
+    return known.get(out.suffix.lower() if out else "", scoring.table.delimiter)
+
+
+def _resumed(log: Path, about: dict[str, str]) -> tuple[int, int]:
+    """The rows and bytes of a partial file that count."""
+    try:
+        kept = json.loads(log.read_text("utf-8"))
+        rows, size = int(kept.pop("rows")), int(kept.pop("bytes"))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise InputError(f"{log}: is damaged; start anew without --resume") from None
+    if kept != about:
+        raise InputError(f"{log}: is of another table or task; start anew without --resume")
+    return rows, size
+
+
+def glue_test_columns(task: Task, table: Table) -> tuple[Table, tuple[str, ...]]:
+    """A GLUE test file, whose cells are raw, and its text columns (CoLA's has a header, unlike its
+    training file). Raises InputError for a task that is not GLUE's."""
+    if not task.folder:
+        raise InputError(f"{task.name} is not a GLUE task; --submission is for GLUE's test files")
+    text = ("sentence",) if task.name == "cola" else tuple(map(str, task.text))
+    return replace(table, quoted=False), text

@@ -1,0 +1,103 @@
+"""The labels of somebody's own table: which cells are labels, and which classes they are.
+
+Nothing is guessed: a cell that looks like a missing label, or two spellings of what looks like one
+label, is refused, and says how to go on.
+"""
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from minibert.errors import InputError
+
+# What pandas reads as missing, and a dash.
+MISSING = frozenset(
+    {"", "#N/A", "#NA", "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null", "-nan"}
+    | {"-NaN", "-", "--"}
+)
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+MANY = 100  # classes, beyond which labels that hardly repeat are taken for something else
+FEW = 5  # training rows, below which a class is warned of
+
+
+def label_text(cell: Any) -> str:
+    """A cell as a label: text without blanks around it; "" for a missing value of JSON."""
+    if isinstance(cell, bool):
+        return "true" if cell else "false"
+    return "" if cell is None or cell != cell else str(cell).strip()
+
+
+def is_missing(label: str, numeric: bool) -> bool:
+    """Whether a label stands for none. -1 does (as in GLUE's test files), unless the labels are
+    `numeric`."""
+    return label in MISSING or (label == "-1" and not numeric)
+
+
+def is_numeric(labels: Mapping[str, int]) -> bool:
+    """Whether every label that is not missing is a number other than -1."""
+    rest = [label for label in labels if label not in MISSING and label != "-1"]
+    return bool(rest) and all(NUMBER.fullmatch(label) for label in rest)
+
+
+def find_classes(counts: Mapping[str, int], rows: int, where: str) -> tuple[str, ...]:
+    """The classes, sorted (numbers by their value), from the labels' counts in `rows` rows.
+
+    `where` names file and column. Raises InputError for two spellings of one label, a single class,
+    or labels that hardly repeat.
+    """
+    _check_spellings(counts, where)
+    if len(counts) < 2:
+        raise InputError(f"{where} has {len(counts)} different labels; 2 needed")
+    if len(counts) > max(MANY, rows // 2):
+        raise InputError(
+            f"{where} has {len(counts)} different labels in {rows} rows; is it a regression? "
+            "(--regression; or name the classes with --classes)"
+        )
+    if all(NUMBER.fullmatch(label) for label in counts):
+        return tuple(sorted(counts, key=float))
+    return tuple(sorted(counts))
+
+
+def _check_spellings(counts: Mapping[str, int], where: str) -> None:
+    spelled: dict[str, str] = {}
+    for label in counts:
+        other = spelled.setdefault(_same(label), label)
+        if other != label:
+            shown = repr if unicodedata.normalize("NFC", label) == label else ascii
+            shown = ascii if unicodedata.normalize("NFC", other) != other else shown
+            raise InputError(
+                f"{where} spells one label in two ways: {shown(other)} ({counts[other]} rows) and "
+                f"{shown(label)} ({counts[label]} rows); make them one, or name the classes with "
+                "--classes"
+            )
+
+
+def _same(label: str) -> str:
+    """The same for labels that differ only by case, Unicode form, blanks or number format."""
+    if NUMBER.fullmatch(label):
+        return repr(float(label))
+    return " ".join(unicodedata.normalize("NFKC", label).casefold().split())
+
+
+def warnings(
+    names: Sequence[str], train: Sequence[int | float], dev: Sequence[int | float]
+) -> list[str]:
+    """What to know of the classes before training; the examples are given as class numbers."""
+    in_train, in_dev = Counter(train), Counter(dev)
+    unseen = [name for i, name in enumerate(names) if not in_train[i] and in_dev[i]]
+    few = [f"{n} ({in_train[i]})" for i, n in enumerate(names) if 0 < in_train[i] < FEW]
+    found = []
+    if unseen:
+        found.append(f"in the development data alone, so never learned: {_some(unseen)}")
+    if few:
+        found.append(f"fewer than {FEW} training rows: {_some(few)}")
+    if any(NUMBER.fullmatch(name) and "." in name for name in names):
+        found.append("the classes look like scores; --regression predicts numbers")
+    return found
+
+
+def _some(names: Sequence[str], most: int = 10) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
