@@ -13,7 +13,7 @@ from adapters.task_file import TaskFile, load_task, on_base
 from adapters.task_model import TaskModel
 from minibert.checkpoint import Base
 from minibert.errors import InputError
-from minibert.tokenizer import Text, encode_texts
+from minibert.tokenizer import Text, check_texts, encode_texts
 from minibert.tree import count
 
 
@@ -42,10 +42,13 @@ class Bank:
         return task
 
     def logits(self, name: str, texts: Sequence[Text]) -> np.ndarray:
-        """One task's logits of texts: [B, C]. Raises InputError for a name that is not open."""
+        """One task's logits of texts: [B, C]. Raises InputError for a name that is not open, or for
+        the first text that is none for this task."""
         if name not in self.tasks:
             raise InputError(f"no task named {name!r} is open; open: {', '.join(self.tasks)}")
-        encoded = encode_texts(self.base.tokenizer, texts, self.tasks[name].max_length)
+        task = self.tasks[name]
+        texts = check_texts(texts, task.task.pairs)
+        encoded = encode_texts(self.base.tokenizer, texts, task.max_length)
         return predict_logits(self.models[name], encoded)
 
     def parameters(self) -> int:

@@ -107,7 +107,9 @@ def prepare(
     if not (data.train and data.dev):
         raise InputError(f"{data.source}: has no {'dev' if data.train else 'training'} examples")
     model = new_task_model(base, method, chosen, data.task.outputs, settings.seed)
-    encoded, dev = (encode_examples(base, part, max_length) for part in (data.train, data.dev))
+    encoded, dev = (
+        encode_examples(base, part, max_length, data.task.pairs) for part in (data.train, data.dev)
+    )
     bottom, dev_bottom = _bottoms(model, encoded, dev, run)
     scale, weights = scale_of(data), _class_weights(data, class_weights)
     labels = np.array([example.label for example in data.train])

@@ -1,6 +1,7 @@
 """From texts to predictions, and to a task's metrics on labelled examples."""
 
 from collections.abc import Sequence
+from reprlib import repr as shortened
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from minibert.checkpoint import Base
 from minibert.data.tasks import Example, score
 from minibert.errors import InputError
 from minibert.machine.threads import each, thread_count
-from minibert.tokenizer import Encoded, Text, encode_texts
+from minibert.tokenizer import Encoded, Text, check_texts, encode_texts
 
 
 def check_length(base: Base, max_length: int) -> int:
@@ -25,9 +26,16 @@ def check_length(base: Base, max_length: int) -> int:
     return max_length
 
 
-def encode_examples(base: Base, examples: Sequence[Example], max_length: int) -> list[Encoded]:
-    """The examples' texts as token ids."""
-    return encode_texts(base.tokenizer, [e.text for e in examples], max_length)
+def encode_examples(
+    base: Base, examples: Sequence[Example], max_length: int, pairs: bool | None = None
+) -> list[Encoded]:
+    """The examples' texts as token ids. Raises InputError for what is no example, or holds no text
+    (`pairs`: no pair, or not a single text)."""
+    for number, example in enumerate(examples):
+        if not isinstance(example, Example):
+            raise InputError(f"examples[{number}] is {shortened(example)}, which is no Example")
+    texts = check_texts([e.text for e in examples], pairs, "example texts")
+    return encode_texts(base.tokenizer, texts, max_length)
 
 
 def predict_logits(
@@ -62,10 +70,10 @@ def evaluate_task(
     task: TaskFile, base: Base, examples: Sequence[Example], threads: int | None = None
 ) -> dict[str, float]:
     """A task file's metrics on examples. Raises InputError when it belongs to another base, or when
-    there are no examples."""
+    there are no examples, or one's text is no text for this task."""
     if not examples:
         raise InputError(f"{task.task.name}: there are no examples to score")
-    encoded = encode_examples(base, examples, task.max_length)
+    encoded = encode_examples(base, examples, task.max_length, task.task.pairs)
     logits = predict_logits(on_base(task, base), encoded, threads)
     return score(task.task, logits, [e.label for e in examples])
 
@@ -73,6 +81,8 @@ def evaluate_task(
 def predict_texts(
     task: TaskFile, base: Base, texts: Sequence[Text], threads: int | None = None
 ) -> np.ndarray:
-    """The logits [B, C] of texts. Raises InputError when the task belongs to another base."""
+    """The logits [B, C] of texts. Raises InputError when the task belongs to another base, or for
+    the first text that is none for this task."""
+    texts = check_texts(texts, task.task.pairs)
     encoded = encode_texts(base.tokenizer, texts, task.max_length)
     return predict_logits(on_base(task, base), encoded, threads)

@@ -61,10 +61,12 @@ class Base:
         """The checkpoint's tokenizer, read when first needed. Raises InputError when it knows
         tokens that the weights have no embedding for."""
         tokenizer = load_tokenizer(self.folder)
-        if (size := tokenizer.get_vocab_size()) > self.config.vocab_size:
+        # No text has the token "", which is an empty line of vocab.txt.
+        last, token = max((n, token) for token, n in tokenizer.get_vocab().items() if token)
+        if last >= self.config.vocab_size:
             raise InputError(
-                f"{self.folder}: its tokenizer has {size} tokens, but config.json says "
-                f"vocab_size {self.config.vocab_size}"
+                f"{self.folder}: its tokenizer's largest id is {last} ({token!r}), but config.json "
+                f"says vocab_size {self.config.vocab_size}"
             )
         return tokenizer
 

@@ -2,120 +2,220 @@
 
 BERT reads `[CLS] first sentence [SEP]` (segment 0), and for a pair also `second sentence
 [SEP]` (segment 1). WordPiece cuts unknown words into known pieces, so any Unicode text works.
+
+A tokenizer is shared by all that use its base, at the same time too: nothing is ever set on it.
+Texts are encoded whole and cut here.
 """
 
-import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from reprlib import repr as shortened
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from minibert.errors import InputError
+from minibert.tokenizer_files import DEFAULTS, add_tokens, read_settings, set_normalizer
 
 if TYPE_CHECKING:
-    from tokenizers import Tokenizer
+    from tokenizers import Encoding, Tokenizer
 
 Text = str | tuple[str, str]  # one sentence, or a pair
 
 
 class Encoded(NamedTuple):
-    """One text as numbers: ids [T] and segments [T], both int64."""
+    """One text as numbers: ids [T] and segments [T], both int64; `lost` more tokens were cut."""
 
     ids: np.ndarray
     segments: np.ndarray
+    lost: int = 0
 
 
 def load_tokenizer(folder: Path | str) -> "Tokenizer":
-    """The tokenizer of a checkpoint folder: its tokenizer.json, else its vocab.txt.
+    """The tokenizer of a checkpoint folder: its tokenizer.json, else its vocab.txt, and the files
+    beside them. It neither pads nor cuts, whatever they say.
 
-    Raises InputError when neither is there or readable.
+    Raises InputError when neither is there or readable, or when texts would have other ids than
+    with `transformers`, which `tokenizer_files` knows.
     """
     from tokenizers import Tokenizer
 
     folder = Path(folder)
-    if (folder / "tokenizer.json").exists():
+    settings = read_settings(folder)
+    file = folder / ("tokenizer.json" if settings.use_json else "vocab.txt")
+    if not file.exists():
+        raise InputError(f"{folder}: has neither tokenizer.json nor vocab.txt")
+    if settings.use_json:
         try:
-            return Tokenizer.from_file(str(folder / "tokenizer.json"))
+            tokenizer = Tokenizer.from_file(str(file))
         except Exception as error:  # the library raises bare Exception
-            raise InputError(f"{folder / 'tokenizer.json'}: cannot be read: {error}") from None
-    if (folder / "vocab.txt").exists():
-        return wordpiece(folder / "vocab.txt", **_normalisation(folder))
-    raise InputError(f"{folder}: has neither tokenizer.json nor vocab.txt")
-
-
-def _normalisation(folder: Path) -> dict[str, bool | None]:
-    """`wordpiece`'s options as tokenizer_config.json has them; BERT's defaults without it."""
-    path = folder / "tokenizer_config.json"
+            raise InputError(f"{file}: cannot be read: {error}") from None
+        if tokenizer.truncation and tokenizer.truncation["direction"] != "right":
+            raise InputError(f"{file}: truncation cuts the beginning; only the end is supported")
+    else:
+        special = {role: settings.name(role) for role in ("unk_token", "cls_token", "sep_token")}
+        options = (settings.lower, settings.strip_accents, settings.chinese)
+        tokenizer = _without_added_tokens(file, special, *options)
+    add_tokens(tokenizer, settings)
+    set_normalizer(tokenizer, settings, file)
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    unknown = getattr(tokenizer.model, "unk_token", None)
+    if unknown is not None and tokenizer.model.token_to_id(unknown) is None:
+        raise InputError(f"{file}: lacks its unk_token {unknown!r}")
     try:
-        settings = json.loads(path.read_text("utf-8")) if path.exists() else {}
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from None
-    if not isinstance(settings, dict):
-        raise InputError(f"{path}: is not a JSON object")
-    return {
-        "lower": settings.get("do_lower_case", True),
-        "strip_accents": settings.get("strip_accents"),
-        "chinese": settings.get("tokenize_chinese_chars", True),
-    }
+        frame(tokenizer)
+    except InputError as error:
+        raise InputError(f"{file}: post_processor: {error}") from None
+    return tokenizer
 
 
 def wordpiece(
     vocab: Path | str,
-    lower: bool | None = True,
+    lower: bool = True,
     strip_accents: bool | None = None,
-    chinese: bool | None = True,
+    chinese: bool = True,
 ) -> "Tokenizer":
-    """BERT's tokenizer from vocab.txt, one token per line.
+    """BERT's tokenizer from vocab.txt, one token per line; of a repeated one, the last line counts.
 
     `lower`: convert to lower case. `strip_accents`: None means as `lower`. `chinese`: each Chinese
     character is a word of its own. Raises InputError when the file is unreadable or lacks a
     special token.
     """
+    tokenizer = _without_added_tokens(Path(vocab), DEFAULTS, lower, strip_accents, chinese)
+    tokenizer.add_special_tokens(
+        [t for t in DEFAULTS.values() if tokenizer.token_to_id(t) is not None]
+    )
+    return tokenizer
+
+
+def _without_added_tokens(
+    vocab: Path,
+    special: Mapping[str, str],
+    lower: bool,
+    strip_accents: bool | None,
+    chinese: bool,
+) -> "Tokenizer":
+    """`wordpiece`, by which a special token in a text is not yet known as one."""
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
     try:
-        tokens = Path(vocab).read_text("utf-8").split("\n")
+        tokens = vocab.read_text("utf-8").removesuffix("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{vocab}: cannot be read: {error}") from None
-    ids = {token: number for number, token in enumerate(tokens) if token}
-    for special in ("[UNK]", "[CLS]", "[SEP]"):
-        if special not in ids:
-            raise InputError(f"{vocab}: lacks the token {special}")
-    tokenizer = Tokenizer(models.WordPiece(ids, unk_token="[UNK]"))
+    ids = {token: number for number, token in enumerate(tokens)}
+    unk, cls, sep = (special[role] for role in ("unk_token", "cls_token", "sep_token"))
+    for token in (unk, cls, sep):
+        if token not in ids:
+            raise InputError(f"{vocab}: lacks the token {token}")
+    tokenizer = Tokenizer(models.WordPiece(ids, unk_token=unk))
     tokenizer.normalizer = normalizers.BertNormalizer(
-        lowercase=bool(lower), strip_accents=strip_accents, handle_chinese_chars=bool(chinese)
+        lowercase=lower, strip_accents=strip_accents, handle_chinese_chars=chinese
     )
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
-    tokenizer.add_special_tokens(
-        [t for t in ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]") if t in ids]
-    )
     tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]",
-        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
-        special_tokens=[(t, ids[t]) for t in ("[CLS]", "[SEP]")],
+        single=[cls, "$A", sep],
+        pair=[cls, "$A", sep, "$B:1", f"{sep}:1"],
+        special_tokens=[(cls, ids[cls]), (sep, ids[sep])],
     )
     return tokenizer
+
+
+def frame(tokenizer: "Tokenizer") -> tuple[int, int]:
+    """The ids of [CLS] and [SEP], whatever their names. Raises InputError for a tokenizer that
+    does not put them around a text and a pair as BERT reads them."""
+    whole = uncut(tokenizer)
+    single, pair = whole.encode(""), whole.encode("", "")
+    if len(single.ids) == 2:
+        cls, sep = single.ids
+        if pair.ids == [cls, sep, sep] and single.type_ids + pair.type_ids == [0, 0, 0, 0, 1]:
+            return cls, sep
+    raise InputError(
+        f"an empty text is {single.tokens} and an empty pair {pair.tokens}; "
+        "BERT reads [CLS] [SEP] and, the last in segment 1, [CLS] [SEP] [SEP]"
+    )
+
+
+def check_texts(texts: Iterable[Any], pairs: bool | None, name: str = "texts") -> list[Text]:
+    """The texts as a list, each a string or, for `pairs`, a tuple of two (None: either). A list of
+    two strings is a pair, too: JSON knows no tuples.
+
+    Raises InputError, naming the first that is anything else, as a `None` or NaN of a table is; and
+    for a single string where a list is meant.
+    """
+    expected = {True: "a pair of strings", False: "a string", None: "a string or a pair of strings"}
+    if isinstance(texts, (str, bytes, Mapping)) or not isinstance(texts, Iterable):
+        raise InputError(
+            f"{name} is {shortened(texts)}; a list is expected, each item {expected[pairs]}"
+        )
+    checked: list[Text] = []
+    for number, text in enumerate(texts):
+        if isinstance(text, str) and pairs is not True:
+            checked.append(text)
+        elif _is_pair(text) and pairs is not False:
+            checked.append((text[0], text[1]))
+        else:
+            raise InputError(
+                f"{name}[{number}] is {shortened(text)}; {expected[pairs]} is expected"
+            )
+    return checked
+
+
+def _is_pair(text: Any) -> bool:
+    return (
+        isinstance(text, (tuple, list)) and len(text) == 2 and all(isinstance(t, str) for t in text)
+    )
 
 
 def encode_texts(tokenizer: "Tokenizer", texts: Sequence[Text], max_length: int) -> list[Encoded]:
     """Token ids and segments of each text, at most `max_length` tokens long.
 
     A pair that is too long loses tokens from the end of its longer sentence first. Lone surrogates,
-    which are not characters, are dropped. Raises InputError when `max_length` has no room for [CLS]
-    and [SEP].
+    which are not characters, are dropped. Raises InputError for what `check_texts` refuses, or when
+    `max_length` has no room for [CLS] and [SEP].
     """
-    clean = [_characters(t) if isinstance(t, str) else tuple(map(_characters, t)) for t in texts]
-    for text in clean:
-        if max_length < tokenizer.num_special_tokens_to_add(not isinstance(text, str)):
-            raise InputError(f"max length {max_length} has no room for [CLS] and [SEP]")
-    tokenizer.no_padding()  # a tokenizer.json may ask for it; we never pad
-    tokenizer.enable_truncation(max_length, strategy="longest_first")
-    return [
-        Encoded(np.array(e.ids, np.int64), np.array(e.type_ids, np.int64))
-        for e in tokenizer.encode_batch(clean)
+    clean = [
+        _characters(text) if isinstance(text, str) else (_characters(text[0]), _characters(text[1]))
+        for text in check_texts(texts, None)
     ]
+    for pair in {not isinstance(text, str) for text in clean}:
+        if max_length < tokenizer.num_special_tokens_to_add(pair):
+            raise InputError(f"max length {max_length} has no room for [CLS] and [SEP]")
+    return [_cut(e, max_length) for e in uncut(tokenizer).encode_batch(clean)]
+
+
+def uncut(tokenizer: "Tokenizer") -> "Tokenizer":
+    """The tokenizer, or a copy of one that pads or cuts which does neither."""
+    if tokenizer.padding is None and tokenizer.truncation is None:
+        return tokenizer
+    copy = type(tokenizer).from_str(tokenizer.to_str())
+    copy.encode_special_tokens = tokenizer.encode_special_tokens
+    copy.no_padding()
+    copy.no_truncation()
+    return copy
+
+
+def _cut(text: "Encoding", max_length: int) -> Encoded:
+    """The special tokens of a text, and of each sentence as many as there is room for."""
+    ids, segments = np.array(text.ids, np.int64), np.array(text.type_ids, np.int64)
+    lost = max(0, len(ids) - max_length)
+    if not lost:
+        return Encoded(ids, segments)
+    sentence = np.array([-1 if s is None else s for s in text.sequence_ids])  # -1: special
+    first, second = (np.flatnonzero(sentence == number) for number in (0, 1))
+    room = max_length - (len(ids) - len(first) - len(second))
+    of_first, of_second = kept(len(first), len(second), room)
+    keep = np.ones(len(ids), bool)
+    keep[first[of_first:]] = keep[second[of_second:]] = False
+    return Encoded(ids[keep], segments[keep], lost)
+
+
+def kept(first: int, second: int, room: int) -> tuple[int, int]:
+    """How many tokens each sentence of a pair keeps where only `room` fit: longest first, that is,
+    one by one off whichever is longer then; of an odd number, the longer one keeps one more."""
+    shorter = min(first, second, room // 2)
+    return (shorter, room - shorter) if first <= second else (room - shorter, shorter)
 
 
 def _characters(text: str) -> str:

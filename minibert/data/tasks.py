@@ -49,6 +49,11 @@ class Task:
         return not self.values
 
     @property
+    def pairs(self) -> bool:
+        """Whether it reads two sentences rather than one."""
+        return len(self.text) == 2
+
+    @property
     def outputs(self) -> int:
         """C, the size of the head's output."""
         return max(1, len(self.values))

@@ -5,15 +5,16 @@ windows, each with the whole question, so that an answer near one window's edge 
 surroundings in another. Devlin et al. 2018, section 4.2, and their released code.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from reprlib import repr as shortened
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from minibert.data.squad import Answer, Question
 from minibert.errors import InputError
-from minibert.tokenizer import Encoded
+from minibert.tokenizer import Encoded, check_texts, frame, uncut
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -55,16 +56,17 @@ def make_windows(
     A context's windows begin `stride` tokens apart (or as many as one holds, if that is less), so
     that they overlap; the last one ends with the context. A question is cut to QUESTION_TOKENS,
     and to half of the room that [CLS] and both [SEP] leave. The answer is the first one given.
-    Raises InputError for a stride below 1, or a `max_length` below 4.
+    Raises InputError for a stride below 1, a `max_length` below 4, or what is no question.
     """
     if stride < 1:
         raise InputError(f"stride must be at least 1, not {stride}")
     if max_length < 4:
         raise InputError(f"max length must be at least 4, not {max_length}")
+    _check_questions(questions)
     asked = _tokens(tokenizer, [q.question for q in questions])
     contexts = list(dict.fromkeys(q.context for q in questions))  # several questions share one
     known = dict(zip(contexts, _tokens(tokenizer, contexts), strict=True))
-    cls, sep = tokenizer.token_to_id("[CLS]"), tokenizer.token_to_id("[SEP]")
+    cls, sep = frame(tokenizer)
     windows = []
     for number, question in enumerate(questions):
         words = asked[number][0][: min(QUESTION_TOKENS, (max_length - 3) // 2)]
@@ -101,13 +103,21 @@ def answer_tokens(offsets: np.ndarray, answer: Answer) -> tuple[int, int] | None
     return (int(found[0]), int(found[-1])) if len(found) else None
 
 
+def _check_questions(questions: Sequence[Question]) -> None:
+    if not isinstance(questions, Iterable):
+        raise InputError(f"questions is {shortened(questions)}; a list of questions is expected")
+    for number, question in enumerate(questions):
+        if not isinstance(question, Question):
+            raise InputError(f"questions[{number}] is {shortened(question)}, which is no question")
+    check_texts([q.question for q in questions], False, "question texts")
+    check_texts([q.context for q in questions], False, "contexts")
+
+
 def _tokens(tokenizer: "Tokenizer", texts: Sequence[str]) -> list[tuple[np.ndarray, np.ndarray]]:
     """Ids [T] and character offsets [T, 2] of each text. Half a surrogate pair, which is no
     character, is read as a question mark: leaving it out would shift the offsets."""
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
     clean = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
     return [
         (np.array(e.ids, np.int64), np.array(e.offsets, np.int64).reshape(-1, 2))
-        for e in tokenizer.encode_batch(clean, add_special_tokens=False)
+        for e in uncut(tokenizer).encode_batch(clean, add_special_tokens=False)
     ]

@@ -10,7 +10,15 @@ from minibert.fetch.home import home, read_manifest
 
 # The files to fetch from a repository that is not in the manifest: no pickles, which can run code.
 # The weights come last: they are large, and every other file can be a reason to refuse the model.
-FILES = ("config.json", "tokenizer_config.json", "tokenizer.json", "vocab.txt", "model.safetensors")
+FILES = (
+    "config.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "tokenizer.json",
+    "vocab.txt",
+    "model.safetensors",
+)
 REQUIRED = ({"config.json"}, {"tokenizer.json", "vocab.txt"}, {"model.safetensors"})
 
 

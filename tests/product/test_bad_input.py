@@ -434,7 +434,8 @@ class TestWeights:
         words = ("train", "--task", "rte", "--sample", "--base", base, *QUICK[2:])
         error = refused(*words, "--out", base / "run", inside=base)
         assert error == (
-            f"{base}: its tokenizer has 200 tokens, but config.json says vocab_size 199"
+            f"{base}: its tokenizer's largest id is 199 ('newword'), but config.json says "
+            "vocab_size 199"
         )
 
     @pytest.mark.parametrize("name", ["config.json", "vocab.txt"])

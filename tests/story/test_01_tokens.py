@@ -180,14 +180,18 @@ class TestNoPadding:
         eager.enable_padding(length=32)
         eager.enable_truncation(4)
         eager.save(str(tmp_path / "tokenizer.json"))
-        tokenizer = load_tokenizer(tmp_path)
-        assert len(tokenizer.encode("ba").ids) == 32  # what the file asks for
-        assert tokens("ba", tokenizer) == ["[CLS]", "ba", "[SEP]"]
-        assert len(tokens("ba bi bo da", tokenizer)) == 6
+        as_it_says = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+        assert len(as_it_says.encode("ba").ids) == 32
+        for tokenizer in (load_tokenizer(tmp_path), as_it_says):
+            assert tokens("ba", tokenizer) == ["[CLS]", "ba", "[SEP]"]
+            assert len(tokens("ba bi bo da", tokenizer)) == 6
+        assert as_it_says.padding["length"] == 32  # a copy was used: it is not ours to change
+        assert as_it_says.truncation["max_length"] == 4
 
     def test_minilms_tokenizer_json_asks_for_padding_and_gets_none(self, minilm):
-        fresh = load_tokenizer(minilm.folder)
+        fresh = Tokenizer.from_file(str(minilm.folder / "tokenizer.json"))
         assert len(fresh.encode("Hello").ids) == 128
+        assert load_tokenizer(minilm.folder).encode("Hello").ids == [101, 7592, 102]
         [encoded] = encode_texts(fresh, ["Hello"], 512)
         # [CLS] is 101, [SEP] 102 and "hello" 7592 in the vocabulary of every uncased BERT
         assert encoded.ids.tolist() == [101, 7592, 102]

@@ -1,0 +1,317 @@
+"""The files beside a vocabulary that change a text's ids, read as `transformers` reads them.
+
+tokenizer_config.json wins over tokenizer.json, and each may add tokens; the older files
+special_tokens_map.json and added_tokens.json count where the first has no added_tokens_decoder.
+What would give other ids here than there (`AutoTokenizer`, its fast tokenizer) is refused.
+
+`model_max_length` changes no id: how long a text may be is for the caller to say.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from minibert.errors import InputError
+
+if TYPE_CHECKING:
+    from tokenizers import AddedToken, Tokenizer
+
+CLASSES = ("BertTokenizer", "BertTokenizerFast", "PreTrainedTokenizerFast")
+DEFAULTS = {
+    "unk_token": "[UNK]",
+    "sep_token": "[SEP]",
+    "pad_token": "[PAD]",
+    "cls_token": "[CLS]",
+    "mask_token": "[MASK]",
+}
+ROLES = ("bos_token", "eos_token", *DEFAULTS)  # in the order in which missing tokens are added
+MORE = "additional_special_tokens"
+
+# Settings of which only these values give the ids that `encode_texts` computes; the first is the
+# default. With do_basic_tokenize and never_split transformers' own two tokenizers disagree.
+ONLY: dict[str, tuple[Any, ...]] = {
+    "do_basic_tokenize": (True,),
+    "word_tokenizer_type": (None, "basic"),
+    "subword_tokenizer_type": (None, "wordpiece"),
+    "split_special_tokens": (False,),
+    "truncation_side": ("right",),
+    "from_slow": (False, None),
+    "init_inputs": ([],),
+    "extra_special_tokens": ({}, [], None),
+    "fast_tokenizer_files": ([], ["tokenizer.json"]),
+    "vocab_file": (None,),
+    "tokenizer_file": (None,),
+    "auto_map": (None, {}),  # somebody's own code
+}
+
+
+@dataclass(frozen=True)
+class TokenizerSettings:
+    """What a folder's tokenizer files say, checked.
+
+    path: its tokenizer_config.json. bert_class: BERT's classes set `lower`, `strip_accents` (None:
+    as `lower`) and `chinese` in tokenizer.json's normalizer; PreTrainedTokenizerFast does not.
+    use_json: whether tokenizer.json counts rather than vocab.txt. roles: the special tokens by
+    ROLES; additional: more of them. added: {id: token}, as the files say it.
+    """
+
+    path: Path
+    bert_class: bool
+    use_json: bool
+    lower: bool
+    strip_accents: bool | None
+    chinese: bool
+    roles: dict[str, "AddedToken | str"]
+    additional: "tuple[AddedToken | str, ...]"
+    added: dict[int, "AddedToken"]
+
+    def name(self, role: str) -> str:
+        """The token that plays a role, as "[CLS]" is the "cls_token". InputError if none does."""
+        if role not in self.roles:
+            raise InputError(f"{self.path}: {role} is null; a token is expected")
+        return _content(self.roles[role])
+
+
+def read_settings(folder: Path) -> TokenizerSettings:
+    """The settings of a folder, BERT's defaults where it has none. Raises InputError, naming file
+    and key, for what would change the ids and is not supported."""
+    path = folder / "tokenizer_config.json"
+    raw = _read_object(path)
+    bert_class = _check_class(folder, raw.get("tokenizer_class")) != "PreTrainedTokenizerFast"
+    for name, allowed in ONLY.items():
+        if raw.get(name, allowed[0]) not in allowed:
+            raise InputError(f"{path}: {name} is {raw[name]!r}; only {allowed[0]!r} is supported")
+    inputs = raw.get("model_input_names")
+    if inputs is not None and "token_type_ids" not in inputs:
+        raise InputError(f"{path}: model_input_names lacks 'token_type_ids', which BERT reads")
+    # Naming no file is to use none: with "tokenizer_file": null, the vocabulary counts.
+    use_json = (folder / "tokenizer.json").exists() and "tokenizer_file" not in raw
+    if not (use_json or bert_class):
+        raise InputError(f"{path}: tokenizer_class 'PreTrainedTokenizerFast' needs tokenizer.json")
+    special, added = _tokens(folder, raw, use_json)
+    roles = DEFAULTS | special if bert_class else special
+    settings = TokenizerSettings(
+        path,
+        bert_class,
+        use_json,
+        lower=_choice(path, raw, "do_lower_case", True, (True, False)),
+        strip_accents=_choice(path, raw, "strip_accents", None, (True, False, None)),
+        chinese=_choice(path, raw, "tokenize_chinese_chars", True, (True, False)),
+        roles={role: roles[role] for role in ROLES if roles.get(role)},
+        additional=tuple(special.get(MORE, ())),
+        added=added,
+    )
+    kept_whole = set(raw.get("never_split") or ()) - set(map(_content, settings.roles.values()))
+    if kept_whole:
+        raise InputError(f"{path}: never_split has {min(kept_whole)!r}, which is not supported")
+    return settings
+
+
+def add_tokens(tokenizer: "Tokenizer", settings: TokenizerSettings) -> None:
+    """Add the tokens that the files name and the tokenizer lacks, in transformers' order.
+
+    Raises InputError when one gets another id than its file says, or the id of another token.
+    """
+    from tokenizers import AddedToken
+
+    present = tokenizer.get_added_tokens_decoder()
+    known = {repr(token) for token in present.values()}
+    missing: list[AddedToken | str] = [
+        token for _, token in sorted(settings.added.items()) if repr(token) not in known
+    ]
+    names = [token.content for token in present.values()] + [_content(t) for t in missing]
+    special = _special_tokens(tokenizer, settings)
+    missing += [t for t in special.values() if t not in names and t not in missing]
+    tokens = []
+    for token in missing:
+        if isinstance(token, str):
+            token = AddedToken(token, special=True)
+        token.special = token.special or token.content in special
+        tokens.append(token)
+    tokenizer.add_tokens(tokens)
+    _check_ids(tokenizer, settings, [token.content for token in tokens])
+
+
+def _special_tokens(
+    tokenizer: "Tokenizer", settings: TokenizerSettings
+) -> dict[str, "AddedToken | str"]:
+    """The special tokens by name, in the order of ROLES."""
+    roles = settings.roles
+    if not settings.bert_class and tokenizer.padding:
+        roles = {"pad_token": tokenizer.padding["pad_token"]} | roles
+    named: dict[str, AddedToken | str] = {}
+    for token in [*(roles[role] for role in ROLES if role in roles), *settings.additional]:
+        named.setdefault(_content(token), token)
+    return named
+
+
+def _check_ids(tokenizer: "Tokenizer", settings: TokenizerSettings, new: list[str]) -> None:
+    folder = settings.path.parent
+    for number, token in settings.added.items():
+        if (found := tokenizer.token_to_id(token.content)) != number:
+            raise InputError(
+                f"{folder}: its files say that {token.content!r} is token {number}, "
+                f"but it would be token {found}"
+            )
+    vocabulary = tokenizer.get_vocab()
+    counts = Counter(vocabulary.values())
+    for name in new:
+        if counts[vocabulary[name]] > 1:
+            raise InputError(f"{folder}: lacks {name!r}, which would get another token's id")
+
+
+def set_normalizer(tokenizer: "Tokenizer", settings: TokenizerSettings, file: Path) -> None:
+    """Let tokenizer_config.json win over tokenizer.json (`file`), as BERT's classes do. Raises
+    InputError for what they cannot read either."""
+    from tokenizers import normalizers
+
+    prefix = json.loads(tokenizer.pre_tokenizer.__getstate__()) if tokenizer.pre_tokenizer else {}
+    wanted = _read_object(settings.path).get("add_prefix_space", False)
+    if prefix.get("add_prefix_space", wanted) != wanted:
+        raise InputError(f"{file}: its pre_tokenizer has another add_prefix_space than {wanted}")
+    if not settings.bert_class:
+        return
+    if tokenizer.normalizer is None:
+        raise InputError(f"{file}: normalizer is null; a BertNormalizer is expected")
+    state = json.loads(tokenizer.normalizer.__getstate__())
+    if state.get("type") == "BertNormalizer":
+        tokenizer.normalizer = normalizers.BertNormalizer(
+            clean_text=state["clean_text"],
+            handle_chinese_chars=settings.chinese,
+            strip_accents=settings.strip_accents,
+            lowercase=settings.lower,
+        )
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    """A JSON object; empty without the file."""
+    try:
+        content = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: is not a JSON object")
+    return content
+
+
+def _check_class(folder: Path, name: Any) -> str:
+    """The class that reads the folder: tokenizer_config.json's, else config.json's, else BERT's."""
+    path = folder / "tokenizer_config.json"
+    if name is None:
+        path = folder / "config.json"
+        name = _read_object(path).get("tokenizer_class") or "BertTokenizer"
+    if name not in CLASSES:
+        raise InputError(f"{path}: tokenizer_class is {name!r}; only {CLASSES[0]!r} is supported")
+    return str(name)
+
+
+def _choice(path: Path, raw: dict[str, Any], name: str, default: Any, allowed: tuple) -> Any:
+    value = raw.get(name, default)
+    if not any(value is choice for choice in allowed):
+        words = " or ".join(json.dumps(choice) for choice in allowed)
+        raise InputError(f"{path}: {name} is {value!r}; it must be {words}")
+    return value
+
+
+def _tokens(
+    folder: Path, raw: dict[str, Any], use_json: bool
+) -> tuple[dict[str, Any], dict[int, "AddedToken"]]:
+    """The special tokens that the files name, by role, and the added tokens by id."""
+    path = folder / "tokenizer_config.json"
+    special = _by_role(path, raw, _typed_token)
+    if "added_tokens_decoder" in raw:
+        added = _stated(path, raw["added_tokens_decoder"])
+        full = added
+    else:
+        older = folder / "special_tokens_map.json"
+        more = special.get(MORE, [])
+        special |= _by_role(older, _read_object(older), _special_token)
+        special[MORE] = [*more, *(t for t in special.get(MORE, []) if t not in more)]
+        full = _stated_in_json(folder / "tokenizer.json") if use_json else {}
+        added = _older_added(folder, special) | full
+    names = {token.content: token for token in full.values()}
+    for role in special.keys() & set(ROLES):
+        special[role] = special[role] and names.get(_content(special[role]), special[role])
+    return special, added
+
+
+def _by_role(
+    path: Path, raw: dict[str, Any], read: "Callable[[Path, str, Any], AddedToken | str]"
+) -> dict[str, Any]:
+    """The special tokens of one file; those in MORE are a list."""
+    found = {role: raw[role] and read(path, role, raw[role]) for role in ROLES if role in raw}
+    several = raw.get(MORE) or []
+    if not isinstance(several, list):
+        raise InputError(f"{path}: {MORE} is {several!r}; a list is expected")
+    return found | {MORE: [read(path, MORE, one) for one in several]}
+
+
+def _typed_token(path: Path, key: str, value: Any) -> "AddedToken | str":
+    """A token as tokenizer_config.json has it: text, or an object that says of what type it is."""
+    if isinstance(value, dict) and value.get("__type") == "AddedToken":
+        return _added_token(path, key, {k: v for k, v in value.items() if k != "__type"})
+    if not isinstance(value, str):
+        raise InputError(f"{path}: {key} has {value!r}, which is no token")
+    return value
+
+
+def _special_token(path: Path, key: str, value: Any) -> "AddedToken | str":
+    """A token as special_tokens_map.json has it: text, or an object."""
+    if isinstance(value, dict):
+        return _added_token(path, key, value | {"special": True})
+    return _typed_token(path, key, value)
+
+
+def _stated(path: Path, tokens: Any) -> dict[int, "AddedToken"]:
+    """tokenizer_config.json's added_tokens_decoder, {id: token}."""
+    key = "added_tokens_decoder"
+    if not isinstance(tokens, dict):
+        raise InputError(f"{path}: {key} is {tokens!r}; an object is expected")
+    return {_number(path, n): _added_token(path, key, token) for n, token in tokens.items()}
+
+
+def _stated_in_json(path: Path) -> dict[int, "AddedToken"]:
+    """tokenizer.json's added_tokens, a list of tokens that have their ids with them."""
+    items = _read_object(path).get("added_tokens") or []
+    return {
+        _number(path, item.pop("id", None)): _added_token(path, "added_tokens", item)
+        for item in items
+    }
+
+
+def _older_added(folder: Path, special: dict[str, Any]) -> dict[int, "AddedToken"]:
+    """added_tokens.json, {token: id}."""
+    from tokenizers import AddedToken
+
+    path = folder / "added_tokens.json"
+    names = {_content(special[role]) for role in special.keys() & set(ROLES) if special[role]}
+    names |= {_content(token) for token in special[MORE]}
+    return {
+        _number(path, number): AddedToken(
+            token, lstrip=False, rstrip=False, normalized=token not in names, special=token in names
+        )
+        for token, number in _read_object(path).items()
+    }
+
+
+def _added_token(path: Path, key: str, value: Any) -> "AddedToken":
+    from tokenizers import AddedToken
+
+    try:
+        return AddedToken(**value)
+    except TypeError:
+        raise InputError(f"{path}: {key} has {value!r}, which is no token") from None
+
+
+def _number(path: Path, value: Any) -> int:
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        raise InputError(f"{path}: {value!r} is no token id") from None
+
+
+def _content(token: "AddedToken | str") -> str:
+    return token if isinstance(token, str) else token.content
