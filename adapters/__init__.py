@@ -13,6 +13,8 @@ __all__, __getattr__, __dir__ = lazy(
         "methods.table": "layer_span method_named top_layers",
         "predict": "evaluate_task predict_texts",
         "recipes": "recipe_named",
+        "report.judgement": "judge",
+        "report.page": "About report_page",
         "run_folder": "RunOptions",
         "task_file": "TaskFile load_task on_base save_task",
         "task_model": "TaskModel new_task_model",

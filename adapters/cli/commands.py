@@ -7,10 +7,14 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from adapters.cli.inputs import find_base, given_texts
-from adapters.cli.train import train_command
+from adapters.cli.inputs import check_output, find_base, given_texts
+from adapters.cli.train import base_option, train_command
 from minibert.errors import InputError
+
+if TYPE_CHECKING:
+    from adapters.task_file import TaskFile
 
 
 def fetch_command(options: argparse.Namespace) -> None:
@@ -34,6 +38,7 @@ def fetch_command(options: argparse.Namespace) -> None:
 
 def evaluate_command(options: argparse.Namespace) -> None:
     """Python: `adapters.evaluate_task`."""
+    from adapters.cli.reports import about_examples, write_page
     from adapters.predict import evaluate_task
     from adapters.show import metrics_text
     from adapters.task_file import load_task
@@ -46,15 +51,33 @@ def evaluate_command(options: argparse.Namespace) -> None:
     task = load_task(options.file)
     if options.data and (options.split or options.sample):
         raise InputError("give either --data FILE.tsv, or --split and --sample")
+    if options.report:
+        check_output(options.report)
     if options.data:
         examples = read_examples(task.task, options.data)
     else:
         examples = glue_examples(task.task, options.split or "dev", options.sample)
-    metrics = evaluate_task(task, find_base(options, task), examples, options.threads)
+    base = find_base(options, task)
+    if options.report:
+        about = about_examples(task, examples, *_data_and_command(options, task))
+        metrics = write_page(options.report, task, base, examples, about, options.threads)
+    else:
+        metrics = evaluate_task(task, base, examples, options.threads)
     if options.json:
         print(json.dumps({"task": task.task.name, "examples": len(examples), **metrics}))
     else:
         print(f"{task.task.name}, {len(examples):,} examples: {metrics_text(metrics)}")
+
+
+def _data_and_command(options: argparse.Namespace, task: "TaskFile") -> tuple[str, str]:
+    """What a report page says of an evaluation: what was judged, and how to use the task."""
+    from adapters.show import use_command
+
+    split = f"{options.split or 'dev'} examples of {task.task.name}"
+    source = "minibert's own sample" if options.sample else "GLUE"
+    data = str(options.data) if options.data else f"the {split}, {source}"
+    base = base_option(options.base) if options.base else ""
+    return data, use_command(task.task, options.file, base)
 
 
 def predict_command(options: argparse.Namespace) -> None:
@@ -69,10 +92,8 @@ def predict_command(options: argparse.Namespace) -> None:
         thread_count(options.threads)
     task = load_task(options.file)
     texts = given_texts(options, task)
-    to = options.output
-    if to and (to.is_dir() or not to.parent.is_dir()):
-        what = "it is a folder" if to.is_dir() else "its folder does not exist"
-        raise InputError(f"{to}: cannot be written: {what}")
+    if to := options.output:
+        check_output(to)
     logits = predict_texts(task, find_base(options, task), texts, options.threads)
     output = "\n".join(prediction_lines(task.task, texts, logits, options.json)) + "\n"
     if to and to.exists() and not to.is_file():  # a pipe or device: not to be replaced by a file

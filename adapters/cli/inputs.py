@@ -5,6 +5,7 @@ Raises InputError where they contradict each other, or do not fit the task.
 
 import argparse
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from minibert.errors import InputError
@@ -59,6 +60,13 @@ def find_base(options: argparse.Namespace, task: "TaskFile") -> "Base":
     base = load_base(folder)
     on_base(task, base, options.file)
     return base
+
+
+def check_output(path: Path) -> None:
+    """Raises InputError for a file that cannot be written, before anything is computed."""
+    if path.is_dir() or not path.parent.is_dir():
+        what = "it is a folder" if path.is_dir() else "its folder does not exist"
+        raise InputError(f"{path}: cannot be written: {what}")
 
 
 def given_texts(options: argparse.Namespace, task: "TaskFile") -> list[Any]:

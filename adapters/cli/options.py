@@ -139,8 +139,8 @@ def _train(parser: Parser) -> None:
     _add_threads(add)
     add = parser.add_argument_group("results").add_argument
     add("--out", type=Path, metavar="DIR",
-        help="folder for the task file, the learning curve and the checkpoint (default: "
-        "runs/TASK-METHOD)")
+        help="folder for the task file, the report page, the learning curve and the checkpoint "
+        "(default: runs/TASK-METHOD)")
     add("--resume", action="store_true",
         help="resume the stopped run in --out; all other options must be the same")
 
@@ -156,6 +156,9 @@ def _evaluate(parser: Parser) -> None:
     add("--sample", action="store_true", help="score on minibert's own sample instead of GLUE")
     add("--json", action="store_true",
         help="print one JSON object, with metrics as fractions instead of hundredths")
+    add("--report", type=Path, metavar="FILE.html",
+        help="also write a report page: class by class, confusion matrix, calibration, the most "
+        "confident mistakes; one file that needs no network")
     _add_threads(add)
 
 

@@ -73,7 +73,16 @@ OPTIONS = {
         "--out",
         "--report-only",
     },
-    "evaluate": {"FILE", "--base", "--data", "--split", "--sample", "--json", "--threads"},
+    "evaluate": {
+        "FILE",
+        "--base",
+        "--data",
+        "--split",
+        "--sample",
+        "--json",
+        "--report",
+        "--threads",
+    },
     "predict": {"FILE", "TEXT", "--pair", "--input", "--output", "--base", "--json", "--threads"},
     "info": {"MODEL|FILE", "--method", "--size"},
     "exercises": {"WORD", "--in", "--once", "--seconds", "--json"},
@@ -175,6 +184,7 @@ class TestTrain:
         assert files(rte).keys() == {
             "task.safetensors",
             "report.json",
+            "report.html",
             "checkpoint.safetensors",
             "curve.png",
         }
