@@ -36,21 +36,26 @@ def write_page(
     return judgement.metrics
 
 
-def about_training(trained: "Trained", data: "Data", command: str) -> "About":
-    """What the page of a training says beside its figures; its dev examples are judged, and the
-    guess to compare with comes from its training examples."""
+def about_training(trained: "Trained", data: "Data", options: str) -> "About":
+    """What the page of a training says beside its figures. Its dev examples are judged; the guess
+    to compare with comes from its training examples.
+
+    The command is the one to type in the page's own folder, so that the page says the same
+    wherever the folder is; `options` are those of it that find the base.
+    """
     from adapters.report.judgement import judge, majority_logits
     from adapters.report.page import About
-    from adapters.show import constant_name
+    from adapters.show import constant_name, use_command
 
     task, dev = data.task, data.dev
+    command = use_command(task, Path("task.safetensors"), options)
     return About(
         data=f"the dev examples of {data.source}",
         facts=[("data", f"{len(data.train):,} training and {len(dev):,} dev examples")],
         baseline=judge(task, dev, majority_logits(task, data.train, len(dev))),
         baseline_name=constant_name(task),
         trained=trained,
-        command=command,
+        command=f"# in the folder of this page\n{command}",
     )
 
 

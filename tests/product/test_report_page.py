@@ -435,7 +435,8 @@ class TestTheCommands:
             assert told in page.text, told
         command = re.search(r"^use it +(.*)$", printed, re.M)[1]
         assert command.startswith(f"minibert predict '{out / 'task.safetensors'}' ")
-        assert command in page.text
+        here = command.replace(f"'{out / 'task.safetensors'}'", "task.safetensors")
+        assert f"# in the folder of this page\n{here}" in page.text
         assert len(pictures(page)) == 3  # loss, metric, calibration
 
     def test_its_accuracy_is_the_one_that_training_printed(self, run):
