@@ -158,7 +158,9 @@ def report(
     learning_curve(picture, curves, title, trained.constant)
     page, task_file = out / "report.html", trained.path or Path()
     command = use_command(data.task, task_file, base_option(options.base))
-    about = about_training(trained, data, base_option(str(Path(options.base).resolve())))
+    about = about_training(
+        trained, data, base_option(str(Path(options.base).expanduser().resolve()))
+    )
     write_page(page, trained.task, base, data.dev, about, options.threads)
     print(describe_result(trained, picture, page, command))
     for split in data.task.files.keys() - {"train", "dev"} if options.task else ():
