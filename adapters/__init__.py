@@ -9,6 +9,7 @@ __all__, __getattr__, __dir__ = lazy(
     {
         "answering": "answer_questions train_squad",
         "bank": "Bank",
+        "embed": "embed_texts",
         "finetune": "Trained subset train_task",
         "methods.table": "layer_span method_named top_layers",
         "predict": "evaluate_task predict_texts",

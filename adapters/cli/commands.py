@@ -91,7 +91,7 @@ def predict_command(options: argparse.Namespace) -> None:
     if options.threads is not None:
         thread_count(options.threads)
     task = load_task(options.file)
-    texts = given_texts(options, task)
+    texts = given_texts(options, task.task)
     if to := options.output:
         check_output(to)
     logits = predict_texts(task, find_base(options, task), texts, options.threads)
@@ -102,6 +102,38 @@ def predict_command(options: argparse.Namespace) -> None:
         atomic_write(to, output)
     else:
         sys.stdout.write(output)
+
+
+def embed_command(options: argparse.Namespace) -> None:
+    """Python: `adapters.embed_texts`."""
+    import numpy as np
+
+    from adapters.embed import embed_blocks, json_line, save_vectors
+    from adapters.predict import check_length
+    from minibert.checkpoint import load_base
+    from minibert.data.tasks import Task
+    from minibert.fetch.models import locate_model
+    from minibert.machine.threads import thread_count
+
+    if options.threads is not None:
+        thread_count(options.threads)
+    if options.output:
+        check_output(options.output)
+        if options.output.suffix != ".npy":
+            raise InputError(f"{options.output}: vectors are written to a file named .npy only")
+    base = load_base(locate_model(options.base), pooler=False)
+    if options.max_length is not None:
+        check_length(base, options.max_length)
+    texts = given_texts(options, Task("minibert embed", "", ("text",), ""))
+    blocks = embed_blocks(
+        base, texts, options.pooling, options.normalize, options.max_length, options.threads
+    )
+    if options.output:
+        save_vectors(options.output, np.concatenate([vectors for _, vectors in blocks]))
+        return
+    for block, vectors in blocks:
+        for text, vector in zip(block, vectors, strict=True):
+            print(json_line(text, vector))
 
 
 def info_command(options: argparse.Namespace) -> None:
@@ -203,6 +235,7 @@ COMMANDS = {
     "train": train_command,
     "evaluate": evaluate_command,
     "predict": predict_command,
+    "embed": embed_command,
     "info": info_command,
     "reproduce": reproduce_command,
     "exercises": exercises_command,

@@ -13,7 +13,7 @@ from minibert.errors import InputError
 if TYPE_CHECKING:
     from adapters.task_file import TaskFile
     from minibert.checkpoint import Base
-    from minibert.data.tasks import Data
+    from minibert.data.tasks import Data, Task
 
 
 def load_data(options: argparse.Namespace) -> "Data":
@@ -69,7 +69,7 @@ def check_output(path: Path) -> None:
         raise InputError(f"{path}: cannot be written: {what}")
 
 
-def given_texts(options: argparse.Namespace, task: "TaskFile") -> list[Any]:
+def given_texts(options: argparse.Namespace, task: "Task") -> list[Any]:
     """The texts of the arguments, of --input, or of standard input."""
     from minibert.data.tables import read_texts
 
@@ -79,11 +79,11 @@ def given_texts(options: argparse.Namespace, task: "TaskFile") -> list[Any]:
     if not given:
         if options.input is None and sys.stdin.isatty():
             print("Type one text per line; end with Ctrl-D.", file=sys.stderr)
-        return read_texts(task.task, options.input)
-    pairs = len(task.task.text) == 2
+        return read_texts(task, options.input)
+    pairs = len(task.text) == 2
     if any(pairs == isinstance(text, str) for text in given):
         wanted = "pairs of texts: --pair FIRST SECOND" if pairs else "single texts, not pairs"
-        raise InputError(f"{task.task.name} is a task on {wanted}")
+        raise InputError(f"{task.name} is a task on {wanted}")
     try:
         "".join(part for text in given for part in text).encode()
     except UnicodeEncodeError:

@@ -180,6 +180,29 @@ def _predict(parser: Parser) -> None:
     _add_threads(add)
 
 
+def _embed(parser: Parser) -> None:
+    add = parser.add_argument
+    parser.set_defaults(pair=[])  # texts are single here
+    add("texts", nargs="*", default=[], metavar="TEXT",
+        help="the texts; without any, they are read from standard input, one per line (write -- "
+        "before a text that begins with a dash)")
+    add("--input", type=Path, metavar="FILE", help="read the texts from a file, one per line")
+    add("--output", type=Path, metavar="FILE.npy",
+        help="write the vectors as a NumPy array, float32, one row a text (default: print a JSON "
+        "object per line, with the text and its vector)")
+    add("--base", default="minilm", metavar="MODEL",
+        help="the BERT: a model name or a folder (default: minilm)")
+    add("--pooling", choices=("mean", "cls"), default="mean",
+        help="the vector is the mean of the last layer over the text's tokens (default), or its "
+        "[CLS] token alone")
+    add("--normalize", action="store_true",
+        help="scale each vector to length 1, so that a dot product is a cosine")
+    add("--max-length", type=int, metavar="N",
+        help="longest text in tokens, [CLS] and [SEP] included; longer ones are cut (default: what "
+        "the model's sentence_bert_config.json says, else 256)")
+    _add_threads(add)
+
+
 def _info(parser: Parser) -> None:
     add = parser.add_argument
     add("name", metavar="MODEL|FILE", help=f"a model name or folder, or {TASK_FILE}")
@@ -248,6 +271,7 @@ COMMANDS: dict[str, tuple[str, Callable[[Parser], None]]] = {
     "train": ("train one task on a frozen base and save it", _train),
     "evaluate": ("score a trained task on labelled examples", _evaluate),
     "predict": ("label texts with a trained task", _predict),
+    "embed": ("turn texts into sentence vectors of a model", _embed),
     "info": ("describe a model or a trained task", _info),
     "reproduce": ("run the tables, figures and claims of the paper", _reproduce),
     "exercises": ("write BERT and its adapters yourself, checked as you save", _exercises),
