@@ -1,6 +1,7 @@
 """What people read: tables, facts, predictions."""
 
 import json
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -158,11 +159,11 @@ def describe_task(task: TaskFile, path: Path) -> str:
     )
 
 
-def describe_result(trained: Trained, picture: Path, options: str = "") -> str:
-    """How a training run went, where its files are, and the command that uses them."""
+def describe_result(trained: Trained, picture: Path, page: Path, command: str) -> str:
+    """How a training run went, where its files are (the task, the learning curve's picture, the
+    report page), and the command that uses the task."""
     task, results, path = trained.task.task, trained.task.results, trained.path or Path()
     best, last = {name: results[name] for name in task.metrics}, trained.epochs[-1]
-    texts = '--pair "FIRST TEXT" "SECOND TEXT"' if len(task.text) == 2 else '"A TEXT"'
     return facts(
         [
             (constant_name(task), f"dev {metrics_text(trained.constant, task)}"),
@@ -173,9 +174,16 @@ def describe_result(trained: Trained, picture: Path, options: str = "") -> str:
             (f"best epoch ({results['epoch']}), kept", f"dev {metrics_text(best, task)}"),
             ("task file", f"{path} ({path.stat().st_size / 1e6:.2f} MB)"),
             ("learning curve", picture),
-            ("use it", f"minibert predict {path} {options}{texts}"),
+            ("report", page),
+            ("use it", command),
         ]
     )
+
+
+def use_command(task: Task, path: Path, options: str = "") -> str:
+    """The command that uses a task file; `options` ends in a space."""
+    texts = '--pair "FIRST TEXT" "SECOND TEXT"' if len(task.text) == 2 else '"A TEXT"'
+    return f"minibert predict {shlex.quote(str(path))} {options}{texts}"
 
 
 def constant_name(task: Task) -> str:

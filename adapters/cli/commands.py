@@ -7,11 +7,15 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from adapters.cli.inputs import find_base, given_texts, load_examples
+from adapters.cli.inputs import check_output, find_base, given_texts, load_examples
 from adapters.cli.predict_table import predict_table
-from adapters.cli.train import train_command
+from adapters.cli.train import base_option, train_command
 from minibert.errors import InputError
+
+if TYPE_CHECKING:
+    from adapters.task_file import TaskFile
 
 
 def fetch_command(options: argparse.Namespace) -> None:
@@ -35,6 +39,7 @@ def fetch_command(options: argparse.Namespace) -> None:
 
 def evaluate_command(options: argparse.Namespace) -> None:
     """Python: `adapters.evaluate_task`."""
+    from adapters.cli.reports import about_examples, write_page
     from adapters.predict import evaluate_task
     from adapters.show import metrics_text
     from adapters.task_file import load_task
@@ -43,8 +48,15 @@ def evaluate_command(options: argparse.Namespace) -> None:
     if options.threads is not None:
         thread_count(options.threads)  # a bad number is refused before anything is read
     task = load_task(options.file)
+    if options.report:
+        check_output(options.report)
     examples = load_examples(options, task.task)
-    metrics = evaluate_task(task, find_base(options, task), examples, options.threads)
+    base = find_base(options, task)
+    if options.report:
+        about = about_examples(task, examples, *_data_and_command(options, task))
+        metrics = write_page(options.report, task, base, examples, about, options.threads)
+    else:
+        metrics = evaluate_task(task, base, examples, options.threads)
     if options.json:
         positive = {"positive": task.task.names[1]} if "f1" in metrics else {}
         print(
@@ -52,6 +64,17 @@ def evaluate_command(options: argparse.Namespace) -> None:
         )
     else:
         print(f"{task.task.name}, {len(examples):,} examples: {metrics_text(metrics, task.task)}")
+
+
+def _data_and_command(options: argparse.Namespace, task: "TaskFile") -> tuple[str, str]:
+    """What a report page says of an evaluation: what was judged, and how to use the task."""
+    from adapters.show import use_command
+
+    split = f"{options.split or 'dev'} examples of {task.task.name}"
+    source = "minibert's own sample" if options.sample else "GLUE"
+    data = str(options.data) if options.data else f"the {split}, {source}"
+    base = base_option(options.base) if options.base else ""
+    return data, use_command(task.task, options.file, base)
 
 
 def predict_command(options: argparse.Namespace) -> None:
@@ -65,15 +88,14 @@ def predict_command(options: argparse.Namespace) -> None:
     if options.threads is not None:
         thread_count(options.threads)
     task, to = load_task(options.file), options.output
-    if to and (to.is_dir() or not to.parent.is_dir()):
-        what = "it is a folder" if to.is_dir() else "its folder does not exist"
-        raise InputError(f"{to}: cannot be written: {what}")
+    if to:
+        check_output(to)
     if options.text is not None or options.submission:
         predict_table(options, task)
         return
     if options.resume:
         raise InputError("--resume goes with a table: --input TABLE --text COLUMN --output FILE")
-    texts = given_texts(options, task)
+    texts = given_texts(options, task.task)
     logits = predict_texts(task, find_base(options, task), texts, options.threads)
     output = "\n".join(prediction_lines(task.task, texts, logits, options.json)) + "\n"
     if to and to.exists() and not to.is_file():  # a pipe or device: not to be replaced by a file
@@ -82,6 +104,38 @@ def predict_command(options: argparse.Namespace) -> None:
         atomic_write(to, output)
     else:
         sys.stdout.write(output)
+
+
+def embed_command(options: argparse.Namespace) -> None:
+    """Python: `adapters.embed_texts`."""
+    import numpy as np
+
+    from adapters.embed import embed_blocks, json_line, save_vectors
+    from adapters.predict import check_length
+    from minibert.checkpoint import load_base
+    from minibert.data.tasks import Task
+    from minibert.fetch.models import locate_model
+    from minibert.machine.threads import thread_count
+
+    if options.threads is not None:
+        thread_count(options.threads)
+    if options.output:
+        check_output(options.output)
+        if options.output.suffix != ".npy":
+            raise InputError(f"{options.output}: vectors are written to a file named .npy only")
+    base = load_base(locate_model(options.base), pooler=False)
+    if options.max_length is not None:
+        check_length(base, options.max_length)
+    texts = given_texts(options, Task("minibert embed", "", ("text",), ""))
+    blocks = embed_blocks(
+        base, texts, options.pooling, options.normalize, options.max_length, options.threads
+    )
+    if options.output:
+        save_vectors(options.output, np.concatenate([vectors for _, vectors in blocks]))
+        return
+    for block, vectors in blocks:
+        for text, vector in zip(block, vectors, strict=True):
+            print(json_line(text, vector))
 
 
 def info_command(options: argparse.Namespace) -> None:
@@ -183,6 +237,7 @@ COMMANDS = {
     "train": train_command,
     "evaluate": evaluate_command,
     "predict": predict_command,
+    "embed": embed_command,
     "info": info_command,
     "reproduce": reproduce_command,
     "exercises": exercises_command,

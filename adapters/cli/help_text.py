@@ -57,6 +57,16 @@ EXAMPLES: dict[str, tuple[str, str]] = {
         + '  logits = predict_texts(task, base, [("It rains.", "It is wet.")])\n'
         "  print(task.task.names, probabilities(logits))\n",
     ),
+    "embed": (
+        '  minibert embed "It rains." "It is wet." --normalize\n'
+        "  minibert embed --input reviews.txt --output vectors.npy\n"
+        "  minibert embed --pooling cls --max-length 128 < reviews.txt\n",
+        "  from adapters import embed_texts\n"
+        "  from minibert import load_base, locate_model\n"
+        '  base = load_base(locate_model("minilm"))\n'
+        '  vectors = embed_texts(base, ["It rains.", "It is wet."], normalize=True)\n'
+        "  print(vectors.shape, vectors[0] @ vectors[1])\n",
+    ),
     "info": (
         "  minibert info minilm --method adapters --size 8\n"
         "  minibert info runs/rte-adapters/task.safetensors\n",

@@ -101,7 +101,14 @@ def find_base(options: argparse.Namespace, task: "TaskFile") -> "Base":
     return base
 
 
-def given_texts(options: argparse.Namespace, task: "TaskFile") -> list[Any]:
+def check_output(path: Path) -> None:
+    """Raises InputError for a file that cannot be written, before anything is computed."""
+    if path.is_dir() or not path.parent.is_dir():
+        what = "it is a folder" if path.is_dir() else "its folder does not exist"
+        raise InputError(f"{path}: cannot be written: {what}")
+
+
+def given_texts(options: argparse.Namespace, task: "Task") -> list[Any]:
     """The texts of the arguments, of --input, or of standard input."""
     from minibert.data.tables import read_texts
 
@@ -111,11 +118,11 @@ def given_texts(options: argparse.Namespace, task: "TaskFile") -> list[Any]:
     if not given:
         if options.input is None and sys.stdin.isatty():
             print("Type one text per line; end with Ctrl-D.", file=sys.stderr)
-        return read_texts(task.task, None if options.input in (None, "-") else Path(options.input))
-    pairs = len(task.task.text) == 2
+        return read_texts(task, None if options.input in (None, "-") else Path(options.input))
+    pairs = len(task.text) == 2
     if any(pairs == isinstance(text, str) for text in given):
         wanted = "pairs of texts: --pair FIRST SECOND" if pairs else "single texts, not pairs"
-        raise InputError(f"{task.task.name} is a task on {wanted}")
+        raise InputError(f"{task.name} is a task on {wanted}")
     try:
         "".join(part for text in given for part in text).encode()
     except UnicodeEncodeError:

@@ -156,8 +156,8 @@ def _train(parser: Parser) -> None:
     _add_threads(add)
     add = parser.add_argument_group("results").add_argument
     add("--out", type=Path, metavar="DIR",
-        help="folder for the task file, the learning curve and the checkpoint (default: "
-        "runs/TASK-METHOD)")
+        help="folder for the task file, the report page, the learning curve and the checkpoint "
+        "(default: runs/TASK-METHOD)")
     add("--resume", action="store_true",
         help="resume the stopped run in --out; all other options must be the same")
 
@@ -178,6 +178,9 @@ def _evaluate(parser: Parser) -> None:
     add("--sample", action="store_true", help="score on minibert's own sample instead of GLUE")
     add("--json", action="store_true",
         help="print one JSON object, with metrics as fractions instead of hundredths")
+    add("--report", type=Path, metavar="FILE.html",
+        help="also write a report page: class by class, confusion matrix, calibration, the most "
+        "confident mistakes; one file that needs no network")
     _add_threads(add)
 
 
@@ -205,6 +208,29 @@ def _predict(parser: Parser) -> None:
     add("--json", action="store_true",
         help="one JSON object per line, with the probabilities of all labels (default: label, its "
         "probability and the text, separated by tabs)")
+    _add_threads(add)
+
+
+def _embed(parser: Parser) -> None:
+    add = parser.add_argument
+    parser.set_defaults(pair=[])  # texts are single here
+    add("texts", nargs="*", default=[], metavar="TEXT",
+        help="the texts; without any, they are read from standard input, one per line (write -- "
+        "before a text that begins with a dash)")
+    add("--input", type=Path, metavar="FILE", help="read the texts from a file, one per line")
+    add("--output", type=Path, metavar="FILE.npy",
+        help="write the vectors as a NumPy array, float32, one row a text (default: print a JSON "
+        "object per line, with the text and its vector)")
+    add("--base", default="minilm", metavar="MODEL",
+        help="the BERT: a model name or a folder (default: minilm)")
+    add("--pooling", choices=("mean", "cls"), default="mean",
+        help="the vector is the mean of the last layer over the text's tokens (default), or its "
+        "[CLS] token alone")
+    add("--normalize", action="store_true",
+        help="scale each vector to length 1, so that a dot product is a cosine")
+    add("--max-length", type=int, metavar="N",
+        help="longest text in tokens, [CLS] and [SEP] included; longer ones are cut (default: what "
+        "the model's sentence_bert_config.json says, else 256)")
     _add_threads(add)
 
 
@@ -276,6 +302,7 @@ COMMANDS: dict[str, tuple[str, Callable[[Parser], None]]] = {
     "train": ("train one task on a frozen base and save it", _train),
     "evaluate": ("score a trained task on labelled examples", _evaluate),
     "predict": ("label texts with a trained task", _predict),
+    "embed": ("turn texts into sentence vectors of a model", _embed),
     "info": ("describe a model or a trained task", _info),
     "reproduce": ("run the tables, figures and claims of the paper", _reproduce),
     "exercises": ("write BERT and its adapters yourself, checked as you save", _exercises),

@@ -150,17 +150,24 @@ def run(
 def report(
     options: argparse.Namespace, data: "Data", base: "Base", trained: "Trained", out: Path
 ) -> None:
-    """Draw the learning curve, and print how it went and how to use it."""
+    """Draw the learning curve, write the report page, and print how it went and how to use it."""
+    from adapters.cli.reports import about_training, write_page
     from adapters.learning_curve import learning_curve
     from adapters.predict import evaluate_task
-    from adapters.show import describe_result, metrics_text
+    from adapters.show import describe_result, metrics_text, use_command
     from minibert.data.glue import glue_examples
 
     picture, method = out / "curve.png", trained.task.method
     curves = {method.name: (trained.losses, trained.epochs)}
     title = f"{data.task.name}: {method} on {base.name.partition('@')[0]}"
     learning_curve(picture, curves, title, trained.constant)
-    print(describe_result(trained, picture, base_option(options.base)))
+    page, task_file = out / "report.html", trained.path or Path()
+    command = use_command(data.task, task_file, base_option(options.base))
+    about = about_training(
+        trained, data, base_option(str(Path(options.base).expanduser().resolve()))
+    )
+    write_page(page, trained.task, base, data.dev, about, options.threads)
+    print(describe_result(trained, picture, page, command))
     for split in data.task.files.keys() - {"train", "dev"} if options.task else ():
         examples = glue_examples(data.task, split, options.sample)  # MNLI's mismatched genres
         metrics = evaluate_task(trained.task, base, examples, options.threads)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # everything is read from local files
 
-PARTS = ("tiny", "beyond", "minilm", "shapes", "optim", "metrics", "activations")
+PARTS = ("tiny", "beyond", "minilm", "sentences", "shapes", "optim", "metrics", "activations")
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 
@@ -34,8 +34,9 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     args.parts = args.parts or list(PARTS)
     if unknown := set(args.parts) - set(PARTS):
         parser.error(f"unknown part {', '.join(sorted(unknown))}; known: {', '.join(PARTS)}")
-    if "minilm" in args.parts and args.minilm is None:
-        parser.error("the part minilm needs --minilm FOLDER")
+    for part in {"minilm", "sentences"} & set(args.parts):
+        if args.minilm is None:
+            parser.error(f"the part {part} needs --minilm FOLDER")
     if "shapes" in args.parts and args.minibert_python is None:
         parser.error("the part shapes needs --minibert-python PYTHON")
     return args
@@ -67,6 +68,10 @@ def main() -> None:
             from minilm_goldens import make_minilm
 
             make_minilm(args.out, args.minilm)
+        elif part == "sentences":
+            from sentence_goldens import make_sentences
+
+            make_sentences(args.out, args.minilm)
         elif part == "shapes":
             from shape_goldens import make_shapes
 

@@ -90,6 +90,7 @@ OPTIONS = {
         "--split",
         "--sample",
         "--json",
+        "--report",
         "--threads",
     },
     "predict": {
@@ -103,6 +104,16 @@ OPTIONS = {
         "--resume",
         "--base",
         "--json",
+        "--threads",
+    },
+    "embed": {
+        "TEXT",
+        "--input",
+        "--output",
+        "--base",
+        "--pooling",
+        "--normalize",
+        "--max-length",
         "--threads",
     },
     "info": {"MODEL|FILE", "--method", "--size"},
@@ -205,6 +216,7 @@ class TestTrain:
         assert files(rte).keys() == {
             "task.safetensors",
             "report.json",
+            "report.html",
             "checkpoint.safetensors",
             "curve.png",
         }

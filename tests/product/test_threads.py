@@ -727,10 +727,11 @@ class TestThreadCount:
                     "--out",
                     out,
                 ),
-                1 + 2 + 2 + 2,
+                1 + 2 + 2 + 2 + 1,  # the last for the report page
             ),
             (("evaluate", task, "--sample", *ON_TINY[:2]), 1),
             (("predict", task, "a text", *ON_TINY[:2]), 1),
+            (("embed", "a text", *ON_TINY[:2]), 1),
         ):
             used.clear()
             works(*words, *seven)
