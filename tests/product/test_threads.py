@@ -731,7 +731,6 @@ class TestThreadCount:
             ),
             (("evaluate", task, "--sample", *ON_TINY[:2]), 1),
             (("predict", task, "a text", *ON_TINY[:2]), 1),
-            (("embed", "a text", *ON_TINY[:2]), 1),
         ):
             used.clear()
             works(*words, *seven)
