@@ -16,7 +16,7 @@ from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # everything is read from local files
 
-PARTS = ("tiny", "beyond", "minilm", "shapes", "optim", "metrics", "activations")
+PARTS = ("tiny", "beyond", "minilm", "shapes", "optim", "metrics", "activations", "tokenizer")
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 
@@ -75,6 +75,10 @@ def main() -> None:
             from optimiser_goldens import make_optim
 
             make_optim(args.out)
+        elif part == "tokenizer":
+            from tokenizer_goldens import make_tokenizer
+
+            make_tokenizer(args.out)
         else:
             import metric_goldens
 
