@@ -54,7 +54,8 @@ class TokenizerSettings:
 
     path: its tokenizer_config.json. bert_class: BERT's classes set `lower`, `strip_accents` (None:
     as `lower`) and `chinese` in tokenizer.json's normalizer; PreTrainedTokenizerFast does not.
-    use_json: whether tokenizer.json counts rather than vocab.txt. roles: the special tokens by
+    prefix_space: transformers' add_prefix_space, for other pre-tokenizers than BERT's. use_json:
+    whether tokenizer.json counts rather than vocab.txt. roles: the special tokens by
     ROLES; additional: more of them. added: {id: token}, as the files say it.
     """
 
@@ -64,6 +65,7 @@ class TokenizerSettings:
     lower: bool
     strip_accents: bool | None
     chinese: bool
+    prefix_space: bool
     roles: dict[str, "AddedToken | str"]
     additional: "tuple[AddedToken | str, ...]"
     added: dict[int, "AddedToken"]
@@ -100,6 +102,7 @@ def read_settings(folder: Path) -> TokenizerSettings:
         lower=_choice(path, raw, "do_lower_case", True, (True, False)),
         strip_accents=_choice(path, raw, "strip_accents", None, (True, False, None)),
         chinese=_choice(path, raw, "tokenize_chinese_chars", True, (True, False)),
+        prefix_space=_choice(path, raw, "add_prefix_space", False, (True, False)),
         roles={role: roles[role] for role in ROLES if roles.get(role)},
         additional=tuple(special.get(MORE, ())),
         added=added,
@@ -153,7 +156,7 @@ def _check_ids(tokenizer: "Tokenizer", settings: TokenizerSettings, new: list[st
     for number, token in settings.added.items():
         if (found := tokenizer.token_to_id(token.content)) != number:
             raise InputError(
-                f"{folder}: its files say that {token.content!r} is token {number}, "
+                f"{folder}: its tokenizer files say that {token.content!r} is token {number}, "
                 f"but it would be token {found}"
             )
     vocabulary = tokenizer.get_vocab()
@@ -169,21 +172,32 @@ def set_normalizer(tokenizer: "Tokenizer", settings: TokenizerSettings, file: Pa
     from tokenizers import normalizers
 
     prefix = json.loads(tokenizer.pre_tokenizer.__getstate__()) if tokenizer.pre_tokenizer else {}
-    wanted = _read_object(settings.path).get("add_prefix_space", False)
-    if prefix.get("add_prefix_space", wanted) != wanted:
-        raise InputError(f"{file}: its pre_tokenizer has another add_prefix_space than {wanted}")
+    space = settings.prefix_space
+    if prefix.get("add_prefix_space", space) != space:
+        raise InputError(f"{file}: its pre_tokenizer has another add_prefix_space than {space}")
     if not settings.bert_class:
         return
     if tokenizer.normalizer is None:
         raise InputError(f"{file}: normalizer is null; a BertNormalizer is expected")
     state = json.loads(tokenizer.normalizer.__getstate__())
-    if state.get("type") == "BertNormalizer":
-        tokenizer.normalizer = normalizers.BertNormalizer(
-            clean_text=state["clean_text"],
-            handle_chinese_chars=settings.chinese,
-            strip_accents=settings.strip_accents,
-            lowercase=settings.lower,
-        )
+    if state.get("type") != "BertNormalizer":
+        return
+    wanted = normalizers.BertNormalizer(
+        clean_text=state["clean_text"],
+        handle_chinese_chars=settings.chinese,
+        strip_accents=settings.strip_accents,
+        lowercase=settings.lower,
+    )
+    # Such tokens are normalized when they are added, and by some versions of the library again
+    # when the normalizer changes.
+    for token in tokenizer.get_added_tokens_decoder().values():
+        before, after = (n.normalize_str(token.content) for n in (tokenizer.normalizer, wanted))
+        if token.normalized and before != after:
+            raise InputError(
+                f"{file}: {token.content!r} is normalized, and {settings.path.name} changes the "
+                "normalizer; transformers depends on its version there"
+            )
+    tokenizer.normalizer = wanted
 
 
 def _read_object(path: Path) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from pathlib import Path
 os.environ["HF_HUB_OFFLINE"] = "1"  # everything is read from local files
 
 PARTS = ("tiny", "beyond", "minilm", "sentences", "shapes", "optim", "metrics", "activations")
+PARTS += ("tokenizer",)
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 
@@ -80,6 +81,10 @@ def main() -> None:
             from optimiser_goldens import make_optim
 
             make_optim(args.out)
+        elif part == "tokenizer":
+            from tokenizer_goldens import make_tokenizer
+
+            make_tokenizer(args.out)
         else:
             import metric_goldens
 
