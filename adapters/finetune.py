@@ -60,7 +60,7 @@ def train_task(
     `class_weights` [C] are the classes' weights in the loss; "balanced" makes all weigh alike,
     however few examples some have. A regression's scores are learned standardised and answered in
     their own units (`train_data.Scale`). `options` are those of `RunOptions`: out, resume, threads,
-    cache, on_report, on_cache. With `out`, that folder holds:
+    cache, on_report, on_cache, on_encoded. With `out`, that folder holds:
 
         task.safetensors         the best epoch, by the first dev metric
         checkpoint.safetensors   the state to resume from
@@ -110,6 +110,7 @@ def prepare(
     encoded, dev = (
         encode_examples(base, part, max_length, data.task.pairs) for part in (data.train, data.dev)
     )
+    run.on_encoded([*encoded, *dev])
     bottom, dev_bottom = _bottoms(model, encoded, dev, run)
     scale, weights = scale_of(data), _class_weights(data, class_weights)
     labels = np.array([example.label for example in data.train])

@@ -1,6 +1,6 @@
 """From texts to predictions, and to a task's metrics on labelled examples."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from reprlib import repr as shortened
 
 import numpy as np
@@ -66,23 +66,44 @@ def predict_logits(
     return logits
 
 
+OnEncoded = Callable[[Sequence[Encoded]], None]
+
+
+def ignore(encoded: Sequence[Encoded]) -> None:
+    """The `on_encoded` that does nothing."""
+
+
 def evaluate_task(
-    task: TaskFile, base: Base, examples: Sequence[Example], threads: int | None = None
+    task: TaskFile,
+    base: Base,
+    examples: Sequence[Example],
+    threads: int | None = None,
+    on_encoded: OnEncoded = ignore,
 ) -> dict[str, float]:
-    """A task file's metrics on examples. Raises InputError when it belongs to another base, or when
+    """A task file's metrics on examples. on_encoded(texts as token ids) is called once, with a
+    `CutTexts` for example. Raises InputError when it belongs to another base, or when
     there are no examples, or one's text is no text for this task."""
     if not examples:
         raise InputError(f"{task.task.name}: there are no examples to score")
     encoded = encode_examples(base, examples, task.max_length, task.task.pairs)
+    on_encoded(encoded)
     logits = predict_logits(on_base(task, base), encoded, threads)
     return score(task.task, logits, [e.label for e in examples])
 
 
 def predict_texts(
-    task: TaskFile, base: Base, texts: Sequence[Text], threads: int | None = None
+    task: TaskFile,
+    base: Base,
+    texts: Sequence[Text],
+    threads: int | None = None,
+    on_encoded: OnEncoded = ignore,
 ) -> np.ndarray:
-    """The logits [B, C] of texts. Raises InputError when the task belongs to another base, or for
-    the first text that is none for this task."""
+    """The logits [B, C] of texts. `on_encoded` as in `evaluate_task`.
+
+    Raises InputError when the task belongs to another base, or for the first text that is none for
+    this task.
+    """
     texts = check_texts(texts, task.task.pairs)
     encoded = encode_texts(base.tokenizer, texts, task.max_length)
+    on_encoded(encoded)
     return predict_logits(on_base(task, base), encoded, threads)

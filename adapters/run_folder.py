@@ -11,6 +11,7 @@ from typing import Any
 from adapters.methods.method import Method
 from minibert.errors import InputError
 from minibert.files import atomic_write, lock
+from minibert.tokenizer import Encoded
 from minibert.training.loop import Report
 from minibert.training.resume import Checkpoint, State
 from minibert.training.schedule import Settings
@@ -23,7 +24,8 @@ class RunOptions:
     out: its folder, where it can be resumed from; None keeps nothing. resume: continue the run in
     `out`. threads: default one a core. cache: compute what leaves the frozen bottom layers once, if
     it fits into memory (`cached_layers.LIMIT`). on_report(report) is called after every step,
-    on_cache(texts, of so many) while the cache is filled.
+    on_cache(texts done, all texts) while the cache is filled, and on_encoded(texts) once, with all
+    training and dev texts as token ids.
     """
 
     out: Path | str | None = None
@@ -32,6 +34,7 @@ class RunOptions:
     cache: bool = True
     on_report: Callable[[Report], None] = lambda report: None
     on_cache: Callable[[int, int], None] = lambda done, total: None
+    on_encoded: Callable[[Sequence[Encoded]], None] = lambda encoded: None
 
     @property
     def folder(self) -> Path | None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from adapters.predict import predict_texts
+from adapters.predict import OnEncoded, ignore, predict_texts
 from adapters.task_file import TaskFile, task_digest
 from minibert.checkpoint import Base
 from minibert.data.own import row_text
@@ -34,7 +34,8 @@ Cells = dict[str, Any]
 @dataclass(frozen=True)
 class Scoring:
     """What is to be scored: a table, and which of its columns are the task's text. submission:
-    write GLUE's two columns, index and prediction, instead of the table's own and the answer."""
+    write GLUE's two columns, index and prediction, instead of the table's own and the answer;
+    on_encoded: called with every chunk's texts as token ids."""
 
     task: TaskFile
     base: Base
@@ -42,6 +43,7 @@ class Scoring:
     text: tuple[str, ...]
     submission: bool = False
     threads: int | None = None
+    on_encoded: OnEncoded = ignore
 
     def columns(self) -> list[str]:
         """The columns of the result. Raises InputError for a name that the table has already, or
@@ -65,7 +67,7 @@ class Scoring:
         known = set(self.table.columns)
         while chunk := list(islice(source, CHUNK)):
             texts = [row_text(self.table, row, self.text) for row in chunk]
-            logits = predict_texts(self.task, self.base, texts, self.threads)
+            logits = predict_texts(self.task, self.base, texts, self.threads, self.on_encoded)
             for row, values in zip(chunk, logits, strict=True):
                 if self.submission:
                     yield submitted(self.task.task, self.table, row, values)

@@ -40,6 +40,7 @@ def fetch_command(options: argparse.Namespace) -> None:
 def evaluate_command(options: argparse.Namespace) -> None:
     """Python: `adapters.evaluate_task`."""
     from adapters.cli.reports import about_examples, write_page
+    from adapters.cut_texts import CutTexts
     from adapters.predict import evaluate_task
     from adapters.show import metrics_text
     from adapters.task_file import load_task
@@ -51,19 +52,20 @@ def evaluate_command(options: argparse.Namespace) -> None:
     if options.report:
         check_output(options.report)
     examples = load_examples(options, task.task)
-    base = find_base(options, task)
+    base, cut = find_base(options, task), CutTexts(task.max_length)
     if options.report:
         about = about_examples(task, examples, *_data_and_command(options, task))
-        metrics = write_page(options.report, task, base, examples, about, options.threads)
+        metrics = write_page(options.report, task, base, examples, about, options.threads, cut)
     else:
-        metrics = evaluate_task(task, base, examples, options.threads)
+        metrics = evaluate_task(task, base, examples, options.threads, cut)
     if options.json:
+        about_task = {"task": task.task.name, "examples": len(examples)}
         positive = {"positive": task.task.names[1]} if "f1" in metrics else {}
-        print(
-            json.dumps({"task": task.task.name, "examples": len(examples), **metrics, **positive})
-        )
+        lost = {"texts_cut": cut.cut, "tokens_lost": cut.lost}
+        print(json.dumps({**about_task, **metrics, **positive, **lost}))
     else:
         print(f"{task.task.name}, {len(examples):,} examples: {metrics_text(metrics, task.task)}")
+        print(cut)
 
 
 def _data_and_command(options: argparse.Namespace, task: "TaskFile") -> tuple[str, str]:
@@ -79,6 +81,7 @@ def _data_and_command(options: argparse.Namespace, task: "TaskFile") -> tuple[st
 
 def predict_command(options: argparse.Namespace) -> None:
     """Python: `adapters.predict_texts`; of a table `adapters.score_table.score_to_file`."""
+    from adapters.cut_texts import CutTexts
     from adapters.predict import predict_texts
     from adapters.show import prediction_lines
     from adapters.task_file import load_task
@@ -96,7 +99,10 @@ def predict_command(options: argparse.Namespace) -> None:
     if options.resume:
         raise InputError("--resume goes with a table: --input TABLE --text COLUMN --output FILE")
     texts = given_texts(options, task.task)
-    logits = predict_texts(task, find_base(options, task), texts, options.threads)
+    cut = CutTexts(task.max_length)
+    logits = predict_texts(task, find_base(options, task), texts, options.threads, cut)
+    if cut.cut:
+        print(f"minibert: {cut}", file=sys.stderr)
     output = "\n".join(prediction_lines(task.task, texts, logits, options.json)) + "\n"
     if to and to.exists() and not to.is_file():  # a pipe or device: not to be replaced by a file
         to.write_text(output, "utf-8")

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 def predict_table(options: argparse.Namespace, task: "TaskFile") -> None:
     """Python: `adapters.score_table.score_to_file`."""
+    from adapters.cut_texts import CutTexts
     from adapters.progress import count_bar
     from adapters.score_table import (
         Scoring,
@@ -36,15 +37,16 @@ def predict_table(options: argparse.Namespace, task: "TaskFile") -> None:
     if options.submission:
         table, text = glue_test_columns(task.task, table)
         table = table.with_columns(text)
-    scoring = Scoring(
-        task, find_base(options, task), table, text, options.submission, options.threads
-    )
+    base, cut = find_base(options, task), CutTexts(task.max_length)
+    scoring = Scoring(task, base, table, text, options.submission, options.threads, cut)
     scoring.columns()
     total = sum(1 for _ in table.rows())  # a damaged row is named before anything is scored
     if options.output:
         bar = count_bar(f"{total:,} rows")
         score_to_file(scoring, options.output, options.resume, lambda rows: bar(rows, total))
-        print(f"{options.output}: {total:,} rows")
+        print(f"{options.output}: {total:,} rows; {cut}")
         return
     for line in result_lines(scoring, "" if options.json else delimiter_of(None, scoring)):
         sys.stdout.write(line)
+    if cut.cut:
+        print(f"minibert: {cut}", file=sys.stderr)

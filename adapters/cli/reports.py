@@ -4,10 +4,12 @@ Everything heavy is imported inside: `minibert --help` is quick.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from adapters.cut_texts import CutTexts
     from adapters.finetune import Trained
     from adapters.report.page import About
     from adapters.task_file import TaskFile
@@ -22,15 +24,19 @@ def write_page(
     examples: Sequence["Example"],
     about: "About",
     threads: int | None = None,
+    cut: "CutTexts | None" = None,
 ) -> dict[str, float]:
     """Judge a task on labelled examples and write the page, atomically. Returns the metrics, as
     `adapters.evaluate_task` does. Raises InputError when the page cannot be written."""
+    from adapters.cut_texts import CutTexts
     from adapters.predict import predict_texts
     from adapters.report.judgement import judge
     from adapters.report.page import report_page
     from minibert.files import atomic_write
 
-    logits = predict_texts(task, base, [example.text for example in examples], threads)
+    cut = cut or CutTexts(task.max_length)
+    logits = predict_texts(task, base, [example.text for example in examples], threads, cut)
+    about = replace(about, facts=[*about.facts, ("length", str(cut))])
     judgement = judge(task.task, examples, logits)
     atomic_write(path, report_page(task, judgement, about))
     return judgement.metrics

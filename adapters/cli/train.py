@@ -5,6 +5,7 @@ Everything heavy is imported inside: `minibert --help` is quick.
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from adapters.recipes import Recipe
     from minibert.checkpoint import Base
     from minibert.data.tasks import Data
+    from minibert.tokenizer import Encoded
     from minibert.training.schedule import Settings
 
 
@@ -124,8 +126,15 @@ def run(
     out: Path,
 ) -> "Trained":
     """The training itself, under a progress bar."""
+    from adapters.cut_texts import CutTexts
     from adapters.finetune import train_task
     from adapters.progress import Progress, count_bar
+
+    cut = CutTexts(options.max_length)
+
+    def on_encoded(encoded: "Sequence[Encoded]") -> None:
+        cut(encoded)
+        print(f"{cut}\n", flush=True)
 
     progress = Progress(data.task.name, data.task)
     try:
@@ -142,6 +151,7 @@ def run(
             threads=options.threads,
             on_report=progress,
             on_cache=count_bar("frozen layers"),
+            on_encoded=on_encoded,
         )
     finally:
         progress.close()
