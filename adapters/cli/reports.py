@@ -4,6 +4,7 @@ Everything heavy is imported inside: `minibert --help` is quick.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from adapters.task_file import TaskFile
     from minibert.checkpoint import Base
     from minibert.data.tasks import Data, Example
+    from minibert.tokenizer import Encoded
 
 
 def write_page(
@@ -25,15 +27,26 @@ def write_page(
 ) -> dict[str, float]:
     """Judge a task on labelled examples and write the page, atomically. Returns the metrics, as
     `adapters.evaluate_task` does. Raises InputError when the page cannot be written."""
-    from adapters.predict import predict_texts
+    from adapters.predict import encode_examples, predict_logits
     from adapters.report.judgement import judge
     from adapters.report.page import report_page
+    from adapters.task_file import on_base
     from minibert.files import atomic_write
 
-    logits = predict_texts(task, base, [example.text for example in examples], threads)
-    judgement = judge(task.task, examples, logits)
+    encoded = encode_examples(base, examples, task.max_length, task.task.pairs)
+    judgement = judge(task.task, examples, predict_logits(on_base(task, base), encoded, threads))
+    about = replace(about, facts=[*about.facts, ("texts cut", cut_texts(encoded))])
     atomic_write(path, report_page(task, judgement, about))
     return judgement.metrics
+
+
+def cut_texts(encoded: "Sequence[Encoded]") -> str:
+    """How many texts were longer than the longest that is read, and what that cost, in words."""
+    cut, lost = sum(text.lost > 0 for text in encoded), sum(text.lost for text in encoded)
+    if not cut:
+        return "none"
+    share = lost / (lost + sum(len(text.ids) for text in encoded))
+    return f"{cut:,} of {len(encoded):,}, which lost {100 * share:.1f} % of all tokens"
 
 
 def about_training(trained: "Trained", data: "Data", options: str) -> "About":
