@@ -23,12 +23,15 @@ class CutTexts:
         self.lost += sum(text.lost for text in encoded)
         self.tokens += sum(len(text.ids) + text.lost for text in encoded)
 
-    def __str__(self) -> str:
-        about = f"texts cut at {self.max_length} tokens: "
+    @property
+    def counts(self) -> str:
+        """The counts in words."""
         if not self.cut:
-            return f"{about}none of {self.texts:,}"
+            return f"none of {self.texts:,}"
         share, tokens = 100 * self.cut / self.texts, 100 * self.lost / self.tokens
         return (
-            f"{about}{self.cut:,} of {self.texts:,} ({share:.1f} %), "
-            f"with {tokens:.1f} % of all tokens lost"
+            f"{self.cut:,} of {self.texts:,} ({share:.1f} %), with {tokens:.1f} % of all tokens lost"
         )
+
+    def __str__(self) -> str:
+        return f"texts cut at {self.max_length} tokens: {self.counts}"

@@ -21,7 +21,7 @@ from minibert.files import atomic_write
 from minibert.machine.threads import each, thread_count
 from minibert.model import encode
 from minibert.ops import Array
-from minibert.tokenizer import Encoded, encode_texts
+from minibert.tokenizer import Encoded, Text, check_texts, encode_texts
 
 MAX_LENGTH = 256  # tokens, as all-MiniLM-L6-v2 on the hub has it
 BLOCK = 4096  # texts that are in memory as tokens at a time
@@ -57,32 +57,27 @@ def embed_texts(
 
     >>> embed_texts(base, ["It rains.", "It is wet."], normalize=True)  # doctest: +SKIP
     """
-    if isinstance(texts, str):
-        raise InputError("texts must be a list of texts, not one text")
-    blocks = [*embed_blocks(base, texts, pooling, normalize, max_length, threads)]
+    checked = check_texts(texts, pairs=False)
+    blocks = [*embed_blocks(base, checked, pooling, normalize, max_length, threads)]
     empty = np.empty((0, base.config.hidden_size), np.float32)
     return np.concatenate([vectors for _, vectors in blocks]) if blocks else empty
 
 
 def embed_blocks(
     base: Base,
-    texts: Iterable[str],
+    texts: Iterable[Text],
     pooling: str = "mean",
     normalize: bool = False,
     max_length: int | None = None,
     threads: int | None = None,
-) -> Iterator[tuple[list[str], np.ndarray]]:
+) -> Iterator[tuple[list[Text], np.ndarray]]:
     """The same in blocks, for texts that come one after the other and need not all be in memory:
     (texts, their vectors [BLOCK, D]). The arguments are those of `embed_texts`."""
     if pooling not in POOLINGS:
         raise InputError(f"unknown pooling {pooling!r}; known: {', '.join(POOLINGS)}")
     longest = check_length(base, longest_text(base) if max_length is None else max_length)
-    rest, row = iter(texts), 0
+    rest = iter(texts)
     while block := [*islice(rest, BLOCK)]:
-        for number, text in enumerate(block, start=row + 1):
-            if not isinstance(text, str):
-                raise InputError(f"text {number} is no string but {type(text).__name__}")
-        row += len(block)
         vectors = _vectors(base, encode_texts(base.tokenizer, block, longest), pooling, threads)
         yield block, unit_length(vectors) if normalize else vectors
 
@@ -139,7 +134,7 @@ def save_vectors(path: Path | str, vectors: np.ndarray) -> None:
     atomic_write(path, file.getvalue())
 
 
-def json_line(text: str, vector: np.ndarray) -> str:
+def json_line(text: Text, vector: np.ndarray) -> str:
     """`{"text": ..., "vector": [...]}` in ASCII. Each number has as many digits as give back the
     same float32. [D] -> a line"""
     return json.dumps({"text": text, "vector": [float(str(number)) for number in vector]})

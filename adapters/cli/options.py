@@ -217,7 +217,8 @@ def _embed(parser: Parser) -> None:
     add("texts", nargs="*", default=[], metavar="TEXT",
         help="the texts; without any, they are read from standard input, one per line (write -- "
         "before a text that begins with a dash)")
-    add("--input", type=Path, metavar="FILE", help="read the texts from a file, one per line")
+    add("--input", metavar="FILE",
+        help="read the texts from a file, one per line; - for standard input")
     add("--output", type=Path, metavar="FILE.npy",
         help="write the vectors as a NumPy array, float32, one row a text (default: print a JSON "
         "object per line, with the text and its vector)")

@@ -36,7 +36,7 @@ def write_page(
 
     cut = cut or CutTexts(task.max_length)
     logits = predict_texts(task, base, [example.text for example in examples], threads, cut)
-    about = replace(about, facts=[*about.facts, ("length", str(cut))])
+    about = replace(about, facts=[*about.facts, ("texts cut", cut.counts)])
     judgement = judge(task.task, examples, logits)
     atomic_write(path, report_page(task, judgement, about))
     return judgement.metrics

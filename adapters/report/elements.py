@@ -32,10 +32,11 @@ def shortened(text: str, length: int) -> Html:
     )
 
 
-def text_cell(text: Text) -> Html:
+def text_block(text: Text) -> Html:
     """A text, or the two of a pair one below the other."""
     parts = (text,) if isinstance(text, str) else text
-    return Html("<br>".join(shortened(part, TEXT) for part in parts))
+    shown = "<br>".join(shortened(part, TEXT) for part in parts)
+    return Html(f'<div class="text">{shown}</div>')
 
 
 def table(
@@ -96,6 +97,16 @@ def paragraph(text: str) -> Html:
 def figure(image: str, caption: str) -> Html:
     """An image (HTML) with its caption."""
     return Html(f"<figure>{image}<figcaption>{html(caption)}</figcaption></figure>")
+
+
+def side_by_side(*parts: str) -> Html:
+    """HTML beside each other, or one below the other on a narrow screen."""
+    return Html(f'<div class="figures">{"".join(parts)}</div>')
+
+
+def details(summary: str, content: str) -> Html:
+    """HTML that is shown when one asks for it."""
+    return Html(f"<details><summary>{html(summary)}</summary>{content}</details>")
 
 
 def _shown(character: str) -> str:

@@ -337,14 +337,31 @@ class TestThePage:
         confusion = judge(classes(30), examples, logits).confusion
         text = page_of(classes(30), examples, logits)
         check(text)
-        cells = re.findall(r'<td class="([^"]*)" style="--share:([\d.]+)">(\d+)</td>', text)
+        cells = re.findall(r'<td class="([^"]*)" style="--strength:([\d.]+)">(\d+)</td>', text)
         numbers = np.array([int(number) for _, _, number in cells]).reshape(30, 30)
         np.testing.assert_array_equal(numbers, confusion)
         right = np.array(["right" in kinds for kinds, _, _ in cells]).reshape(30, 30)
         np.testing.assert_array_equal(right, np.eye(30, dtype=bool))  # framed: told apart in grey
-        shares = np.array([float(share) for _, share, _ in cells]).reshape(30, 30)
-        # three decimals are printed
-        np.testing.assert_allclose(shares, confusion / confusion.sum(axis=1)[:, None], atol=6e-4)
+        strengths = np.array([float(strength) for _, strength, _ in cells]).reshape(30, 30)
+        shares = confusion / confusion.sum(axis=1)[:, None]
+        np.testing.assert_allclose(strengths, np.sqrt(shares), atol=6e-4)  # three decimals
+
+    @pytest.mark.parametrize(
+        "names, above, beside",
+        [
+            (("no", "yes"), ["no", "yes"], ["no", "yes"]),
+            (("n" * 31, "y" * 30), ["1", "2"], [f"1 {'n' * 31}", f"2 {'y' * 30}"]),
+        ],
+    )
+    def test_the_matrixs_columns_have_names_that_fit_or_numbers_that_the_rows_explain(
+        self, names, above, beside
+    ):
+        text = page_of(classes(names), [Example("x", 0), Example("y", 1)], np.eye(2))
+        start = text.index('<table class="matrix')
+        matrix = Page(text[start : text.index("</table>", start) + len("</table>")])
+        told = matrix.text.split("label", 1)[1].split("\n")
+        assert told[0] == "".join(above)
+        assert told[1:] == [f"{beside[0]}10", f"{beside[1]}01"]
 
     def test_of_150_classes_the_pairs_confused_most_are_shown(self):
         """Class 7 is taken for class 9 five times, and for class 8 twice."""
@@ -455,6 +472,16 @@ class TestTheCommands:
         page = check((tmp_path / "page.html").read_text("utf-8"))
         assert f"30 labelled texts judged: {table}" in page.text
         assert "always the commonest class of these texts" in page.text
+
+    def test_it_says_how_many_texts_were_cut(self, run, tmp_path):
+        """[CLS] + 2 x 30 + [SEP] is 14 more than the task's 48 tokens; the other text has 3."""
+        rows = [("ba di " * 30, 0), ("ba", 1)]
+        table = write_tsv(tmp_path / "table.tsv", "sentence label", rows)
+        words = ("--base", TINY, "--data", table, "--report", tmp_path / "page.html")
+        works("evaluate", run[0] / "task.safetensors", *words)
+        page = check((tmp_path / "page.html").read_text("utf-8"))
+        share = f"{100 * 14 / (62 + 3):.1f}"
+        assert f"texts cut1 of 2 (50.0 %), with {share} % of all tokens lost" in page.text
 
     @pytest.mark.parametrize(
         "name, why", [("", "it is a folder"), ("no/p.html", "its folder does")]
