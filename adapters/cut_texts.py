@@ -29,7 +29,8 @@ class CutTexts:
         if not self.cut:
             return f"none of {self.texts:,}"
         share, tokens = 100 * self.cut / self.texts, 100 * self.lost / self.tokens
-        return f"{self.cut:,} of {self.texts:,} ({share:.1f} %), with {tokens:.1f} % of all tokens lost"
+        texts = f"{self.cut:,} of {self.texts:,} ({share:.1f} %)"
+        return f"{texts}, with {tokens:.1f} % of all tokens lost"
 
     def __str__(self) -> str:
         return f"texts cut at {self.max_length} tokens: {self.counts}"
