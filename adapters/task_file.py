@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from adapters.methods.method import ADAPTERS, Method
-from adapters.task_model import TaskModel
+from adapters.task_model import POOLER, POOLINGS, TaskModel, base_tree
 from minibert.checkpoint import Base
 from minibert.data.tasks import Task
 from minibert.errors import InputError
@@ -39,6 +39,7 @@ class TaskFile:
     results: dict[str, Any] = field(default_factory=dict)
     trained: Tree = field(default_factory=dict, repr=False)
     scale: tuple[float, float] = (0.0, 1.0)
+    pooling: str = POOLER
 
 
 def _digest(about: dict[str, Any], tensors: Mapping[str, np.ndarray]) -> str:
@@ -88,6 +89,8 @@ def load_task(path: Path | str) -> TaskFile:
         method = replace(method, trained=tuple(trains))
         trained = from_leaves({p: as_stored(p, values) for p, values in tensors.items()})
         about["scale"] = tuple(about.get("scale", (0.0, 1.0)))  # of files from before it was kept
+        if (pooling := about.get("pooling", POOLER)) not in POOLINGS:
+            raise InputError(f"{path}: has the unknown pooling {pooling!r}")
         return TaskFile(task=task, method=method, trained=trained, **about)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: its description is damaged: {error}") from None
@@ -108,4 +111,5 @@ def on_base(task: TaskFile, base: Base, path: Path | str = "task") -> TaskModel:
             f"{path}: was trained on {task.base_name} (weights sha256 "
             f"{task.base_sha256[:12]}...), not on {base.name} ({base.sha256[:12]}...)"
         )
-    return TaskModel(base, task.method, merge({"base": base.params}, task.trained))
+    tree = merge({"base": base_tree(base, task.pooling)}, task.trained)
+    return TaskModel(base, task.method, tree, task.pooling)

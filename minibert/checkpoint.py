@@ -104,12 +104,12 @@ def _check_folder(folder: Path) -> Path:
     raise InputError(f"{folder}: has no model.safetensors")
 
 
-def load_base(folder: Path | str, *, pooler: bool = True, dtype: Any = np.float32) -> Base:
+def load_base(folder: Path | str, *, pooler: bool = False, dtype: Any = np.float32) -> Base:
     """A checkpoint folder (config.json, model.safetensors, tokenizer files) -> Base.
 
     Understands tensors with and without the `bert.` prefix, LayerNorm gamma/beta and
     weight/bias, F32, F16 and BF16. The masked-token head is loaded when the file has all of it.
-    `pooler=False` allows a checkpoint without pooler (masked-language models have none).
+    So is the pooler, which masked-language models lack; `pooler=True` refuses a file without one.
     float32 weights stay views of the file. Raises InputError, naming the file and the tensor or
     setting, for missing or misshapen tensors, a damaged file, a sha256 other than that in
     SHA256SUMS, or a config.json that contradicts the weights.

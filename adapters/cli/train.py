@@ -98,7 +98,7 @@ def announce(
 ) -> None:
     """Print what is about to be trained, on what and how."""
     from adapters.show import class_table, facts, trained_table
-    from adapters.task_model import new_task_model
+    from adapters.task_model import POOLER, new_task_model
 
     rows = [
         ("data", f"{data.source}: {len(data.train):,} training and {len(data.dev):,} dev examples"),
@@ -111,7 +111,10 @@ def announce(
             f"{settings.rate:g}, seed {settings.seed}, texts up to {options.max_length} tokens",
         ),
     ]
-    model = new_task_model(base, method, recipe, data.task.outputs, options.seed)
+    outputs = data.task.outputs
+    model = new_task_model(base, method, recipe, outputs, options.seed, options.pooling)
+    if options.pooling is None and model.pooling != POOLER:
+        rows.append(("pooling", f"{model.pooling}, as the base has no pooler"))
     print(f"{facts(rows)}\n\n{trained_table(model)}\n", flush=True)
     if not data.task.regression:
         print(f"{class_table(data)}\n", flush=True)
@@ -146,6 +149,7 @@ def run(
             recipe=options.recipe,
             max_length=options.max_length,
             class_weights=options.class_weights,
+            pooling=options.pooling,
             out=out,
             resume=options.resume,
             threads=options.threads,

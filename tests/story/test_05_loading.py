@@ -406,14 +406,15 @@ class TestOptionalParts:
         assert base.extra == ("cls.seq_relationship.bias", "cls.seq_relationship.weight")
 
     @pytest.mark.parametrize("left", [(), ("pooler.dense.bias",)], ids=["none", "half"])
-    def test_a_checkpoint_without_a_pooler_loads_only_where_that_is_allowed(self, tmp_path, left):
+    def test_a_checkpoint_without_a_pooler_loads_where_none_is_asked_for(self, tmp_path, left):
         """Checkpoints of masked-language models have none."""
         names = [n for n in hub_tensors() if not n.startswith("pooler") or n in left]
         folder = folder_with(tmp_path, {name: hub_tensors()[name] for name in names})
-        base = load_base(folder, pooler=False)
-        assert sorted(base.params) == ["embeddings", "layers"]
-        assert base.extra == left
-        assert f"lacks pooler.weight ({2 - len(left)} of 39 missing)" in refusal(load_base, folder)
+        for base in (load_base(folder), load_base(folder, pooler=False)):
+            assert sorted(base.params) == ["embeddings", "layers"]
+            assert base.extra == left
+        message = refusal(load_base, folder, pooler=True)
+        assert f"lacks pooler.weight ({2 - len(left)} of 39 missing)" in message
 
     def test_a_pooler_is_loaded_even_where_none_is_required(self, tiny):
         assert same_tree(load_base(TINY, pooler=False).params, tiny.params)
