@@ -101,6 +101,7 @@ def train_task(
         base.sha256,
         scale=astuple(scale_of(data)),
         pooling=training.model.pooling,
+        base_tensors_sha256=base.tensors_sha256,
     )
 
     def keep(state: State) -> None:

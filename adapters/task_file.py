@@ -1,8 +1,9 @@
 """One task = one small safetensors file.
 
 It holds everything that was trained (adapters, LayerNorms, head) and says what it needs to be
-used again: the label names, the metric, the recipe, and the sha256 of the base it was trained
-on. Linear maps lie in it as [out, in], as in every public checkpoint.
+used again: the label names, the metric, the recipe, and two sha256 of the base it was trained on.
+One is its weight file's, the other its tensors', which stays the same when another tool saves the
+same weights again. Linear maps lie in it as [out, in], as in every public checkpoint.
 """
 
 import hashlib
@@ -40,6 +41,7 @@ class TaskFile:
     trained: Tree = field(default_factory=dict, repr=False)
     scale: tuple[float, float] = (0.0, 1.0)
     pooling: str = POOLER
+    base_tensors_sha256: str = ""  # earlier versions did not write it
 
 
 def _digest(about: dict[str, Any], tensors: Mapping[str, np.ndarray]) -> str:
@@ -104,9 +106,11 @@ def _tuples(kind: Any, values: dict[str, Any]) -> Any:
 def on_base(task: TaskFile, base: Base, path: Path | str = "task") -> TaskModel:
     """The task's whole model: its trained leaves over the base's own arrays (none is copied).
 
-    Raises InputError, saying which base is wanted, when it was trained on another one.
+    Raises InputError, saying which base is wanted, when it was trained on another one. The same
+    file is the same base, and so are the same weights in another one.
     """
-    if task.base_sha256 != base.sha256:
+    same = task.base_sha256 == base.sha256 or task.base_tensors_sha256 == base.tensors_sha256
+    if not same:
         raise InputError(
             f"{path}: was trained on {task.base_name} (weights sha256 "
             f"{task.base_sha256[:12]}...), not on {base.name} ({base.sha256[:12]}...)"
