@@ -13,7 +13,7 @@ from adapters.predict import check_length, encode_examples, predict_logits
 from adapters.recipes import optimised, recipe_named
 from adapters.run_folder import RunOptions, data_hash, describe_method
 from adapters.task_file import TaskFile, save_task
-from adapters.task_model import TaskModel, forward, new_task_model
+from adapters.task_model import TaskModel, check_pairs, forward, new_task_model
 from adapters.train_data import Scale, balanced_weights, scale_of
 from adapters.training_run import Training, fit_training
 from minibert.batch import make_batch
@@ -132,6 +132,8 @@ def prepare(
     check_length(base, max_length)
     if not (data.train and data.dev):
         raise InputError(f"{data.source}: has no {'dev' if data.train else 'training'} examples")
+    if data.task.pairs:
+        check_pairs(base)
     model = new_task_model(base, method, chosen, data.task.outputs, settings.seed, head.pooling)
     encoded, dev = (
         encode_examples(base, part, max_length, data.task.pairs) for part in (data.train, data.dev)

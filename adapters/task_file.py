@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from adapters.methods.method import ADAPTERS, Method
-from adapters.task_model import POOLER, POOLINGS, TaskModel, base_tree
+from adapters.task_model import POOLER, POOLINGS, TaskModel, base_tree, check_pairs
 from minibert.checkpoint import Base
 from minibert.data.tasks import Task
 from minibert.errors import InputError
@@ -115,5 +115,7 @@ def on_base(task: TaskFile, base: Base, path: Path | str = "task") -> TaskModel:
             f"{path}: was trained on {task.base_name} (weights sha256 "
             f"{task.base_sha256[:12]}...), not on {base.name} ({base.sha256[:12]}...)"
         )
+    if task.task.pairs:
+        check_pairs(base)
     tree = merge({"base": base_tree(base, task.pooling)}, task.trained)
     return TaskModel(base, task.method, tree, task.pooling)

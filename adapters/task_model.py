@@ -85,6 +85,12 @@ def chosen_pooling(base: Base, pooling: str | None) -> str:
     return pooling
 
 
+def check_pairs(base: Base) -> None:
+    """Raises InputError for a base that cannot tell the second text of a pair from the first."""
+    if base.config.type_vocab_size < 2:
+        raise InputError(f"{base.folder}: takes no pairs of texts: its type_vocab_size is 1")
+
+
 def base_tree(base: Base, pooling: str) -> Tree:
     """The base's parameters that a model with this pooling has: without a pooler that no head
     reads, so that it is neither trained nor counted."""

@@ -4,6 +4,7 @@ Everything heavy is imported inside: `minibert --help` is quick.
 """
 
 import argparse
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -190,4 +191,6 @@ def report(
 
 def base_option(base: str) -> str:
     """What to add to a command line for it to find the same base: nothing for a known name."""
-    return f"--base {base} " if (Path(base).expanduser() / "config.json").is_file() else ""
+    from minibert.fetch.home import expanded
+
+    return f"--base {shlex.quote(base)} " if (expanded(base) / "config.json").is_file() else ""

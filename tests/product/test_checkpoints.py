@@ -6,6 +6,7 @@ them fits all. What cannot be the same numbers is refused in one line with the f
 """
 
 import json
+import shlex
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,13 +22,24 @@ from runs import bits, without_dropout
 from safetensors.numpy import load_file, save_file
 from toy import TASK, train
 
+from adapters.answering import answer_questions, train_squad
+from adapters.methods.table import METHODS
 from adapters.predict import predict_texts
-from adapters.task_file import load_task, on_base, save_task
+from adapters.recipes import RECIPES
+from adapters.task_file import TaskFile, load_task, on_base, save_task
+from adapters.task_model import new_task_model
 from minibert import ops
-from minibert.checkpoint import load_base, our_path
+from minibert.checkpoint import Base, load_base, our_path
 from minibert.config import ACTIVATIONS, read_config
+from minibert.data.squad import Answer, Question, Questions
 from minibert.errors import InputError
+from minibert.fetch import home as home_module
+from minibert.fetch import manifest
+from minibert.fetch.datasets import glue_root, squad_folder
+from minibert.fetch.home import home
+from minibert.fetch.models import fetch_model, locate_model
 from minibert.tensors import read_safetensors
+from minibert.training.schedule import Settings
 from minibert.tree import leaves
 
 Tensors = dict[str, np.ndarray]
@@ -229,12 +241,7 @@ def _bytes_of(folder: Path) -> bytes:
     return (folder / "model.safetensors").read_bytes()
 
 
-def _task(base: Any) -> Any:
-    from adapters.methods.table import METHODS
-    from adapters.recipes import RECIPES
-    from adapters.task_file import TaskFile
-    from adapters.task_model import new_task_model
-
+def _task(base: Base) -> TaskFile:
     head = {"head": new_task_model(base, METHODS["head"], RECIPES["paper"], 2, 0).tree["head"]}
     about = (TASK, METHODS["head"], "paper", 16, base.name, base.sha256)
     return TaskFile(*about, {}, head, base_tensors_sha256=base.tensors_sha256)
@@ -459,3 +466,126 @@ class TestShards:
         assert refusal(folder) == (
             f"{folder / SECOND}: sha256 is {right}, but SHA256SUMS says {'0' * 64}; fetch again"
         )
+
+
+# ------------------------------------------------------------------------------- one segment
+
+
+class TestABaseWithOneSegment:
+    """`type_vocab_size: 1`: it was trained on single texts, and cannot tell a pair's apart."""
+
+    @pytest.fixture
+    def folder(self, tmp_path) -> Path:
+        name = "embeddings.token_type_embeddings.weight"
+        cut = tensors() | {name: tensors()[name][:1]}
+        return folder_of(tmp_path / "one", cut, type_vocab_size=1)
+
+    def test_takes_a_task_on_single_texts(self, folder):
+        assert len(train(load_base(folder)).losses) == 9
+
+    def test_is_refused_for_pairs_before_anything_is_written(self, folder, tmp_path):
+        said = f"{folder}: takes no pairs of texts: its type_vocab_size is 1"
+        words = ("--task", "rte", "--sample", "--base", folder, "--max-length", 16)
+        done = minibert("train", *words, "--out", tmp_path / "out")
+        assert (done.code, done.err) == (2, f"minibert: error: {said}\n")
+        assert not (tmp_path / "out").exists()
+        on_pairs = replace(_task(load_base(folder)), task=replace(TASK, text=("one", "two")))
+        with pytest.raises(InputError) as refused:
+            predict_texts(on_pairs, load_base(folder), [("ba", "bo")])
+        assert str(refused.value) == said
+
+    def test_is_refused_for_questions_and_their_contexts(self, folder):
+        base = load_base(folder)
+        question = Question("q", "ba", "bo bi", (Answer("bo", 0),))
+        model = new_task_model(base, METHODS["head"], RECIPES["paper"], 2, 0)
+        with pytest.raises(InputError, match="takes no pairs of texts"):
+            answer_questions(model, [question], max_length=16, stride=4)
+        data = Questions([question], [question])
+        with pytest.raises(InputError, match="takes no pairs of texts"):
+            train_squad(base, data, METHODS["head"], Settings(), max_length=16, stride=4)
+
+
+# ------------------------------------------------------------------------------- folders
+
+
+@pytest.mark.parametrize("said", [".", "..", "../tiny", "./"])
+def test_a_base_is_named_after_its_folder_however_that_is_said(tmp_path, monkeypatch, said):
+    shutil.copytree(TINY, tmp_path / "tiny")
+    (tmp_path / "tiny" / "inner").mkdir()
+    monkeypatch.chdir(tmp_path / "tiny" / ("inner" if said == ".." else ""))
+    assert load_base(said).name == "tiny"
+
+
+def test_a_commit_in_the_hubs_cache_is_named_so_from_within(tmp_path, monkeypatch):
+    folder = tmp_path / "models--org--small" / "snapshots" / "abc"
+    shutil.copytree(TINY, folder)
+    monkeypatch.chdir(folder)
+    assert load_base(".").name == load_base(folder).name == "org--small@abc"
+
+
+def test_the_line_that_uses_a_task_can_be_pasted_where_folders_have_spaces(tmp_path):
+    base, out = tmp_path / "my base", tmp_path / "it's mine"
+    shutil.copytree(TINY, base)
+    words = ("--task", "sst-2", "--sample", "--train-examples", 16, "--epochs", 1)
+    said = works("train", *words, "--base", base, "--max-length", 16, "--out", out).out
+    (line,) = (line for line in said.splitlines() if line.startswith("use it"))
+    command, *pasted = shlex.split(line.removeprefix("use it"))
+    assert command == "minibert"
+    assert pasted == ["predict", f"{out / 'task.safetensors'}", "--base", f"{base}", "A TEXT"]
+    assert works(*pasted).out.endswith("\tA TEXT\n")
+
+
+class TestNoHomeFolder:
+    """A container that runs as a user of its own: no HOME, and no entry in the user database."""
+
+    @pytest.fixture(autouse=True)
+    def nobody(self, tmp_path, monkeypatch):
+        pwd = pytest.importorskip("pwd")
+
+        def unknown(_: int) -> None:
+            raise KeyError("getpwuid(): uid not found")
+
+        for name in ("HOME", "MINIBERT_HOME", "XDG_CACHE_HOME"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setattr(pwd, "getpwuid", unknown)
+        installed = tmp_path / "site-packages" / "minibert" / "fetch" / "home.py"
+        monkeypatch.setattr(home_module, "__file__", str(installed))
+        monkeypatch.chdir(tmp_path)
+
+    def test_is_one_line_that_says_what_to_set(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(manifest, "read_manifest", lambda name: {})
+        for call in (home, lambda: locate_model("org/name"), lambda: fetch_model("org/name")):
+            with pytest.raises(InputError, match=r"^no home folder is known .* set HOME, or MINI"):
+                call()
+        assert not list(tmp_path.iterdir())
+
+    @pytest.mark.parametrize("kept", ["~/.cache/minibert", KeyError("uid"), RuntimeError("no")])
+    def test_is_told_whatever_version_of_platformdirs_there_is(self, monkeypatch, kept):
+        def user_cache_dir(_: str) -> str:
+            if isinstance(kept, Exception):
+                raise kept
+            return kept
+
+        monkeypatch.setattr("platformdirs.user_cache_dir", user_cache_dir)
+        with pytest.raises(InputError, match=r"^no home folder is known"):
+            home()
+
+    def test_is_no_matter_where_one_is_given(self, tmp_path, monkeypatch):
+        assert locate_model(TINY) == TINY
+        monkeypatch.setenv("MINIBERT_HOME", str(tmp_path))
+        assert home() == tmp_path
+        monkeypatch.delenv("MINIBERT_HOME")
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+        assert home() == tmp_path / "cache" / "minibert"
+
+    @pytest.mark.parametrize("name", ["MINIBERT_HOME", "MINIBERT_GLUE", "MINIBERT_SQUAD"])
+    def test_is_told_of_a_setting_with_a_tilde(self, monkeypatch, name):
+        monkeypatch.setenv(name, "~/data")
+        where = {"MINIBERT_GLUE": glue_root, "MINIBERT_SQUAD": squad_folder}.get(name, home)
+        with pytest.raises(InputError, match=r"^~/data: the home folder in it is not known$"):
+            where()
+
+    def test_is_told_of_another_users_base(self):
+        done = minibert("info", "~nobody-of-this-name/bert")
+        said = "~nobody-of-this-name/bert: the home folder in it is not known"
+        assert (done.code, done.err) == (2, f"minibert: error: {said}\n")
