@@ -171,6 +171,7 @@ def report(
     from adapters.predict import evaluate_task
     from adapters.show import describe_result, metrics_text, use_command
     from minibert.data.glue import glue_examples
+    from minibert.fetch.home import expanded
 
     picture, method = out / "curve.png", trained.task.method
     curves = {method.name: (trained.losses, trained.epochs)}
@@ -178,9 +179,7 @@ def report(
     learning_curve(picture, curves, title, trained.constant)
     page, task_file = out / "report.html", trained.path or Path()
     command = use_command(data.task, task_file, base_option(options.base))
-    about = about_training(
-        trained, data, base_option(str(Path(options.base).expanduser().resolve()))
-    )
+    about = about_training(trained, data, base_option(str(expanded(options.base).resolve())))
     write_page(page, trained.task, base, data.dev, about, options.threads)
     print(describe_result(trained, picture, page, command))
     for split in data.task.files.keys() - {"train", "dev"} if options.task else ():
