@@ -72,6 +72,11 @@ def read_index(path: Path) -> dict[str, str]:
     return shard_of
 
 
+def shard_names(index: Path) -> list[str]:
+    """The names of an index's shards. Raises InputError for a damaged one."""
+    return sorted(set(read_index(index).values()))
+
+
 def _read_shards(index: Path) -> Weights:
     """All shards of an index: each tensor must be in the shard that the index says."""
     shard_of = read_index(index)
