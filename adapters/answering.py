@@ -16,7 +16,7 @@ from adapters.methods.method import Method
 from adapters.predict import check_length
 from adapters.recipes import optimised, recipe_named
 from adapters.run_folder import RunOptions, data_hash, describe_method
-from adapters.task_model import TaskModel, last_states, new_task_model
+from adapters.task_model import TaskModel, check_pairs, last_states, new_task_model
 from adapters.training_run import Training, fit_training
 from minibert import fused
 from minibert.batch import Batch, make_batch
@@ -99,6 +99,7 @@ def answer_questions(
     """Each question's answer, a piece of its context, by a trained model. Raises InputError when
     the base has no positions for `max_length`."""
     check_length(model.base, max_length)
+    check_pairs(model.base)
     windows = make_windows(model.base.tokenizer, questions, max_length, stride)
     return answer_windows(model, questions, windows, threads)
 
@@ -172,6 +173,7 @@ def prepare(
     chosen = recipe_named(recipe)
     settings = optimised(settings, chosen)
     check_length(base, max_length)
+    check_pairs(base)
     for name, questions in data._asdict().items():
         if not questions:
             raise InputError(f"squad: there are no {name} questions")

@@ -23,7 +23,8 @@ LIMIT = 2 << 30  # bytes: more states than this are not cached
 @dataclass(frozen=True)
 class Bottom:
     """The number of frozen layers at the bottom, above frozen embeddings (None: not even these are
-    frozen), and their output for each text, where cached: [T, D], or [1, D] if all are frozen."""
+    frozen), and their output for each text, where cached: [T, D], or [1, D], the row that is
+    pooled, if all are frozen."""
 
     layers: int | None
     states: Sequence[np.ndarray] | None = None

@@ -1,7 +1,7 @@
 """From a task's examples to its trained, saved task file: prepare -> fit -> package."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from adapters.predict import check_length, encode_examples, predict_logits
 from adapters.recipes import optimised, recipe_named
 from adapters.run_folder import RunOptions, data_hash, describe_method
 from adapters.task_file import TaskFile, save_task
-from adapters.task_model import TaskModel, forward, new_task_model
+from adapters.task_model import TaskModel, check_pairs, forward, new_task_model
 from adapters.train_data import Scale, balanced_weights, scale_of
 from adapters.training_run import Training, fit_training
 from minibert.batch import make_batch
@@ -27,6 +27,26 @@ from minibert.training.resume import State
 from minibert.training.schedule import Settings
 
 SAMPLE_TEXTS = 256  # training texts for `settle`
+
+
+@dataclass(frozen=True)
+class HeadOptions:
+    """What the head reads, and how much each class counts in its loss.
+
+    pooling: the vector of a text, as in `chosen_pooling`. class_weights [C]: the classes' weights;
+    "balanced" makes all weigh alike, however few examples some have.
+    """
+
+    pooling: str | None = None
+    class_weights: str | Sequence[float] | None = None
+
+
+def split_options(options: dict[str, Any]) -> tuple[HeadOptions, RunOptions]:
+    """The options of the head, and all others, which are the run's."""
+    of_head = {field.name for field in fields(HeadOptions)}
+    head = {name: value for name, value in options.items() if name in of_head}
+    rest = {name: value for name, value in options.items() if name not in of_head}
+    return HeadOptions(**head), RunOptions(**rest)
 
 
 @dataclass(frozen=True)
@@ -52,15 +72,14 @@ def train_task(
     *,
     recipe: str = "paper",
     max_length: int = 128,
-    class_weights: str | Sequence[float] | None = None,
     **options: Any,
 ) -> Trained:
     """Train one task on a frozen base.
 
-    `class_weights` [C] are the classes' weights in the loss; "balanced" makes all weigh alike,
-    however few examples some have. A regression's scores are learned standardised and answered in
-    their own units (`train_data.Scale`). `options` are those of `RunOptions`: out, resume, threads,
-    cache, on_report, on_cache, on_encoded. With `out`, that folder holds:
+    A regression's scores are learned standardised and answered in their own units
+    (`train_data.Scale`). `options` are those of `HeadOptions`: pooling, class_weights; and those of
+    `RunOptions`: out, resume, threads, cache, on_report, on_cache, on_encoded. With `out`, that
+    folder holds:
 
         task.safetensors         the best epoch, by the first dev metric
         checkpoint.safetensors   the state to resume from
@@ -68,14 +87,21 @@ def train_task(
 
     The settings' optimiser constants are replaced by the recipe's. Raises InputError for bad
     settings, data without examples, or a folder that holds another run or is in use; Diverged for
-    a learning rate that is too high; Interrupted after Ctrl-C, with the state saved. (Eight
+    a learning rate that is too high; Interrupted after Ctrl-C, with the state saved. (Seven
     arguments: four say what is trained, the others are options with defaults.)
     """
-    run = RunOptions(**options)
-    training = prepare(base, data, method, settings, recipe, max_length, class_weights, run)
-    scale = scale_of(data)
+    head, run = split_options(options)
+    training = prepare(base, data, method, settings, recipe, max_length, head, run)
     about = TaskFile(
-        data.task, method, recipe, max_length, base.name, base.sha256, scale=astuple(scale)
+        data.task,
+        method,
+        recipe,
+        max_length,
+        base.name,
+        base.sha256,
+        scale=astuple(scale_of(data)),
+        pooling=training.model.pooling,
+        base_tensors_sha256=base.tensors_sha256,
     )
 
     def keep(state: State) -> None:
@@ -95,24 +121,26 @@ def prepare(
     settings: Settings,
     recipe: str = "paper",
     max_length: int = 128,
-    class_weights: str | Sequence[float] | None = None,
+    head: HeadOptions | None = None,
     run: RunOptions | None = None,
 ) -> Training:
     """The training of a task of classes or scores: its texts encoded, its model made, the states of
     frozen layers cached. The arguments are those of `train_task`, hence eight."""
-    run = run or RunOptions()
+    head, run = head or HeadOptions(), run or RunOptions()
     chosen = recipe_named(recipe)
     settings = optimised(settings, chosen)
     check_length(base, max_length)
     if not (data.train and data.dev):
         raise InputError(f"{data.source}: has no {'dev' if data.train else 'training'} examples")
-    model = new_task_model(base, method, chosen, data.task.outputs, settings.seed)
+    if data.task.pairs:
+        check_pairs(base)
+    model = new_task_model(base, method, chosen, data.task.outputs, settings.seed, head.pooling)
     encoded, dev = (
         encode_examples(base, part, max_length, data.task.pairs) for part in (data.train, data.dev)
     )
     run.on_encoded([*encoded, *dev])
     bottom, dev_bottom = _bottoms(model, encoded, dev, run)
-    scale, weights = scale_of(data), _class_weights(data, class_weights)
+    scale, weights = scale_of(data), _class_weights(data, head.class_weights)
     labels = np.array([example.label for example in data.train])
     if data.task.regression:
         labels = scale.standardised(labels)
@@ -135,20 +163,21 @@ def prepare(
         dev_score,
         lengths=[len(text.ids) for text in encoded],
         sample=make_batch(encoded[:SAMPLE_TEXTS]),
-        first_only=True,
+        first_only=model.first_only,
         identity={
             "task": data.task.name,
             **describe_method(method),
             "recipe": recipe,
             "max_length": max_length,
+            "pooling": model.pooling,
             "base": base.sha256,
             "data": data.source,
             "examples": len(data.train),
             "data_sha256": data_hash(data.train, data.dev),
             "labels": list(data.task.names),
-            "class_weights": class_weights
-            if isinstance(class_weights, str | None)
-            else [*class_weights],
+            "class_weights": head.class_weights
+            if isinstance(head.class_weights, str | None)
+            else [*head.class_weights],
             "scale": astuple(scale) if data.task.regression else None,
         },
     )

@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from adapters.methods.method import Method
+from adapters.task_model import POOLER
 from minibert.errors import InputError
 from minibert.files import atomic_write, lock
 from minibert.tokenizer import Encoded
 from minibert.training.loop import Report
 from minibert.training.resume import Checkpoint, State
 from minibert.training.schedule import Settings
+
+# What checkpoints of earlier versions leave unsaid: they come from before there was a choice.
+UNSAID = {"pooling": POOLER}
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,8 @@ class RunOptions:
         """The checkpoint of the run with this identity."""
         if self.folder is None:
             return None
-        return Checkpoint(self.folder / "checkpoint.safetensors", identity, self.resume)
+        path = self.folder / "checkpoint.safetensors"
+        return Checkpoint(path, identity, self.resume, unsaid=UNSAID)
 
 
 @contextmanager

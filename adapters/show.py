@@ -13,7 +13,7 @@ from adapters.finetune import Trained
 from adapters.methods.method import Method, parameter_table
 from adapters.methods.table import TABLE, adapter_parameters, method_rows
 from adapters.task_file import TaskFile
-from adapters.task_model import TaskModel
+from adapters.task_model import POOLER, POOLINGS, TaskModel
 from minibert.checkpoint import Base
 from minibert.data.labels import warnings
 from minibert.data.tasks import Data, Task
@@ -48,6 +48,8 @@ def trained_table(model: TaskModel, style: str = "simple") -> str:
     body = []
     for group, trained, frozen in [*rows, ("all", trained_total, frozen_total)]:
         share = f"{100 * trained / (trained_total + frozen_total):.3f} %"
+        if group == "task head" and model.pooling != POOLER:
+            group = f"task head, on {POOLINGS[model.pooling]}"
         body.append(
             (
                 group,
@@ -63,7 +65,7 @@ def methods_table(base: Base, chosen: Method | None = None) -> str:
     """Every kind of tuning method on a base: what it trains, and what share of all parameters that
     is. `chosen` takes the place of the table's method of its name."""
     config, rows = base.config, []
-    for method, what, trained in method_rows(config, chosen):
+    for method, what, trained in method_rows(config, chosen, "pooler" in base.params):
         head = 2 * config.hidden_size + 2
         total = count(base.params) + adapter_parameters(config, method) + head
         rows.append((str(method), what, f"{trained:,}", f"{100 * trained / total:.3f} %"))
@@ -149,6 +151,7 @@ def describe_task(task: TaskFile, path: Path) -> str:
                 "a number" if task.task.regression else f"a label: {', '.join(task.task.names)}",
             ),
             ("base", f"{task.base_name}, weights sha256 {task.base_sha256}"),
+            ("head reads", POOLINGS[task.pooling]),
             ("method", f"{task.method}{activation}; recipe {task.recipe}"),
             ("parameters", f"{count(task.trained):,} in {len(list(leaves(task.trained)))} tensors"),
             (

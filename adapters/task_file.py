@@ -1,8 +1,9 @@
 """One task = one small safetensors file.
 
 It holds everything that was trained (adapters, LayerNorms, head) and says what it needs to be
-used again: the label names, the metric, the recipe, and the sha256 of the base it was trained
-on. Linear maps lie in it as [out, in], as in every public checkpoint.
+used again: the label names, the metric, the recipe, and two sha256 of the base it was trained on.
+One is its weight file's, the other its tensors', which stays the same when another tool saves the
+same weights again. Linear maps lie in it as [out, in], as in every public checkpoint.
 """
 
 import hashlib
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from adapters.methods.method import ADAPTERS, Method
-from adapters.task_model import TaskModel
+from adapters.task_model import POOLER, POOLINGS, TaskModel, base_tree, check_pairs
 from minibert.checkpoint import Base
 from minibert.data.tasks import Task
 from minibert.errors import InputError
@@ -39,6 +40,8 @@ class TaskFile:
     results: dict[str, Any] = field(default_factory=dict)
     trained: Tree = field(default_factory=dict, repr=False)
     scale: tuple[float, float] = (0.0, 1.0)
+    pooling: str = POOLER
+    base_tensors_sha256: str = ""  # earlier versions did not write it
 
 
 def _digest(about: dict[str, Any], tensors: Mapping[str, np.ndarray]) -> str:
@@ -88,6 +91,8 @@ def load_task(path: Path | str) -> TaskFile:
         method = replace(method, trained=tuple(trains))
         trained = from_leaves({p: as_stored(p, values) for p, values in tensors.items()})
         about["scale"] = tuple(about.get("scale", (0.0, 1.0)))  # of files from before it was kept
+        if (pooling := about.get("pooling", POOLER)) not in POOLINGS:
+            raise InputError(f"{path}: has the unknown pooling {pooling!r}")
         return TaskFile(task=task, method=method, trained=trained, **about)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: its description is damaged: {error}") from None
@@ -101,11 +106,16 @@ def _tuples(kind: Any, values: dict[str, Any]) -> Any:
 def on_base(task: TaskFile, base: Base, path: Path | str = "task") -> TaskModel:
     """The task's whole model: its trained leaves over the base's own arrays (none is copied).
 
-    Raises InputError, saying which base is wanted, when it was trained on another one.
+    Raises InputError, saying which base is wanted, when it was trained on another one. The same
+    file is the same base, and so are the same weights in another one.
     """
-    if task.base_sha256 != base.sha256:
+    same = task.base_sha256 == base.sha256 or task.base_tensors_sha256 == base.tensors_sha256
+    if not same:
         raise InputError(
             f"{path}: was trained on {task.base_name} (weights sha256 "
             f"{task.base_sha256[:12]}...), not on {base.name} ({base.sha256[:12]}...)"
         )
-    return TaskModel(base, task.method, merge({"base": base.params}, task.trained))
+    if task.task.pairs:
+        check_pairs(base)
+    tree = merge({"base": base_tree(base, task.pooling)}, task.trained)
+    return TaskModel(base, task.method, tree, task.pooling)

@@ -13,7 +13,8 @@ from adapters.recipes import Recipe
 from minibert import fused
 from minibert.batch import Batch
 from minibert.checkpoint import Base
-from minibert.heads import classify
+from minibert.errors import InputError
+from minibert.heads import classify, mean_pool
 from minibert.machine.threads import one_blas_thread
 from minibert.model import (
     Adapt,
@@ -28,15 +29,24 @@ from minibert.ops import Array
 from minibert.training.schedule import INIT, generator
 from minibert.tree import Tree
 
+# Which vector of a text the head reads. The paper's is "pooler".
+POOLER, MEAN, CLS = "pooler", "mean", "cls"
+POOLINGS = {
+    POOLER: "the pooled [CLS]",
+    MEAN: "the mean of all tokens' last states",
+    CLS: "the last state of [CLS]",
+}
+
 
 @dataclass(frozen=True)
 class TaskModel:
     """The tree has "base" (the base's own arrays, or trained ones in their place), "adapters" if
-    the method has any, and "head"."""
+    the method has any, and "head", which reads what `pooling` says."""
 
     base: Base
     method: Method
     tree: Tree
+    pooling: str = POOLER
 
     def attach(self, ops: ModuleType = fused) -> Adapt:
         """The hook through which the encoder calls the tree's adapters."""
@@ -49,23 +59,60 @@ class TaskModel:
         batch: Batch,
         rng: np.random.Generator | None = None,
         ops: ModuleType = fused,
-        first_only: bool = True,
+        first_only: bool | None = None,
     ) -> ForwardPass:
-        """A forward pass of this model over a batch; the arguments are those of `ForwardPass`."""
-        config = self.base.config
-        return ForwardPass(config, batch.lengths, self.attach(ops), rng, ops, first_only)
+        """A forward pass of this model over a batch; the arguments are those of `ForwardPass`.
+        `first_only`: None for what the pooling needs."""
+        config, adapt = self.base.config, self.attach(ops)
+        first_only = self.first_only if first_only is None else first_only
+        return ForwardPass(config, batch.lengths, adapt, rng, ops, first_only)
+
+    @property
+    def first_only(self) -> bool:
+        """Whether the pooling needs each text's [CLS] alone of the last layer."""
+        return self.pooling != MEAN
+
+
+def chosen_pooling(base: Base, pooling: str | None) -> str:
+    """The pooling asked for; None is the paper's, or "cls" on a base without pooler. Raises
+    InputError for an unknown name, or for a pooler that the base does not have."""
+    if pooling is None:
+        return POOLER if "pooler" in base.params else CLS
+    if pooling not in POOLINGS:
+        raise InputError(f"unknown pooling {pooling!r}; known: {', '.join(POOLINGS)}")
+    if pooling == POOLER and "pooler" not in base.params:
+        raise InputError(f"{base.folder}: has no pooler; choose pooling {CLS} or {MEAN}")
+    return pooling
+
+
+def check_pairs(base: Base) -> None:
+    """Raises InputError for a base that cannot tell the second text of a pair from the first."""
+    if base.config.type_vocab_size < 2:
+        raise InputError(f"{base.folder}: takes no pairs of texts: its type_vocab_size is 1")
+
+
+def base_tree(base: Base, pooling: str) -> Tree:
+    """The base's parameters that a model with this pooling has: without a pooler that no head
+    reads, so that it is neither trained nor counted."""
+    return {name: p for name, p in base.params.items() if name != "pooler" or pooling == POOLER}
 
 
 def new_task_model(
-    base: Base, method: Method, recipe: Recipe, outputs: int, seed: int
+    base: Base,
+    method: Method,
+    recipe: Recipe,
+    outputs: int,
+    seed: int,
+    pooling: str | None = None,
 ) -> TaskModel:
     """The model before training: the base's own arrays, fresh adapters and head.
 
-    `outputs` is C, the number of classes, or 1 for regression.
+    `outputs` is C, the number of classes, or 1 for regression; `pooling` as in `chosen_pooling`.
     """
     rng = generator(seed, INIT)
     config = base.config
-    tree: Tree = {"base": base.params}
+    pooling = chosen_pooling(base, pooling)
+    tree: Tree = {"base": base_tree(base, pooling)}
     if method.size is not None:
         filled = replace(method, std=recipe.adapter_std if method.std is None else method.std)
         every = adapters_of(method).init(rng, config, filled)
@@ -74,7 +121,7 @@ def new_task_model(
         "weight": truncated_normal(rng, (outputs, config.hidden_size), recipe.head_std).T,
         "bias": np.zeros(outputs, np.float32),
     }
-    return TaskModel(base, method, tree)
+    return TaskModel(base, method, tree, pooling)
 
 
 def settle(model: TaskModel, sample: Batch, first_only: bool = True) -> TaskModel:
@@ -99,8 +146,11 @@ def settle(model: TaskModel, sample: Batch, first_only: bool = True) -> TaskMode
 
 def frozen_states(model: TaskModel, batch: Batch, frozen: int, ops: ModuleType = fused) -> Array:
     """What leaves the embeddings and the `frozen` layers at the bottom, without dropout. -> [N, D],
-    or the [CLS] rows [B, D] alone if that is every layer."""
-    return _bottom(model, batch, model.run(batch, ops=ops), frozen)
+    or if that is every layer, the row of each text that is pooled, [B, D]."""
+    run = model.run(batch, ops=ops)
+    states = _bottom(model, batch, run, frozen)
+    every = frozen == model.base.config.num_hidden_layers
+    return text_rows(model, states, run) if every else states
 
 
 def _bottom(model: TaskModel, batch: Batch, run: ForwardPass, frozen: int) -> Array:
@@ -118,7 +168,7 @@ def last_states(
     """What leaves the last layer: [N, D], or the [CLS] rows [B, D] with `run.first_only`.
 
     There is no dropout in the embeddings and the `frozen` layers at the bottom, which are not
-    trained (None: nothing is frozen); `states` are their `frozen_states`, if known.
+    trained (None: nothing is frozen); `states` are what leaves them, if known.
     """
     if frozen is None:
         states = embed(model.tree["base"], batch, run)
@@ -126,6 +176,12 @@ def last_states(
         states = _bottom(model, batch, run, frozen)
     above = range(frozen or 0, model.base.config.num_hidden_layers)
     return encoder_layers(model.tree["base"], above, states, run)[-1]
+
+
+def text_rows(model: TaskModel, states: Array, run: ForwardPass) -> Array:
+    """One row a text: its tokens' mean, or its [CLS], which the last layer then gives alone.
+    [N, D] or [B, D] -> [B, D]"""
+    return mean_pool(states, run.lengths) if model.pooling == MEAN else states
 
 
 def forward(
@@ -137,7 +193,10 @@ def forward(
     ops: ModuleType = fused,
 ) -> Array:
     """Token ids to logits through the whole model: [N tokens] -> [B, C]. `rng` switches dropout on;
-    `frozen` and `states` are those of `last_states`."""
+    `frozen` is that of `last_states`, `states` are the `frozen_states`, if known."""
     run = model.run(batch, rng, ops)
-    first = last_states(model, batch, run, frozen, states)  # [B, D]
-    return classify(model.tree["head"], pooler(model.tree["base"], first, ops), run)
+    if states is None or frozen != model.base.config.num_hidden_layers:
+        states = text_rows(model, last_states(model, batch, run, frozen, states), run)
+    if model.pooling == POOLER:
+        states = pooler(model.tree["base"], states, ops)
+    return classify(model.tree["head"], states, run)

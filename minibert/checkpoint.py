@@ -3,8 +3,10 @@
 Only safetensors is read. Pickle files run code when they are opened; nothing here does that.
 """
 
+import hashlib
 import re
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,11 +15,11 @@ import numpy as np
 
 from minibert.config import BertConfig, read_config
 from minibert.errors import InputError
-from minibert.files import read_sums, sha256_file
 from minibert.parameters import Shapes, masked_token_shapes, parameter_shapes
-from minibert.tensors import as_stored, read_safetensors
+from minibert.tensors import as_stored, type_name
 from minibert.tokenizer import load_tokenizer
-from minibert.tree import Tree, from_leaves
+from minibert.tree import Tree, from_leaves, leaves
+from minibert.weight_files import Weights, read_weights
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -45,8 +47,8 @@ _NAMES = [
 class Base:
     """One frozen BERT, shared by all tasks.
 
-    `sha256` is that of the weight file; task files carry it, so that none is ever used with another
-    base. `extra` lists the file's tensors that this encoder does not use.
+    `sha256` is that of the weight file, or `tensors_sha256` if there are shards. `extra` lists the
+    file's tensors that this encoder does not use.
     """
 
     name: str
@@ -55,6 +57,12 @@ class Base:
     params: Tree = field(repr=False)
     sha256: str
     extra: tuple[str, ...] = ()
+
+    @cached_property
+    def tensors_sha256(self) -> str:
+        """The sha256 of what a task sees of the base. Task files carry it, so that none is ever
+        used with another base, but each with the same weights saved again by another tool."""
+        return tensors_sha256(self.params)
 
     @cached_property
     def tokenizer(self) -> "Tokenizer":
@@ -71,13 +79,23 @@ class Base:
         return tokenizer
 
 
+# What tools put in front of a BERT's own names: `module.` those that train on several machines,
+# `model.` those that wrap it, `bert.` the classes that add a head.
+_PREFIXES = re.compile(r"(module\.|model\.)*(bert\.)?")
+
+
+def _bare(name: str) -> str:
+    """A tensor's name without such prefixes."""
+    return _PREFIXES.sub("", name, count=1)
+
+
 def our_path(name: str) -> str:
     """A hub tensor's name -> the path of that parameter here, or "" if there is none.
 
     >>> our_path("bert.encoder.layer.3.attention.output.LayerNorm.gamma")
     'layers.3.attention.norm.weight'
     """
-    name = name.removeprefix("bert.")
+    name = _bare(name)
     name = re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", name)
     name = re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", name)
     stem, _, leaf = name.rpartition(".")
@@ -89,48 +107,48 @@ def our_path(name: str) -> str:
     return ""
 
 
-def _check_folder(folder: Path) -> Path:
-    path = folder / "model.safetensors"
-    if path.exists():
-        return path
-    if (folder / "model.safetensors.index.json").exists():
-        raise InputError(f"{folder}: the weights are sharded; a single model.safetensors is needed")
-    pickles = sorted(p.name for p in folder.glob("*.bin"))
-    if pickles:
-        raise InputError(
-            f"{folder}: has {pickles[0]} but no model.safetensors; "
-            "pickle files can run code and are never opened"
-        )
-    raise InputError(f"{folder}: has no model.safetensors")
+def _loosely(name: str) -> str:
+    """The path here that a tensor's name resembles, where it has no place."""
+    name = _bare(name)
+    for pattern, path in _NAMES:
+        if re.match(pattern, name):
+            return re.sub(pattern, path, name, count=1)
+    return name
 
 
-def load_base(folder: Path | str, *, pooler: bool = True, dtype: Any = np.float32) -> Base:
-    """A checkpoint folder (config.json, model.safetensors, tokenizer files) -> Base.
+def load_base(folder: Path | str, *, pooler: bool = False, dtype: Any = np.float32) -> Base:
+    """A checkpoint folder (config.json, model.safetensors or its shards, tokenizer files) -> Base.
 
-    Understands tensors with and without the `bert.` prefix, LayerNorm gamma/beta and
-    weight/bias, F32, F16 and BF16. The masked-token head is loaded when the file has all of it.
-    `pooler=False` allows a checkpoint without pooler (masked-language models have none).
-    float32 weights stay views of the file. Raises InputError, naming the file and the tensor or
-    setting, for missing or misshapen tensors, a damaged file, a sha256 other than that in
-    SHA256SUMS, or a config.json that contradicts the weights.
+    Understands tensors with and without the prefixes `bert.`, `model.` and `module.`, LayerNorm
+    gamma/beta and weight/bias, F32, F16, BF16 and F64. The masked-token head is loaded when the
+    file has all of it. So is the pooler, which masked-language models lack; `pooler=True` refuses a
+    file without one. float32 weights stay views of the file. Raises InputError, naming the file and
+    the tensor or setting, for missing or misshapen tensors, weights that are no finite floats, a
+    damaged file, a sha256 other than that in SHA256SUMS, or a config.json that contradicts the
+    weights.
     """
     folder = Path(folder)
     config = read_config(folder / "config.json")
-    path = _check_folder(folder)
-    tensors, _ = read_safetensors(path)
-    sha256 = _checked_sha256(path)
-    wanted = _wanted(config, tensors, pooler)
-    found, extra = _found(path, tensors, wanted)
-    _check_fit(path, config, wanted, {name: leaf.shape for name, leaf in found.items()}, extra)
-    params = from_leaves({name: leaf.astype(dtype, copy=False) for name, leaf in found.items()})
+    weights = read_weights(folder)
+    wanted = _wanted(config, weights.tensors, pooler)
+    found, extra = _found(weights, wanted, dtype)
+    _check_fit(weights.path, config, wanted, {n: leaf.shape for n, leaf in found.items()}, extra)
+    params = from_leaves(found)
+    sha256 = weights.sha256 or tensors_sha256(params)
     return Base(_base_name(folder), folder, config, params, sha256, tuple(extra))
 
 
-def _checked_sha256(path: Path) -> str:
-    sha256, promised = sha256_file(path), promised_sha256(path.parent)
-    if promised not in (None, sha256):
-        raise InputError(f"{path}: sha256 is {sha256}, but SHA256SUMS says {promised}; fetch again")
-    return sha256
+def tensors_sha256(params: Tree) -> str:
+    """The sha256 of a base's parameters, as float32 and as a file stores them: the paths here,
+    shapes, types and bytes, in the paths' order. The masked-token head, which no task uses, does
+    not count."""
+    digest = hashlib.sha256()
+    used = {name: part for name, part in params.items() if name != "masked_tokens"}
+    for path, leaf in sorted(leaves(used)):
+        values = np.ascontiguousarray(as_stored(path, leaf), "<f4")
+        digest.update(f"{path} {values.shape} {values.dtype.str}\n".encode())
+        digest.update(values.data)
+    return digest.hexdigest()
 
 
 def _wanted(config: BertConfig, tensors: dict[str, np.ndarray], pooler: bool) -> Shapes:
@@ -146,21 +164,36 @@ def _wanted(config: BertConfig, tensors: dict[str, np.ndarray], pooler: bool) ->
     return wanted
 
 
-def _found(
-    file: Path, tensors: dict[str, np.ndarray], wanted: Shapes
-) -> tuple[dict[str, np.ndarray], list[str]]:
-    """The wanted parameters that the file has, by our paths, and the names of all other tensors."""
+def _found(weights: Weights, wanted: Shapes, dtype: Any) -> tuple[dict[str, np.ndarray], list[str]]:
+    """The wanted parameters that there are, by our paths, and the names of all other tensors."""
     found: dict[str, np.ndarray] = {}
     extra = []
-    for name, values in tensors.items():
+    for name, values in weights.tensors.items():
         path = our_path(name)
         if path not in wanted:
             extra.append(name)
         elif path in found:
-            raise InputError(f"{file}: has {path} twice, the second time as {name}")
+            raise InputError(f"{weights.path}: has {path} twice, the second time as {name}")
         else:
-            found[path] = as_stored(path, values)
+            found[path] = as_stored(path, _floats(weights.file(name), name, values, dtype))
     return found, sorted(extra)
+
+
+def _floats(file: Path, name: str, values: np.ndarray, dtype: Any) -> np.ndarray:
+    """A tensor's values in this type, in which they must be finite. Raises InputError for integers,
+    which are what quantised weights are stored as: they mean nothing without their scale."""
+    if values.dtype.kind != "f":
+        raise InputError(
+            f"{file}: {name} is of type {type_name(values)}; weights must be floats (F32, F16, "
+            "BF16 or F64)"
+        )
+    with np.errstate(over="ignore"):  # looked at below
+        values = values.astype(dtype, copy=False)
+    if not np.isfinite(values).all():
+        raise InputError(
+            f"{file}: {name} has weights that are NaN, infinite or beyond {np.dtype(dtype)}"
+        )
+    return values
 
 
 def _check_fit(
@@ -170,8 +203,12 @@ def _check_fit(
     another shape."""
     missing = [path for path in wanted if path not in found]
     if missing:
-        raise InputError(f"{file}: lacks {missing[0]} ({len(missing)} of {len(wanted)} missing)")
-    beyond = [name for name in extra if re.match(r"(bert\.)?encoder\.layer\.\d+\.", name)]
+        unused = {_loosely(name): name for name in extra}
+        nearest = get_close_matches(missing[0], unused, n=1, cutoff=0.7)
+        hint = f"; the nearest name in it is {unused[nearest[0]]}" if nearest else ""
+        count = f"{len(missing)} of {len(wanted)} missing"
+        raise InputError(f"{file}: lacks {missing[0]} ({count}){hint}")
+    beyond = [name for name in extra if re.match(r"encoder\.layer\.\d+\.", _bare(name))]
     if beyond:
         raise InputError(
             f"{file}: has {beyond[0]}, but config.json says "
@@ -186,6 +223,8 @@ def _check_fit(
 
 def _base_name(folder: Path) -> str:
     """The folder's name; in the hub's cache, where that is a bare commit, ORG--NAME@COMMIT."""
+    if folder.name in ("", ".."):  # of Path(".") and its like; a link keeps its own name
+        folder = folder.resolve()
     repository = folder.parent.parent.name
     if folder.parent.name == "snapshots" and repository.startswith("models--"):
         return f"{repository.removeprefix('models--')}@{folder.name}"
@@ -195,11 +234,7 @@ def _base_name(folder: Path) -> str:
 def _has_tied_decoder(tensors: dict[str, np.ndarray]) -> bool:
     """Whether the masked-token head ends in the word embeddings themselves, as BERT's does. A file
     with a separate decoder is another function, which `heads.masked_tokens` does not compute."""
-    decoder = tensors.get("cls.predictions.decoder.weight")
-    words = [values for name, values in tensors.items() if our_path(name) == "embeddings.word"]
-    return decoder is None or any(np.array_equal(decoder, word) for word in words)
-
-
-def promised_sha256(folder: Path) -> str | None:
-    """model.safetensors' sha256 in SHA256SUMS, which fetching may have written, else None."""
-    return read_sums(folder).get("model.safetensors")
+    bare = {_bare(name): values for name, values in tensors.items()}
+    decoder = bare.get("cls.predictions.decoder.weight")
+    words = bare.get("embeddings.word_embeddings.weight")
+    return decoder is None or (words is not None and np.array_equal(decoder, words))

@@ -8,8 +8,18 @@ from typing import Any
 
 from minibert.errors import InputError
 
-# config.json's names of the feed-forward activation, and those of the functions here.
-ACTIVATIONS = {"gelu": "gelu", "gelu_new": "gelu_tanh", "relu": "relu"}
+# config.json's names of the feed-forward activation, and those of the functions here. The tanh form
+# has had many names, which transformers computes in as many ways, all equal but for rounding.
+ACTIVATIONS = {
+    "gelu": "gelu",
+    "gelu_new": "gelu_tanh",
+    "relu": "relu",
+    "gelu_python": "gelu",
+    "gelu_fast": "gelu_tanh",
+    "gelu_accurate": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "gelu_python_tanh": "gelu_tanh",
+}
 
 # Settings that change the mathematics. This encoder computes the first value only; a
 # config.json that says otherwise is refused, naming the setting. A setting that is absent

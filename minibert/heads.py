@@ -3,10 +3,12 @@
 A head is {"weight": [D, C], "bias": [C]}: C classes, C = 1 for regression, C = 2 for a span.
 """
 
+from collections.abc import Callable
 from types import ModuleType
 
 import autograd.numpy as anp
 import numpy as np
+from autograd.extend import defvjp, primitive
 from autograd.tracer import getval
 
 from minibert import fused
@@ -16,8 +18,28 @@ from minibert.ops import Array
 from minibert.tree import Tree
 
 
+@primitive
+def mean_pool(states: Array, lengths: Array) -> Array:
+    """The mean of each text's own rows, [CLS] and [SEP] among them. [N, D], [B] -> [B, D]
+
+    The vector that sentence embeddings are trained as (Reimers & Gurevych 2019, arXiv 1908.10084,
+    section 3). Each text is added up by itself, so that no text's bits depend on its neighbours.
+    """
+    parts = np.split(states, np.cumsum(lengths)[:-1])  # B times [T, D]
+    return np.stack([part.sum(axis=0) * (1.0 / len(part)) for part in parts])
+
+
+# A row counts 1/T in its own text's mean, and not at all in the others. [B, D] -> [N, D]
+def _mean_pool_vjp(mean: Array, states: Array, lengths: Array) -> Callable[[Array], Array]:
+    share = (1.0 / np.asarray(lengths)).astype(mean.dtype)[:, None]  # [B, 1]
+    return lambda g: np.repeat(g * share, lengths, axis=0)
+
+
+defvjp(mean_pool, _mean_pool_vjp, argnums=(0,))
+
+
 def classify(head: Tree, pooled: Array, run: ForwardPass) -> Array:
-    """Class scores (or the regression's value) from the pooled [CLS]. [B, D] -> [B, C]
+    """Class scores (or the regression's value) from the pooled text. [B, D] -> [B, C]
 
     While training the pooled vector goes through dropout first, as in BERT.
     """

@@ -35,10 +35,12 @@ def read_safetensors(path: Path | str) -> tuple[dict[str, np.ndarray], dict[str,
             size = int.from_bytes(file.read(8), "little")
             header = json.loads(file.read(size))
     except SafetensorError as error:
+        if what := _other_content(path):
+            raise InputError(f"{path}: is {what}") from None
         raise InputError(f"{path}: is damaged or not a safetensors file: {error}") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
-    metadata = header.pop("__metadata__", {})
+    metadata = header.pop("__metadata__", None) or {}
     data = np.memmap(path, np.uint8, "r", offset=8 + size) if _any_bytes(header) else b""
     tensors = {}
     for name, entry in header.items():
@@ -54,6 +56,22 @@ def read_safetensors(path: Path | str) -> tuple[dict[str, np.ndarray], dict[str,
             values = (values.astype(np.uint32) << 16).view(np.float32)
         tensors[name] = values
     return tensors, metadata
+
+
+def _other_content(path: Path) -> str:
+    """What a download has left in a weight file's place, if it is one of the usual things."""
+    with path.open("rb") as file:
+        start = file.read(200).lstrip().lower()
+    if start.startswith(b"version https://git-lfs"):
+        return "a Git LFS pointer, not the weights; run `git lfs pull` there, or fetch them again"
+    if start.startswith((b"<!doctype html", b"<html")):
+        return "a web page (HTML), not the weights; fetch them again"
+    return ""
+
+
+def type_name(values: np.ndarray) -> str:
+    """The format's name of an array's type; F32 for what was BF16."""
+    return next(name for name, kind in DTYPES.items() if values.dtype == kind and name != "BF16")
 
 
 def _any_bytes(header: dict[str, Any]) -> bool:

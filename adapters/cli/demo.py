@@ -1,6 +1,7 @@
 """`minibert demo`: the whole path in a few minutes, on real weights, and on real data if they can
 be fetched."""
 
+import shlex
 import shutil
 import time
 from pathlib import Path
@@ -105,4 +106,4 @@ def demo(out: Path) -> None:
         chances = probabilities(row)
         print(f"  {task.task.names[int(chances.argmax())]:8} {chances.max():.2f}  {sentence}")
     print(f"\n{time.monotonic() - started:.0f} s in all. Try your own:")
-    print(f'  minibert predict {path} "A TEXT"')
+    print(f'  minibert predict {shlex.quote(str(path))} "A TEXT"')

@@ -134,6 +134,10 @@ def _train(parser: Parser) -> None:
         "every epoch runs only the top ones (default: all layers)")
     add("--layers", type=int, nargs=2, metavar=("FIRST", "LAST"),
         help="train in these layers only, counted from 0, both included (default: all layers)")
+    add("--pooling", metavar="NAME",
+        help="the vector of a text that the head reads: pooler (the paper's, default), mean (of "
+        "all tokens' last states, which sentence-embedding models were trained for) or cls (the "
+        "last state of [CLS]; the default where the base has no pooler)")
     add = parser.add_argument_group("how it is trained").add_argument
     add("--recipe", default="paper", metavar="NAME",
         help="initialisation and optimiser as in the paper's text (paper, the default) or in its "

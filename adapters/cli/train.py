@@ -4,6 +4,7 @@ Everything heavy is imported inside: `minibert --help` is quick.
 """
 
 import argparse
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -98,7 +99,7 @@ def announce(
 ) -> None:
     """Print what is about to be trained, on what and how."""
     from adapters.show import class_table, facts, trained_table
-    from adapters.task_model import new_task_model
+    from adapters.task_model import POOLER, new_task_model
 
     rows = [
         ("data", f"{data.source}: {len(data.train):,} training and {len(data.dev):,} dev examples"),
@@ -111,7 +112,10 @@ def announce(
             f"{settings.rate:g}, seed {settings.seed}, texts up to {options.max_length} tokens",
         ),
     ]
-    model = new_task_model(base, method, recipe, data.task.outputs, options.seed)
+    outputs = data.task.outputs
+    model = new_task_model(base, method, recipe, outputs, options.seed, options.pooling)
+    if options.pooling is None and model.pooling != POOLER:
+        rows.append(("pooling", f"{model.pooling}, as the base has no pooler"))
     print(f"{facts(rows)}\n\n{trained_table(model)}\n", flush=True)
     if not data.task.regression:
         print(f"{class_table(data)}\n", flush=True)
@@ -146,6 +150,7 @@ def run(
             recipe=options.recipe,
             max_length=options.max_length,
             class_weights=options.class_weights,
+            pooling=options.pooling,
             out=out,
             resume=options.resume,
             threads=options.threads,
@@ -166,6 +171,7 @@ def report(
     from adapters.predict import evaluate_task
     from adapters.show import describe_result, metrics_text, use_command
     from minibert.data.glue import glue_examples
+    from minibert.fetch.home import expanded
 
     picture, method = out / "curve.png", trained.task.method
     curves = {method.name: (trained.losses, trained.epochs)}
@@ -173,9 +179,7 @@ def report(
     learning_curve(picture, curves, title, trained.constant)
     page, task_file = out / "report.html", trained.path or Path()
     command = use_command(data.task, task_file, base_option(options.base))
-    about = about_training(
-        trained, data, base_option(str(Path(options.base).expanduser().resolve()))
-    )
+    about = about_training(trained, data, base_option(str(expanded(options.base).resolve())))
     write_page(page, trained.task, base, data.dev, about, options.threads)
     print(describe_result(trained, picture, page, command))
     for split in data.task.files.keys() - {"train", "dev"} if options.task else ():
@@ -186,4 +190,6 @@ def report(
 
 def base_option(base: str) -> str:
     """What to add to a command line for it to find the same base: nothing for a known name."""
-    return f"--base {base} " if (Path(base).expanduser() / "config.json").is_file() else ""
+    from minibert.fetch.home import expanded
+
+    return f"--base {shlex.quote(base)} " if (expanded(base) / "config.json").is_file() else ""

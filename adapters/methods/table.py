@@ -155,20 +155,25 @@ def adapter_parameters(config: BertConfig, method: Method) -> int:
     return layers * adapters_of(method).layer_parameters(config.hidden_size, method)
 
 
-def trained_parameters(config: BertConfig, method: Method, outputs: int) -> int:
-    """How many parameters the method trains, with a head of `outputs` outputs."""
+def trained_parameters(
+    config: BertConfig, method: Method, outputs: int, pooler: bool = True
+) -> int:
+    """How many parameters the method trains, with a head of `outputs` outputs; `pooler`: whether
+    the head reads a pooler."""
     of_base = sum(
         math.prod(shape)
         for path, shape in parameter_shapes(config).items()
-        if method.trains(f"base.{path}")
+        if method.trains(f"base.{path}") and (pooler or not path.startswith("pooler."))
     )
     return of_base + adapter_parameters(config, method) + (config.hidden_size + 1) * outputs
 
 
-def method_rows(config: BertConfig, chosen: Method | None = None) -> list[tuple[Method, str, int]]:
+def method_rows(
+    config: BertConfig, chosen: Method | None = None, pooler: bool = True
+) -> list[tuple[Method, str, int]]:
     """Every kind of method on a base: (the method, what it trains beside the head, how many
     parameters that is with the head of a task of two classes). `chosen` takes the place of the
-    table's method of its name."""
+    table's method of its name; `pooler` is that of `trained_parameters`."""
     methods = METHODS if chosen is None else {**METHODS, chosen.name: chosen}
     adapters, full = methods["adapters"], methods["full"]
     half = max(1, config.num_hidden_layers // 2)
@@ -178,7 +183,7 @@ def method_rows(config: BertConfig, chosen: Method | None = None) -> list[tuple[
         (top_layers(adapters, half, config), "those of the top half"),
         (layer_span(adapters, 0, half - 1, config), "those of the lower half"),
         (full, TABLE["full"].what),
-        (top_layers(full, 1, config), "the top layer, the pooler"),
+        (top_layers(full, 1, config), "the top layer, the pooler" if pooler else "the top layer"),
         *((methods[name], TABLE[name].what) for name in others),
     ]
-    return [(method, what, trained_parameters(config, method, 2)) for method, what in kinds]
+    return [(method, what, trained_parameters(config, method, 2, pooler)) for method, what in kinds]

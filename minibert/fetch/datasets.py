@@ -10,19 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from minibert.errors import InputError
-from minibert.fetch.home import cause, fill, home, read_manifest, require_network
+from minibert.fetch.home import cause, expanded, fill, home, read_manifest, require_network
 
 
 def glue_root() -> Path:
     """The folder with a folder for each task: $MINIBERT_GLUE, else glue/ among the downloads."""
     root = os.environ.get("MINIBERT_GLUE")
-    return Path(root).expanduser().absolute() if root else home() / "glue"
+    return expanded(root).absolute() if root else home() / "glue"
 
 
 def squad_folder() -> Path:
     """Where the two files are, or will be: $MINIBERT_SQUAD, else SQuAD/ among the downloads."""
     folder = os.environ.get("MINIBERT_SQUAD")
-    return Path(folder).expanduser().absolute() if folder else home() / "SQuAD"
+    return expanded(folder).absolute() if folder else home() / "SQuAD"
 
 
 def find_task(name: str) -> Path | None:

@@ -16,15 +16,32 @@ class Unreachable(InputError):
 
 
 def home() -> Path:
-    """Where downloads live: $MINIBERT_HOME, else a checkout's weights/, else the user's cache."""
+    """Where downloads live: $MINIBERT_HOME, else a checkout's weights/, else the user's cache.
+    Raises InputError where no home folder is known, as in a container with a user of its own."""
     if os.environ.get("MINIBERT_HOME"):
-        return Path(os.environ["MINIBERT_HOME"]).expanduser().absolute()
+        return expanded(os.environ["MINIBERT_HOME"]).absolute()
     weights = Path(__file__).parents[2] / "weights"
     if (weights / "manifest.toml").exists():
         return weights
     from platformdirs import user_cache_dir
 
-    return Path(user_cache_dir("minibert"))
+    try:
+        cache = Path(user_cache_dir("minibert"))
+    except (KeyError, RuntimeError):  # as its versions have it; some return "~" as it is
+        cache = Path()
+    if not cache.is_absolute():
+        raise InputError(
+            "no home folder is known to keep downloads in; set HOME, or MINIBERT_HOME to a folder"
+        )
+    return cache
+
+
+def expanded(path: Path | str) -> Path:
+    """A path with its `~` or `~USER` filled in. Raises InputError where that is not known."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise InputError(f"{path}: the home folder in it is not known") from None
 
 
 def read_manifest(name: str) -> dict[str, Any]:

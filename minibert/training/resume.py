@@ -47,13 +47,14 @@ class Checkpoint:
     """A run's checkpoint file. `about` identifies the run; a checkpoint of another run is refused.
 
     resume: start from the file if it is there. seconds: the time between writes, besides one at
-    each epoch's end.
+    each epoch's end. unsaid: of `about`, what holds for a file that does not mention it.
     """
 
     path: Path
     about: dict[str, Any]
     resume: bool = False
     seconds: float = 60.0
+    unsaid: dict[str, Any] = field(default_factory=dict)
 
 
 def start(leaves: Leaves, checkpoint: Checkpoint | None) -> State:
@@ -89,7 +90,7 @@ def load_state(checkpoint: Checkpoint, like: Leaves) -> State:
     tensors, metadata = read_safetensors(path)
     try:
         log = json.loads(metadata["run"])
-        theirs = log["about"]
+        theirs = {**checkpoint.unsaid, **log["about"]}
     except (KeyError, TypeError, ValueError):
         raise InputError(f"{path}: is no training checkpoint") from None
     for name, value in json.loads(json.dumps(checkpoint.about)).items():

@@ -16,8 +16,8 @@ from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # everything is read from local files
 
-PARTS = ("tiny", "beyond", "minilm", "sentences", "shapes", "optim", "metrics", "activations")
-PARTS += ("tokenizer",)
+PARTS = ("tiny", "beyond", "pooling", "hidden_act", "minilm", "sentences", "shapes", "optim")
+PARTS += ("metrics", "activations", "tokenizer")
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 
@@ -65,6 +65,14 @@ def main() -> None:
             from beyond_goldens import make_beyond
 
             make_beyond(args.out)
+        elif part == "pooling":
+            from pooling_goldens import make_pooling
+
+            make_pooling(args.out)
+        elif part == "hidden_act":
+            from hidden_act_goldens import make_hidden_act
+
+            make_hidden_act(args.out)
         elif part == "minilm":
             from minilm_goldens import make_minilm
 

@@ -65,6 +65,7 @@ OPTIONS = {
         "--threads",
         "--top-layers",
         "--layers",
+        "--pooling",
         "--variant",
         "--std",
     },

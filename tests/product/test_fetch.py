@@ -24,7 +24,7 @@ import pytest
 from command_line import minibert
 from loopback import COMMIT, NOWHERE, Server, serve, sha256
 
-from minibert.checkpoint import load_base, promised_sha256
+from minibert.checkpoint import load_base
 from minibert.config import BertConfig
 from minibert.errors import InputError
 from minibert.fetch import datasets, manifest, models
@@ -335,7 +335,7 @@ class TestFoldersByHand:
         sums = [f"{sha256(data)}  {name}\n" for name, data in MODEL.items()]
         (folder / "SHA256SUMS").write_text("".join(sums))
         assert run("locate small", "fetch small")[0] == [str(folder)] * 2
-        assert promised_sha256(folder) == sha256(WEIGHTS)
+        assert read_sums(folder)["model.safetensors"] == sha256(WEIGHTS)
         (folder / name).write_bytes(MODEL[name][:-1] + b"x")
         line = refused()
         assert line.startswith(f"{folder / name}: expected sha256 {sha256(MODEL[name])}, found ")
@@ -823,4 +823,48 @@ def test_sha256sums_are_read_in_text_and_binary_mode_and_whatever_else_is_in_the
     (tmp_path / "SHA256SUMS").write_bytes(b"ab  config.json\ncd *model.safetensors\n\xff  \xff\n")
     sums = read_sums(tmp_path)
     assert (sums["config.json"], sums["model.safetensors"]) == ("ab", "cd")
-    assert promised_sha256(tmp_path) == "cd"
+
+
+class TestShards:
+    """A repository whose weights are in shards, listed in model.safetensors.index.json."""
+
+    INDEX = "model.safetensors.index.json"
+    SHARDS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
+
+    @pytest.fixture
+    def hub(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+        shards = dict.fromkeys(self.SHARDS, WEIGHTS)
+        index = {"weight_map": {"a": self.SHARDS[0], "b": self.SHARDS[1], "c": self.SHARDS[0]}}
+        files = {name: data for name, data in MODEL.items() if name != "model.safetensors"}
+        files |= {**shards, self.INDEX: json.dumps(index).encode(), "other.safetensors": b""}
+        for server in serve(Server({f"/org/shards/{name}": d for name, d in files.items()})):
+            monkeypatch.setenv("HF_ENDPOINT", server.url)
+            yield server
+
+    def test_are_fetched_each_with_the_index_and_found_again_without_a_request(self, hub):
+        folder = fetch("org/shards")
+        assert contents(folder).keys() == {*self.SHARDS, self.INDEX, "config.json", "vocab.txt"}
+        asked = len(hub.asked)
+        (line,), _ = run("locate org/shards")
+        assert Path(line) == folder
+        assert len(hub.asked) == asked
+
+    def test_of_which_one_is_missing_in_the_cache_are_fetched_again(self, hub):
+        folder = fetch("org/shards")
+        (folder / self.SHARDS[1]).unlink()
+        assert "is not fetched yet" in refused("org/shards", "locate")
+        assert self.SHARDS[1] in contents(fetch("org/shards"))
+
+    def test_of_which_one_is_not_in_the_repository_are_refused(self, hub):
+        del hub.files[f"/org/shards/{self.SHARDS[1]}"]
+        said = f"org/shards: has no {self.SHARDS[1]}, which its {self.INDEX} names"
+        assert refused("org/shards") == said
+
+    def test_with_a_damaged_index_are_refused(self, hub):
+        hub.files[f"/org/shards/{self.INDEX}"] = b"{}"
+        assert "is damaged or has no weight_map" in refused("org/shards")
+
+    def test_are_left_where_there_is_a_single_file_too(self, hub):
+        hub.files["/org/shards/model.safetensors"] = WEIGHTS
+        folder = fetch("org/shards")
+        assert contents(folder).keys() == {"config.json", "vocab.txt", "model.safetensors"}

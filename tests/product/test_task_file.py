@@ -36,7 +36,7 @@ from minibert.data.tasks import GLUE, Task
 from minibert.errors import InputError
 from minibert.tensors import as_stored, write_safetensors
 from minibert.tokenizer import encode_texts
-from minibert.tree import Tree, count, from_leaves, leaves
+from minibert.tree import Tree, count, from_leaves, leaves, merge
 
 TEXTS = [example.text for example in examples(20, seed=9)]
 EVERY_METHOD = pytest.mark.parametrize("method", METHOD_LIST, ids=lambda method: method.name)
@@ -320,7 +320,8 @@ class TestDamage:
 class TestAnotherBase:
     def test_another_base_is_refused_naming_the_one_that_is_wanted(self, tiny, runs):
         """The same sizes, other weights: it would compute, and mean nothing."""
-        other = replace(tiny, name="tiny-2", sha256="f" * 64)
+        params = merge(tiny.params, {"pooler": {"bias": tiny.params["pooler"]["bias"] + 1e-6}})
+        other = replace(tiny, name="tiny-2", sha256="f" * 64, params=params)
         path = path_of(runs["adapters"])
         with pytest.raises(InputError) as refused:
             on_base(load_task(path), other, path)
@@ -456,7 +457,8 @@ class TestManyTasks:
         broken = tmp_path / "task.safetensors"
         broken.write_bytes(path_of(runs["head"]).read_bytes()[:-4])
         foreign = tmp_path / "foreign.safetensors"
-        save_task(foreign, replace(runs["head"].task, base_sha256="0" * 64))
+        of_another_base = {"base_sha256": "0" * 64, "base_tensors_sha256": "0" * 64}
+        save_task(foreign, replace(runs["head"].task, **of_another_base))
         for path in (broken, foreign):
             with pytest.raises(InputError, match=re.escape(str(path))):
                 bank.open(path, "another")

@@ -244,7 +244,7 @@ def sequence(config: Config, folder: Path, threads: int) -> dict[str, Any]:
             encoded = encode_examples(base, dev, file.max_length)
             if config["shared"]:
                 tree = {"base": base.params, "head": file.trained["head"]}
-                model = TaskModel(base, file.method, tree)
+                model = TaskModel(base, file.method, tree, file.pooling)
             else:
                 model = on_base(file, base)
             logits = predict_logits(model, encoded, threads)
