@@ -11,13 +11,21 @@ import toy
 from conftest import GOLDENS
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from adapters import AdapterClassifier, AdapterRegressor, load_task, predict_texts
-from adapters.estimators import as_texts, shared_base
+from adapters import (
+    AdapterClassifier,
+    AdapterRegressor,
+    SentenceEmbedder,
+    embed_texts,
+    load_task,
+    predict_texts,
+)
+from adapters.estimators.texts import as_texts, shared_base
 from minibert.errors import InputError
 
 TINY = GOLDENS / "tiny"
@@ -275,3 +283,33 @@ NOT_AS_TEXT = {
 )
 def test_scikit_learns_own_checks_pass(estimator, check):
     check(estimator)
+
+
+class TestTheEmbedder:
+    def test_its_vectors_are_those_of_the_base(self, tiny):
+        vectors = SentenceEmbedder(TINY, normalize=True).fit_transform(TEXTS)
+        np.testing.assert_array_equal(vectors, embed_texts(tiny, TEXTS, normalize=True))
+        assert vectors.shape == (60, 32)
+
+    def test_it_feeds_any_classifier_in_a_pipeline(self):
+        model = make_pipeline(SentenceEmbedder(TINY), LogisticRegression())
+        scores = cross_val_score(model, TEXTS, LABELS, cv=3)
+        assert np.all((scores >= 0) & (scores <= 1))
+        assert pickle.loads(pickle.dumps(model.fit(TEXTS, LABELS))).predict(NEW).shape == (12,)
+        assert clone(model).get_params()["sentenceembedder__base"] == TINY
+
+    def test_what_is_no_list_of_texts_is_refused(self):
+        for use in ("fit", "transform"):
+            with pytest.raises(ValueError, match="single texts have vectors, not pairs"):
+                getattr(SentenceEmbedder(TINY), use)([("a", "b")])
+            with pytest.raises(ValueError, match="a list of texts is needed, not str"):
+                getattr(SentenceEmbedder(TINY), use)("What a lovely day.")
+
+
+def test_the_pooling_is_chosen_kept_and_loaded(tmp_path):
+    model = AdapterClassifier(**QUICK | {"epochs": 1}, pooling="mean").fit(TEXTS, LABELS)
+    assert model.task_.pooling == "mean"
+    model.save(tmp_path / "task.safetensors")
+    again = AdapterClassifier.load(tmp_path / "task.safetensors", base=TINY)
+    assert again.pooling == "mean"
+    np.testing.assert_array_equal(again.predict_proba(NEW), model.predict_proba(NEW))

@@ -1,12 +1,6 @@
-"""scikit-learn's estimators over one frozen base: fit on texts and labels, predict, save.
+"""The estimators that train adapters: a classifier and a regressor."""
 
-They need scikit-learn: `pip install 'minibert[sklearn]'`. The base is loaded once in a process,
-whatever the number of estimators and clones; between processes its pages are shared, as it is
-mapped from its file. A pickled estimator holds its task, not the base.
-"""
-
-from collections.abc import Iterable, Mapping
-from functools import lru_cache
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,6 +9,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
 
+from adapters.estimators.texts import BadInput, as_texts, shared_base, text_tags, without_base
 from adapters.finetune import train_task
 from adapters.methods.table import method_named, top_layers
 from adapters.predict import predict_texts
@@ -22,58 +17,11 @@ from adapters.progress import Progress
 from adapters.recipes import default_rate_epochs
 from adapters.task_file import TaskFile, load_task, on_base, save_task
 from adapters.train_data import split_dev
-from minibert.checkpoint import Base, load_base
+from minibert.checkpoint import Base
 from minibert.data.tasks import Data, Example, Task
-from minibert.errors import InputError
-from minibert.fetch.models import locate_model
 from minibert.heads import probabilities
 from minibert.tokenizer import Text
 from minibert.training.schedule import Settings
-
-
-class BadInput(InputError, ValueError):
-    """Something given to an estimator is wrong; a ValueError, as scikit-learn's callers expect."""
-
-
-def shared_base(base: Base | Path | str) -> Base:
-    """A base by name or folder, loaded once in this process. Raises InputError as `load_base`."""
-    return base if isinstance(base, Base) else _loaded(locate_model(base).resolve())
-
-
-@lru_cache(maxsize=4)
-def _loaded(folder: Path) -> Base:
-    return load_base(folder)
-
-
-def as_texts(texts: Any) -> list[Text]:
-    """What people call a list of texts: a list, a NumPy array or pandas Series of strings; for
-    pairs a list of two-tuples, or a frame or array of two columns. Raises BadInput, naming the
-    first that is no text."""
-    if isinstance(texts, str | bytes) or not isinstance(texts, Iterable):
-        raise BadInput(f"a list of texts is needed, not {type(texts).__name__}")
-    rows = texts.to_numpy() if hasattr(texts, "to_numpy") else texts
-    if isinstance(rows, np.ndarray):
-        if rows.ndim not in (1, 2) or (rows.ndim == 2 and rows.shape[1] not in (1, 2)):
-            raise BadInput(f"one or two columns of texts are needed, not shape {rows.shape}")
-        rows = rows[:, 0] if rows.ndim == 2 and rows.shape[1] == 1 else rows
-    found = [_as_text(i, row) for i, row in enumerate(rows)]
-    if len({isinstance(text, str) for text in found}) == 2:
-        raise BadInput("all must be single texts, or all pairs")
-    return found
-
-
-def _as_text(number: int, row: Any) -> Text:
-    parts = (row,) if isinstance(row, str) or not isinstance(row, Iterable) else tuple(row)
-    for part in parts:
-        if not isinstance(part, str):
-            raise BadInput(
-                f"text {number} is {str(part)[:40]!r} ({type(part).__name__}), not a text"
-            )
-    if len(parts) == 1 and isinstance(row, str):
-        return str(row)
-    if len(parts) != 2:
-        raise BadInput(f"text {number} has {len(parts)} parts; a text or a pair is needed")
-    return str(parts[0]), str(parts[1])
 
 
 class _AdapterEstimator(BaseEstimator):
@@ -86,6 +34,7 @@ class _AdapterEstimator(BaseEstimator):
         method: str = "adapters",
         size: int | None = None,
         top_layers: int | None = None,
+        pooling: str | None = None,
         rate: float | None = None,
         epochs: int | None = None,
         batch_size: int = 32,
@@ -101,6 +50,7 @@ class _AdapterEstimator(BaseEstimator):
         self.method = method
         self.size = size
         self.top_layers = top_layers
+        self.pooling = pooling
         self.rate = rate
         self.epochs = epochs
         self.batch_size = batch_size
@@ -137,6 +87,7 @@ class _AdapterEstimator(BaseEstimator):
             settings,
             max_length=self.max_length,
             class_weights=self._class_weights(),
+            pooling=self.pooling,
             threads=self.threads,
             on_report=progress,
         )
@@ -177,7 +128,8 @@ class _AdapterEstimator(BaseEstimator):
             )
         name = task.base_name.replace("--", "/") if base is None else base
         on_base(task, shared_base(name), path)
-        estimator = cls(name, method=task.method.name, max_length=task.max_length)
+        method, longest = task.method.name, task.max_length
+        estimator = cls(name, method=method, pooling=task.pooling, max_length=longest)
         estimator._restore(task)
         return estimator
 
@@ -186,18 +138,11 @@ class _AdapterEstimator(BaseEstimator):
 
     def __getstate__(self) -> dict[str, Any]:
         """For pickle: a base that was given as one is left where it is."""
-        state = dict(super().__getstate__())
-        if isinstance(state["base"], Base):
-            state["base"] = state["base"].folder
-        return state
+        return without_base(dict(super().__getstate__()))
 
     def __sklearn_tags__(self) -> Any:
         """For scikit-learn: texts go in, not numbers."""
-        tags = super().__sklearn_tags__()
-        tags.input_tags.string = True
-        tags.input_tags.one_d_array = True
-        tags.input_tags.two_d_array = False
-        return tags
+        return text_tags(super().__sklearn_tags__())
 
 
 def _text_columns(texts: list[Text]) -> tuple[str, ...]:
@@ -219,11 +164,11 @@ def _checked(texts: Any, labels: Any) -> tuple[list[Text], np.ndarray]:
 class AdapterClassifier(ClassifierMixin, _AdapterEstimator):
     """A text classifier: adapters on a frozen BERT.
 
-    base: a model name or folder; method, size, top_layers: what is trained (as `minibert train`);
-    rate, epochs: None for those that suit the method; class_weight: None, "balanced" or {label:
-    weight}; dev_share: the part of the examples that chooses the best epoch (0: the training
-    examples do); stop_after: end after so many epochs without gain; random_state: seed of all
-    randomness.
+    base: a model name or folder; method, size, top_layers: what is trained; pooling: what the head
+    reads (all four as in `minibert train`); rate, epochs: None for those that suit the method;
+    class_weight: None, "balanced" or {label: weight}; dev_share: the part of the examples that
+    chooses the best epoch (0: the training examples do); stop_after: end after so many epochs
+    without gain; random_state: seed of all randomness.
 
     >>> model = AdapterClassifier(epochs=3).fit(texts, labels)   # doctest: +SKIP
     >>> model.predict(["What a lovely day."])                    # doctest: +SKIP
