@@ -28,6 +28,7 @@ DEFAULTS = {
     "mask_token": "[MASK]",
 }
 ROLES = ("bos_token", "eos_token", *DEFAULTS)  # in the order in which missing tokens are added
+FLAGS = ("content", "single_word", "lstrip", "rstrip", "normalized", "special")  # of a token
 MORE = "additional_special_tokens"
 
 # Settings of which only these values give the ids that `encode_texts` computes; the first is the
@@ -86,8 +87,8 @@ def read_settings(folder: Path) -> TokenizerSettings:
     for name, allowed in ONLY.items():
         if raw.get(name, allowed[0]) not in allowed:
             raise InputError(f"{path}: {name} is {raw[name]!r}; only {allowed[0]!r} is supported")
-    inputs = raw.get("model_input_names")
-    if inputs is not None and "token_type_ids" not in inputs:
+    inputs = _strings(path, raw, "model_input_names")
+    if inputs and "token_type_ids" not in inputs:
         raise InputError(f"{path}: model_input_names lacks 'token_type_ids', which BERT reads")
     # Naming no file is to use none: with "tokenizer_file": null, the vocabulary counts.
     use_json = (folder / "tokenizer.json").exists() and "tokenizer_file" not in raw
@@ -107,9 +108,9 @@ def read_settings(folder: Path) -> TokenizerSettings:
         additional=tuple(special.get(MORE, ())),
         added=added,
     )
-    kept_whole = set(raw.get("never_split") or ()) - set(map(_content, settings.roles.values()))
-    if kept_whole:
-        raise InputError(f"{path}: never_split has {min(kept_whole)!r}, which is not supported")
+    for word in _strings(path, raw, "never_split"):
+        if word not in map(_content, settings.roles.values()):
+            raise InputError(f"{path}: never_split has {word!r}, which is not supported")
     return settings
 
 
@@ -200,6 +201,16 @@ def set_normalizer(tokenizer: "Tokenizer", settings: TokenizerSettings, file: Pa
     tokenizer.normalizer = wanted
 
 
+def _strings(path: Path, raw: dict[str, Any], name: str) -> list[str]:
+    """A list of strings, empty for null."""
+    value = raw.get(name)
+    if value is None:
+        return []
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise InputError(f"{path}: {name} is {value!r}; a list of strings is expected")
+    return value
+
+
 def _read_object(path: Path) -> dict[str, Any]:
     """A JSON object; empty without the file."""
     try:
@@ -208,7 +219,17 @@ def _read_object(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: cannot be read: {error}") from None
     if not isinstance(content, dict):
         raise InputError(f"{path}: is not a JSON object")
+    if not _has_characters_only(content):
+        raise InputError(f"{path}: has half a surrogate pair, which is no character")
     return content
+
+
+def _has_characters_only(content: Any) -> bool:
+    try:
+        json.dumps(content, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _check_class(folder: Path, name: Any) -> str:
@@ -289,11 +310,11 @@ def _stated(path: Path, tokens: Any) -> dict[int, "AddedToken"]:
 
 def _stated_in_json(path: Path) -> dict[int, "AddedToken"]:
     """tokenizer.json's added_tokens, a list of tokens that have their ids with them."""
-    items = _read_object(path).get("added_tokens") or []
-    return {
-        _number(path, item.pop("id", None)): _added_token(path, "added_tokens", item)
-        for item in items
-    }
+    key = "added_tokens"
+    items = _read_object(path).get(key) or []
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        raise InputError(f"{path}: {key} is {items!r}; a list of objects is expected")
+    return {_number(path, item.pop("id", None)): _added_token(path, key, item) for item in items}
 
 
 def _older_added(folder: Path, special: dict[str, Any]) -> dict[int, "AddedToken"]:
@@ -301,13 +322,16 @@ def _older_added(folder: Path, special: dict[str, Any]) -> dict[int, "AddedToken
     from tokenizers import AddedToken
 
     path = folder / "added_tokens.json"
+    stated = _read_object(path)
+    if "" in stated:
+        raise InputError(f"{path}: has the token '', which is none")
     names = {_content(special[role]) for role in special.keys() & set(ROLES) if special[role]}
     names |= {_content(token) for token in special[MORE]}
     return {
         _number(path, number): AddedToken(
             token, lstrip=False, rstrip=False, normalized=token not in names, special=token in names
         )
-        for token, number in _read_object(path).items()
+        for token, number in stated.items()
     }
 
 
@@ -315,9 +339,11 @@ def _added_token(path: Path, key: str, value: Any) -> "AddedToken":
     from tokenizers import AddedToken
 
     try:
-        return AddedToken(**value)
-    except TypeError:
-        raise InputError(f"{path}: {key} has {value!r}, which is no token") from None
+        if value["content"]:
+            return AddedToken(**{flag: value[flag] for flag in FLAGS if flag in value})
+    except (KeyError, TypeError):  # no object; a flag that is not true or false
+        pass
+    raise InputError(f"{path}: {key} has {value!r}, which is no token")
 
 
 def _number(path: Path, value: Any) -> int:

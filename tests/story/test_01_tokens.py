@@ -14,7 +14,7 @@ from cases import SEEDS
 from conftest import GOLDENS
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, processors
 
 from minibert.batch import make_batch
 from minibert.errors import InputError
@@ -157,6 +157,47 @@ class TestTruncation:
             assert len(kept_first) >= len(kept_second) - 1
         if kept_second != second:
             assert len(kept_second) >= len(kept_first) - 1
+
+    def test_what_is_kept_is_what_the_library_keeps_for_all_short_pairs(self):
+        """The oracle is `tokenizers`' own truncation, on a tokenizer that nobody else uses."""
+        tokenizer = load_tokenizer(TINY)
+        own = Tokenizer.from_str(tokenizer.to_str())
+        sentences = [" ".join(VOCABULARY[41 : 41 + n]) for n in range(25)]
+        pairs = [(first, second) for first in sentences for second in sentences]
+        for limit in range(3, 51):
+            own.enable_truncation(limit, strategy="longest_first")
+            too_long = [pair for pair in pairs if len(" ".join(pair).split()) + 3 > limit]
+            ours = encode_texts(tokenizer, too_long, limit)
+            for cut, expected in zip(ours, own.encode_batch(too_long), strict=True):
+                assert cut.ids.tolist() == expected.ids
+                assert cut.segments.tolist() == expected.type_ids
+
+    @settings(max_examples=100)
+    @given(
+        st.lists(st.sampled_from(["ba", "morulan [MASK]", "tikoravesk", "[SEP]"]), max_size=30),
+        st.none() | st.lists(st.sampled_from(["da", "東", "[CLS] x", "zafquin"]), max_size=30),
+        st.integers(3, 60),
+        st.booleans(),
+    )
+    def test_any_text_is_cut_as_the_library_cuts_it(self, first, second, limit, older):
+        """With both post-processors that BERT's tokenizer.json files have."""
+        tokenizer = load_tokenizer(TINY)
+        if older:
+            tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+        own = Tokenizer.from_str(tokenizer.to_str())
+        text = " ".join(first) if second is None else (" ".join(first), " ".join(second))
+        [whole] = own.encode_batch([text])
+        own.enable_truncation(limit, strategy="longest_first")
+        [expected] = own.encode_batch([text])
+        [cut] = encode_texts(tokenizer, [text], limit)
+        assert cut.ids.tolist() == expected.ids
+        assert cut.segments.tolist() == expected.type_ids
+        assert cut.lost == len(whole.ids) - len(expected.ids)
+
+    def test_how_many_tokens_were_lost_is_said(self):
+        texts = ["ba", "ba bi bo da", ("ba bi", "bo da di")]
+        assert [e.lost for e in encode_texts(load_tokenizer(TINY), texts, 5)] == [0, 1, 3]
+        assert [e.lost for e in encode_texts(load_tokenizer(TINY), texts, 64)] == [0, 0, 0]
 
     def test_a_max_length_without_room_for_the_special_tokens_is_refused(self):
         assert tokens("ba", max_length=2) == ["[CLS]", "[SEP]"]
