@@ -1,7 +1,6 @@
 """From texts to predictions, and to a task's metrics on labelled examples."""
 
 from collections.abc import Callable, Sequence
-from reprlib import repr as shortened
 
 import numpy as np
 
@@ -11,7 +10,7 @@ from adapters.task_model import TaskModel, forward
 from minibert.batch import group_by_length, make_batch
 from minibert.checkpoint import Base
 from minibert.data.tasks import Example, score
-from minibert.errors import InputError
+from minibert.errors import InputError, shown
 from minibert.machine.threads import each, thread_count
 from minibert.tokenizer import Encoded, Text, check_texts, encode_texts
 
@@ -33,7 +32,7 @@ def encode_examples(
     (`pairs`: no pair, or not a single text)."""
     for number, example in enumerate(examples):
         if not isinstance(example, Example):
-            raise InputError(f"examples[{number}] is {shortened(example)}, which is no Example")
+            raise InputError(f"examples[{number}] is {shown(example)}, which is no Example")
     texts = check_texts([e.text for e in examples], pairs, "example texts")
     return encode_texts(base.tokenizer, texts, max_length)
 

@@ -1,5 +1,7 @@
 """The errors that a user can cause and fix."""
 
+from reprlib import repr as shortened
+
 
 class InputError(Exception):
     """Something that came from outside is wrong: a file, a row, an option.
@@ -11,3 +13,8 @@ class InputError(Exception):
 
 class Diverged(InputError):
     """Training diverged: the loss or the logits are no longer finite at this learning rate."""
+
+
+def shown(value: object) -> str:
+    """A value in one short line of a message."""
+    return " ".join(shortened(value).split())

@@ -7,14 +7,13 @@ A tokenizer is shared by all that use its base, at the same time too: nothing is
 Texts are encoded whole and cut here.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
-from reprlib import repr as shortened
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from minibert.errors import InputError
+from minibert.errors import InputError, shown
 from minibert.tokenizer_files import DEFAULTS, add_tokens, read_settings, set_normalizer
 
 if TYPE_CHECKING:
@@ -145,9 +144,11 @@ def check_texts(texts: Iterable[Any], pairs: bool | None, name: str = "texts") -
     for a single string where a list is meant.
     """
     expected = {True: "a pair of strings", False: "a string", None: "a string or a pair of strings"}
-    if isinstance(texts, (str, bytes, Mapping)) or not isinstance(texts, Iterable):
+    # a data frame would be read as the names of its columns
+    one_by_one = isinstance(texts, Iterable) and getattr(texts, "ndim", 1) == 1
+    if not one_by_one or isinstance(texts, (str, bytes, Mapping, Set)):
         raise InputError(
-            f"{name} is {shortened(texts)}; a list is expected, each item {expected[pairs]}"
+            f"{name} is {shown(texts)}; a list is expected, each item {expected[pairs]}"
         )
     checked: list[Text] = []
     for number, text in enumerate(texts):
@@ -156,9 +157,7 @@ def check_texts(texts: Iterable[Any], pairs: bool | None, name: str = "texts") -
         elif _is_pair(text) and pairs is not False:
             checked.append((text[0], text[1]))
         else:
-            raise InputError(
-                f"{name}[{number}] is {shortened(text)}; {expected[pairs]} is expected"
-            )
+            raise InputError(f"{name}[{number}] is {shown(text)}; {expected[pairs]} is expected")
     return checked
 
 

@@ -7,13 +7,12 @@ surroundings in another. Devlin et al. 2018, section 4.2, and their released cod
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from reprlib import repr as shortened
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from minibert.data.squad import Answer, Question
-from minibert.errors import InputError
+from minibert.errors import InputError, shown
 from minibert.tokenizer import Encoded, check_texts, frame, uncut
 
 if TYPE_CHECKING:
@@ -105,10 +104,10 @@ def answer_tokens(offsets: np.ndarray, answer: Answer) -> tuple[int, int] | None
 
 def _check_questions(questions: Sequence[Question]) -> None:
     if not isinstance(questions, Iterable):
-        raise InputError(f"questions is {shortened(questions)}; a list of questions is expected")
+        raise InputError(f"questions is {shown(questions)}; a list of questions is expected")
     for number, question in enumerate(questions):
         if not isinstance(question, Question):
-            raise InputError(f"questions[{number}] is {shortened(question)}, which is no question")
+            raise InputError(f"questions[{number}] is {shown(question)}, which is no question")
     check_texts([q.question for q in questions], False, "question texts")
     check_texts([q.context for q in questions], False, "contexts")
 

@@ -174,6 +174,12 @@ class TestTheHub:
         assert run(*names, manifest={})[0] == [str(folder)] * 2
         assert not hub.asked
 
+    def test_files_that_add_tokens_are_fetched_where_the_repository_has_them(self, hub):
+        """transformers, too, reads them, and texts would have other ids without them."""
+        more = {"added_tokens.json": b'{"[DRUG]": 199}', "special_tokens_map.json": b"{}"}
+        hub.files |= {f"/{REPOSITORY}/{name}": data for name, data in more.items()}
+        assert contents(fetch(REPOSITORY, manifest={})) == MODEL | more
+
     def test_the_users_token_goes_to_the_hub_and_not_to_the_host_of_large_files(self, hub):
         fetch(HF_TOKEN="hf_secret")
         config = hub.tokens[f"/{REPOSITORY}/resolve/{COMMIT}/config.json"]
