@@ -135,7 +135,9 @@ def test_something_else_than_a_list_of_texts_is_refused(entries, entry, given, s
 
 
 def test_an_array_of_two_columns_is_refused_whole():
-    with pytest.raises(InputError, match="^texts is array.*; a list is expected, each item a pair"):
+    with pytest.raises(
+        InputError, match=r"^texts is array.*; a list is expected, each item a pair"
+    ):
         check_texts(np.array([["ba", "bi"]]), True)
 
 
