@@ -17,7 +17,7 @@ from adapters.predict import check_length
 from minibert.batch import Batch, group_by_length, make_batch
 from minibert.checkpoint import Base
 from minibert.errors import InputError
-from minibert.files import atomic_write
+from minibert.files import atomic_write, read_json
 from minibert.machine.threads import each, thread_count
 from minibert.model import encode
 from minibert.ops import Array
@@ -92,10 +92,7 @@ def longest_text(base: Base) -> int:
     path = base.folder / "sentence_bert_config.json"
     if not path.exists():
         return min(MAX_LENGTH, base.config.max_position_embeddings)
-    try:
-        settings = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from None
+    settings = read_json(path)
     longest = settings.get("max_seq_length") if isinstance(settings, dict) else None
     if type(longest) is not int:
         raise InputError(f"{path}: max_seq_length is {json.dumps(longest)}, not a whole number")

@@ -20,6 +20,7 @@ from adapters.task_model import POOLER, POOLINGS, TaskModel, base_tree, check_pa
 from minibert.checkpoint import Base
 from minibert.data.tasks import Task
 from minibert.errors import InputError
+from minibert.files import parse_json
 from minibert.tensors import as_stored, read_safetensors, write_safetensors
 from minibert.tree import Tree, from_leaves, leaves, merge
 
@@ -80,8 +81,8 @@ def load_task(path: Path | str) -> TaskFile:
     tensors, metadata = read_safetensors(path)
     if FORMAT not in metadata:
         raise InputError(f"{path}: is not a minibert task file")
+    about = parse_json(metadata[FORMAT], f"{path}: its description is damaged: it")
     try:
-        about = json.loads(metadata[FORMAT])
         if about.pop("sha256") != _digest(about, tensors):
             raise InputError(f"{path}: is damaged: its sha256 is not the one that it promises")
         task = _tuples(Task, about.pop("task"))

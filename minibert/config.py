@@ -1,12 +1,12 @@
 """BertConfig: the sizes and constants of one BERT, read and checked from its config.json."""
 
 import dataclasses
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from minibert.errors import InputError
+from minibert.files import read_json
 
 # config.json's names of the feed-forward activation, and those of the functions here. The tanh form
 # has had many names, which transformers computes in as many ways, all equal but for rounding.
@@ -84,12 +84,7 @@ def read_config(path: Path | str) -> BertConfig:
     """config.json -> BertConfig. Raises InputError, naming file and setting, for anything
     that this encoder would compute wrongly."""
     path = Path(path)
-    try:
-        raw = json.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise InputError(f"{path}: is not JSON: {error}") from None
+    raw = read_json(path)
     if not isinstance(raw, dict):
         raise InputError(f"{path}: is not a JSON object")
     for name, allowed in ONLY.items():

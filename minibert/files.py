@@ -1,12 +1,14 @@
 """Atomic writes, file hashes, locks."""
 
 import hashlib
+import json
 import os
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from minibert.errors import InputError
 
@@ -50,6 +52,24 @@ def sha256_file(path: Path | str) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def parse_json(text: str | bytes, where: object) -> Any:
+    """JSON that came from outside. Raises InputError, naming `where`, for anything else."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:  # the latter for brackets without end
+        raise InputError(f"{where}: is not JSON: {error}") from None
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file's content. Raises InputError, naming the file, when it cannot be read."""
+    try:
+        return parse_json(path.read_text("utf-8"), path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: is not JSON: {error}") from None
 
 
 def read_sums(folder: Path) -> dict[str, str]:

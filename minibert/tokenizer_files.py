@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from minibert.errors import InputError
+from minibert.files import read_json
 
 if TYPE_CHECKING:
     from tokenizers import AddedToken, Tokenizer
@@ -213,10 +214,7 @@ def _strings(path: Path, raw: dict[str, Any], name: str) -> list[str]:
 
 def _read_object(path: Path) -> dict[str, Any]:
     """A JSON object; empty without the file."""
-    try:
-        content = json.loads(path.read_text("utf-8")) if path.exists() else {}
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from None
+    content = read_json(path) if path.exists() else {}
     if not isinstance(content, dict):
         raise InputError(f"{path}: is not a JSON object")
     if not _has_characters_only(content):

@@ -1,13 +1,12 @@
 """The weights of a checkpoint folder: one model.safetensors, or shards listed in an index."""
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from minibert.errors import InputError
-from minibert.files import read_sums, sha256_file
+from minibert.files import read_json, read_sums, sha256_file
 from minibert.tensors import read_safetensors
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -58,12 +57,11 @@ def _checked_sha256(path: Path) -> str:
 
 def read_index(path: Path) -> dict[str, str]:
     """An index's {tensor: name of its shard}. Raises InputError, naming it, for a damaged one."""
+    index = read_json(path)
     try:
-        shard_of = json.loads(path.read_text("utf-8"))["weight_map"]
+        shard_of = index["weight_map"]
         if not all(isinstance(name, str) for name in shard_of.values()):
             raise TypeError
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     except (AttributeError, KeyError, TypeError, ValueError):
         raise InputError(f"{path}: is damaged or has no weight_map of tensors and files") from None
     for name in shard_of.values():  # beside the index, so that no index points anywhere else

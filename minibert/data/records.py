@@ -4,7 +4,6 @@ Rows are counted from 1, the header included, as a spreadsheet counts them.
 """
 
 import csv
-import json
 import shutil
 import sys
 import tempfile
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from minibert.errors import InputError
+from minibert.files import parse_json
 
 STANDARD_INPUT = Path("-")
 NAMES = {
@@ -81,10 +81,7 @@ class Table:
             for number, line in enumerate(file, start=1):
                 if not line.strip():
                     continue
-                try:
-                    cells = json.loads(line)
-                except (ValueError, RecursionError) as error:
-                    raise InputError(f"{self.name} row {number}: is not JSON: {error}") from None
+                cells = parse_json(line, f"{self.name} row {number}")
                 if not isinstance(cells, dict):
                     raise InputError(f"{self.name} row {number}: is no JSON object {{...}}")
                 yield Row(number, cells)

@@ -3,7 +3,6 @@
 Rajpurkar et al. 2016, arXiv 1606.05250.
 """
 
-import json
 import re
 import string
 from collections import Counter
@@ -14,6 +13,7 @@ from typing import Any, NamedTuple
 
 from minibert.errors import InputError
 from minibert.fetch.datasets import find_split, squad_folder
+from minibert.files import read_json
 
 
 class Answer(NamedTuple):
@@ -63,12 +63,7 @@ def read_questions(path: Path | str) -> list[Question]:
     """The questions of a file, in its order. Raises InputError, naming the file and the question or
     paragraph, when it is malformed, an answer is not in the context where it says, or an id occurs
     twice."""
-    try:
-        whole = json.loads(Path(path).read_text("utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    except ValueError as error:  # not UTF-8, or not JSON
-        raise InputError(f"{path}: is not a JSON file: {error}") from None
+    whole = read_json(Path(path))
     questions: list[Question] = []
     ids: set[str] = set()
     for a, article in enumerate(_field(whole, "data", list, str(path))):

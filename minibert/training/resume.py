@@ -91,7 +91,7 @@ def load_state(checkpoint: Checkpoint, like: Leaves) -> State:
     try:
         log = json.loads(metadata["run"])
         theirs = {**checkpoint.unsaid, **log["about"]}
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         raise InputError(f"{path}: is no training checkpoint") from None
     for name, value in json.loads(json.dumps(checkpoint.about)).items():
         if theirs.get(name) != value:

@@ -7,6 +7,8 @@ Each damage is drawn with its own seed, so a failure is repeated by its number.
 import copy
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import toy
-from command_line import TINY, Result, minibert
+from command_line import TINY, Result, environment, minibert
 
 from minibert.checkpoint import load_base
 
@@ -216,3 +218,26 @@ def test_a_damaged_table_is_learned_and_scored_or_refused_in_one_line(tmp_path, 
         assert scored.exists() == (result.code == 0)
         check(minibert("evaluate", task_file, "--base", TINY, "--data", table))
         check(minibert("predict", task_file, "--base", TINY, stdin=table.read_bytes()))
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json", "tokenizer.json"])
+def test_brackets_without_end_are_no_json(base, name):
+    """Python's reader of JSON gives up on them with an error of another kind."""
+    (base / name).write_text("[" * 100_000)
+    result = minibert("embed", "a text", "--base", base)
+    check(result)
+    assert result.code == 2
+    assert str(base / name) in result.err
+
+
+def test_json_is_ascii_whatever_the_terminals_encoding(task_file):
+    """As where Windows redirects the output of a program: cp1252 has no fox."""
+    words = [sys.executable, "-m", "minibert", "predict", task_file, "--base", TINY, "--json"]
+    done = subprocess.run(
+        [*map(str, words), "a 🦊 in Zürich"],
+        env=environment(PYTHONIOENCODING="cp1252"),
+        capture_output=True,
+        check=True,
+    )
+    assert done.stdout.isascii()
+    assert json.loads(done.stdout)["text"] == "a 🦊 in Zürich"

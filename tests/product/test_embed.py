@@ -135,7 +135,7 @@ class TestHowMuchOfATextIsRead:
     @pytest.mark.parametrize(
         "settings, why",
         [
-            ("{", "cannot be read"),
+            ("{", "is not JSON"),
             ("[]", "max_seq_length is null, not a whole number"),
             ('{"max_seq_length": "128"}', 'max_seq_length is "128", not a whole number'),
             ('{"max_seq_length": true}', "max_seq_length is true, not a whole number"),

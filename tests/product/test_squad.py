@@ -251,7 +251,7 @@ def test_a_malformed_file_is_refused_with_its_name_and_the_place(tmp_path, way, 
 def test_a_file_that_is_no_json_is_refused_with_its_name(tmp_path, data):
     path = tmp_path / "dev.json"
     path.write_bytes(data)
-    assert refusal(read_questions, path).startswith(f"{path}: is not a JSON file: ")
+    assert refusal(read_questions, path).startswith(f"{path}: is not JSON: ")
     assert "No such file" in refusal(read_questions, tmp_path / "none.json")
 
 
