@@ -18,6 +18,7 @@ from minibert.batch import Batch, group_by_length, make_batch
 from minibert.checkpoint import Base
 from minibert.errors import InputError
 from minibert.files import atomic_write, read_json
+from minibert.heads import mean_pool
 from minibert.machine.threads import each, thread_count
 from minibert.model import encode
 from minibert.ops import Array
@@ -28,17 +29,11 @@ BLOCK = 4096  # texts that are in memory as tokens at a time
 POOLINGS = ("mean", "cls")
 
 
-def mean_of_tokens(states: Array, batch: Batch) -> Array:
-    """The mean over each text's tokens. [N, D] -> [B, D]"""
-    sums = np.add.reduceat(states, batch.starts, axis=0)
-    return sums / batch.lengths[:, None].astype(states.dtype)
-
-
 def pooled(base: Base, batch: Batch, pooling: str) -> Array:
     """One vector for each text, from the last layer. -> [B, D]"""
     if pooling == "cls":
         return encode(base.params, batch, base.config, first_only=True)[-1]
-    return mean_of_tokens(encode(base.params, batch, base.config)[-1], batch)
+    return mean_pool(encode(base.params, batch, base.config)[-1], batch.lengths)
 
 
 def embed_texts(
