@@ -190,3 +190,5 @@ print(f"LoRA changes the logits by up to {effect:.2f}; merging it, by {gap:.0e}"
 # - Write LoRA and its merging yourself: ``minibert exercises check 15``.
 # - Draw B at random too, like an adapter's W_up. What does a fresh LoRA then change?
 # - Give BitFit 16 epochs, or the real SST-2 (``minibert fetch sst-2``). Does it catch up?
+#
+# Next: a table of your own, ``17_your_own_texts.py``.

@@ -5,12 +5,13 @@ sentence stamped from a template, nothing in dev that train gives away.
 """
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 import numpy as np
 import pytest
 
 from minibert.data.glue import SAMPLE, SAMPLE_TASKS, glue_data
+from minibert.data.own import own_data
 from minibert.data.tasks import GLUE, Data, Example
 
 SIZES = {"sst-2": (320, 160), "cola": (320, 160), "rte": (240, 120), "sts-b": (160, 80)}
@@ -35,12 +36,11 @@ def words(text: str) -> list[str]:
     return re.findall(r"[a-z0-9']+", text.lower())
 
 
-def test_the_sample_has_four_tasks():
+def test_the_sample_has_four_tasks_of_glues_and_requests_to_eight_teams():
     """One of each kind: sentiment, acceptability, entailment of pairs, similarity as a score."""
     assert set(SAMPLE_TASKS) == set(SIZES)
-    assert {path.name for path in SAMPLE.iterdir() if path.is_dir()} == {
-        GLUE[name].folder for name in SIZES
-    }
+    folders = {path.name for path in SAMPLE.iterdir() if path.is_dir()}
+    assert folders == {"requests", *(GLUE[name].folder for name in SIZES)}
 
 
 class TestTheSample:
@@ -136,3 +136,57 @@ def test_cola_marks_the_unacceptable_with_a_star():
         for line in (SAMPLE / "CoLA" / file).read_text("ascii").splitlines():
             _, label, mark, _ = line.split("\t")
             assert mark == {"1": "", "0": "*"}[label], line
+
+
+class TestTheRequests:
+    """Messages to a shop, each for one of eight teams: a task with several classes."""
+
+    TEAMS = (
+        "account",
+        "billing",
+        "careers",
+        "delivery",
+        "feedback",
+        "product",
+        "returns",
+        "technical",
+    )
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def requests(cls) -> Data:
+        folder = SAMPLE / "requests"
+        return own_data(folder / "train.tsv", folder / "dev.tsv", ("text",), "team")
+
+    def test_each_team_has_fifty_messages_to_learn_from_and_twenty_to_score(self, requests):
+        assert requests.task.names == self.TEAMS
+        for examples, each in ((requests.train, 50), (requests.dev, 20)):
+            assert np.bincount([e.label for e in examples]).tolist() == [each] * 8
+
+    def test_the_messages_are_printable_ascii_without_quotation_marks_at_their_ends(self, requests):
+        for text in sentences([*requests.train, *requests.dev]):
+            assert re.fullmatch(r"[ -~]+", text), text
+            assert text == text.strip(' "'), text
+            assert 5 <= len(text.split()) <= 45, text
+
+    def test_no_message_is_nearly_another(self, requests):
+        bags = [frozenset(words(text)) for text in sentences([*requests.train, *requests.dev])]
+        for i, one in enumerate(bags):
+            for other in bags[:i]:
+                assert len(one & other) < 0.5 * len(one | other), (sorted(one), sorted(other))
+
+    def test_the_messages_begin_in_many_ways(self, requests):
+        """No two words begin more than one in twenty."""
+        texts = sentences([*requests.train, *requests.dev])
+        begins = Counter(" ".join(words(text)[:2]) for text in texts)
+        assert begins.most_common(1)[0][1] <= len(texts) / 20
+
+    def test_no_word_gives_a_team_away(self, requests):
+        """The best word tells its team in at most 4 % of all messages more than one in eight."""
+        examples = [*requests.train, *requests.dev]
+        with_word: dict[str, Counter] = defaultdict(Counter)
+        for example in examples:
+            for word in set(words(example.text)):
+                with_word[word][example.label] += 1
+        gain = max(max(c.values()) - c.total() / 8 for c in with_word.values()) / len(examples)
+        assert gain <= 0.04
