@@ -182,11 +182,11 @@ class TestTheRequests:
         assert begins.most_common(1)[0][1] <= len(texts) / 20
 
     def test_no_word_gives_a_team_away(self, requests):
-        """The best word tells its team in at most 4 % of all messages more than one in eight."""
+        """The best word tells its team in at most 5 % of all messages more than one in eight."""
         examples = [*requests.train, *requests.dev]
         with_word: dict[str, Counter] = defaultdict(Counter)
         for example in examples:
             for word in set(words(example.text)):
                 with_word[word][example.label] += 1
         gain = max(max(c.values()) - c.total() / 8 for c in with_word.values()) / len(examples)
-        assert gain <= 0.04
+        assert gain <= 0.05
