@@ -4,9 +4,9 @@ The command line itself is `adapters.cli`, which uses both packages. This file d
 happen before that can be imported.
 """
 
-import importlib.util
 import sys
-from pathlib import Path
+
+from minibert.adapters_folder import check_ours
 
 
 def main() -> int:
@@ -14,7 +14,7 @@ def main() -> int:
     for stream in (sys.stdout, sys.stderr):  # what the terminal cannot show is escaped
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
-        check_adapters_folder()
+        check_ours()
         from adapters.cli import run
     except ImportError as error:
         print(f"minibert: error: {error}", file=sys.stderr)
@@ -22,19 +22,6 @@ def main() -> int:
     except KeyboardInterrupt:
         return 130
     return run(sys.argv[1:])
-
-
-def check_adapters_folder() -> None:
-    """Raise ImportError, with advice, if AdapterHub's library of the same name shadows this
-    project's `adapters`. Neither is imported to find out."""
-    spec = importlib.util.find_spec("adapters")
-    folders = spec.submodule_search_locations or [] if spec else []
-    if not any((Path(folder) / "methods" / "bottleneck.py").is_file() for folder in folders):
-        where = f" ({spec.origin})" if spec else ""
-        raise ImportError(
-            f"the package `adapters` found here{where} is not minibert's but another library of "
-            "that name (AdapterHub's?); use a virtual environment that has only one of the two"
-        )
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ def run(arguments: Sequence[str]) -> int:
     except InputError as error:
         return _fail(str(error))
     except ModuleNotFoundError as error:
-        return _fail(f"{error}; the command line needs: pip install 'minibert[cli]'")
+        return _fail(f"{error}; the command line needs: pip install 'minibert-adapters[cli]'")
     except Interrupted as stop:
         print(f"\nminibert: {stop}; continue with the same command and --resume", file=sys.stderr)
         return 130

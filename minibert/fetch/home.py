@@ -59,7 +59,9 @@ def require_network(missing: str) -> None:
         import pooch  # noqa: F401
         from huggingface_hub.constants import HF_HUB_OFFLINE
     except ImportError as error:
-        raise InputError(f"{missing}; {error}: run `pip install 'minibert[cli]'`") from None
+        raise InputError(
+            f"{missing}; {error}: run `pip install 'minibert-adapters[cli]'`"
+        ) from None
     if HF_HUB_OFFLINE:
         raise InputError(f"{missing}; nothing is downloaded, as HF_HUB_OFFLINE is set")
 

@@ -52,7 +52,7 @@ def missing(what: str) -> None:
 def site() -> Path:
     """The built site. `make test`, without playwright, does not look at one left from earlier."""
     if find_spec("playwright") is None:
-        missing("playwright: pip install 'minibert[browser]'")
+        missing("playwright: pip install 'minibert-adapters[browser]'")
     if not (SITE / "index.html").exists():
         missing(f"{SITE}: `make docs` builds it")
     return SITE

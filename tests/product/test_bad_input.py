@@ -761,4 +761,4 @@ class TestInfo:
         monkeypatch.setitem(sys.modules, "tabulate", None)
         error = refused("info", TINY, inside=tmp_path)
         assert "tabulate" in error
-        assert error.endswith("the command line needs: pip install 'minibert[cli]'")
+        assert error.endswith("the command line needs: pip install 'minibert-adapters[cli]'")

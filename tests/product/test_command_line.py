@@ -801,8 +801,49 @@ class TestPackages:
         (line,) = done.stderr.splitlines()
         assert line.startswith("minibert: error: the package `adapters` found here")
         assert str(tmp_path / "adapters") in line
+        assert "not to the distribution minibert-adapters" in line
         assert "virtual environment" in line
         assert done.stdout == ""
+
+    @pytest.mark.parametrize("first", ["theirs", "ours"])
+    @pytest.mark.parametrize(
+        "words",
+        [("-m", "minibert", "--help"), ("-c", "import minibert")],
+        ids=["command", "import"],
+    )
+    def test_two_libraries_in_one_folder_are_named_by_the_first_import_or_command(
+        self, tmp_path, first, words
+    ):
+        """Two wheels installed into one environment, in either order: the later one's files stay,
+        `adapters/__init__.py` and `methods/bottleneck.py` among them."""
+        site = tmp_path / "site"
+        shutil.copytree(ROOT / "minibert", site / "minibert")
+        shutil.copytree(ROOT / "adapters", site / "adapters")
+        (site / "adapters" / "composition.py").write_text("")
+        if first == "ours":
+            for name in ("__init__.py", "methods/bottleneck.py"):
+                (site / "adapters" / name).write_text("raise SystemExit('imported')")
+        for project, file in (
+            ("adapters", "composition.py"),
+            ("minibert-adapters", "task_file.py"),
+        ):
+            record = site / f"{project.replace('-', '_')}-1.0.dist-info"
+            record.mkdir()
+            about = f"Metadata-Version: 2.1\nName: {project}\nVersion: 1\n"
+            (record / "METADATA").write_text(about)
+            (record / "RECORD").write_text(f"adapters/{file},,\n")
+        done = subprocess.run(
+            [sys.executable, "-P", *words],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env=environment(PYTHONPATH=str(site)),
+        )
+        assert done.returncode != 0
+        line = done.stderr.splitlines()[-1]
+        said = "has files of the distribution adapters and of the distribution minibert-adapters"
+        assert said in line, done.stderr
 
 
 def needed(path: Path) -> set[str]:

@@ -617,7 +617,7 @@ class TestFinding:
             require_network("rte: is not here")
         assert str(caught.value).startswith("rte: is not here; import of ")
         assert package in str(caught.value)
-        assert str(caught.value).endswith("run `pip install 'minibert[cli]'`")
+        assert str(caught.value).endswith("run `pip install 'minibert-adapters[cli]'`")
 
 
 # --- GLUE -------------------------------------------------------------------------------------

@@ -68,7 +68,7 @@ def _cluster_pool(address: str) -> Iterator[Pool]:
     try:
         from distributed import Client, KilledWorker
     except ModuleNotFoundError:
-        raise InputError("--cluster needs: pip install 'minibert[cluster]'") from None
+        raise InputError("--cluster needs: pip install 'minibert-adapters[cluster]'") from None
     try:
         client = Client(address, timeout=PATIENCE)
     except (OSError, ValueError) as error:
