@@ -67,22 +67,30 @@ def embed_blocks(
     threads: int | None = None,
 ) -> Iterator[tuple[list[Text], np.ndarray]]:
     """The same in blocks, for texts that come one after the other and need not all be in memory:
-    (texts, their vectors [BLOCK, D]). The arguments are those of `embed_texts`."""
+    (texts, their vectors [BLOCK, D]). The arguments, and what is refused, are as in
+    `embed_texts`."""
     if pooling not in POOLINGS:
         raise InputError(f"unknown pooling {pooling!r}; known: {', '.join(POOLINGS)}")
-    longest = check_length(base, longest_text(base) if max_length is None else max_length)
-    rest = iter(texts)
-    while block := [*islice(rest, BLOCK)]:
-        vectors = _vectors(base, encode_texts(base.tokenizer, block, longest), pooling, threads)
-        yield block, unit_length(vectors) if normalize else vectors
+    if isinstance(texts, str):
+        check_texts(texts, pairs=False)
+    longest = longest_text(base) if max_length is None else check_length(base, max_length)
+
+    def blocks() -> Iterator[tuple[list[Text], np.ndarray]]:
+        rest = iter(texts)
+        while block := check_texts([*islice(rest, BLOCK)], pairs=False):
+            encoded = encode_texts(base.tokenizer, block, longest)
+            vectors = _vectors(base, encoded, pooling, threads)
+            yield block, unit_length(vectors) if normalize else vectors
+
+    return blocks()
 
 
 def longest_text(base: Base) -> int:
     """How many tokens of a text are read: what sentence_bert_config.json in the base's folder says,
     else MAX_LENGTH, or fewer if the base has fewer positions.
 
-    Raises InputError when that file is unreadable, or asks for lower case, which the tokenizer
-    alone decides here.
+    Raises InputError when that file is unreadable, asks for more than the base has positions for,
+    or for lower case, which the tokenizer alone decides here.
     """
     path = base.folder / "sentence_bert_config.json"
     if not path.exists():
@@ -93,7 +101,10 @@ def longest_text(base: Base) -> int:
         raise InputError(f"{path}: max_seq_length is {json.dumps(longest)}, not a whole number")
     if settings.get("do_lower_case"):
         raise InputError(f"{path}: do_lower_case is not supported; the tokenizer decides")
-    return longest
+    try:
+        return check_length(base, longest)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
 
 
 def unit_length(vectors: np.ndarray) -> np.ndarray:

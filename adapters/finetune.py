@@ -102,6 +102,7 @@ def train_task(
         scale=astuple(scale_of(data)),
         pooling=training.model.pooling,
         base_tensors_sha256=base.tensors_sha256,
+        base_reading=base.reading,
     )
 
     def keep(state: State) -> None:
@@ -175,9 +176,7 @@ def prepare(
             "examples": len(data.train),
             "data_sha256": data_hash(data.train, data.dev),
             "labels": list(data.task.names),
-            "class_weights": head.class_weights
-            if isinstance(head.class_weights, str | None)
-            else [*head.class_weights],
+            "class_weights": None if weights is None else weights.tolist(),
             "scale": astuple(scale) if data.task.regression else None,
         },
     )
@@ -194,13 +193,16 @@ def _class_weights(data: Data, chosen: str | Sequence[float] | None) -> np.ndarr
         return None
     if data.task.regression:
         raise InputError("class weights are for classes, not for a regression")
-    if chosen == "balanced":
-        return balanced_weights(data.train, data.task.outputs)
     if isinstance(chosen, str):
-        raise InputError(f"unknown class weights {chosen!r}; known: balanced")
+        if chosen != "balanced":
+            raise InputError(f"unknown class weights {chosen!r}; known: balanced")
+        return balanced_weights(data.train, data.task.outputs)
     weights = np.array(chosen, np.float32)
-    if weights.shape != (data.task.outputs,) or not (np.isfinite(weights) & (weights >= 0)).all():
-        raise InputError(f"class weights must be {data.task.outputs} numbers of at least 0")
+    usable = np.isfinite(weights).all() and (weights >= 0).all() and weights.any()
+    if weights.shape != (data.task.outputs,) or not usable:
+        raise InputError(
+            f"class weights must be {data.task.outputs} numbers of at least 0, not all 0"
+        )
     return weights
 
 

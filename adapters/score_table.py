@@ -8,6 +8,7 @@ import csv
 import hashlib
 import io
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -23,7 +24,7 @@ from minibert.data.own import row_text
 from minibert.data.records import Row, Table
 from minibert.data.tasks import Task
 from minibert.errors import InputError
-from minibert.files import atomic_write, sha256_file
+from minibert.files import atomic_write, lock, sha256_file
 from minibert.heads import probabilities
 
 CHUNK = 1024  # rows
@@ -73,7 +74,7 @@ class Scoring:
                     yield submitted(self.task.task, self.table, row, values)
                 elif strange := row.cells.keys() - known:
                     where = f"{self.table.name} row {row.number}"
-                    raise InputError(f"{where}: has {min(strange)!r}, which the first row has not")
+                    raise InputError(f"{where}: has {min(strange)!r}, which the first row lacks")
                 else:
                     yield row.cells | answer(self.task.task, values)
 
@@ -87,7 +88,7 @@ def answer(task: Task, logits: np.ndarray) -> Cells:
     """The new cells of a row, from its logits [C]: the label and every label's probability, or the
     score."""
     if task.regression:
-        return {"predicted_score": round(float(logits[0]), 6)}
+        return {"predicted_score": float(str(logits[0]))}  # the shortest that is this float32
     chances = probabilities(logits.astype(np.float64))
     named = {
         f"probability_{n}": round(float(p), 6) for n, p in zip(task.names, chances, strict=True)
@@ -136,28 +137,53 @@ def score_to_file(
     `resume` continues a stopped run. Raises InputError as `Scoring.rows` does, when the partial
     file is of another table or task, or when it cannot be written.
     """
-    delimiter = delimiter_of(out, scoring)
-    part, log = (out.with_name(f".{out.name}.part{suffix}") for suffix in ("", ".json"))
-    about = {"of": scoring.identity(), "delimiter": delimiter}
-    rows, size = _resumed(log, about) if resume and part.exists() and log.exists() else (0, 0)
     scoring.columns()  # refuses before anything is written
-    try:
-        with part.open("r+b" if rows else "wb") as file:
-            file.truncate(size)
-            file.seek(size)
-            lines = result_lines(scoring, delimiter, rows)
-            if delimiter and not rows:
-                file.write(next(lines).encode())
-            while chunk := list(islice(lines, CHUNK)):
-                file.write("".join(chunk).encode("utf-8", "backslashreplace"))
-                file.flush()
-                rows += len(chunk)
-                atomic_write(log, json.dumps(about | {"rows": rows, "bytes": file.tell()}))
-                on_rows(rows)
-        part.replace(out)
-    except OSError as error:
-        raise InputError(f"{out}: cannot be written: {error.strerror or error}") from None
-    log.unlink(missing_ok=True)
+    part, log, guard = (out.with_name(f".{out.name}.part{end}") for end in ("", ".json", ".lock"))
+    with lock(guard, f"{out}: another process is writing it"):
+        try:
+            rows = _score(scoring, delimiter_of(out, scoring), part, log, resume, on_rows)
+            part.replace(out)
+        except InputError:
+            if not resume:
+                part.unlink(missing_ok=True)
+                log.unlink(missing_ok=True)
+            raise
+        except OSError as error:
+            raise InputError(f"{out}: cannot be written: {error.strerror or error}") from None
+        finally:
+            guard.unlink(missing_ok=True)
+        log.unlink(missing_ok=True)
+    return rows
+
+
+def _score(
+    scoring: Scoring,
+    delimiter: str,
+    part: Path,
+    log: Path,
+    resume: bool,
+    on_rows: Callable[[int], None],
+) -> int:
+    """Write the partial file to its end, and after every chunk the log of how far it is; the number
+    of rows. What the log counts is on the disk before it says so."""
+    about = {"of": scoring.identity(), "delimiter": delimiter}
+    known = resume and part.exists() and log.exists()
+    rows, size = _resumed(log, about, part.stat().st_size) if known else (0, 0)
+    with part.open("r+b" if rows else "wb") as file:
+        file.truncate(size)
+        file.seek(size)
+        lines = result_lines(scoring, delimiter, rows)
+        if delimiter and not rows:
+            file.write(next(lines).encode())
+        while chunk := list(islice(lines, CHUNK)):
+            file.write("".join(chunk).encode("utf-8", "backslashreplace"))
+            file.flush()
+            os.fsync(file.fileno())
+            rows += len(chunk)
+            atomic_write(log, json.dumps(about | {"rows": rows, "bytes": file.tell()}))
+            on_rows(rows)
+        file.flush()
+        os.fsync(file.fileno())
     return rows
 
 
@@ -169,13 +195,16 @@ def delimiter_of(out: Path | None, scoring: Scoring) -> str:
     return known.get(out.suffix.lower() if out else "", scoring.table.delimiter)
 
 
-def _resumed(log: Path, about: dict[str, str]) -> tuple[int, int]:
-    """The rows and bytes of a partial file that count."""
+def _resumed(log: Path, about: dict[str, str], size_now: int) -> tuple[int, int]:
+    """The rows and bytes that count of a partial file, which has `size_now` bytes."""
     try:
         kept = json.loads(log.read_text("utf-8"))
         rows, size = int(kept.pop("rows")), int(kept.pop("bytes"))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        raise InputError(f"{log}: is damaged; start anew without --resume") from None
+        rows, size = 0, -1
+        kept = about
+    if not (rows > 0 and 0 <= size <= size_now):
+        raise InputError(f"{log}: is damaged; start anew without --resume")
     if kept != about:
         raise InputError(f"{log}: is of another table or task; start anew without --resume")
     return rows, size

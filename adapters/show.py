@@ -104,8 +104,9 @@ def prediction_lines(
     score and text); or a JSON object with the probabilities of all labels."""
     for text, row in zip(texts, logits, strict=True):
         if task.regression:
-            result: dict[str, Any] = {"score": round(float(row[0]), 6)}
-            cells = [f"{row[0]:.3f}"]
+            score = float(str(row[0]))  # the shortest that is this float32
+            result: dict[str, Any] = {"score": score}
+            cells = [f"{score:.6g}"]
         else:
             chances = probabilities(row.astype(np.float64))
             label = task.names[int(chances.argmax())]

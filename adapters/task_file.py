@@ -42,7 +42,8 @@ class TaskFile:
     trained: Tree = field(default_factory=dict, repr=False)
     scale: tuple[float, float] = (0.0, 1.0)
     pooling: str = POOLER
-    base_tensors_sha256: str = ""  # earlier versions did not write it
+    base_tensors_sha256: str = ""  # earlier versions wrote neither this nor the next
+    base_reading: str = ""
 
 
 def _digest(about: dict[str, Any], tensors: Mapping[str, np.ndarray]) -> str:
@@ -111,6 +112,11 @@ def on_base(task: TaskFile, base: Base, path: Path | str = "task") -> TaskModel:
     file is the same base, and so are the same weights in another one.
     """
     same = task.base_sha256 == base.sha256 or task.base_tensors_sha256 == base.tensors_sha256
+    if same and task.base_reading and task.base_reading != base.reading:
+        raise InputError(
+            f"{path}: was trained on these weights with another config.json or other tokenizer "
+            f"files than those in {base.folder}"
+        )
     if not same:
         raise InputError(
             f"{path}: was trained on {task.base_name} (weights sha256 "

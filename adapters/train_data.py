@@ -25,9 +25,9 @@ def subset(data: Data, examples: int, seed: int) -> Data:
 
 def split_dev(data: Data, share: float, seed: int) -> Data:
     """The data with a share of the training examples split off as development examples, drawn with
-    the seed and stratified: each class gives that share of its examples, to one example. Every
-    class keeps at least one for training. Raises InputError for a share that leaves no development
-    or no training example.
+    the seed and stratified: each class gives that share of its examples, to less than two of them,
+    and keeps at least one for training. Raises InputError for a share that leaves no development or
+    no training example.
 
     Each class's examples, in an order drawn, get the places (rank + u) / n with one u from [0, 1)
     for the class; the smallest places of all are split off.

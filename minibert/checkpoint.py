@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minibert.config import BertConfig, read_config
+from minibert.config import ACTIVATIONS, BertConfig, read_config
 from minibert.errors import InputError
 from minibert.parameters import Shapes, masked_token_shapes, parameter_shapes
 from minibert.tensors import as_stored, type_name
-from minibert.tokenizer import load_tokenizer
+from minibert.tokenizer import encode_texts, load_tokenizer
 from minibert.tree import Tree, from_leaves, leaves
 from minibert.weight_files import Weights, read_weights
 
@@ -78,6 +78,30 @@ class Base:
             )
         return tokenizer
 
+    @cached_property
+    def reading(self) -> str:
+        """12 hex digits of all that changes what these weights compute of a text, besides them: the
+        settings of the mathematics, and the ids of texts that show how it is tokenized. "" where
+        there is no tokenizer."""
+        try:
+            ids = [text.ids.tolist() for text in encode_texts(self.tokenizer, _PROBES, 512)]
+        except InputError:
+            return ""
+        config = self.config
+        act, eps = ACTIVATIONS[config.hidden_act], float(config.layer_norm_eps)
+        said = repr((config.num_attention_heads, act, eps, ids))
+        return hashlib.sha256(said.encode()).hexdigest()[:12]
+
+
+# Texts that tell tokenizers apart: by case, accents, scripts, punctuation, special tokens, blanks.
+_PROBES = (
+    "The Quick BROWN fox doesn't jump, e.g. over 1,234.5 lazy dogs!",
+    "Crème brûlée; straße, naïve",
+    "北京 東京 한국어 Привет",
+    "[CLS] [SEP] [MASK] [UNK] [PAD]",
+    "antidisestablishmentarianism  \t tail ",
+    "ba BI bo, dA!",
+)
 
 # What tools put in front of a BERT's own names: `module.` those that train on several machines,
 # `model.` those that wrap it, `bert.` the classes that add a head.
@@ -152,14 +176,18 @@ def tensors_sha256(params: Tree) -> str:
 
 
 def _wanted(config: BertConfig, tensors: dict[str, np.ndarray], pooler: bool) -> Shapes:
-    """The shapes of the parameters to look for. An optional part is loaded whole or not at all."""
+    """The shapes of the parameters to look for. An optional part is loaded whole or not at all;
+    half a pooler is looked for, and found lacking."""
     wanted = parameter_shapes(config) | masked_token_shapes(config)
     given = {our_path(name) for name in tensors}
     optional = [] if pooler else ["pooler."]
     for part in [*optional, "masked_tokens."]:
         own = {path for path in wanted if path.startswith(part)}
-        whole = own <= given and (part == "pooler." or _has_tied_decoder(tensors))
-        if not whole:
+        if part == "pooler.":
+            there = bool(own & given)
+        else:
+            there = own <= given and _has_tied_decoder(tensors)
+        if not there:
             wanted = {path: shape for path, shape in wanted.items() if path not in own}
     return wanted
 

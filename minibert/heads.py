@@ -62,7 +62,7 @@ def weighted_loss(logits: Array, labels: Array, weights: Array) -> Array:
     shifted = logits - np.max(getval(logits), axis=1, keepdims=True)
     log_p = shifted - anp.log(anp.sum(anp.exp(shifted), axis=1, keepdims=True))  # [B, C]
     rows = np.arange(len(labels))
-    return anp.sum(log_p[rows, labels] * weights[labels]) * np.float32(-1 / len(labels))
+    return anp.sum(log_p[rows, labels] * weights[labels]) * (-1 / len(labels))
 
 
 def probabilities(logits: Array) -> Array:

@@ -95,7 +95,7 @@ def _without_added_tokens(
     strip_accents: bool | None,
     chinese: bool,
 ) -> "Tokenizer":
-    """`wordpiece`, by which a special token in a text is not yet known as one."""
+    """As `wordpiece`, but special tokens in a text are not yet recognised."""
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
     try:
@@ -211,8 +211,11 @@ def _cut(text: "Encoding", max_length: int) -> Encoded:
 
 
 def kept(first: int, second: int, room: int) -> tuple[int, int]:
-    """How many tokens each sentence of a pair keeps where only `room` fit: longest first, that is,
-    one by one off whichever is longer then; of an odd number, the longer one keeps one more."""
+    """How many tokens each sentence of a pair keeps where only `room` fit.
+
+    Tokens are dropped one at a time from the sentence that is longer then; of an odd number, the
+    longer one keeps one more.
+    """
     shorter = min(first, second, room // 2)
     return (shorter, room - shorter) if first <= second else (room - shorter, shorter)
 

@@ -91,7 +91,7 @@ def read_settings(folder: Path) -> TokenizerSettings:
     inputs = _strings(path, raw, "model_input_names")
     if inputs and "token_type_ids" not in inputs:
         raise InputError(f"{path}: model_input_names lacks 'token_type_ids', which BERT reads")
-    # Naming no file is to use none: with "tokenizer_file": null, the vocabulary counts.
+    # The key tokenizer_file, even null, means that vocab.txt is read.
     use_json = (folder / "tokenizer.json").exists() and "tokenizer_file" not in raw
     if not (use_json or bert_class):
         raise InputError(f"{path}: tokenizer_class 'PreTrainedTokenizerFast' needs tokenizer.json")

@@ -22,6 +22,7 @@ def predict_table(options: argparse.Namespace, task: "TaskFile") -> None:
         result_lines,
         score_to_file,
     )
+    from minibert.data.own import row_text
     from minibert.data.records import open_table
 
     if options.texts or options.pair:
@@ -30,6 +31,8 @@ def predict_table(options: argparse.Namespace, task: "TaskFile") -> None:
         raise InputError("--text and --submission go with --input TABLE")
     if options.submission and options.text is not None:
         raise InputError("--submission knows the text columns of GLUE's files; leave out --text")
+    if options.json and options.output:
+        raise InputError("a table's --output says how it is written: .jsonl instead of --json")
     if options.resume and not options.output:
         raise InputError("--resume goes with --output FILE")
     table = open_table(options.input, options.text or ())
@@ -40,7 +43,8 @@ def predict_table(options: argparse.Namespace, task: "TaskFile") -> None:
     base, cut = find_base(options, task), CutTexts(task.max_length)
     scoring = Scoring(task, base, table, text, options.submission, options.threads, cut)
     scoring.columns()
-    total = sum(1 for _ in table.rows())  # a damaged row is named before anything is scored
+    # a damaged row is named before anything is scored
+    total = sum(1 for row in table.rows() if row_text(table, row, text) is not None)
     if options.output:
         bar = count_bar(f"{total:,} rows")
         score_to_file(scoring, options.output, options.resume, lambda rows: bar(rows, total))

@@ -56,7 +56,7 @@ def chosen_settings(options: argparse.Namespace, method: "Method", data: "Data")
     from adapters.recipes import default_rate_epochs
     from minibert.training.schedule import Settings
 
-    rate, epochs = default_rate_epochs(method.name, data.task.name)
+    rate, epochs = default_rate_epochs(method.name, data.task.name if data.task.folder else "")
     return Settings(
         rate=rate if options.lr is None else options.lr,
         epochs=epochs if options.epochs is None else options.epochs,

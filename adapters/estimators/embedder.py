@@ -12,7 +12,7 @@ from minibert.checkpoint import Base
 
 
 class SentenceEmbedder(TransformerMixin, BaseEstimator):
-    """Texts to the sentence vectors of a base, which nothing is trained for: a step of a pipeline.
+    """Texts to a base's sentence vectors, a step of a pipeline; nothing is trained.
 
     The arguments are those of `adapters.embed_texts`.
 

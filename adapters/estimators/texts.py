@@ -1,6 +1,5 @@
 """What all estimators share: the base, and what people call a list of texts."""
 
-from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ import numpy as np
 from minibert.checkpoint import Base, load_base
 from minibert.errors import InputError
 from minibert.fetch.models import locate_model
-from minibert.tokenizer import Text
+from minibert.tokenizer import Text, check_texts
 
 
 class BadInput(InputError, ValueError):
@@ -31,37 +30,25 @@ def as_texts(texts: Any) -> list[Text]:
     """What people call a list of texts: a list, a NumPy array or pandas Series of strings; for
     pairs a list of two-tuples, or a frame or array of two columns. Raises BadInput, naming the
     first that is no text."""
-    if isinstance(texts, str | bytes) or not isinstance(texts, Iterable):
-        raise BadInput(f"a list of texts is needed, not {type(texts).__name__}")
     rows = texts.to_numpy() if hasattr(texts, "to_numpy") else texts
     if isinstance(rows, np.ndarray):
         if rows.ndim not in (1, 2) or (rows.ndim == 2 and rows.shape[1] not in (1, 2)):
             raise BadInput(f"one or two columns of texts are needed, not shape {rows.shape}")
         rows = rows[:, 0] if rows.ndim == 2 and rows.shape[1] == 1 else rows
-    found = [_as_text(i, row) for i, row in enumerate(rows)]
+        rows = [tuple(row) for row in rows] if rows.ndim == 2 else list(rows)
+    try:
+        found = check_texts(rows, None)
+    except InputError as error:
+        raise BadInput(str(error)) from None
     if len({isinstance(text, str) for text in found}) == 2:
         raise BadInput("all must be single texts, or all pairs")
     return found
 
 
-def _as_text(number: int, row: Any) -> Text:
-    parts = (row,) if isinstance(row, str) or not isinstance(row, Iterable) else tuple(row)
-    for part in parts:
-        if not isinstance(part, str):
-            raise BadInput(
-                f"text {number} is {str(part)[:40]!r} ({type(part).__name__}), not a text"
-            )
-    if len(parts) == 1 and isinstance(row, str):
-        return str(row)
-    if len(parts) != 2:
-        raise BadInput(f"text {number} has {len(parts)} parts; a text or a pair is needed")
-    return str(parts[0]), str(parts[1])
-
-
 def without_base(state: dict[str, Any]) -> dict[str, Any]:
     """An estimator's state for pickle: a base that was given as one is left where it is."""
     if isinstance(state["base"], Base):
-        state["base"] = state["base"].folder
+        state["base"] = state["base"].folder.resolve()
     return state
 
 

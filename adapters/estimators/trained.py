@@ -1,11 +1,13 @@
 """The estimators that train adapters: a classifier and a regressor."""
 
 from collections.abc import Mapping
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
 
@@ -19,6 +21,7 @@ from adapters.task_file import TaskFile, load_task, on_base, save_task
 from adapters.train_data import split_dev
 from minibert.checkpoint import Base
 from minibert.data.tasks import Data, Example, Task
+from minibert.errors import InputError
 from minibert.heads import probabilities
 from minibert.tokenizer import Text
 from minibert.training.schedule import Settings
@@ -42,7 +45,7 @@ class _AdapterEstimator(BaseEstimator):
         class_weight: str | dict[Any, float] | None = None,
         dev_share: float = 0.1,
         stop_after: int | None = None,
-        random_state: int = 0,
+        random_state: Any = 0,
         threads: int | None = None,
         verbose: bool = False,
     ) -> None:
@@ -62,8 +65,26 @@ class _AdapterEstimator(BaseEstimator):
         self.threads = threads
         self.verbose = verbose
 
-    def _train(self, texts: list[Text], labels: list[int] | list[float], task: Task) -> None:
+    def _train(
+        self,
+        texts: list[Text],
+        labels: list[int] | list[float],
+        task: Task,
+        class_weights: str | list[float] | None = None,
+    ) -> None:
         """Train and keep `task_`, the best epoch by the dev part, and `epochs_`, its scores."""
+        try:
+            self.task_, self.epochs_ = self._trained(texts, labels, task, class_weights)
+        except InputError as error:
+            raise error if isinstance(error, BadInput) else BadInput(str(error)) from error
+
+    def _trained(
+        self,
+        texts: list[Text],
+        labels: list[int] | list[float],
+        task: Task,
+        class_weights: str | list[float] | None,
+    ) -> tuple[TaskFile, list[dict[str, float]]]:
         base, method = shared_base(self.base), method_named(self.method, self.size)
         if self.top_layers is not None:
             method = top_layers(method, self.top_layers, base.config)
@@ -72,7 +93,7 @@ class _AdapterEstimator(BaseEstimator):
             rate=rate if self.rate is None else self.rate,
             epochs=epochs if self.epochs is None else self.epochs,
             batch_size=self.batch_size,
-            seed=int(self.random_state),
+            seed=_seed(self.random_state),
             stop_after=self.stop_after,
         )
         examples = [Example(text, label) for text, label in zip(texts, labels, strict=True)]
@@ -86,20 +107,12 @@ class _AdapterEstimator(BaseEstimator):
             method,
             settings,
             max_length=self.max_length,
-            class_weights=self._class_weights(),
+            class_weights=class_weights,
             pooling=self.pooling,
             threads=self.threads,
             on_report=progress,
         )
-        self.task_, self.epochs_ = trained.task, trained.epochs
-
-    def _class_weights(self) -> str | list[float] | None:
-        """As `train_task` takes them; scikit-learn's {label: weight}, by class number."""
-        if not isinstance(self.class_weight, Mapping):
-            return self.class_weight
-        if strange := self.class_weight.keys() - set(self.classes_):
-            raise BadInput(f"class_weight has {min(strange)!r}, which is no label")
-        return [float(self.class_weight.get(label, 1)) for label in self.classes_]
+        return trained.task, trained.epochs
 
     def _logits(self, texts: Any) -> np.ndarray:
         check_is_fitted(self, "task_")
@@ -129,7 +142,9 @@ class _AdapterEstimator(BaseEstimator):
         name = task.base_name.replace("--", "/") if base is None else base
         on_base(task, shared_base(name), path)
         method, longest = task.method.name, task.max_length
-        estimator = cls(name, method=method, pooling=task.pooling, max_length=longest)
+        estimator = cls(
+            name, method=method, size=task.method.size, pooling=task.pooling, max_length=longest
+        )
         estimator._restore(task)
         return estimator
 
@@ -143,6 +158,27 @@ class _AdapterEstimator(BaseEstimator):
     def __sklearn_tags__(self) -> Any:
         """For scikit-learn: texts go in, not numbers."""
         return text_tags(super().__sklearn_tags__())
+
+
+def _class_weights(chosen: Any, classes: np.ndarray) -> str | list[float] | None:
+    """As `train_task` takes them; scikit-learn's {label: weight}, by class number."""
+    if not isinstance(chosen, Mapping):
+        return chosen
+    if strange := [label for label in chosen if label not in classes.tolist()]:
+        raise BadInput(f"class_weight has {strange[0]!r}, which is no label")
+    return [float(chosen.get(label, 1)) for label in classes.tolist()]
+
+
+def _seed(random_state: Any) -> int:
+    """A seed from what scikit-learn allows: an integer, a RandomState, or None for any."""
+    if isinstance(random_state, Integral):
+        return int(random_state)
+    return int(check_random_state(random_state).randint(2**31 - 1))
+
+
+def _is_missing(label: Any) -> bool:
+    """None, NaN, and pandas' NA, which is not even equal to itself."""
+    return label is None or type(label).__name__ in ("NAType", "NaTType") or label != label
 
 
 def _text_columns(texts: list[Text]) -> tuple[str, ...]:
@@ -179,17 +215,19 @@ class AdapterClassifier(ClassifierMixin, _AdapterEstimator):
     def fit(self, X: Any, y: Any) -> Self:
         """Train on texts [n] (see `as_texts`) and labels [n]. Raises BadInput, a ValueError."""
         texts, labels = _checked(X, y)
+        missing = np.flatnonzero([_is_missing(label) for label in labels])
+        if len(missing):
+            raise BadInput(f"input y contains NaN: label {missing[0]} is missing")
         check_classification_targets(labels)
-        missing = [i for i, label in enumerate(labels) if label is None or label != label]
-        if missing:
-            raise BadInput(f"label {missing[0]} is missing ({labels[missing[0]]})")
-        self.classes_, numbers = np.unique(labels, return_inverse=True)
-        if len(self.classes_) < 2:
-            raise BadInput(f"the labels have 1 class ({self.classes_[0]}); 2 are needed")
-        names = tuple(map(str, self.classes_))
+        classes, numbers = np.unique(labels, return_inverse=True)
+        if len(classes) < 2:
+            raise BadInput(f"the labels have 1 class ({classes[0]}); 2 are needed")
+        names = tuple(map(str, classes))
         metrics = ("accuracy", "macro_f1", "f1") if len(names) == 2 else ("accuracy", "macro_f1")
         task = Task("task", "", _text_columns(texts), "label", names, names, metrics)
-        self._train(texts, [int(n) for n in numbers], task)
+        weights = _class_weights(self.class_weight, classes)
+        self._train(texts, [int(n) for n in numbers], task, weights)
+        self.classes_ = classes
         return self
 
     def predict(self, X: Any) -> np.ndarray:
@@ -202,7 +240,8 @@ class AdapterClassifier(ClassifierMixin, _AdapterEstimator):
         return probabilities(self._logits(X).astype(np.float64))
 
     def _restore(self, task: TaskFile) -> None:
-        """Labels that are spelled like integers come back as integers."""
+        """A task file has labels as text: those that are spelled like integers come back as
+        integers, all others as strings."""
         super()._restore(task)
         names = task.task.names
         numbers = all(
@@ -213,7 +252,7 @@ class AdapterClassifier(ClassifierMixin, _AdapterEstimator):
 
 class AdapterRegressor(RegressorMixin, _AdapterEstimator):
     """A regression of scores on texts: adapters on a frozen BERT. The arguments are those of
-    `AdapterClassifier`, without class_weight."""
+    `AdapterClassifier`; there are no classes, so class_weight must be None."""
 
     def fit(self, X: Any, y: Any) -> Self:
         """Train on texts [n] (see `as_texts`) and scores [n]. Raises BadInput, a ValueError."""
@@ -224,6 +263,8 @@ class AdapterRegressor(RegressorMixin, _AdapterEstimator):
             raise BadInput("the scores must be numbers") from None
         if not np.isfinite(scores).all():
             raise BadInput(f"score {int(np.argmin(np.isfinite(scores)))} is NaN or infinity")
+        if self.class_weight is not None:
+            raise BadInput("class_weight is for classes, not for scores")
         task = Task("task", "", _text_columns(texts), "label", metrics=("pearson", "spearman"))
         self._train(texts, scores.tolist(), task)
         return self

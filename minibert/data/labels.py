@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from minibert.errors import InputError
@@ -18,25 +19,28 @@ MISSING = frozenset(
     | {"-NaN", "-", "--"}
 )
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-MANY = 100  # classes, beyond which labels that hardly repeat are taken for something else
+MANY = 100  # with more classes than this, labels that hardly repeat are refused
 FEW = 5  # training rows, below which a class is warned of
 
 
-def label_text(cell: Any) -> str:
-    """A cell as a label: text without blanks around it; "" for a missing value of JSON."""
+def label_text(cell: Any) -> str | None:
+    """A cell as a label: text without blanks around it; "" for a missing value of JSON, None for
+    what is no label, a list for example."""
     if isinstance(cell, bool):
         return "true" if cell else "false"
-    return "" if cell is None or cell != cell else str(cell).strip()
+    if cell is None or cell != cell:
+        return ""
+    return str(cell).strip() if isinstance(cell, str | int | float) else None
 
 
 def is_missing(label: str, numeric: bool) -> bool:
-    """Whether a label stands for none. -1 does (as in GLUE's test files), unless the labels are
-    `numeric`."""
+    """Whether a label stands for none. -1 does, as GLUE's test files have it, unless the other
+    labels are `numeric`, too."""
     return label in MISSING or (label == "-1" and not numeric)
 
 
 def is_numeric(labels: Mapping[str, int]) -> bool:
-    """Whether every label that is not missing is a number other than -1."""
+    """Whether every label but -1 and the missing ones is a number."""
     rest = [label for label in labels if label not in MISSING and label != "-1"]
     return bool(rest) and all(NUMBER.fullmatch(label) for label in rest)
 
@@ -49,7 +53,7 @@ def find_classes(counts: Mapping[str, int], rows: int, where: str) -> tuple[str,
     """
     _check_spellings(counts, where)
     if len(counts) < 2:
-        raise InputError(f"{where} has {len(counts)} different labels; 2 needed")
+        raise InputError(f"{where} has only one label; at least two are needed")
     if len(counts) > max(MANY, rows // 2):
         raise InputError(
             f"{where} has {len(counts)} different labels in {rows} rows; is it a regression? "
@@ -77,7 +81,7 @@ def _check_spellings(counts: Mapping[str, int], where: str) -> None:
 def _same(label: str) -> str:
     """The same for labels that differ only by case, Unicode form, blanks or number format."""
     if NUMBER.fullmatch(label):
-        return repr(float(label))
+        return str(Decimal(label).normalize())
     return " ".join(unicodedata.normalize("NFKC", label).casefold().split())
 
 
@@ -93,6 +97,8 @@ def warnings(
         found.append(f"in the development data alone, so never learned: {_some(unseen)}")
     if few:
         found.append(f"fewer than {FEW} training rows: {_some(few)}")
+    if set(names) == {"-1", "0", "1"}:
+        found.append("-1 is a class; if it stands for a missing label, name the classes: 0 1")
     if any(NUMBER.fullmatch(name) and "." in name for name in names):
         found.append("the classes look like scores; --regression predicts numbers")
     return found

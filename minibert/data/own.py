@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minibert.data.labels import find_classes, is_missing, is_numeric, label_text
+from minibert.data.labels import NUMBER, find_classes, is_missing, is_numeric, label_text
 from minibert.data.records import Row, Table, open_table
 from minibert.data.tasks import Data, Example, Task
 from minibert.errors import InputError
@@ -33,6 +33,8 @@ class Columns:
     def __post_init__(self) -> None:
         if len(self.text) not in (1, 2):
             raise InputError(f"a text is one or two columns, not {len(self.text)}")
+        if len(set(self.text)) != len(self.text):
+            raise InputError(f"a pair of texts is two columns, not {self.text[0]!r} twice")
         for name in (*self.text, self.label):
             if not name:
                 raise InputError("the name of a column must not be empty")
@@ -58,10 +60,10 @@ def own_data(
 ) -> Data:
     """A user's own table: CSV, TSV or JSON lines with named columns (`records.open_table`).
 
-    `text` names one or two columns. Without `dev`, the development examples are empty: split some
-    off (`adapters.finetune.split_dev`). The classes are the labels found, without blanks around
-    them, or exactly `classes`; `positive` is the one of two that F1 is of (default: the last).
-    Rows without label are an error, or dropped and counted with `drop_unlabelled`.
+    `text` names one or two columns. Without `dev` there are no development examples yet. The
+    classes are the labels found, without blanks around them, or exactly `classes`; `positive` is
+    the one of two that F1 is of (default: the last). Rows without label are an error, or dropped
+    and counted with `drop_unlabelled`.
 
     Raises InputError, naming file, row and column, when a table does not match. (Eight arguments:
     each says something else about the tables.)
@@ -110,7 +112,7 @@ def own_examples(
     rows = list(read_labelled(table, columns))
     if not any(row.label in task.values for row in rows):
         task = replace(task, values=task.names)
-    numeric = task.regression or is_numeric(dict.fromkeys(task.values, 1))
+    numeric = task.regression  # -1 is missing unless it is one of the task's own labels
     kept = _without_missing(task, table, rows, numeric, drop_unlabelled)
     return [to_example(task, table, row) for row in kept]
 
@@ -122,6 +124,11 @@ def read_labelled(table: Table, columns: Columns) -> Iterator[Labelled]:
     for row in table.rows():
         empty = False
         label = label_text(_cell(table, row, columns.label))
+        if label is None:
+            shown = repr(row.cells[columns.label])[:40]
+            raise InputError(
+                f"{table.name} row {row.number}: {columns.label!r} is {shown}, no label"
+            )
         yield Labelled(row.number, row_text(table, row, columns.text), label)
     if empty:
         raise InputError(f"{table.name}: has a header but no rows")
@@ -171,7 +178,7 @@ def _with_classes(
     where = f"{table.name}: column {task.label!r}"
     in_train = {row.label for row in parts[0]}
     if len(in_train) < 2:
-        raise InputError(f"{where} has {len(in_train)} different labels; 2 needed")
+        raise InputError(f"{where} has only one label; at least two are needed")
     if len(set(classes)) != len(classes) or len(classes) == 1:
         raise InputError("classes must be two or more different labels")
     rows = [row for part in parts for row in part]
@@ -196,10 +203,7 @@ def to_example(task: Task, table: Table, row: Labelled) -> Example:
             known = ", ".join(task.values)
             raise InputError(f"{table.name} row {row.row}: unknown label {shown}; known: {known}")
         return Example(row.text, task.values.index(row.label))
-    try:
-        score = float(row.label)
-    except ValueError:
-        score = float("nan")
+    score = float(row.label) if NUMBER.fullmatch(row.label) else float("nan")
     if not np.isfinite(score):
         raise InputError(f"{table.name} row {row.row}: the label {shown} is not a number")
     return Example(row.text, score)

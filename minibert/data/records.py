@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 from minibert.errors import InputError
 from minibert.files import parse_json
 
+csv.field_size_limit(2**31 - 1)  # by default a cell of 131,072 characters is an error
+
 STANDARD_INPUT = Path("-")
 NAMES = {
     "\t": "tab-separated",
@@ -104,7 +106,7 @@ def open_table(path: Path | str, wanted: Sequence[str] = ()) -> Table:
             table = Table(path, name, (), "", False)
             columns = tuple(next(table.rows()).cells)
             return replace(table, columns=columns).with_columns(wanted)
-        headers = {delimiter: _header(first, delimiter) for delimiter in "\t,;"}
+        headers = {delimiter: _header(path, first, delimiter) for delimiter in "\t,;"}
         fitting = [d for d, header in headers.items() if set(wanted) <= set(header)]
         delimiter = max(fitting or headers, key=lambda d: len(headers[d]))  # the first of equals
         quoted = True
@@ -147,12 +149,15 @@ def _check_text(path: Path, name: str) -> str:
     return first
 
 
-def _header(line: str, delimiter: str) -> tuple[str, ...]:
-    """The names of the columns, without blanks around them."""
-    try:
-        cells = next(csv.reader([line], delimiter=delimiter, strict=True))
-    except csv.Error:
-        cells = line.split(delimiter)
+def _header(path: Path, line: str, delimiter: str) -> tuple[str, ...]:
+    """The names of the columns, without blanks around them; `line` is the first that is not empty,
+    which a quoted cell may go beyond."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file, delimiter=delimiter, strict=True)
+        try:
+            cells = next(cells for cells in reader if cells)
+        except (csv.Error, StopIteration):
+            cells = line.split(delimiter)
     return tuple(cell.strip() for cell in cells)
 
 
@@ -181,12 +186,15 @@ def _raw_cells(table: Table) -> Iterator[tuple[int, list[str]]]:
     """Row numbers and cells, the header's first; quotation marks are text. Empty lines at the end
     are not rows, unless the table has one column: then each is an empty text."""
     empty: list[int] = []
+    started = False  # empty lines before the header are nothing
     with table.path.open(encoding="utf-8-sig", newline="\n") as file:  # U+2028 etc. end no line
         for number, line in enumerate(file, start=1):
             line = line.removesuffix("\n").removesuffix("\r")
-            if not line and len(table.columns) > 1:
-                empty.append(number)
+            if not line and (len(table.columns) > 1 or not started):
+                if started:
+                    empty.append(number)
                 continue
+            started = True
             for before in empty:  # they were not at the end
                 yield before, [""]
             empty.clear()
@@ -204,6 +212,4 @@ def _quoted_cells(table: Table) -> Iterator[tuple[int, list[str]]]:
                 if cells:
                     yield number, cells
         except csv.Error as error:
-            raise InputError(
-                f"{table.name} row {number + 1}: is not quoted right: {error}"
-            ) from None
+            raise InputError(f"{table.name} row {number + 1}: is badly quoted: {error}") from None

@@ -47,7 +47,7 @@ class Checkpoint:
     """A run's checkpoint file. `about` identifies the run; a checkpoint of another run is refused.
 
     resume: start from the file if it is there. seconds: the time between writes, besides one at
-    each epoch's end. unsaid: of `about`, what holds for a file that does not mention it.
+    each epoch's end. unsaid: defaults for keys of `about` that older files lack.
     """
 
     path: Path
@@ -106,11 +106,21 @@ def load_state(checkpoint: Checkpoint, like: Leaves) -> State:
             )
 
     def group(name: str) -> Leaves:
-        return {p: np.array(as_stored(p, tensors[f"{name}/{p}"])) for p in like}
+        found = {p: np.array(as_stored(p, tensors[f"{name}/{p}"])) for p in like}
+        for p, leaf in found.items():
+            if leaf.shape != like[p].shape:
+                raise InputError(f"{path}: {name}/{p} has shape {leaf.shape}, not {like[p].shape}")
+        return found
 
     try:
         moments = {"first": group("first"), "second": group("second")}
-        now, best = group("now"), group("best")
+        step, losses, epochs = log["step"], log["losses"], log["epochs"]
+        sound = type(step) is int and isinstance(losses, list) and len(losses) == step
+        sound = sound and all(isinstance(loss, float | int) for loss in losses)
+        if not sound or not all(isinstance(scores, dict) and scores for scores in epochs):
+            raise InputError(f"{path}: is damaged: its steps, losses and epochs do not fit")
+        return State(group("now"), {"step": step, **moments}, group("best"), losses, epochs)
     except KeyError as error:
         raise InputError(f"{path}: lacks {error.args[0]}") from None
-    return State(now, {"step": log["step"], **moments}, best, log["losses"], log["epochs"])
+    except TypeError:
+        raise InputError(f"{path}: is damaged: its epochs are no list") from None

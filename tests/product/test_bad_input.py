@@ -127,7 +127,10 @@ class TestLabelsOfOnesOwn:
     def test_a_single_class_is_no_task(self, own):
         (own / "train.tsv").write_text(OWN.replace("good", "bad"), "utf-8")
         error = refused(*own_words(own), inside=own)
-        assert error == f"{own / 'train.tsv'}: column 'label' has 1 different labels; 2 needed"
+        assert (
+            error
+            == f"{own / 'train.tsv'}: column 'label' has only one label; at least two are needed"
+        )
 
     def test_numbers_without_regression_are_asked_about(self, own):
         write_tsv(own / "train.tsv", "text label", [(f"text {i}", i / 7) for i in range(120)])

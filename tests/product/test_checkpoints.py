@@ -38,7 +38,7 @@ from minibert.fetch import manifest
 from minibert.fetch.datasets import glue_root, squad_folder
 from minibert.fetch.home import home
 from minibert.fetch.models import fetch_model, locate_model
-from minibert.tensors import read_safetensors
+from minibert.tensors import read_safetensors, write_safetensors
 from minibert.training.schedule import Settings
 from minibert.tree import leaves
 
@@ -590,3 +590,45 @@ class TestNoHomeFolder:
         done = minibert("info", "~nobody-of-this-name/bert")
         said = "~nobody-of-this-name/bert: the home folder in it is not known"
         assert (done.code, done.err) == (2, f"minibert: error: {said}\n")
+
+
+class TestReadingTheSameWeightsOtherwise:
+    """The weights are the same to the bit; what they compute of a text is not."""
+
+    @pytest.mark.parametrize(
+        "name, change",
+        [
+            ("config.json", {"num_attention_heads": 1}),
+            ("config.json", {"hidden_act": "relu"}),
+            ("config.json", {"layer_norm_eps": 1e-6}),
+            ("tokenizer_config.json", {"do_lower_case": False}),
+        ],
+    )
+    def test_another_config_or_tokenizer_is_another_base(self, tiny, tmp_path, name, change):
+        folder = Path(shutil.copytree(tiny.folder, tmp_path / "other"))
+        path = folder / name
+        before = json.loads(path.read_text()) if path.exists() else {}
+        path.write_text(json.dumps(before | change))
+        with pytest.raises(InputError) as refused:
+            on_base(train(tiny).task, load_base(folder), "task.safetensors")
+        assert str(refused.value) == (
+            "task.safetensors: was trained on these weights with another config.json or other "
+            f"tokenizer files than those in {folder}"
+        )
+
+    def test_what_changes_nothing_is_the_same_base(self, tiny, tmp_path):
+        folder = Path(shutil.copytree(tiny.folder, tmp_path / "other"))
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps(config | {"hidden_dropout_prob": 0.2}))
+        (folder / "tokenizer.json").write_text(tiny.tokenizer.to_str())
+        base = load_base(folder)
+        assert on_base(train(tiny).task, base).base is base
+
+    def test_half_a_pooler_is_found_lacking(self, tiny, tmp_path):
+        folder = Path(shutil.copytree(tiny.folder, tmp_path / "other"))
+        tensors, metadata = read_safetensors(folder / "model.safetensors")
+        name = next(n for n in tensors if n.endswith("pooler.dense.bias"))
+        kept = {n: np.array(t) for n, t in tensors.items() if n != name}
+        write_safetensors(folder / "model.safetensors", kept, metadata)
+        with pytest.raises(InputError, match=r"lacks pooler\.bias \(1 of "):
+            load_base(folder)

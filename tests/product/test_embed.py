@@ -111,6 +111,14 @@ class TestVectors:
         assert (vectors.dtype, vectors.shape) == (np.float32, (0, 32))
 
 
+def test_blocks_refuse_a_string_for_a_list_and_pairs_and_an_unknown_pooling_at_once(tiny: Base):
+    for texts in ("abc", [("a", "b")]):
+        with pytest.raises(InputError, match="is expected"):
+            list(embed.embed_blocks(tiny, texts))
+    with pytest.raises(InputError, match="unknown pooling 'max'"):
+        embed.embed_blocks(tiny, ["a"], pooling="max")
+
+
 class TestHowMuchOfATextIsRead:
     def base(self, tiny: Base, folder: Path, settings: str | None, positions: int = 512) -> Base:
         if settings is not None:

@@ -133,6 +133,22 @@ class TestHowATableIsWritten:
     def test_blanks_around_a_columns_name_are_no_part_of_it(self, tmp_path):
         assert texts_of(write(tmp_path, "id , text , label\n1,fine,x\n")) == ["fine"]
 
+    @pytest.mark.parametrize("delimiter", [",", "\t"])
+    def test_empty_lines_before_the_header_are_nothing(self, tmp_path, delimiter):
+        path = write(tmp_path, f"\n\ntext{delimiter}label\nfine{delimiter}x\ndull{delimiter}y\n")
+        data = own_data(path, None, ("text",), "label")
+        assert data.train == [Example("fine", 0), Example("dull", 1)]
+
+    def test_a_column_may_have_a_line_break_in_its_name(self, tmp_path):
+        path = write(tmp_path, 'text,"multi\nline",label\na,b,x\nc,d,y\n')
+        assert open_table(path, ["label"]).columns == ("text", "multi\nline", "label")
+        assert texts_of(path) == ["a", "c"]
+
+    @pytest.mark.parametrize("delimiter", [",", "\t"])
+    def test_a_text_may_be_longer_than_the_csv_modules_own_limit(self, tmp_path, delimiter):
+        rows = [["text", "label"], ["a\n" * 100_000, "x"]]
+        assert texts_of(write(tmp_path, written(rows, delimiter))) == ["a\n" * 100_000]
+
     def test_a_table_can_be_standard_input(self, monkeypatch):
         data = io.BytesIO(b"text,label\nfine,yes\n")
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(data))
@@ -156,17 +172,22 @@ class TestHowATableIsWritten:
             ("text\tlabel\nfine\t1\n\nfine\t1\n", " row 3: has 1 columns, expected 2"),
             (
                 'text,label\n"fine,1\n',
-                " row 2: is not quoted right: unexpected end of data",
+                " row 2: is badly quoted: unexpected end of data",
             ),
             (
                 'text,label\n"fine"ly,1\n',
-                " row 2: is not quoted right: ',' expected after '\"'",
+                " row 2: is badly quoted: ',' expected after '\"'",
             ),
             ('[{"text": "a"}]', ": is a JSON array; one JSON object per line is needed"),
             ('{"text": "a", "label": 1}\n{"text"', " row 2: is not JSON: Expecting ':' delimiter"),
             ('{"text": "a", "label": 1}\n[1]\n', " row 2: is no JSON object {...}"),
             ('{"text": "a", "label": 1}\n{"label": 1}\n', " row 2: has no 'text'"),
             ('{"text": null, "label": 1}\n', " row 1: 'text' is null, not a text"),
+            ('{"text": "a", "label": ["x"]}\n', " row 1: 'label' is ['x'], no label"),
+            (
+                '{"text": "a", "label": {"z": 1}}\n',
+                " row 1: 'label' is {'z': 1}, no label",
+            ),
             ('{"text": 5, "label": 1}\n', " row 1: 'text' is 5, not a text"),
             ('{"text": ["a"], "label": 1}\n', " row 1: 'text' is ['a'], not a text"),
         ],
@@ -258,10 +279,11 @@ class TestATaskOfOnesOwn:
                 "text\tlabel\na\tno\nb\tno\n",
                 FINE,
                 {},
-                "{train}: column 'label' has 1 different labels; 2 needed",
+                "{train}: column 'label' has only one label; at least two are needed",
             ),
             (FINE, FINE, {"text": ()}, "a text is one or two columns, not 0"),
             (FINE, FINE, {"text": ("a", "b", "c")}, "a text is one or two columns, not 3"),
+            (FINE, FINE, {"text": ("a", "a")}, "a pair of texts is two columns, not 'a' twice"),
             (FINE, FINE, {"text": ("",)}, "the name of a column must not be empty"),
             (FINE, FINE, {"text": ("label",)}, "column 'label' cannot be both text and label"),
             (FINE, FINE, {"positive": "ja"}, "positive class 'ja' is no label of {train}: column"),
@@ -343,6 +365,20 @@ class TestLabels:
         path = write(tmp_path, '{"text": "a", "label": 1}\n{"text": "b", "label": NaN}\n')
         with pytest.raises(InputError, match=r" row 2: the label '' looks missing"):
             own_data(path, None, ("text",), "label")
+
+    def test_digits_with_underscores_are_no_number(self, tmp_path):
+        path = write(tmp_path, "text,score\na,1_000\nb,2\n")
+        with pytest.raises(InputError, match="row 2: the label '1_000' is not a number"):
+            own_data(path, None, ("text",), "score", regression=True)
+
+    def test_long_numbers_that_differ_in_their_last_digit_are_two_labels(self, tmp_path):
+        path = write(tmp_path, "text,label\na,12345678901234567890\nb,12345678901234567891\n")
+        assert own_data(path, None, ("text",), "label").task.outputs == 2
+
+    def test_minus_one_beside_zero_and_one_is_a_class_with_a_warning(self):
+        assert warnings(("-1", "0", "1"), [0, 1, 2] * 5, []) == [
+            "-1 is a class; if it stands for a missing label, name the classes: 0 1"
+        ]
 
     def test_minus_one_among_numbers_is_a_class(self, tmp_path):
         path = write(tmp_path, "text,label\na,-1\nb,0\nc,1\n")
@@ -439,6 +475,13 @@ class TestAnotherTableForATrainedTask:
         assert found == [Example("fine", 1)]
         with pytest.raises(InputError, match="mood takes 1 text columns, not 2"):
             own_examples(self.TASK, path, Columns(("review", "mood"), "x"))
+
+    def test_minus_one_is_missing_unless_the_task_knows_it(self, tmp_path):
+        task = Task("mood", "", ("text",), "label", ("0", "1"), ("0", "1"))
+        path = write(tmp_path, "text,label\na,1\nb,-1\n")
+        with pytest.raises(InputError, match="row 3: the label '-1' looks missing"):
+            own_examples(task, path)
+        assert own_examples(task, path, drop_unlabelled=True) == [Example("a", 1)]
 
     def test_an_unknown_label_is_refused_with_its_row(self, tmp_path):
         path = write(tmp_path, "text,label\na,good\nb,Good\n")
