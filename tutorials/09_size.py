@@ -32,7 +32,7 @@ from minibert.tree import count
 # then never changes, and is computed once. ``minibert reproduce`` does the real thing, in hours.
 
 # %%
-data = glue_data("sst-2", sample=True)
+data = glue_data("sst-2", sample="hard")
 print(f"data: {data.source}; {len(data.train)} to train on, {len(data.dev)} to score on (dev)")
 base = load_base(fetch_model("minilm"))
 D = base.config.hidden_size

@@ -33,7 +33,7 @@ from minibert.tree import from_leaves, leaves
 # ``minibert reproduce`` does it on real GLUE.
 
 # %%
-data = glue_data("sst-2", sample=True)
+data = glue_data("sst-2", sample="hard")
 print(f"data: {data.source}; {len(data.train)} to train on, {len(data.dev)} to score on (dev)")
 base = load_base(fetch_model("minilm"))
 settings = Settings(rate=2e-3, epochs=4, batch_size=16, seed=0)

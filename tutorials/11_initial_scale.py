@@ -42,7 +42,7 @@ from minibert import (
 # %%
 SEED, SIZE, TOP = 0, 64, 2
 STDS = (1e-7, 1e-3, 1e-2, 1e-1, 1.0)
-data = glue_data("sst-2", sample=True)
+data = glue_data("sst-2", sample="hard")
 print(f"data: {data.source}; {len(data.train)} to train on, {len(data.dev)} to score on (dev)")
 base = load_base(fetch_model("minilm"))
 methods = {

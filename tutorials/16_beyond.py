@@ -110,7 +110,7 @@ def plain_bert(tree):
     return TaskModel(base, method_named("head"), {"base": tree["base"], "head": tree["head"]})
 
 
-data = glue_data("sst-2", sample=True)
+data = glue_data("sst-2", sample="hard")
 print(f"data: {data.source}; {len(data.train)} to train on, {len(data.dev)} to score on (dev)")
 batch = make_batch(encode_texts(base.tokenizer, [e.text for e in data.dev[:32]], 128))
 for name, model in models.items():

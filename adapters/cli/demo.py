@@ -1,22 +1,29 @@
 """`minibert demo`: the whole path in a few minutes, on real weights, and on real data if they can
 be fetched."""
 
+import math
+import os
 import shlex
 import shutil
+import sys
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from adapters.finetune import train_task
+import numpy as np
+
+from adapters.finetune import Trained, train_task
 from adapters.learning_curve import learning_curve
 from adapters.methods.table import method_named
 from adapters.predict import predict_texts
 from adapters.progress import Progress
 from adapters.recipes import recipe_named
 from adapters.show import constant_name, facts, table, trained_table
-from adapters.task_file import load_task
+from adapters.task_file import TaskFile, load_task
 from adapters.task_model import new_task_model
 from adapters.train_data import subset
-from minibert.checkpoint import load_base
+from minibert.checkpoint import Base, load_base
 from minibert.data.glue import glue_data
 from minibert.data.tasks import Data
 from minibert.errors import InputError
@@ -25,13 +32,27 @@ from minibert.fetch.models import fetch_model
 from minibert.heads import probabilities
 from minibert.training.schedule import Settings
 
-TASK, EXAMPLES = "sst-2", 1500
-# the pooled vectors of this base are small, so a good head needs large weights: a high rate
-RATES = {"adapters": 1e-3, "head": 1e-1}
-SENTENCES = (
-    "The soup was cold and the waiter could not have cared less.",
-    "I have read it three times and will read it again.",
-    "Nothing about the second half justified the price of the ticket.",
+TASK, EXAMPLES, SHOWN = "sst-2", 1500, 8
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One of the trainings that the demo compares: its folder, what it trains in words, and how."""
+
+    folder: str
+    what: str
+    method: str
+    pooling: str
+    rate: float
+    epochs: int
+
+
+# The base was trained to mean its mean; the paper's heads read the pooler. The pooled vectors of
+# this base are small, so a good head on them needs large weights: a high rate.
+CONTESTANTS = (
+    Contestant("adapters", "adapters, LayerNorms and head; mean", "adapters", "mean", 1e-3, 6),
+    Contestant("head-mean", "head alone (logistic regression); mean", "head", "mean", 3e-3, 12),
+    Contestant("head-pooler", "head alone; pooler", "head", "pooler", 1e-1, 12),
 )
 
 
@@ -56,54 +77,78 @@ def demo(out: Path) -> None:
     started = time.monotonic()
     picture = out / "curve.png"
     if picture.exists():  # it is written last
-        for name in RATES:
-            shutil.rmtree(out / name, ignore_errors=True)
+        for one in CONTESTANTS:
+            shutil.rmtree(out / one.folder, ignore_errors=True)
         picture.unlink()
     base = load_base(fetch_model("minilm"))
     data = demo_data()
-    examples = f"{len(data.train):,} training and {len(data.dev):,} dev examples"
-    weights = f"{base.folder}, sha256 {base.sha256[:12]}..."
-    print(facts([("weights", weights), ("data", f"{data.source}: {examples}")]))
-    recipe, outputs = recipe_named("paper"), data.task.outputs
-    model = new_task_model(base, method_named("adapters"), recipe, outputs, seed=0)
-    print(f"\n{trained_table(model)}\n", flush=True)
+    announce(base, data)
+    runs = {one: run(base, data, one, out) for one in CONTESTANTS}
 
-    # the sample is small: about the same number of steps from smaller batches and more epochs
-    epochs, batch_size = (4, 32) if len(data.train) >= EXAMPLES else (12, 16)
-    runs, metric = {}, data.task.metrics[0]
-    for name, rate in RATES.items():
-        settings = Settings(rate=rate, epochs=epochs, batch_size=batch_size)
-        progress = Progress(name)
-        try:
-            runs[name] = train_task(
-                base,
-                data,
-                method_named(name),
-                settings,
-                out=out / name,
-                resume=True,
-                on_report=progress,
-            )
-        finally:
-            progress.close()
-    constant = runs["adapters"].constant
-    rows = [
-        ("adapters, LayerNorms and head", runs["adapters"].task.results[metric]),
-        ("head only", runs["head"].task.results[metric]),
-        (f"nothing ({constant_name(data.task)})", constant[metric]),
-    ]
-    headers = ("trained", f"dev {metric} (%)")
+    metric, constant = data.task.metrics[0], next(iter(runs.values())).constant
+    rows = [(one.what, trained.epochs[-1][metric]) for one, trained in runs.items()]
+    rows.append((f"nothing ({constant_name(data.task)})", constant[metric]))
+    error = 100 * math.sqrt(0.25 / len(data.dev))
+    headers = ("trained", f"dev {metric} (%), last epoch")
     print(f"\n{table([(what, f'{100 * value:.1f}') for what, value in rows], headers)}")
+    print(f"(the standard error of such a number is at most {error:.1f})")
 
-    curves = {name: (run.losses, run.epochs) for name, run in runs.items()}
+    curves = {one.folder: (trained.losses, trained.epochs) for one, trained in runs.items()}
     learning_curve(picture, curves, f"{data.source}\non {base.name.partition('@')[0]}", constant)
     path = out / "adapters" / "task.safetensors"
     print(f"\nadapter file    {path} ({path.stat().st_size / 1e6:.2f} MB)")
-    print(f"learning curve  {picture}")
-    print("\nThree predictions by the adapter, read back from its file:")
-    task = load_task(path)
-    for sentence, row in zip(SENTENCES, predict_texts(task, base, SENTENCES), strict=True):
-        chances = probabilities(row)
-        print(f"  {task.task.names[int(chances.argmax())]:8} {chances.max():.2f}  {sentence}")
+    print(f"learning curve  {picture}\n")
+    print("\n".join(answered(load_task(path), base, data)))
     print(f"\n{time.monotonic() - started:.0f} s in all. Try your own:")
-    print(f'  minibert predict {shlex.quote(str(path))} "A TEXT"')
+    print(f'  {command()} predict {shlex.quote(str(path))} "A TEXT"')
+
+
+def announce(base: Base, data: Data) -> None:
+    """What is about to be trained, on what."""
+    examples = f"{len(data.train):,} training and {len(data.dev):,} dev examples"
+    weights = f"{base.folder}, sha256 {base.sha256[:12]}..."
+    print(facts([("weights", weights), ("data", f"{data.source}: {examples}")]))
+    outputs = data.task.outputs
+    recipe, method = recipe_named("paper"), method_named("adapters")
+    model = new_task_model(base, method, recipe, outputs, seed=0, pooling=CONTESTANTS[0].pooling)
+    print(f"\n{trained_table(model)}\n", flush=True)
+
+
+def run(base: Base, data: Data, one: Contestant, out: Path) -> Trained:
+    """One training, under a progress bar."""
+    settings = Settings(rate=one.rate, epochs=one.epochs, batch_size=16)
+    progress = Progress(one.folder)
+    try:
+        return train_task(
+            base,
+            data,
+            method_named(one.method),
+            settings,
+            pooling=one.pooling,
+            out=out / one.folder,
+            resume=True,
+            on_report=progress,
+        )
+    finally:
+        progress.close()
+
+
+def answered(task: TaskFile, base: Base, data: Data) -> Iterator[str]:
+    """Some dev sentences, drawn with the seed, with the task's answers: right or wrong."""
+    drawn = np.random.default_rng(0).permutation(len(data.dev))[:SHOWN]
+    examples = [data.dev[i] for i in drawn]
+    yield f"{len(examples)} dev sentences, answered by the adapter as read back from its file:"
+    logits = predict_texts(task, base, [example.text for example in examples])
+    for example, row in zip(examples, logits, strict=True):
+        chances, names = probabilities(row), task.task.names
+        answer, gold = names[int(chances.argmax())], names[int(example.label)]
+        verdict = "right" if answer == gold else "WRONG"
+        yield f"  {verdict}  {answer:8} {chances.max():.2f}  {example.text}"
+
+
+def command() -> str:
+    """What to type for `minibert`: where it is, unless the shell finds it."""
+    if shutil.which("minibert"):
+        return "minibert"
+    script = Path(sys.executable).with_name("minibert")
+    return shlex.quote(os.path.relpath(script)) if script.exists() else "python -m minibert"

@@ -86,8 +86,9 @@ def _train(parser: Parser) -> None:
     add = parser.add_argument_group("data: a GLUE task, or files of your own").add_argument
     add("--task", metavar="NAME",
         help="a GLUE task: cola, sst-2, mrpc, sts-b, qqp, mnli, qnli, rte or wnli")
-    add("--sample", action="store_true",
-        help="with --task: minibert's own small sample in the task's format, instead of GLUE")
+    add("--sample", nargs="?", const="plain", metavar="KIND",
+        help="with --task: minibert's own small sample in the task's format, instead of GLUE: "
+        "plain (default), or for sst-2 hard, of contrast pairs")
     add("table", nargs="?", metavar="TABLE",
         help="your own labelled texts: CSV, TSV or JSON lines in UTF-8 with named columns; - for "
         "standard input")
@@ -179,7 +180,8 @@ def _evaluate(parser: Parser) -> None:
     add("--drop-unlabelled", action="store_true", help="leave out rows whose label is missing")
     add("--split", metavar="NAME",
         help="the part of the GLUE task's data: dev (default), train, or MNLI's dev_mismatched")
-    add("--sample", action="store_true", help="score on minibert's own sample instead of GLUE")
+    add("--sample", nargs="?", const="plain", metavar="KIND",
+        help="score on minibert's own sample instead of GLUE: plain (default) or hard")
     add("--json", action="store_true",
         help="print one JSON object, with metrics as fractions instead of hundredths")
     add("--report", type=Path, metavar="FILE.html",

@@ -8,29 +8,48 @@ from minibert.errors import InputError
 from minibert.fetch.datasets import find_task
 
 SAMPLE = Path(__file__).parent / "samples"
-SAMPLE_TASKS = ("sst-2", "cola", "rte", "sts-b")
+
+# The project's own samples, and the folders of their tasks. The hard one is of contrast pairs: two
+# sentences on one topic with hardly a word that tells them apart.
+SAMPLES = {
+    "plain": {"sst-2": "reviews", "cola": "CoLA", "rte": "RTE", "sts-b": "STS-B"},
+    "hard": {"sst-2": "SST-2"},
+}
+SAMPLE_TASKS = tuple(SAMPLES["plain"])
 
 
-def glue_data(name: str, sample: bool = False) -> Data:
-    """A GLUE task's real data, fetched before, or with `sample` the project's own small stand-in.
+def glue_data(name: str, sample: bool | str = False) -> Data:
+    """A GLUE task's real data, fetched before, or the project's own small stand-in: `sample` is one
+    of SAMPLES, True for "plain".
 
     Raises InputError, saying how to get the data, when they are missing.
     """
     task = glue_task(name)
     train, dev = (glue_examples(task, split, sample) for split in ("train", "dev"))
-    own = f"minibert's own sample in the format of {task.folder} (not the GLUE data)"
+    kind = "hard sample, of contrast pairs," if sample == "hard" else "sample"
+    own = f"minibert's own {kind} in the format of {task.folder} (not the GLUE data)"
     return Data(task, train, dev, own if sample else f"GLUE {task.folder}")
 
 
-def glue_examples(task: Task, split: str, sample: bool = False) -> list[Example]:
+def sample_folder(task: Task, sample: bool | str) -> Path:
+    """Where a task's sample is. Raises InputError for a sample or a task that is not there."""
+    kind = "plain" if sample is True else sample
+    if kind not in SAMPLES:
+        raise InputError(f"unknown sample {kind!r}; known: {', '.join(SAMPLES)}")
+    folders = SAMPLES[str(kind)]
+    if task.name not in folders:
+        name = "sample" if kind == "plain" else f"{kind} sample"
+        raise InputError(f"the {name} has no {task.name}; it has {', '.join(folders)}")
+    return SAMPLE / folders[task.name]
+
+
+def glue_examples(task: Task, split: str, sample: bool | str = False) -> list[Example]:
     """One split of a GLUE task, real or sample. Raises InputError as `glue_data` does, and for a
     task that is not one of GLUE's."""
     if task.name not in GLUE or not task.folder:  # a user's own files may have a GLUE task's name
         raise InputError(f"{task.name} is no GLUE task; name a file with --data")
     if sample:
-        if task.name not in SAMPLE_TASKS:
-            raise InputError(f"the sample has no {task.name}; it has {', '.join(SAMPLE_TASKS)}")
-        return read_split(task, SAMPLE / task.folder, split)
+        return read_split(task, sample_folder(task, sample), split)
     folder = find_task(task.name)
     if folder is None:
         hint = " or use --sample" if task.name in SAMPLE_TASKS else ""

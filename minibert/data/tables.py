@@ -63,7 +63,7 @@ def read_examples(task: Task, path: Path | str) -> list[Example]:
 
 
 def _rows(
-    lines: list[str], path: Path, width: int, header: bool = True, skip_short: bool = False
+    lines: list[str], path: Path, width: int, header: bool, skip_short: bool
 ) -> list[tuple[int, list[str]]]:
     """(row number, cells) below the header. Raises InputError for another number of cells than
     `width`, or no rows."""

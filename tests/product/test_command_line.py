@@ -12,12 +12,14 @@ import os
 import pty
 import re
 import select
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import time
 import tomllib
+from dataclasses import replace
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -25,10 +27,12 @@ import numpy as np
 import pytest
 from command_line import ON_TINY, ROOT, SAMPLE, TINY, environment, files, works, write_tsv
 
+from adapters.cli.demo import CONTESTANTS
 from adapters.cli.help_text import python_lines
 from adapters.predict import predict_texts
 from adapters.task_file import load_task
 from minibert.checkpoint import load_base
+from minibert.data.glue import glue_data
 from minibert.errors import InputError
 from minibert.tensors import read_safetensors, write_safetensors
 
@@ -392,7 +396,7 @@ class TestOwnFiles:
         low, high = (json.loads(line)["score"] for line in result.out.splitlines())
         assert low < high  # 0.0 and 4.5 in the file
         plain = works("predict", file, "--base", TINY, "ba ba a").out
-        assert plain == f"{low:.3f}\tba ba a\n"
+        assert plain == f"{low:.6g}\tba ba a\n"
 
     def test_files_of_ones_own_are_scored_with_data(self, tmp_path):
         """Accuracy counted here, from the labels that `predict` prints."""
@@ -672,9 +676,8 @@ class TestDemo:
         monkeypatch.setattr("adapters.cli.demo.fetch_model", lambda name: small)
         monkeypatch.setattr("adapters.cli.demo.find_task", lambda name: None)
         monkeypatch.setattr("adapters.cli.demo.fetch_task", nowhere)
-        monkeypatch.setattr(
-            "adapters.cli.demo.EXAMPLES", 200
-        )  # the sample counts as large: 5 epochs
+        short = tuple(replace(one, epochs=1) for one in CONTESTANTS)
+        monkeypatch.setattr("adapters.cli.demo.CONTESTANTS", short)
         out = tmp_path / "demo"
         result = works("demo", "--out", out)
         said = "GLUE's SST-2 is not available (no connection); using minibert's own sample."
@@ -682,15 +685,24 @@ class TestDemo:
         assert "minibert's own sample in the format of SST-2 (not the GLUE data)" in result.out
         assert load_base(small).sha256[:12] in result.out
         assert re.search(r"^adapters +16,768 +- +\d+\.\d+ %$", result.out, re.M)
-        for what in ("adapters, LayerNorms and head", "head only", r"nothing \(.*majority class\)"):
+        for what in (*(re.escape(one.what) for one in short), r"nothing \(.*majority class\)"):
             assert re.search(rf"^{what} +\d+\.\d$", result.out, re.M), what
         file = out / "adapters" / "task.safetensors"
         assert str(file) in result.out
         assert (out / "curve.png").read_bytes().startswith(b"\x89PNG")
-        predicted = re.findall(r"^  (negative|positive) +(0\.\d+|1\.00)  (.*)", result.out, re.M)
-        assert len(predicted) == 3
-        again = works("predict", file, "--base", small, *(text for _, _, text in predicted)).out
-        assert [line.split("\t")[0] for line in again.splitlines()] == [p[0] for p in predicted]
+        line = r"^  (right|WRONG)  (negative|positive) +(0\.\d+|1\.00)  (.*)"
+        predicted = re.findall(line, result.out, re.M)
+        assert len(predicted) == 8
+        again = works("predict", file, "--base", small, *(p[3] for p in predicted)).out
+        assert [line.split("\t")[0] for line in again.splitlines()] == [p[1] for p in predicted]
+        data = glue_data("sst-2", sample=True)
+        gold = {example.text: data.task.names[int(example.label)] for example in data.dev}
+        for verdict, answer, _, text in predicted:
+            assert (verdict == "right") == (gold[text] == answer), text
+        shown = result.out.strip().splitlines()[-1].strip()
+        assert shown.endswith(f' predict {file} "A TEXT"')
+        program = shlex.split(shown)[0]
+        assert program == "python" or shutil.which(program), program
 
 
 class TestPackages:

@@ -445,7 +445,7 @@ class TestTheCommands:
         for told in (
             "sst-2: report",
             "minibert's own sample in the format of SST-2",
-            "320 training and 160 dev examples",
+            "640 training and 240 dev examples",
             "adapters, m = 64; recipe paper",
             "always the majority class",
         ):

@@ -10,16 +10,26 @@ from collections import Counter, defaultdict
 import numpy as np
 import pytest
 
-from minibert.data.glue import SAMPLE, SAMPLE_TASKS, glue_data
+from minibert.data.glue import SAMPLE, SAMPLE_TASKS, SAMPLES, glue_data, sample_folder
 from minibert.data.own import own_data
-from minibert.data.tasks import GLUE, Data, Example
+from minibert.data.tasks import Data, Example
 
-SIZES = {"sst-2": (320, 160), "cola": (320, 160), "rte": (240, 120), "sts-b": (160, 80)}
+HARD = {"sst-2": (320, 160)}
+SIZES = {"sst-2": (640, 240), "cola": (320, 160), "rte": (240, 120), "sts-b": (160, 80)}
 
 
-@pytest.fixture(scope="module", params=SAMPLE_TASKS)
-def data(request) -> Data:
-    return glue_data(request.param, sample=True)
+EVERY = [*((name, "plain") for name in SAMPLE_TASKS), *((name, "hard") for name in HARD)]
+
+
+@pytest.fixture(scope="module", params=EVERY, ids="-".join)
+def kind(request) -> tuple[str, str]:
+    """A task, and which of its samples."""
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def data(kind) -> Data:
+    return glue_data(kind[0], sample=kind[1])
 
 
 def parts(example: Example) -> tuple[str, ...]:
@@ -40,12 +50,14 @@ def test_the_sample_has_four_tasks_of_glues_and_requests_to_eight_teams():
     """One of each kind: sentiment, acceptability, entailment of pairs, similarity as a score."""
     assert set(SAMPLE_TASKS) == set(SIZES)
     folders = {path.name for path in SAMPLE.iterdir() if path.is_dir()}
-    assert folders == {"requests", *(GLUE[name].folder for name in SIZES)}
+    used = {folder for kind in SAMPLES.values() for folder in kind.values()}
+    assert folders == {"requests", *used}
 
 
 class TestTheSample:
-    def test_the_sample_has_the_promised_number_of_examples(self, data):
-        assert (len(data.train), len(data.dev)) == SIZES[data.task.name]
+    def test_the_sample_has_the_promised_number_of_examples(self, data, kind):
+        sizes = HARD if kind[1] == "hard" else SIZES
+        assert (len(data.train), len(data.dev)) == sizes[data.task.name]
 
     def test_the_sample_is_balanced(self, data):
         """Classes in equal numbers; scores in equal numbers in [0, 1), [1, 2), ... [4, 5]."""
@@ -60,9 +72,9 @@ class TestTheSample:
                 classes, expected = labels, [len(labels) // 2] * 2
             assert np.bincount(classes).tolist() == expected
 
-    def test_the_sample_is_printable_ascii_on_clean_lines(self, data):
+    def test_the_sample_is_printable_ascii_on_clean_lines(self, data, kind):
         for file in data.task.files.values():
-            text = (SAMPLE / data.task.folder / file).read_bytes().decode("ascii")
+            text = (sample_folder(data.task, kind[1]) / file).read_bytes().decode("ascii")
             assert re.fullmatch(r"[\t\n -~]*", text), "a character that is not printable"
             assert text.endswith("\n")
             assert not text.endswith("\n\n")

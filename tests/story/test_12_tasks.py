@@ -452,6 +452,11 @@ class TestBadFiles:
             read_examples(SST, path)
         assert str(refused.value) == f"{path}{message}"
 
+    def test_the_refusal_of_a_missing_column_shows_the_beginning_of_a_long_header(self, tmp_path):
+        path = write(tmp_path, "a" * 300 + "\tlabel\nx\t1\n")
+        with pytest.raises(InputError, match=rf" in its header \({'a' * 200}\)$"):
+            read_examples(SST, path)
+
     def test_a_folder_in_place_of_a_file_is_refused(self, tmp_path):
         with pytest.raises(InputError, match=r": cannot be read: Is a directory$"):
             read_examples(SST, tmp_path)
@@ -488,6 +493,11 @@ class TestBadFiles:
         else:
             with pytest.raises(InputError, match=f"^{re.escape(str(path))}[: ]"):
                 read_examples(task, path)
+
+
+def test_the_tasks_on_pairs_are_those_of_two_sentences():
+    pairs = {name for name, task in GLUE.items() if task.pairs}
+    assert pairs == {"mrpc", "sts-b", "qqp", "mnli", "qnli", "rte", "wnli"}
 
 
 def test_a_task_and_its_data_cannot_be_changed():
