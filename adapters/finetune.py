@@ -9,7 +9,7 @@ import numpy as np
 
 from adapters.cached_layers import LIMIT, Bottom, cache_states, frozen_layers, states_bytes
 from adapters.methods.method import Method
-from adapters.predict import check_length, encode_examples, predict_logits
+from adapters.predict import check_labels, check_length, encode_examples, predict_logits
 from adapters.recipes import optimised, recipe_named
 from adapters.run_folder import RunOptions, data_hash, describe_method
 from adapters.task_file import TaskFile, save_task
@@ -139,6 +139,8 @@ def prepare(
     encoded, dev = (
         encode_examples(base, part, max_length, data.task.pairs) for part in (data.train, data.dev)
     )
+    for part in (data.train, data.dev):
+        check_labels(data.task, part)
     run.on_encoded([*encoded, *dev])
     bottom, dev_bottom = _bottoms(model, encoded, dev, run)
     scale, weights = scale_of(data), _class_weights(data, head.class_weights)

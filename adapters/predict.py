@@ -1,6 +1,8 @@
 """From texts to predictions, and to a task's metrics on labelled examples."""
 
+import math
 from collections.abc import Callable, Sequence
+from numbers import Integral, Real
 
 import numpy as np
 
@@ -9,7 +11,7 @@ from adapters.task_file import TaskFile, on_base
 from adapters.task_model import TaskModel, forward
 from minibert.batch import group_by_length, make_batch
 from minibert.checkpoint import Base
-from minibert.data.tasks import Example, score
+from minibert.data.tasks import Example, Task, score
 from minibert.errors import InputError, shown
 from minibert.machine.threads import each, thread_count
 from minibert.tokenizer import Encoded, Text, check_texts, encode_texts
@@ -23,6 +25,21 @@ def check_length(base: Base, max_length: int) -> int:
             f"max length must be from 4 to {positions} ({base.name}), not {max_length}"
         )
     return max_length
+
+
+def check_labels(task: Task, examples: Sequence[Example]) -> None:
+    """Raises InputError, naming the first, for a label that is no class number of the task, or no
+    finite score."""
+    for number, example in enumerate(examples):
+        label = example.label
+        if task.regression:
+            fine = isinstance(label, Real) and math.isfinite(label)
+        else:
+            fine = isinstance(label, Integral) and 0 <= label < task.outputs
+        if not fine:
+            classes = f"a class from 0 to {task.outputs - 1}"
+            wanted = "a finite score" if task.regression else classes
+            raise InputError(f"examples[{number}] has label {shown(label)}; {wanted} is expected")
 
 
 def encode_examples(
@@ -85,6 +102,7 @@ def evaluate_task(
     if not examples:
         raise InputError(f"{task.task.name}: there are no examples to score")
     encoded = encode_examples(base, examples, task.max_length, task.task.pairs)
+    check_labels(task.task, examples)
     on_encoded(encoded)
     logits = predict_logits(on_base(task, base), encoded, threads)
     return score(task.task, logits, [e.label for e in examples])

@@ -138,6 +138,11 @@ def score_to_file(
     file is of another table or task, or when it cannot be written.
     """
     scoring.columns()  # refuses before anything is written
+    out = out.resolve()  # a link stays a link
+    if out.exists() and out.samefile(scoring.table.path):
+        raise InputError(f"{out}: is the table itself; write to another file")
+    if out.exists() and not out.is_file():  # a pipe or device: nothing to resume, nor to replace
+        return _stream(scoring, out, on_rows)
     part, log, guard = (out.with_name(f".{out.name}.part{end}") for end in ("", ".json", ".lock"))
     with lock(guard, f"{out}: another process is writing it"):
         try:
@@ -153,6 +158,16 @@ def score_to_file(
         finally:
             guard.unlink(missing_ok=True)
         log.unlink(missing_ok=True)
+    return rows
+
+
+def _stream(scoring: Scoring, out: Path, on_rows: Callable[[int], None]) -> int:
+    rows = -1 if delimiter_of(out, scoring) else 0  # the header is none
+    with out.open("w", encoding="utf-8", errors="backslashreplace") as file:
+        for line in result_lines(scoring, delimiter_of(out, scoring)):
+            file.write(line)
+            rows += 1
+            on_rows(max(0, rows))
     return rows
 
 

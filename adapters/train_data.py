@@ -94,8 +94,19 @@ class Scale:
 
 
 def scale_of(data: Data) -> Scale:
-    """The scale of a regression's training scores; for classes the one that changes nothing."""
+    """The scale of a regression's training scores; for classes the one that changes nothing. Raises
+    InputError for scores that float32 cannot tell apart."""
     if not data.task.regression:
         return Scale()
     scores = np.array([example.label for example in data.train], np.float64)
-    return Scale(float(scores.mean()), float(scores.std()) or 1.0)  # all alike: nothing to scale
+    if not np.abs(scores).max() < 1e30:
+        raise InputError(f"{data.source}: has a score beyond 1e30, which float32 cannot square")
+    mean, deviation = float(scores.mean()), float(scores.std())
+    if deviation == 0:  # all alike: nothing to scale
+        return Scale(mean, 1.0)
+    if deviation < 1e-5 * abs(mean):
+        raise InputError(
+            f"{data.source}: the scores differ by {deviation:.3g} around {mean:.6g}, too little "
+            "for float32; subtract what they have in common"
+        )
+    return Scale(mean, deviation)

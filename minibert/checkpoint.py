@@ -131,13 +131,37 @@ def our_path(name: str) -> str:
     return ""
 
 
-def _loosely(name: str) -> str:
-    """The path here that a tensor's name resembles, where it has no place."""
-    name = _bare(name)
-    for pattern, path in _NAMES:
-        if re.match(pattern, name):
-            return re.sub(pattern, path, name, count=1)
-    return name
+# The same the other way round: parts of our paths, and of the hub's names.
+_HUB_PARTS = (
+    ("embeddings.word", "embeddings.word_embeddings.weight"),
+    ("embeddings.position", "embeddings.position_embeddings.weight"),
+    ("embeddings.segment", "embeddings.token_type_embeddings.weight"),
+    ("embeddings.norm", "embeddings.LayerNorm"),
+    ("layers.", "encoder.layer."),
+    ("attention.query", "attention.self.query"),
+    ("attention.key", "attention.self.key"),
+    ("attention.value", "attention.self.value"),
+    ("attention.output", "attention.output.dense"),
+    ("attention.norm", "attention.output.LayerNorm"),
+    ("feed_forward.inner", "intermediate.dense"),
+    ("feed_forward.output", "output.dense"),
+    ("feed_forward.norm", "output.LayerNorm"),
+    ("pooler.", "pooler.dense."),
+    ("masked_tokens.transform", "cls.predictions.transform.dense"),
+    ("masked_tokens.norm", "cls.predictions.transform.LayerNorm"),
+    ("masked_tokens.bias", "cls.predictions.bias"),
+)
+
+
+def hub_name(path: str) -> str:
+    """The name of one of our parameters in the hub's files, without any prefix.
+
+    >>> hub_name("layers.3.attention.norm.weight")
+    'encoder.layer.3.attention.output.LayerNorm.weight'
+    """
+    for ours, theirs in _HUB_PARTS:
+        path = path.replace(ours, theirs)
+    return path
 
 
 def load_base(folder: Path | str, *, pooler: bool = False, dtype: Any = np.float32) -> Base:
@@ -231,8 +255,8 @@ def _check_fit(
     another shape."""
     missing = [path for path in wanted if path not in found]
     if missing:
-        unused = {_loosely(name): name for name in extra}
-        nearest = get_close_matches(missing[0], unused, n=1, cutoff=0.7)
+        unused = {_bare(name): name for name in extra}
+        nearest = get_close_matches(hub_name(missing[0]), unused, n=1, cutoff=0.6)
         hint = f"; the nearest name in it is {unused[nearest[0]]}" if nearest else ""
         count = f"{len(missing)} of {len(wanted)} missing"
         raise InputError(f"{file}: lacks {missing[0]} ({count}){hint}")

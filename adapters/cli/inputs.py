@@ -118,7 +118,13 @@ def given_texts(options: argparse.Namespace, task: "Task") -> list[Any]:
     if not given:
         if options.input is None and sys.stdin.isatty():
             print("Type one text per line; end with Ctrl-D.", file=sys.stderr)
-        return read_texts(task, None if options.input in (None, "-") else Path(options.input))
+        path = None if options.input in (None, "-") else Path(options.input)
+        if path and path.suffix.lower() in (".csv", ".jsonl", ".ndjson"):
+            raise InputError(
+                f"{path}: looks like a table; name its text column with --text, or give plain "
+                "lines by standard input"
+            )
+        return read_texts(task, path)
     pairs = len(task.text) == 2
     if any(pairs == isinstance(text, str) for text in given):
         wanted = "pairs of texts: --pair FIRST SECOND" if pairs else "single texts, not pairs"

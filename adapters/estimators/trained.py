@@ -265,7 +265,9 @@ class AdapterRegressor(RegressorMixin, _AdapterEstimator):
             raise BadInput(f"score {int(np.argmin(np.isfinite(scores)))} is NaN or infinity")
         if self.class_weight is not None:
             raise BadInput("class_weight is for classes, not for scores")
-        task = Task("task", "", _text_columns(texts), "label", metrics=("pearson", "spearman"))
+        task = Task(
+            "task", "", _text_columns(texts), "label", metrics=("r2", "pearson", "spearman")
+        )
         self._train(texts, scores.tolist(), task)
         return self
 

@@ -13,12 +13,28 @@ from typing import Any
 
 from minibert.errors import InputError
 
-# What pandas reads as missing, and a dash.
+# What pandas reads as missing, and what people write for it.
 MISSING = frozenset(
     {"", "#N/A", "#NA", "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null", "-nan"}
-    | {"-NaN", "-", "--"}
+    | {
+        "-NaN",
+        "-",
+        "--",
+        "–",
+        "—",
+        "?",
+        ".",
+        "na",
+        "n.a.",
+        "N.A.",
+        "nil",
+        "NaT",
+        "#REF!",
+        "#VALUE!",
+    }
 )
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+COMMA = re.compile(r"[+-]?\d+,\d+")  # a decimal comma
 MANY = 100  # with more classes than this, labels that hardly repeat are refused
 FEW = 5  # training rows, below which a class is warned of
 
@@ -80,9 +96,11 @@ def _check_spellings(counts: Mapping[str, int], where: str) -> None:
 
 def _same(label: str) -> str:
     """The same for labels that differ only by case, Unicode form, blanks or number format."""
-    if NUMBER.fullmatch(label):
-        return str(Decimal(label).normalize())
-    return " ".join(unicodedata.normalize("NFKC", label).casefold().split())
+    seen = "".join(c for c in label if unicodedata.category(c) != "Cf")  # invisible characters
+    number = seen.replace(",", ".") if COMMA.fullmatch(seen) else seen
+    if NUMBER.fullmatch(number):
+        return str(Decimal(number).normalize())
+    return " ".join(unicodedata.normalize("NFKC", seen).casefold().split())
 
 
 def warnings(

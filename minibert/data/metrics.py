@@ -46,6 +46,15 @@ def pearson(predicted: np.ndarray, gold: np.ndarray) -> float:
     return float(x @ y) / math.sqrt(product) if product > 0 else 0.0
 
 
+def r2(predicted: np.ndarray, gold: np.ndarray) -> float:
+    """1 - squared errors / squared deviations from the mean: the share of the variance explained.
+    1 at best; 0 for always guessing the mean, below it for worse."""
+    gold = np.asarray(gold, np.float64)
+    total = float(np.sum((gold - gold.mean()) ** 2))
+    errors = float(np.sum((np.asarray(predicted, np.float64) - gold) ** 2))
+    return 1 - errors / total if total else 0.0
+
+
 def spearman(predicted: np.ndarray, gold: np.ndarray) -> float:
     """Pearson's correlation of the ranks."""
     return pearson(_ranks(predicted), _ranks(gold))
@@ -75,5 +84,6 @@ METRICS = {
     "macro_f1": macro_f1,
     "matthews": matthews,
     "pearson": pearson,
+    "r2": r2,
     "spearman": spearman,
 }

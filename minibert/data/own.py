@@ -74,17 +74,19 @@ def own_data(
     tables = [open_table(path, columns.all) for path in (train, dev) if path is not None]
     parts = [list(read_labelled(table, columns)) for table in tables]
     labels = Counter(row.label for part in parts for row in part)
-    task = Task(tables[0].path.stem, "", columns.text, label, metrics=("pearson", "spearman"))
+    task = Task(tables[0].path.stem, "", columns.text, label, metrics=("r2", "pearson", "spearman"))
     if tables[0].name == "standard input":
         task = replace(task, name="own")
     numeric = regression or is_numeric(labels)
+    hint = "" if regression else ", or name the classes with --classes"
     task = replace(task, values=tuple(classes), names=tuple(classes))
     kept = [
-        _without_missing(task, table, part, numeric, drop_unlabelled)
+        _without_missing(task, table, part, numeric, drop_unlabelled, hint)
         for table, part in zip(tables, parts, strict=True)
     ]
     if not regression:
-        task = _with_classes(task, tables[0], kept, tuple(classes), positive)
+        names = [table.name for table in tables]
+        task = _with_classes(task, names, kept, tuple(classes), positive)
     examples = [
         [to_example(task, table, row) for row in part]
         for table, part in zip(tables, kept, strict=True)
@@ -154,9 +156,15 @@ def _cell(table: Table, row: Row, column: str) -> object:
 
 
 def _without_missing(
-    task: Task, table: Table, rows: list[Labelled], numeric: bool, drop: bool
+    task: Task,
+    table: Table,
+    rows: list[Labelled],
+    numeric: bool,
+    drop: bool,
+    hint: str = "",
 ) -> list[Labelled]:
-    """The rows with a label. Labels that the task knows are labels whatever they look like."""
+    """The rows with a label. Labels that the task knows are labels whatever they look like. `hint`:
+    what else there is to do about one that looks missing."""
     kept = []
     for row in rows:
         if row.label in task.values or not is_missing(row.label, numeric):
@@ -164,7 +172,7 @@ def _without_missing(
         elif not drop:
             raise InputError(
                 f"{table.name} row {row.row}: the label {row.label!r} looks missing; "
-                "leave such rows out with --drop-unlabelled, or name the classes with --classes"
+                f"leave such rows out with --drop-unlabelled{hint}"
             )
     if not kept:
         raise InputError(f"{table.name}: has no row with a label")
@@ -172,13 +180,19 @@ def _without_missing(
 
 
 def _with_classes(
-    task: Task, table: Table, parts: list[list[Labelled]], classes: tuple[str, ...], positive: str
+    task: Task,
+    names: Sequence[str],
+    parts: list[list[Labelled]],
+    classes: tuple[str, ...],
+    positive: str,
 ) -> Task:
-    """The task with its classes, the positive one of two last, and the metrics that suit them."""
-    where = f"{table.name}: column {task.label!r}"
+    """The task with its classes, the positive one of two last, and the metrics that suit them;
+    `names` are those of the tables."""
+    where = f"{' and '.join(names)}: column {task.label!r}"
     in_train = {row.label for row in parts[0]}
     if len(in_train) < 2:
-        raise InputError(f"{where} has only one label; at least two are needed")
+        what = f"{names[0]}: column {task.label!r}"
+        raise InputError(f"{what} has only one label; at least two are needed")
     if len(set(classes)) != len(classes) or len(classes) == 1:
         raise InputError("classes must be two or more different labels")
     rows = [row for part in parts for row in part]

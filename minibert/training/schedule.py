@@ -58,7 +58,9 @@ class Step(NamedTuple):
 
 def generator(seed: int, purpose: int, *numbers: int) -> np.random.Generator:
     """The random generator for one purpose, at a step (and shard) or epoch, of a run with this
-    seed."""
+    seed. Raises InputError for a negative one."""
+    if seed < 0:
+        raise InputError(f"seed must not be negative, not {seed}")
     sequence = np.random.SeedSequence(seed, spawn_key=(purpose, *numbers))
     return np.random.Generator(np.random.SFC64(sequence))
 

@@ -260,7 +260,7 @@ class TestATaskOfOnesOwn:
         assert data.train == [Example("fine", 4.5), Example("dull", -10.0), Example("meh", -1.0)]
         assert data.task.regression
         assert data.task.outputs == 1
-        assert data.task.metrics == ("pearson", "spearman")
+        assert data.task.metrics == ("r2", "pearson", "spearman")
 
     def test_without_a_dev_table_there_are_no_dev_examples_yet(self, tmp_path):
         data = own_data(write(tmp_path, "text,label\na,no\nb,yes\n"), None, ("text",), "label")
@@ -286,7 +286,12 @@ class TestATaskOfOnesOwn:
             (FINE, FINE, {"text": ("a", "a")}, "a pair of texts is two columns, not 'a' twice"),
             (FINE, FINE, {"text": ("",)}, "the name of a column must not be empty"),
             (FINE, FINE, {"text": ("label",)}, "column 'label' cannot be both text and label"),
-            (FINE, FINE, {"positive": "ja"}, "positive class 'ja' is no label of {train}: column"),
+            (
+                FINE,
+                FINE,
+                {"positive": "ja"},
+                "positive class 'ja' is no label of {train} and {dev}: column",
+            ),
             (
                 FINE,
                 FINE,
@@ -403,6 +408,8 @@ class TestLabels:
             (("very  good", "very good"), "'very  good' (1 rows) and 'very good' (1 rows)"),
             (("1", "1.0", "1"), "'1' (2 rows) and '1.0' (1 rows)"),
             (("1", "01"), "'1' (1 rows) and '01' (1 rows)"),
+            (("well", "we\u200bll"), "'well' (1 rows) and 'we\\u200bll' (1 rows)"),
+            (("1.0", "1,0"), "'1.0' (1 rows) and '1,0' (1 rows)"),
             (("STRASSE", "straße"), "'STRASSE' (1 rows) and 'straße' (1 rows)"),
             (
                 (unicodedata.normalize("NFC", "schön"), unicodedata.normalize("NFD", "schön")),

@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import os
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -198,6 +200,32 @@ class TestWhatIsRefused:
         with pytest.raises(InputError, match="has a column 'predicted_label' already; rename it"):
             score_to_file(scoring(task, tiny, path), tmp_path / "out.csv")
         assert [p.name for p in tmp_path.iterdir()] == ["in.csv"]
+
+    def test_the_table_itself_as_output(self, tiny, task, tmp_path):
+        path = table(tmp_path)
+        before = path.read_bytes()
+        with pytest.raises(InputError, match="is the table itself; write to another file"):
+            score_to_file(scoring(task, tiny, path), path)
+        assert path.read_bytes() == before
+
+    def test_a_link_stays_a_link_and_a_pipe_a_pipe(self, tiny, task, tmp_path):
+        path = table(tmp_path)
+        (tmp_path / "real.csv").write_text("old")
+        (tmp_path / "link.csv").symlink_to("real.csv")
+        score_to_file(scoring(task, tiny, path), tmp_path / "link.csv")
+        assert (tmp_path / "link.csv").is_symlink()
+        assert len(read_csv(tmp_path / "real.csv")) == 10
+        os.mkfifo(tmp_path / "pipe.csv")
+        lines: list[str] = []
+
+        def read() -> None:
+            lines.extend((tmp_path / "pipe.csv").read_text().splitlines())
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        assert score_to_file(scoring(task, tiny, path), tmp_path / "pipe.csv") == 10
+        reader.join(10)
+        assert lines == (tmp_path / "real.csv").read_text().splitlines()
 
     def test_another_number_of_text_columns(self, tiny, task, tmp_path):
         what = replace(scoring(task, tiny, table(tmp_path)), text=("text", "note"))

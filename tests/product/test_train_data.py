@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from adapters.methods.table import METHODS
 from adapters.predict import evaluate_task, predict_texts
 from adapters.task_file import load_task
-from adapters.train_data import Scale, balanced_weights, scale_of, split_dev
+from adapters.train_data import Scale, balanced_weights, scale_of, split_dev, subset
 from minibert.data.tasks import Data, Example, Task
 from minibert.errors import InputError
 from minibert.heads import loss, probabilities, weighted_loss
@@ -63,6 +63,11 @@ class TestADevPart:
         task = Task("t", "", ("text",), "score")
         data = Data(task, [Example(str(i), i / 7) for i in range(40)], [], "t.csv")
         assert len(split_dev(data, 0.25, 0).dev) == 10
+
+    def test_a_negative_seed_is_refused(self):
+        for draw in (lambda d: split_dev(d, 0.1, -1), lambda d: subset(d, 5, -1)):
+            with pytest.raises(InputError, match="seed must not be negative, not -1"):
+                draw(data_of([0, 1] * 9))
 
     @pytest.mark.parametrize("share", [0, 1, -0.1, 1.5, float("nan")])
     def test_a_share_that_is_none_is_refused(self, share):
@@ -193,6 +198,35 @@ class TestTheScaleOfScores:
         task = load_task(GOLDENS.parent / "format_1" / "adapters.safetensors")
         assert task.scale == (0.0, 1.0)
         assert (task.pooling, task.base_reading) == ("pooler", "")
+
+    @pytest.mark.parametrize(
+        "scores, message",
+        [
+            ((1e9, 1e9 + 1), "the scores differ by 0.5 around 1e.09, too little for float32"),
+            ((1e300, -1e300), "has a score beyond 1e30, which float32 cannot square"),
+        ],
+    )
+    def test_scores_that_float32_cannot_tell_apart_are_refused(self, tiny, scores, message):
+        data = toy.toy_data(regression=True)
+        train = [Example(e.text, scores[i % 2]) for i, e in enumerate(data.train)]
+        with pytest.raises(InputError, match=message):
+            toy.train(tiny, data=replace(data, train=train))
+
+    @pytest.mark.parametrize("label", [7, -1, 1.5, "pos", None, float("nan")])
+    def test_a_label_that_is_no_class_is_refused_in_training_and_evaluation(self, tiny, label):
+        data = toy.toy_data()
+        wrong = [*data.dev[:3], Example("ba", label)]
+        message = r"examples\[3\] has label .*; a class from 0 to 1 is expected"
+        with pytest.raises(InputError, match=message):
+            toy.train(tiny, data=replace(data, dev=wrong))
+        with pytest.raises(InputError, match=message):
+            evaluate_task(toy.train(tiny).task, tiny, wrong)
+
+    @pytest.mark.parametrize("label", [float("nan"), float("inf"), "4", None])
+    def test_a_score_that_is_no_finite_number_is_refused(self, tiny, label):
+        data = toy.toy_data(regression=True)
+        with pytest.raises(InputError, match="a finite score is expected"):
+            toy.train(tiny, data=replace(data, train=[*data.train, Example("ba", label)]))
 
     def test_scores_that_are_all_alike_are_not_divided_by_nothing(self):
         data = replace(toy.toy_data(regression=True), train=[Example("a", 3.0), Example("b", 3.0)])

@@ -20,7 +20,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from minibert.data.glue import SAMPLE, SAMPLE_TASKS, glue_data, glue_examples, read_split
-from minibert.data.metrics import METRICS, accuracy, f1, macro_f1, matthews, pearson, spearman
+from minibert.data.metrics import METRICS, accuracy, f1, macro_f1, matthews, pearson, r2, spearman
 from minibert.data.tables import read_examples, read_texts
 from minibert.data.tasks import (
     GLUE,
@@ -589,6 +589,15 @@ class TestMetrics:
         for name in ("pearson", "spearman"):
             expected = case[name] if case[name] is not None else 0.0
             assert METRICS[name](predicted, gold) == pytest.approx(expected, rel=1e-12, abs=0)
+
+    def test_r2_is_the_share_of_the_variance_explained(self):
+        """Errors 1, 0, -1 of 0, 2, 4, whose squared deviations add up to 8."""
+        gold = np.array([0.0, 2.0, 4.0])
+        assert r2(np.array([1.0, 2.0, 3.0]), gold) == 1 - 2 / 8
+        assert r2(np.full(3, 2.0), gold) == 0
+        assert r2(gold, gold) == 1
+        assert r2(-gold, gold) == 1 - (0 + 16 + 64) / 8
+        assert r2(gold, np.ones(3)) == 0  # 0/0
 
     def test_metrics_of_a_small_table_are_those_computed_by_hand(self):
         """Three true positives, one false positive, two false negatives, four true negatives."""
