@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from adapters.exercises.advice import advice
 from adapters.exercises.assertions import StudentError, Wrong
 from adapters.exercises.catalogue import Exercise
 from adapters.exercises.student import SECONDS, Process, Student
@@ -60,7 +61,8 @@ def judge(
     except StudentError as caught:
         written = "NotImplementedError" not in caught.kinds
         unwritten = "" if written else _clean(caught.function[:100])
-        error = str(caught)
+        advised = advice(caught.kinds, caught.text)
+        error = f"{caught}\n{advised}" if advised else str(caught)
     except Wrong as caught:
         error = str(caught)
     except Exception as caught:  # the check could not handle the result

@@ -1,16 +1,23 @@
-"""The specifications of the exercises draw different sizes: whoever writes math.sqrt(8) for
-sqrt(d), or np.eye(3) for np.eye(C), is found out by every check."""
+"""The specifications of the exercises: they draw different sizes, so that whoever writes
+math.sqrt(8) for sqrt(d), or np.eye(3) for np.eye(C), is found out by every check; and 70 wrong
+ideas all fail, nearly all with a message that points the right way."""
 
 import inspect
 import runpy
+import tomllib
 from collections import defaultdict
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from wrong_solutions import changed
 
-from adapters.exercises.catalogue import Exercise, exercises
-from adapters.exercises.judge import checks
+from adapters.exercises.catalogue import Exercise, exercise_named, exercises
+from adapters.exercises.judge import checks, judge
+
+SECONDS = 300  # generous: the machine may be busy
+IDEAS = tomllib.loads((Path(__file__).parent / "wrong_ideas.toml").read_text("utf-8"))["idea"]
 
 # What has one size only in a check, and why. (exercise, check, argument and its part): the reason
 ONE_KEY = "01_attention", "check_one_key_is_all_there_is_to_see"
@@ -83,3 +90,31 @@ def test_a_check_draws_at_least_two_sizes_of_everything(exercise, check):
     one = {part for part, found in drawn.items() if len(found) == 1}
     excused = {p for e, c, p in ONE_SIZE if (e, c) == (exercise.label, check.__name__)}
     assert one == excused
+
+
+@pytest.mark.parametrize(
+    "idea", IDEAS, ids=[f"{i}-{idea['exercise']}-{idea['becomes']}" for i, idea in enumerate(IDEAS)]
+)
+def test_a_wrong_idea_fails_with_a_message_that_points_the_right_way(idea, tmp_path):
+    exercise = exercise_named(str(idea["exercise"]))
+    edit = {key: idea[key] for key in ("was", "becomes", "says")}
+    solution = (exercise.folder / "solution.py").read_text("utf-8")
+    path = tmp_path / exercise.file
+    path.write_text(changed(solution, edit, exercise.label), "utf-8")
+    verdict = judge(exercise, path, SECONDS)
+    assert not verdict.passed
+    assert " ".join(idea["says"].split()) in " ".join(verdict.error.split())
+
+
+def test_there_are_70_different_wrong_ideas_and_at_least_50_are_told_what_is_wrong():
+    assert len({(i["exercise"], i["was"], i["becomes"]) for i in IDEAS}) == len(IDEAS) == 70
+    assert {idea["exercise"] for idea in IDEAS} == {e.number for e in exercises()}
+    assert sum(len(idea["says"].split()) >= 2 for idea in IDEAS) >= 50
+
+
+@pytest.mark.parametrize("exercise", exercises(), ids=lambda exercise: exercise.label)
+def test_every_function_is_compared_with_something_at_hand(exercise):
+    """Without `given`, an unforeseen mistake gets no diagnosis. Exempt are numbers that are checked
+    for other reasons than a formula: overflow, digits, rounding."""
+    source = (exercise.folder / "check.py").read_text("utf-8")
+    assert "given" in source or exercise.name == "trained_or_frozen"  # which has rules of its own

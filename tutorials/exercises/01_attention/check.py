@@ -38,6 +38,8 @@ def likely_mistakes(q, k, v):
     (queries, d), (keys, e) = q.shape, v.shape
     scores = q @ k.T / math.sqrt(d)  # [Q, T]
     powers = np.exp(scores)
+    # the same, as a function that subtracts each row's maximum has them
+    shifted = np.exp(scores - scores.max(axis=1, keepdims=True))
     squared = np.sqrt((scores * scores).sum(axis=1, keepdims=True))
     others = (("the number of keys", keys), ("the number of queries", queries), ("e", e))
     return [
@@ -52,8 +54,18 @@ def likely_mistakes(q, k, v):
             "That is what a softmax over the queries gives: each row of weights, one query's, "
             "should sum to 1, so the softmax runs over the last axis",
         ),
-        (powers / powers.sum() @ v, "That is a softmax over all scores at once, not row by row"),
-        (powers @ v, "That is exp(scores) v: the division by the sum of each row is missing"),
+        *(
+            (p / p.sum() @ v, "That is a softmax over all scores at once, not row by row")
+            for p in (powers, shifted)
+        ),
+        *(
+            (p @ v, "That is exp(scores) v: the division by the sum of each row is missing")
+            for p in (powers, shifted)
+        ),
+        (
+            shifted / shifted.sum(axis=0) @ v,
+            "The sum is that of each row, one query's: over the last axis",
+        ),
         (scores @ v, "That is the result without the softmax"),
         (
             by_loops(q, k, v, scale=math.sqrt(d)),

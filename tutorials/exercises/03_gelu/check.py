@@ -108,6 +108,14 @@ def check_gelu_is_x_times_the_normal_distribution(student):
             lambda x: x * 0.5 * math.erf(x / math.sqrt(2)),
             "Phi is 0.5 * (1 + erf): the 1 is missing",
         ),
+        (
+            lambda x: x * 0.5 * (1 + math.erf(x)) / math.sqrt(2),
+            "sqrt(2) divides x inside erf, not the result",
+        ),
+        (
+            lambda x: x * 0.5 * (1 + math.erf(x) / math.sqrt(2)),
+            "sqrt(2) divides x inside erf, not the result",
+        ),
         (lambda x: x * (0.5 + math.erf(x / math.sqrt(2))), "0.5 multiplies (1 + erf), not 1 alone"),
     ]
     compare_each(student, "gelu", exact, mistakes)
@@ -147,6 +155,10 @@ def check_its_slope_is_its_own_derivative(student):
         (
             lambda x: phi(x) + x * math.exp(-x * x / 2) / math.sqrt(2) * math.pi,
             "Parentheses: the division is by sqrt(2 pi), all of it",
+        ),
+        (
+            lambda x: phi(x) + x * math.exp(-x * x / 2) / 2 * math.pi,
+            "The bell curve is divided by sqrt(2 pi): the root, and parentheses",
         ),
         (lambda x: phi(x) - x * bell(x), "The product rule *adds* its second term"),
         (lambda x: phi(x) + x * phi(x), "The second term is x times Phi's derivative, not Phi"),

@@ -114,7 +114,10 @@ def likely_mistakes(g, x, weight, eps):
         ),
         ((None, (g * xhat).mean(axis=0), None), "That is a mean over the tokens; it is their sum"),
         ((None, (g * xhat).sum(axis=1), None), "Sum over the tokens, axis 0, not over the row"),
-        ((None, g.sum(axis=0), None), "y has xhat times weight, so g is multiplied by xhat first"),
+        (
+            (None, g.sum(axis=0), None),
+            "That is bias's gradient: for weight, g is multiplied by xhat first",
+        ),
         ((None, xhat.sum(axis=0), None), "The chain rule is missing: xhat is multiplied by g"),
         ((None, (h * xhat).sum(axis=0), None), "y is linear in weight: no weight in its gradient"),
         ((None, None, g), "Every token uses the same bias: sum over the tokens, axis 0"),

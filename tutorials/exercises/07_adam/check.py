@@ -156,6 +156,14 @@ def mistakes_in_p(p, g, m, v, step, rate):
             moved(m1 / (1 - 0.9 * step), v1 / (1 - 0.999 * step)),
             "The correction has beta to the power t, beta**step; that is beta times t",
         ),
+        (
+            moved(m1 / (1 - 0.9 * step), square),
+            "The correction has beta1 to the power t, BETA1**step; that is beta1 times t",
+        ),
+        (
+            moved(mean, v1 / (1 - 0.999 * step)),
+            "The correction has beta2 to the power t, BETA2**step; that is beta2 times t",
+        ),
         (moved(m1 * bias1, v1 * bias2), "The correction divides by 1 - beta^t; that multiplies"),
         (moved(m1 / 0.9**step, v1 / 0.999**step), "It is 1 - beta^t that divides, not beta^t"),
         (moved(mean / bias1, square / bias2), "The means are corrected twice"),

@@ -51,6 +51,14 @@ def mistakes(step, total, warm_up):
             "That has no rise: during the warm-up the factor goes from 0 to 1",
         ),
         (step / total, "That rises over all `total` steps; the warm-up has `warm_up`"),
+        (
+            (warm_up - step) / warm_up if rising else None,
+            "That falls during the warm-up: the factor goes from 0 to 1",
+        ),
+        (
+            None if rising else 1 - step / (total - warm_up),
+            "That counts the decay's steps from step 0; it begins at step `warm_up`, with 1",
+        ),
         (warm_up / step if rising and step else None, "That is upside down: step / warm_up"),
         (
             None if rising else (total - warm_up) / (total - step),

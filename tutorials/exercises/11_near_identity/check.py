@@ -59,10 +59,17 @@ def check_an_adapter_has_its_four_arrays_and_zero_biases(student):
 
 def check_nothing_lies_beyond_two_std(student):
     """No weight is further from 0 than two std, and none was clipped there."""
-    for what, weight in (pair for case in CASES for pair in weights(student, *case)):
+    for what, weight, scale in (
+        (*pair, case[-1]) for case in CASES for pair in weights(student, *case)
+    ):
         size = np.abs(weight)
         largest, beyond = size.max(), int(np.sum(size > 2.0001))
         if not largest <= 2.0001:  # not <=: nan too
+            if abs(largest * scale - 2) < 1e-3:
+                raise Wrong(
+                    f"{what} has {beyond:,} of {size.size:,} numbers beyond two std, the largest "
+                    f"at {largest:.2f} std: the factor std is missing"
+                )
             raise Wrong(
                 f"{what} has {beyond:,} of {size.size:,} numbers beyond two std, the largest at "
                 f"{largest:.2f} std. An untruncated normal distribution has 4.6 % of them there: "

@@ -70,6 +70,12 @@ def mistakes(patterns):
 
     return [
         (
+            lambda path: False,
+            "No pattern matched anything: what your code matches should be the leaf's whole path, "
+            "its keys joined by dots, and the pattern is a regular expression, re.match(pattern, "
+            "path)",
+        ),
+        (
             any_of(re.match, key),
             "That matches the last key alone; a pattern is for the whole path, base.pooler.bias",
         ),
@@ -119,7 +125,6 @@ def mistakes(patterns):
             any_of(re.match, lambda path: ".".join(path.split(".")[-2:])),
             "That matches the last two keys alone: the path so far must be passed on to the end",
         ),
-        (lambda path: False, "Nothing is trained there: is the path that is matched right?"),
         (lambda path: True, "Everything is trained there: is the path that is matched right?"),
     ]
 

@@ -6,8 +6,8 @@ import numpy as np
 from adapters.exercises.assertions import at_each_size, exactly, same, untouched
 
 SPANS = {
-    1: [[0, 0]],
     3: [[0, 0], [0, 1], [0, 2], [1, 1], [1, 2], [2, 2]],
+    1: [[0, 0]],
 }
 
 
