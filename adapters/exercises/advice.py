@@ -31,6 +31,11 @@ ADVICE = (
         "place, and is the dtype that of the header?",
     ),
     (
+        "JSONDecodeError",
+        "",
+        "Those bytes are not JSON: does the slice begin and end where the header does?",
+    ),
+    (
         "ValueError",
         r"truth value of an array",
         "An array is not one truth: & | ~ work element by element, .any() and .all() give one",

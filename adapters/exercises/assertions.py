@@ -91,7 +91,7 @@ def _compare(got: Any, expected: Any, what: str, meanings: Meanings, rules: _Rul
             raise Wrong(f"{what} has shape {got.shape}, but should have {right.shape}", reason)
         if not isinstance(expected, bool | int | float):
             wanted = right.dtype if rules.dtype is None else np.dtype(rules.dtype)
-            _same_dtype(got, right, what, wanted, rules.tolerance)
+            _same_dtype(got, right, what, wanted, lambda: _why_else(got, right, meanings, rules))
         _same_values(got, right, what, meanings, rules)
 
 
@@ -170,8 +170,8 @@ def at_each_size(compare: Callable[..., None], *sizes: tuple[Any, ...]) -> None:
 
 
 ONE_SIZE_ONLY = (
-    "With other sizes it was right: does your code have a number where a size of the arrays (or an "
-    "argument) belongs?"
+    "With other sizes it was right. Does your code have a number where a size of the arrays, or an "
+    "argument, belongs; or does something round, or end one too early?"
 )
 
 
@@ -253,14 +253,15 @@ def _same_length(
 
 
 def _same_dtype(
-    got: np.ndarray, right: np.ndarray, what: str, dtype: np.dtype, tolerance: float
+    got: np.ndarray, right: np.ndarray, what: str, dtype: np.dtype, why_else: Callable[[], str]
 ) -> None:
-    """Raise Wrong unless the dtype is as `same` requires."""
+    """Raise Wrong unless the dtype is as `same` requires. `why_else()` is what can be said about
+    the values."""
     kind = right.dtype.kind
     wanted = str(dtype) if kind == "f" else {"i": "integers", "u": "integers", "b": "bool"}[kind]
     if (kind in "iu" and got.dtype.kind in "iu") or got.dtype == (dtype if kind == "f" else bool):
         return
-    reason = same_but_dtype(got, right, tolerance)
+    reason = why_else()
     if got.dtype == np.float64 and dtype == np.float32:
         leak = (
             "A float64 leaked in: np.sqrt(8), np.zeros(n), np.arange(n) / n and float64 arrays "
@@ -293,6 +294,15 @@ def _same_values(
         )
 
 
+def _why_else(got: np.ndarray, right: np.ndarray, meanings: Meanings, rules: _Rules) -> str:
+    """About the values of a result of the wrong dtype: whether they are right, or why not."""
+    if fine := same_but_dtype(got, right, rules.tolerance):
+        return fine
+    values = got.astype(np.float64) if got.dtype.kind in "biuf" else got
+    reason = _reason(values, right, meanings, rules)
+    return f"Its values are wrong, too: {reason[0].lower()}{reason[1:]}" if reason else ""
+
+
 def _reason(got: np.ndarray, right: np.ndarray, meanings: Meanings, rules: _Rules) -> str:
     """What a wrong result usually means: the text of the first of `meanings` that `got` equals, or
     a generic diagnosis; "" if neither applies."""
@@ -311,19 +321,27 @@ def _reason_of_counts(got: Any, expected: Any, given: Given | None) -> str:
     if isinstance(got, dict) and isinstance(expected, dict) and got.keys() == expected.keys():
         got, expected = [got[key] for key in expected], [*expected.values()]
     if isinstance(got, list) and isinstance(expected, list):
-        for extra, long, short in (
-            ("too many", got, expected),
-            ("missing", expected, got),
-        ):
-            for i in range(len(long) if len(long) == len(short) + 1 else 0):
-                if long[:i] + long[i + 1 :] == short:
-                    return f"Right but for one: {long[i]!r} is {extra}"
+        missing = [one for one in expected if one not in got]
+        extra = [one for one in got if one not in expected]
+        if missing and not extra and got == [one for one in expected if one in got]:
+            return f"Right but for what is missing: {_some(missing)}"
+        if extra and not missing and expected == [one for one in got if one in expected]:
+            return f"Right but for what is too many: {_some(extra)}"
         if len(got) == len(expected) and all(got.count(x) == expected.count(x) for x in expected):
             return "Those are the right ones, but in another order"
     counts, right = _as_array(got), _as_array(expected)
     if counts is None or right is None:
         return ""
+    if right.ndim == 1 and right.size > 2 and counts.shape == right.shape:
+        wrong = np.flatnonzero(counts != right)
+        if len(wrong) == 1:
+            return f"Only [{wrong[0]}] is wrong; all others are right"
     return diagnose(counts, right, given, 0.0)
+
+
+def _some(things: list[Any]) -> str:
+    more = f" and {len(things) - 5} more" if len(things) > 5 else ""
+    return ", ".join(map(repr, things[:5])) + more
 
 
 def _is_another(got: Any, expected: Any, key: Any, rules: _Rules) -> str:

@@ -159,6 +159,24 @@ def first_row_only(got: np.ndarray, right: np.ndarray, given: Given, tolerance: 
     return ""
 
 
+def other_terms(got: np.ndarray, right: np.ndarray, given: Given, tolerance: float) -> str:
+    """Other multiples of the terms at hand than those that make up the right result."""
+    terms = {name: array for name, array in _arrays(given) if _fits(array, right)}
+    if got.shape != right.shape or not terms:
+        return ""
+    is_, should = _multiples(got, terms, tolerance), _multiples(right, terms, tolerance)
+    if not should or is_ is None or is_ == should:
+        return ""
+    wrong = [name for name in terms if is_.get(name, 0) != should.get(name, 0)]
+    name = wrong[0]
+    if len(wrong) == 1 and name not in is_:
+        return f"Right up to one term: {name} is not added"
+    if len(wrong) == 1 and is_[name] == -should.get(name, 0):
+        how = "subtracted instead of added" if is_[name] < 0 else "added instead of subtracted"
+        return f"Right up to one term: {name} is {how}"
+    return f"That is {_in_words(is_)}; right is {_in_words(should)}"
+
+
 def missing_term(got: np.ndarray, right: np.ndarray, given: Given, tolerance: float) -> str:
     """Right up to one term: one of the arrays at hand, a constant, or a vector for each row."""
     if got.shape != right.shape:
@@ -241,6 +259,8 @@ def other_shape(got: np.ndarray, right: np.ndarray, given: Given, tolerance: flo
         )
     if right.ndim and _equal(got, right[0], tolerance):
         return "That is the first row alone"
+    if got.ndim == right.ndim and _equal(got, right[tuple(map(slice, got.shape))], tolerance):
+        return f"That is right, but only a part of it: the first {got.shape} of {right.shape}"
     return ""
 
 
@@ -251,10 +271,37 @@ DIAGNOSES: tuple[Diagnosis, ...] = (
     permutation,
     factor_by_line,
     first_row_only,
+    other_terms,
     missing_term,
     off_by_one,
     other_shape,
 )
+
+
+def _multiples(
+    array: np.ndarray, terms: Mapping[str, np.ndarray], tolerance: float
+) -> dict[str, float] | None:
+    """An array as a sum of multiples of the terms: {"m": 0.9, "g": 0.1}. None if it is not, or if
+    there are too few numbers to tell: three for each term."""
+    columns = np.stack([np.broadcast_to(term, array.shape).ravel() for term in terms.values()], 1)
+    if array.size < 3 * len(terms):
+        return None
+    times, _, rank, _ = np.linalg.lstsq(columns, array.ravel(), rcond=None)
+    if rank < len(terms) or not _equal((columns @ times).reshape(array.shape), array, tolerance):
+        return None
+    # a multiple is known as well as its term is large; to four digits it is shown and compared
+    slack = 10 * tolerance / np.abs(columns).max(0)
+    pairs = zip(terms, times, slack, strict=True)
+    return {name: float(f"{number:.4g}") for name, number, small in pairs if abs(number) > small}
+
+
+def _in_words(multiples: Mapping[str, float]) -> str:
+    """A sum of multiples: "0.9 m - g"."""
+    parts = [
+        {1.0: name, -1.0: f"-{name}"}.get(number, f"{number:g} {name}")
+        for name, number in multiples.items()
+    ]
+    return " + ".join(parts).replace("+ -", "- ") or "0"
 
 
 def _factors(given: Given) -> Iterator[tuple[str, float]]:

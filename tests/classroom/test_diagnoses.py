@@ -65,6 +65,7 @@ class TestFaultsAreFound:
             (lambda x: x.mean(1), "with its mean taken over axis 1"),
             (lambda x: np.stack([x, x + 1], 2) - 0.5, "Its mean over axis 2 would be right"),
             (lambda x: x[0], "That is the first row alone"),
+            (lambda x: x[:1], "only a part of it: the first (1, "),
         ],
     )
     @given(seed=seeds, rows=sides, columns=sides)
@@ -85,11 +86,24 @@ class TestFaultsAreFound:
         gain = {"gain": np.exp(bias)}
         assert "`gain` is missing" in found(right / gain["gain"], right, gain)
 
+    @given(seed=seeds, rows=sides, columns=sides)
+    def test_other_multiples_of_the_terms_at_hand_are_told(self, seed, rows, columns):
+        m, g, b = normal(seed, rows, columns), normal(seed + 1, rows, columns), normal(3, columns)
+        right = 0.9 * m + 0.1 * g
+        at_hand = {"m": m, "g": g}
+        assert found(0.9 * m + 0.01 * g, right, at_hand).startswith("That is 0.9 m + 0.01 g;")
+        assert "; right is 0.9 m + 0.1 g" in found(g - m, right, at_hand)
+        assert found(0.9 * m, right, at_hand) == "Right up to one term: g is not added"
+        assert "g is subtracted instead of added" in found(0.9 * m - 0.1 * g, right, at_hand)
+        assert found(m - b, m + 2 * b, {"m": m, "b": b}) == "That is m - b; right is m + 2 b"
+
     def test_right_values_of_another_dtype_are_said_to_be_right(self):
         right = normal(1, 3, 4)
         assert "values are right" in same_but_dtype(right, right.astype(np.float32), TOLERANCE)
         assert same_but_dtype(right + 1, right, TOLERANCE) == ""
         assert same_but_dtype(right[:2], right, TOLERANCE) == ""
+        with pytest.raises(Wrong, match=r"\nIts values are wrong, too: every .* 2 too large"):
+            same(right + 2, right, "f(x)", given={})
         with pytest.raises(Wrong, match=r"should have float32\nA float64 .*\nThe values are right"):
             same(right, right, "f(x)")
 
@@ -185,8 +199,9 @@ class TestInAssertions:
         assert "1 too small" in told(exactly, 3, 4, "f", given={})
         assert "a division by layers (6)" in told(exactly, 60, 10, "f", given={"layers": 6})
         assert "another order" in told(exactly, [3, 1, 2], [1, 2, 3], "f", given={})
-        assert "'c' is missing" in told(exactly, ["a", "b"], ["a", "b", "c"], "f", given={})
-        assert "[1, 2] is too many" in told(exactly, [[0, 1], [1, 2]], [[0, 1]], "f", given={})
+        assert "is missing: 'c'" in told(exactly, ["a", "b"], ["a", "b", "c"], "f", given={})
+        assert "too many: [1, 2]" in told(exactly, [[0, 1], [1, 2]], [[0, 1]], "f", given={})
+        assert "Only [1] is wrong" in told(exactly, [1, 5, 3], [1, 2, 3], "f", given={})
         assert "another order" in told(exactly, {"a": 5, "b": 7}, {"a": 7, "b": 5}, "f", given={})
         assert "\n" not in told(exactly, 3, 4, "f")
 

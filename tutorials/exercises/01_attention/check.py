@@ -66,6 +66,10 @@ def likely_mistakes(q, k, v):
             shifted / shifted.sum(axis=0) @ v,
             "The sum is that of each row, one query's: over the last axis",
         ),
+        (
+            (other := np.exp(scores - scores.max(axis=0))) / other.sum(axis=1, keepdims=True) @ v,
+            "The maximum that is subtracted is that of each row, one query's: over the last axis",
+        ),
         (scores @ v, "That is the result without the softmax"),
         (
             by_loops(q, k, v, scale=math.sqrt(d)),

@@ -111,9 +111,28 @@ def likely_mistakes(x, weight, bias, eps):
             x - x.mean(axis=1, keepdims=True) / np.sqrt(variance + eps) * weight + bias,
             "Parentheses are missing: (x - mean) is divided, not the mean alone",
         ),
+        (
+            (x - x.mean()) / np.sqrt(variance + eps) * weight + bias,
+            "That is the mean of all numbers together: each token, one row, has its own",
+        ),
+        (
+            (x - x.mean(axis=0)) / np.sqrt(variance + eps) * weight + bias,
+            "That is the mean over the tokens: each token, one row, has its own",
+        ),
+        (
+            centred / np.sqrt(x.var(axis=0) + eps) * weight + bias,
+            "That is the variance over the tokens: each token, one row, has its own",
+        ),
+        (xhat * (weight + bias), "bias is added after the multiplication, not to weight"),
         (centred * weight + bias, "The division by the standard deviation is missing"),
         (x / np.sqrt(variance + eps) * weight + bias, "The mean has not been subtracted from x"),
     ]
+
+
+def terms(x, weight, bias, eps):
+    """What the result, and many a wrong one, is a sum of."""
+    xhat = by_loops(x, weight / weight, 0 * bias, eps)
+    return {"bias": bias, "xhat * weight": xhat * weight, "xhat": xhat, "weight": weight}
 
 
 def check_each_token_is_normalised_as_the_equation_says(student):
@@ -122,7 +141,7 @@ def check_each_token_is_normalised_as_the_equation_says(student):
     def compare(tokens, size, eps):
         x, weight, bias = draw(tokens, size)
         expected, mistakes = by_loops(x, weight, bias, eps), likely_mistakes(x, weight, bias, eps)
-        given = {"D": size, "N": tokens, "weight": weight, "bias": bias}
+        given = {"D": size, "N": tokens, **terms(x, weight, bias, eps)}
         with untouched(x=x, weight=weight, bias=bias):
             got = student.layer_norm(x, weight, bias, eps)
         same(got, expected, CALL, meanings=mistakes, given=given)
@@ -136,7 +155,7 @@ def check_eps_is_added_to_the_variance(student):
     def compare(tokens, size, eps):
         x, weight, bias = draw(tokens, size)
         expected, mistakes = by_loops(x, weight, bias, eps), likely_mistakes(x, weight, bias, eps)
-        given = {"D": size, "N": tokens, "weight": weight, "bias": bias}
+        given = {"D": size, "N": tokens, **terms(x, weight, bias, eps)}
         got = student.layer_norm(x, weight, bias, eps)
         same(got, expected, f"{CALL}, eps {eps:g}", meanings=mistakes, given=given)
 

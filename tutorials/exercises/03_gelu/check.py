@@ -60,15 +60,17 @@ def tanh_slope(x, du):
     return 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * du(x)
 
 
-def compare_each(student, name, right, mistakes):
+def compare_each(student, name, right, mistakes, terms):
     """Compare student.name(x) with `right` of each element, at each size. `mistakes`: [(a wrong
-    function of one number, what it means)]."""
+    function of one number, what it means)]. `terms`: {in words: a function whose multiples `right`
+    is a sum of}."""
 
     def compare(rows, columns):
         x = draw(rows, columns)
         meanings = [(each(wrong, x), text) for wrong, text in mistakes]
+        given = {words: each(term, x) for words, term in terms.items()}
         got = getattr(student, name)(x.copy())
-        same(got, each(right, x), f"{name}(x)", meanings=meanings, given={"x": x})
+        same(got, each(right, x), f"{name}(x)", meanings=meanings, given=given)
 
     at_each_size(compare, *SHAPES)
 
@@ -118,7 +120,8 @@ def check_gelu_is_x_times_the_normal_distribution(student):
         ),
         (lambda x: x * (0.5 + math.erf(x / math.sqrt(2))), "0.5 multiplies (1 + erf), not 1 alone"),
     ]
-    compare_each(student, "gelu", exact, mistakes)
+    terms = {"x": lambda x: x, "x erf(x / sqrt(2))": lambda x: x * math.erf(x / math.sqrt(2))}
+    compare_each(student, "gelu", exact, mistakes, terms)
 
 
 def check_its_slope_is_its_own_derivative(student):
@@ -168,7 +171,12 @@ def check_its_slope_is_its_own_derivative(student):
         (lambda x: float(x > 0), "That is ReLU's slope"),
         (slope(lambda x: x * sigmoid(1.702 * x)), f"{SIGMOID}: its slope"),
     ]
-    compare_each(student, "gelu_slope", slope(exact), mistakes)
+    terms = {
+        "1": lambda x: 1.0,
+        "erf(x / sqrt(2))": lambda x: math.erf(x / math.sqrt(2)),
+        "x exp(-x^2 / 2)": lambda x: x * math.exp(-x * x / 2),
+    }
+    compare_each(student, "gelu_slope", slope(exact), mistakes, terms)
 
 
 def check_gelu_tanh_is_the_approximation(student):
@@ -188,6 +196,7 @@ def check_gelu_tanh_is_the_approximation(student):
         (lambda x: approximate(x, math.sqrt(2 * math.pi)), "That is sqrt(2 pi): sqrt(2 / pi)"),
         (lambda x: approximate(x, 1 / ROOT), "The factor multiplies; that is a division by it"),
         (lambda x: approximate(x, cubic=0.44715), "0.044715 has a 0 after the point"),
+        (lambda x: approximate(x, cubic=0.04715), "The constant is 0.044715, with two fours"),
         (lambda x: approximate(x, cubic=0.0044715), "0.044715 has a single 0 after the point"),
         (lambda x: approximate(x, power=2), "x is cubed, not squared"),
         (lambda x: approximate(x, cubic=0.0), "The cubic term, 0.044715 x^3, is missing"),
@@ -212,7 +221,8 @@ def check_gelu_tanh_is_the_approximation(student):
         (lambda x: x * sigmoid(x), SILU),
         (lambda x: max(x, 0.0), RELU),
     ]
-    compare_each(student, "gelu_tanh", approximate, mistakes)
+    terms = {"x": lambda x: x, "x tanh(u)": lambda x: x * inner(x)}
+    compare_each(student, "gelu_tanh", approximate, mistakes, terms)
 
 
 def check_its_slope_is_its_own_derivative_too(student):
@@ -281,7 +291,13 @@ def check_its_slope_is_its_own_derivative_too(student):
         ),
         (approximate, "That is gelu_tanh itself, not its slope"),
     ]
-    compare_each(student, "gelu_tanh_slope", slope(approximate), mistakes)
+    terms = {
+        "1": lambda x: 1.0,
+        "tanh(u)": inner,
+        "x (1 - tanh(u)^2)": lambda x: x * (1 - inner(x) ** 2),
+        "x^3 (1 - tanh(u)^2)": lambda x: x**3 * (1 - inner(x) ** 2),
+    }
+    compare_each(student, "gelu_tanh_slope", slope(approximate), mistakes, terms)
 
 
 def check_far_out_it_is_x_or_0(student):

@@ -51,7 +51,7 @@ def likely_mistakes(g, x, weight, eps):
     """[(wrong result, what it means)]; None: this gradient may be anything"""
     g, x, weight = (array.astype(np.float64) for array in (g, x, weight))
     size = x.shape[1]
-    s = np.sqrt(x.var(axis=1, keepdims=True) + eps)
+    s, s0 = (np.sqrt(x.var(axis=1, keepdims=True) + more) for more in (eps, 0.0))
     xhat = (x - x.mean(axis=1, keepdims=True)) / s
     h = g * weight
 
@@ -66,6 +66,15 @@ def likely_mistakes(g, x, weight, eps):
         (((h - along) / s, None, None), "That treats the mean as a constant, but x moves it, too"),
         ((project(g), None, None), "weight is missing on the way from g to xhat"),
         ((project(g) * weight, None, None), "weight comes first: h = g * weight, then the means"),
+        ((project(g / weight), None, None), "h is g times weight, not divided by it"),
+        (
+            (
+                (h - mean - along * s * s / (s0 + eps) ** 2) / (s0 + eps) if eps > 1e-6 else None,
+                None,
+                None,
+            ),
+            "eps is added to the variance, under the root",
+        ),
         ((project(h) * s, None, None), "The division by s is missing at the end"),
         ((project(h) / s, None, None), "It is divided by s only once"),
         ((project(h) * s * s, None, None), "It is divided by s at the end, not multiplied"),
@@ -131,6 +140,16 @@ def likely_mistakes(g, x, weight, eps):
     ]
 
 
+def terms(g, x, weight, eps):
+    """What the gradient for x, and many a wrong one, is a sum of."""
+    g, x, weight = (array.astype(np.float64) for array in (g, x, weight))
+    s = np.sqrt(x.var(axis=1, keepdims=True) + eps)
+    xhat, h = (x - x.mean(axis=1, keepdims=True)) / s, g * weight
+    means = h.mean(axis=1, keepdims=True), xhat * (h * xhat).mean(axis=1, keepdims=True)
+    parts = {"h / s": h, "mean(h) / s": means[0], "xhat mean(h xhat) / s": means[1]}
+    return {"weight": weight, **{name: part / s for name, part in parts.items()}}
+
+
 def check_all_three_gradients_are_those_of_small_steps(student):
     """The gradients are what moving each number a little shows; no argument changes."""
 
@@ -139,7 +158,7 @@ def check_all_three_gradients_are_those_of_small_steps(student):
         expected, mistakes = by_differences(g, x, weight, eps), likely_mistakes(g, x, weight, eps)
         with untouched(g=g, x=x, weight=weight):
             got = student.layer_norm_vjp(g, x, weight, eps)
-        given = {"N": tokens, "D": size, "weight": weight}
+        given = {"N": tokens, "D": size, **terms(g, x, weight, eps)}
         same(got, expected, CALL, meanings=mistakes, given=given)
 
     at_each_size(compare, (3, 5, 1e-12), (4, 7, 1e-9))
@@ -158,7 +177,7 @@ def check_eps_has_its_place(student):
             *likely_mistakes(g, x, weight, eps),
         ]
         got = student.layer_norm_vjp(g, x, weight, eps)
-        given = {"N": tokens, "D": size, "weight": weight}
+        given = {"N": tokens, "D": size, **terms(g, x, weight, eps)}
         same(got, expected, f"{CALL}, eps {eps:g}", meanings=mistakes, given=given)
 
     at_each_size(compare, (2, 4, 0.8), (3, 6, 1.7))

@@ -155,7 +155,10 @@ def check_the_gradient_is_the_derivative_of_the_loss(student):
         logits, labels = draw(texts, classes)
         expected, mistakes = by_differences(logits, labels), gradients(logits, labels)
         got = student.cross_entropy_gradient(logits, labels)
-        same(got, expected, GRADIENT, 1e-5, mistakes, given={"B": texts, "C": classes})
+        p = np.exp(logits.astype(np.float64))
+        parts = {"p": p / p.sum(1, keepdims=True), "one-hot": np.eye(classes)[labels]}
+        given = {"B": texts, "C": classes, **parts}
+        same(got, expected, GRADIENT, 1e-5, mistakes, given=given)
 
     at_each_size(compare, *SIZES)
 

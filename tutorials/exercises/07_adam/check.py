@@ -39,7 +39,7 @@ def by_floats(p, g, m, v, step, rate, betas=(0.9, 0.999), correct=(True, True), 
     return [x.reshape(p.shape) for x in new]
 
 
-def compare(got, expected, what, meanings=(), given=None):
+def compare(got, expected, what, meanings=(), terms=None):
     """Compare each of the three on its own, under its own name: first the means m and v, from which
     p is computed."""
     if not isinstance(got, list | tuple) or len(got) != 3:
@@ -47,7 +47,19 @@ def compare(got, expected, what, meanings=(), given=None):
     for name in "mvp":
         i = "pmv".index(name)
         parts = [(other[i], text) for other, text in meanings]
-        same(got[i], expected[i], f"the new {name} of {what}", 2e-6, parts, given=given or {})
+        given = terms[name] if terms else {}
+        same(got[i], expected[i], f"the new {name} of {what}", 2e-6, parts, given=given)
+
+
+def terms_of(p, g, m, v, step, rate):
+    """What each of the three, and many a wrong one, is a sum of."""
+    new = by_floats(p, g, m, v, step, rate)
+    g2 = g.astype(np.float64) ** 2
+    return {
+        "m": {"m": m, "g": g},
+        "v": {"v": v, "g^2": g2},
+        "p": {"p": p, "rate m' / (sqrt(v') + eps)": p - new[0]},
+    }
 
 
 def mistakes_in_means(p, g, m, v, step, rate):
@@ -193,9 +205,9 @@ def check_a_step_is_that_of_the_equations(student):
         state = draw(shape, step)
         expected = by_floats(*state, step, rate)
         mistakes = mistakes_in_means(*state, step, rate) + mistakes_in_p(*state, step, rate)
-        given = {"step": step, "rate": rate}
+        terms = terms_of(*state, step, rate)
         got = student.adam_step(*state, step, rate)
-        compare(got, expected, f"adam_step(p, g, m, v, {step}, {rate})", mistakes, given)
+        compare(got, expected, f"adam_step(p, g, m, v, {step}, {rate})", mistakes, terms)
 
     at_each_size(at, *CASES)
 

@@ -59,6 +59,10 @@ def mistakes(step, total, warm_up):
             None if rising else 1 - step / (total - warm_up),
             "That counts the decay's steps from step 0; it begins at step `warm_up`, with 1",
         ),
+        (
+            step / (total - warm_up) if rising else None,
+            "That is divided by the steps of the decay; the rise has `warm_up` steps",
+        ),
         (warm_up / step if rising and step else None, "That is upside down: step / warm_up"),
         (
             None if rising else (total - warm_up) / (total - step),

@@ -128,7 +128,9 @@ def check_the_adapter_is_that_of_the_equation(student):
     def compare(n, d, m, eps):
         adapter, _, z, _ = draw(n, d, m)
         expected, meanings = by_loops(adapter, z), mistakes(adapter, z)
-        given = {"d": d, "m": m, "z": z, "b_up": adapter["up"]["bias"]}
+        inner = by_loops(without_biases(adapter, ["up"]), z, skip=0.0)
+        terms = {"z": z, "f(z W_down + b_down) W_up": inner, "b_up": adapter["up"]["bias"]}
+        given = {"d": d, "m": m, **terms}
         same(student.bottleneck(adapter, z), expected, CALL, meanings=meanings, given=given)
 
     at_each_size(compare, *SIZES)

@@ -82,6 +82,7 @@ def check_each_layer_has_two_adapters(student):
             ),
             (layers * 4 * one, "Each layer has two adapters, not four: 2md + d + m has both maps"),
             (layers * 3 * one, "Each layer has two adapters, one for each sublayer"),
+            (layers * 2 + one, "layers times two times an adapter's; that adds them"),
             (layers + 2 * one, "layers times two times an adapter's; that adds the layers"),
             (
                 layers * 4 * m * d + d + m,
@@ -129,6 +130,14 @@ def check_a_task_has_adapters_norms_and_head(student):
                 "The head has C outputs, one for each class, and not always two",
             ),
             (norms + head, "The adapters are missing"),
+            (
+                adapters + 2 * layers + 2 * d + head,
+                "The number of LayerNorms, 2 layers + 1, times 2d: parentheses",
+            ),
+            (
+                adapters + 2 * layers * 2 * d + d + head,
+                "The LayerNorm after the embeddings has d gains and d biases, too",
+            ),
             (norms, "That is the LayerNorms alone: adapters and head are missing"),
             (adapters // 2 + norms + head, "Each layer has two adapters, one for each sublayer"),
             (

@@ -70,6 +70,12 @@ def check_nothing_lies_beyond_two_std(student):
                     f"{what} has {beyond:,} of {size.size:,} numbers beyond two std, the largest "
                     f"at {largest:.2f} std: the factor std is missing"
                 )
+            if abs(largest * 0.8796 - 2) < 0.01:
+                raise Wrong(
+                    f"{what} has {beyond:,} of {size.size:,} numbers beyond two std, the largest "
+                    f"at {largest:.2f} std: truncated, the numbers have a standard deviation of "
+                    "0.88 std. Leave it so, without scaling it up again"
+                )
             raise Wrong(
                 f"{what} has {beyond:,} of {size.size:,} numbers beyond two std, the largest at "
                 f"{largest:.2f} std. An untruncated normal distribution has 4.6 % of them there: "
@@ -91,7 +97,9 @@ def check_the_rest_is_normal(student):
     for what, weight, scale in (
         (*pair, case[-1]) for case in CASES for pair in weights(student, *case)
     ):
-        std = float(np.std(weight))
+        std, mean = float(np.std(weight)), float(np.mean(weight))
+        if abs(mean) > 0.05:  # known to 0.005
+            raise Wrong(f"{what} has a mean of {mean:.3g} std; the distribution's mean is 0")
         if abs(std - 0.8796) > 0.02:  # known to 0.004
             why = ". The paper draws both weights" if std == 0 else ""
             if abs(std - 2 / math.sqrt(3)) < 0.02:

@@ -173,6 +173,8 @@ def by_the_paper(path):
         return (
             ": the head starts from random numbers and knows nothing about the task until trained"
         )
+    if path.startswith("adapters."):
+        return ": the adapters are what the paper trains"
     if path.startswith("base.embeddings.norm."):
         return ": the embeddings have a LayerNorm, too, and the paper trains every one"
     if ".norm." in path:

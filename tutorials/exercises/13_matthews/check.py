@@ -79,6 +79,8 @@ def mistakes(predicted, gold):
         ((tp * fn - fp * tn) / product**0.5, "It is tp tn - fp fn"),
         (-top / product**0.5, "The sign is wrong: it is tp tn - fp fn"),
         ((tp + tn - fp - fn) / texts, "That is the accuracy, stretched to -1 to 1"),
+        ((tp + tn - fp - fn) / product**0.5, "tp and tn are multiplied, and so are fp and fn"),
+        ((tp - fp) * (tn - fn) / product**0.5, "It is tp tn - fp fn: products first"),
         (tp * tn / product**0.5, "- fp fn is missing: tp tn - fp fn"),
         (tp / sums[0], "That is the precision, tp / (tp + fp)"),
         (tp / sums[1], "That is the recall, tp / (tp + fn)"),

@@ -96,7 +96,7 @@ def check_the_change_is_added_to_the_linear_map(student):
         ]
         got = student.lora_linear(x, weight, bias, a, b, alpha)
         what = f"lora_linear(x, weight, bias, a, b, {alpha}) with r = {r}"
-        given = {"r": r, "alpha": alpha, "bias": bias}
+        given = {"r": r, "alpha": alpha, "bias": bias, "x W": without, "(x A) B": change}
         same(got, plain + alpha / r * change, what, meanings=meanings, given=given)
 
     at_each_size(compare, *CASES)
@@ -113,7 +113,7 @@ def check_merging_adds_the_change_to_the_weight(student):
             turned = weight + alpha / r * change.T
             meanings.append((turned, "The change is transposed: A B is [in, out], as W is"))
         what = f"merge(weight [{size_in}, {size_out}], a, b, {alpha}) with r = {r}"
-        given = {"r": r, "alpha": alpha, "weight": weight}
+        given = {"r": r, "alpha": alpha, "W": start, "A B": change}
         got = student.merge(weight, a, b, alpha)
         same(got, start + alpha / r * change, what, meanings=meanings, given=given)
 
@@ -147,7 +147,7 @@ def check_unmerging_gives_the_weight_back(student):
         )
         got = student.unmerge(merged, a, b, alpha)
         what = f"unmerge(merged, a, b, {alpha})"
-        given = {"r": r, "alpha": alpha, "merged": merged}
+        given = {"r": r, "alpha": alpha, "W'": start, "A B": change}
         same(got, weight.astype(np.float64), what, meanings=meanings, given=given)
 
     at_each_size(compare, *CASES)
