@@ -30,6 +30,15 @@ class Wrong(Exception):
         self.reason = reason
 
 
+class Ended(Wrong):
+    """The student's process gives no more answers: it has ended, sent nonsense, or (`timed_out`)
+    run out of time. No further check is possible."""
+
+    def __init__(self, message: str, timed_out: bool = False) -> None:
+        super().__init__(message)
+        self.timed_out = timed_out
+
+
 class StudentError(Wrong):
     """The student's code raised an exception. `kinds`: the names of its class and base classes;
     `text`: its message; `function`: the name of the student's function that raised it."""
@@ -164,7 +173,7 @@ def at_each_size(compare: Callable[..., None], *sizes: tuple[Any, ...]) -> None:
             compare(*size)
         except Wrong as error:
             unwritten = isinstance(error, StudentError) and "NotImplementedError" in error.kinds
-            if error.reason or unwritten:
+            if error.reason or unwritten or isinstance(error, Ended):
                 raise
             raise Wrong(str(error), ONE_SIZE_ONLY) from None
 
