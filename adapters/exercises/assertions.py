@@ -230,6 +230,8 @@ def _keys_now(now: Mapping[Any, Any], before: Mapping[Any, Any], name: str) -> s
 
 def _is_number(got: Any, what: str) -> None:
     """Raise Wrong unless `got` is a number or an array of numbers."""
+    if got is None and what.endswith("]"):
+        raise Wrong(f"{what} is None, but should be a number: was it left without one?")
     numeric = isinstance(got, np.ndarray | np.generic) and np.asarray(got).dtype.kind in "biufc"
     if not numeric and not isinstance(got, bool | int | float):
         raise Wrong(f"{what} {_is(got)}, but should be an array: {_how(got)}")
@@ -327,7 +329,14 @@ def _reason_of_counts(got: Any, expected: Any, given: Given | None) -> str:
     """A generic diagnosis of a count, or of a list or dict of counts or other things."""
     if given is None:
         return ""
-    if isinstance(got, dict) and isinstance(expected, dict) and got.keys() == expected.keys():
+    if isinstance(got, dict) and isinstance(expected, dict):
+        if missing := [key for key in expected if key not in got]:
+            return f"These are missing: {_some(missing)}"
+        if extra := [key for key in got if key not in expected]:
+            return f"These are too many: {_some(extra)}"
+        wrong = [key for key in expected if got[key] != expected[key]]
+        if len(wrong) == 1 and len(expected) > 1:
+            return f"Only [{wrong[0]!r}] is wrong; all others are right"
         got, expected = [got[key] for key in expected], [*expected.values()]
     if isinstance(got, list) and isinstance(expected, list):
         missing = [one for one in expected if one not in got]
@@ -342,9 +351,9 @@ def _reason_of_counts(got: Any, expected: Any, given: Given | None) -> str:
     if counts is None or right is None:
         return ""
     if right.ndim == 1 and right.size > 2 and counts.shape == right.shape:
-        wrong = np.flatnonzero(counts != right)
-        if len(wrong) == 1:
-            return f"Only [{wrong[0]}] is wrong; all others are right"
+        places = np.flatnonzero(counts != right)
+        if len(places) == 1:
+            return f"Only [{places[0]}] is wrong; all others are right"
     return diagnose(counts, right, given, 0.0)
 
 

@@ -177,6 +177,20 @@ def other_terms(got: np.ndarray, right: np.ndarray, given: Given, tolerance: flo
     return f"That is {_in_words(is_)}; right is {_in_words(should)}"
 
 
+def missing_count(got: np.ndarray, right: np.ndarray, given: Given, tolerance: float) -> str:
+    """A count (compared exactly) that is right up to one of the numbers at hand."""
+    if tolerance or got.size != 1 or right.size != 1:
+        return ""
+    lacks = float((right - got).item())
+    for name, value in given.items():
+        if isinstance(value, int | float) and value > 1:
+            if lacks == value:
+                return f"Right up to one term: {name} ({value:g}) is not added"
+            if lacks == -value:
+                return f"Right up to one term: {name} ({value:g}) is added once too often"
+    return ""
+
+
 def missing_term(got: np.ndarray, right: np.ndarray, given: Given, tolerance: float) -> str:
     """Right up to one term: one of the arrays at hand, a constant, or a vector for each row."""
     if got.shape != right.shape:
@@ -259,8 +273,23 @@ def other_shape(got: np.ndarray, right: np.ndarray, given: Given, tolerance: flo
         )
     if right.ndim and _equal(got, right[0], tolerance):
         return "That is the first row alone"
-    if got.ndim == right.ndim and _equal(got, right[tuple(map(slice, got.shape))], tolerance):
-        return f"That is right, but only a part of it: the first {got.shape} of {right.shape}"
+    if got.ndim == right.ndim:
+        if _equal(got, right[tuple(map(slice, got.shape))], tolerance):
+            return f"That is right, but only a part of it: the first {got.shape} of {right.shape}"
+        if _equal(got, right[tuple(slice(-n, None) for n in got.shape)], tolerance):
+            return f"That is right, but only a part of it: the last {got.shape} of {right.shape}"
+    return ""
+
+
+def one_line_wrong(got: np.ndarray, right: np.ndarray, given: Given, tolerance: float) -> str:
+    """All of one row, or of one column, is wrong, and nothing else."""
+    if got.shape != right.shape or got.ndim != 2 or min(got.shape) < 2:
+        return ""
+    wrong = ~close(got, right, tolerance)
+    for axis, line in ((0, "row"), (1, "column")):
+        lines = np.flatnonzero(wrong.any(1 - axis))
+        if len(lines) == 1 and wrong.take(lines[0], axis).all() and _clear(right, tolerance):
+            return f"Only {line} {lines[0]} is wrong, all of it; the others are right"
     return ""
 
 
@@ -271,10 +300,12 @@ DIAGNOSES: tuple[Diagnosis, ...] = (
     permutation,
     factor_by_line,
     first_row_only,
+    missing_count,
     other_terms,
     missing_term,
     off_by_one,
     other_shape,
+    one_line_wrong,
 )
 
 

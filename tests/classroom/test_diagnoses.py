@@ -39,7 +39,7 @@ class TestFaultsAreFound:
             (lambda x: x * 7 / 6, "a division by n - 1 for one by n"),
             (lambda x: x * 77, "a division by d times n (77) is missing"),
             (lambda x: -x, "the wrong sign"),
-            (lambda x: np.abs(x) * (-1) ** np.arange(x.size).reshape(x.shape), "the wrong sign"),
+            (lambda x: x * (-1.0) ** np.arange(x.size).reshape(x.shape), "the wrong sign"),
             (lambda x: x.T, "the transpose of the right result"),
             (lambda x: x[::-1], "the right rows in reverse order"),
             (lambda x: x[[1, 0, *range(2, len(x))]], "the right rows, but in another order"),
@@ -66,6 +66,8 @@ class TestFaultsAreFound:
             (lambda x: np.stack([x, x + 1], 2) - 0.5, "Its mean over axis 2 would be right"),
             (lambda x: x[0], "That is the first row alone"),
             (lambda x: x[:1], "only a part of it: the first (1, "),
+            (lambda x: x[-1:], "only a part of it: the last (1, "),
+            (lambda x: np.vstack([x[:1] ** 2 + 9, x[1:]]), "Only row 0 is wrong, all of it"),
         ],
     )
     @given(seed=seeds, rows=sides, columns=sides)
@@ -197,6 +199,12 @@ class TestInAssertions:
 
     def test_counts_are_diagnosed_too(self):
         assert "1 too small" in told(exactly, 3, 4, "f", given={})
+        assert "head (12) is not added" in told(exactly, 88, 100, "f", given={"head": 12})
+        assert "head (12) is added once" in told(exactly, 112, 100, "f", given={"head": 12})
+        assert "Only ['a'] is wrong" in told(
+            exactly, {"a": 5, "b": 7}, {"a": 1, "b": 7}, "f", (), {}
+        )
+        assert "missing: 'b'" in told(exactly, {"a": 5}, {"a": 5, "b": 7}, "f", given={})
         assert "a division by layers (6)" in told(exactly, 60, 10, "f", given={"layers": 6})
         assert "another order" in told(exactly, [3, 1, 2], [1, 2, 3], "f", given={})
         assert "is missing: 'c'" in told(exactly, ["a", "b"], ["a", "b", "c"], "f", given={})

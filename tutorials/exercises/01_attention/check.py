@@ -70,6 +70,10 @@ def likely_mistakes(q, k, v):
             (other := np.exp(scores - scores.max(axis=0))) / other.sum(axis=1, keepdims=True) @ v,
             "The maximum that is subtracted is that of each row, one query's: over the last axis",
         ),
+        (
+            powers / powers.sum(axis=1, keepdims=True) @ v[::-1],
+            "The values are mixed in reverse order: weight t belongs to value t",
+        ),
         (scores @ v, "That is the result without the softmax"),
         (
             by_loops(q, k, v, scale=math.sqrt(d)),

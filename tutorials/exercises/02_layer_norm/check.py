@@ -123,6 +123,18 @@ def likely_mistakes(x, weight, bias, eps):
             centred / np.sqrt(x.var(axis=0) + eps) * weight + bias,
             "That is the variance over the tokens: each token, one row, has its own",
         ),
+        (
+            (centred * weight + bias) / np.sqrt(variance + eps),
+            "The division comes first; then weight multiplies and bias is added: parentheses",
+        ),
+        (
+            centred / np.abs(centred).max(axis=1, keepdims=True) * weight + bias,
+            "That is a division by the largest distance; the root of the variance divides",
+        ),
+        (
+            (x - x.min(axis=1, keepdims=True)) / np.ptp(x, axis=1, keepdims=True) * weight + bias,
+            "That is scaled from minimum to maximum; LayerNorm has mean and variance",
+        ),
         (xhat * (weight + bias), "bias is added after the multiplication, not to weight"),
         (centred * weight + bias, "The division by the standard deviation is missing"),
         (x / np.sqrt(variance + eps) * weight + bias, "The mean has not been subtracted from x"),

@@ -199,6 +199,15 @@ def check_gelu_tanh_is_the_approximation(student):
         (lambda x: approximate(x, cubic=0.04715), "The constant is 0.044715, with two fours"),
         (lambda x: approximate(x, cubic=0.0044715), "0.044715 has a single 0 after the point"),
         (lambda x: approximate(x, power=2), "x is cubed, not squared"),
+        (lambda x: approximate(x, power=4), "x is cubed, not to the fourth"),
+        (
+            lambda x: x * sigmoid(ROOT * (x + 0.044715 * x**3)),
+            "That has a sigmoid: the formula has 0.5 * (1 + tanh(u))",
+        ),
+        (
+            lambda x: 0.5 * x * (1 + math.erf(ROOT * (x + 0.044715 * x**3))),
+            "That has erf; the approximation has tanh",
+        ),
         (lambda x: approximate(x, cubic=0.0), "The cubic term, 0.044715 x^3, is missing"),
         (lambda x: approximate(x, cubic=-0.044715), "The cubic term is added, not subtracted"),
         (

@@ -45,6 +45,8 @@ def misread(name, begin):
     """What reading this tensor would give if the offsets were counted from `begin`."""
     start, stop = HEADER[name]["data_offsets"]
     part = DATA[begin + start : begin + stop]
+    if len(part) < stop - start:
+        return None
     return np.frombuffer(part, TENSORS[name].dtype).reshape(TENSORS[name].shape)
 
 
@@ -90,6 +92,15 @@ def check_each_tensor_has_its_numbers_shape_and_dtype(student):
             ),
             (misread(name, 8), "The third part begins after the 8 bytes *and* the header"),
             (misread(name, LENGTH), "The third part begins after the header *and* the 8 bytes"),
+            *(
+                (
+                    misread(name, begin),
+                    "That begins a byte or a few too early or too late: the third part begins at "
+                    "8 + the header's length",
+                )
+                for begin in range(LENGTH + 1, LENGTH + 17)
+                if begin != LENGTH + 8
+            ),
             (tensor.ravel(), "Those are the right numbers; the header gives their shape"),
             (tensor.T, "The numbers are stored in row order: read_tensor does not transpose"),
             (

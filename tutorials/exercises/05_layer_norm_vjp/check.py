@@ -66,6 +66,19 @@ def likely_mistakes(g, x, weight, eps):
         (((h - along) / s, None, None), "That treats the mean as a constant, but x moves it, too"),
         ((project(g), None, None), "weight is missing on the way from g to xhat"),
         ((project(g) * weight, None, None), "weight comes first: h = g * weight, then the means"),
+        ((project(g + weight), None, None), "h is g times weight, not their sum"),
+        (
+            ((h - h.mean() - along) / s, None, None),
+            "That is the mean of h over all tokens; each row has its own, over axis=-1",
+        ),
+        (
+            ((h - mean - (h * xhat).mean() * xhat) / s, None, None),
+            "That is the mean of h * xhat over all tokens; each row has its own, over axis=-1",
+        ),
+        (
+            ((h - h.mean() - (h * xhat).mean() * xhat) / s, None, None),
+            "Those are means over all tokens; each row has its own, over axis=-1",
+        ),
         ((project(g / weight), None, None), "h is g times weight, not divided by it"),
         (
             (

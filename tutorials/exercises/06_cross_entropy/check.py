@@ -91,7 +91,22 @@ def losses(logits, labels):
             np.mean((p - np.eye(classes)[labels]) ** 2),
             "That is a mean of squares; the loss is the mean of -log p",
         ),
-        (-np.mean(np.log(p[rows, labels] / p.sum())), "That is a softmax over all of the logits"),
+        *(
+            (
+                np.log(np.exp(moved).sum()) - np.mean(moved[rows, labels]),
+                "That is a softmax over all logits at once: each text, one row, has its own sum",
+            )
+            for moved in (logits, logits - logits.max(axis=1, keepdims=True))
+        ),
+        (
+            -np.median(np.log(p[rows, labels])),
+            "That is the median over the texts; the loss is their mean",
+        ),
+        (-np.mean(np.log2(p[rows, labels])), "The loss uses the natural logarithm, np.log"),
+        (
+            -np.mean(np.log(p).sum(axis=1)),
+            "That sums over all classes; only p[b, labels[b]] counts",
+        ),
     ]
 
 

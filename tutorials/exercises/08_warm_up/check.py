@@ -63,6 +63,14 @@ def mistakes(step, total, warm_up):
             step / (total - warm_up) if rising else None,
             "That is divided by the steps of the decay; the rise has `warm_up` steps",
         ),
+        (
+            (step / warm_up) ** 2 if rising else None,
+            "That rises along a parabola; the warm-up is a straight line",
+        ),
+        (
+            None if rising else ((total - step) / (total - warm_up)) ** 2,
+            "That falls along a parabola; the decay is a straight line",
+        ),
         (warm_up / step if rising and step else None, "That is upside down: step / warm_up"),
         (
             None if rising else (total - warm_up) / (total - step),

@@ -194,6 +194,9 @@ def check_the_sublayer_ends_with_adapter_skip_and_norm(student):
                 normed(x + normed(adapt(z))),
                 "There is a single LayerNorm, after the layer's skip connection",
             ),
+            (normed(x + adapt(adapt(z))), "The adapter is applied twice"),
+            (normed(2 * x + adapt(z)), "x is added twice"),
+            (normed(x * adapt(z)), "A(z) is added to x, not multiplied"),
             (normed(x - adapt(z)), "A(z) is added to x, not subtracted"),
             (
                 normed(x + by_loops(adapter, z, skip=0.0)),

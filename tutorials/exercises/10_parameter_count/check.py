@@ -42,6 +42,10 @@ def check_a_projection_is_a_weight_and_a_bias(student):
                 {"down": d * m + d + m, "up": m * d + d + m},
                 "A map has a bias for each output, and none for its inputs",
             ),
+            ({"down": d * m + d, "up": m * d + m}, "A map has a bias for each output, not input"),
+            ({"down": d * m + 1, "up": m * d + d}, "The down map has a bias for each output, m"),
+            ({"down": d * m + m, "up": m * d + 1}, "The up map has a bias for each output, d"),
+            ({"down": d * m + d, "up": m * d + d}, "The down map has m outputs, so m biases"),
             ({"down": d + m, "up": m + d}, "A map has d times m weights, not d + m"),
             ({"down": d * m * m, "up": m * d * d}, "The biases are added, not multiplied"),
         ]
@@ -164,7 +168,13 @@ def check_a_task_has_adapters_norms_and_head(student):
         ]
         what = f"own_parameters({d}, {m}, {layers}, {classes}), {name}'s,"
         got = student.own_parameters(d, m, layers, classes)
-        given = {"layers": layers, "d": d, "m": m, "C": classes}
+        given = {
+            "all adapters": adapters,
+            "every LayerNorm": norms,
+            "one LayerNorm": norm,
+            "the head": head,
+            **{"layers": layers, "d": d, "m": m, "C": classes},
+        }
         exactly(got, adapters + norms + head, what, meanings, given)
 
 
@@ -188,6 +198,14 @@ def check_many_tasks_share_one_base(student):
             ((base + own) * tasks / base - 1, "That is a base for each task; all tasks share one"),
             (1 + (tasks - 1) * share, "Every task has its own parameters, the first one, too"),
             (1 + (tasks + 1) * share, "That counts one task too many"),
+            (
+                (base + tasks * own) / (base + own),
+                "The unit is the base alone, not the base and one task",
+            ),
+            (
+                base / (base + tasks * own),
+                "That is upside down: the total divided by the base",
+            ),
             (100 * expected, "That is in percent; the total is in units of the base"),
             ((base + tasks * own) / (tasks * base), "The base is divided by once, for all tasks"),
         ]

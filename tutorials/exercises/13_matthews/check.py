@@ -2,7 +2,7 @@
 correlation of the two columns, to which Matthews correlation is equal for zeros and ones."""
 
 import math
-from itertools import permutations
+from itertools import combinations, permutations
 
 import numpy as np
 
@@ -48,6 +48,8 @@ def check_every_text_is_counted_once(student):
                 [int(np.sum(predicted)), texts - tp - tn, texts - tp - tn, texts],
                 "Both have to be right at once: said 1 and true 1",
             ),
+            ([0, 0, 0, texts], "Nothing was found: 1 is compared with 1, predicted == 1"),
+            ([0, 0, 0, 0], "Everything is 0 there: the counts are sums over the texts"),
             ([tp + tn, fp, fn, 0], "tp are those that are right *and* 1; the others are tn"),
             ([tp, fp + fn, fp + fn, tn], "fp are wrong and said 1, fn wrong and said 0"),
             ([tp, tp + fp, tp + fn, tn], "fp and fn are only those that are wrong"),
@@ -95,6 +97,21 @@ def mistakes(predicted, gold):
         (top / product**0.5 * 100, "That is in percent, as GLUE prints it; here it is -1 to 1"),
         (abs(top) / product**0.5, "It may be negative: without abs"),
     ]
+    pairs = {
+        f"{a} + {b}": x + y
+        for (a, x), (b, y) in combinations({"tp": tp, "fp": fp, "fn": fn, "tn": tn}.items(), 2)
+    }
+    names = "tp + fp", "tp + fn", "fp + tn", "fn + tn"
+    wrong += [
+        (
+            top / (product / right * pair) ** 0.5,
+            f"Under the root there is {name} where {instead} belongs",
+        )
+        for right, instead in zip(sums, names, strict=True)
+        for name, pair in pairs.items()
+        if name != instead
+    ]
+    wrong += [(top / product**2, "The product's root divides, not its square")]
     wrong += [
         (top / (product / one) ** 0.5, f"One of the four sums, {name}, is missing under the root")
         for one, name in zip(sums, ("tp + fp", "tp + fn", "tn + fp", "tn + fn"), strict=True)

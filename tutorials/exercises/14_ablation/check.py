@@ -60,6 +60,10 @@ def check_spans_are_contiguous_and_sorted(student):
                 "The second number is the span's last layer, not its length",
             ),
             (
+                [[a, b] for a in range(layers) for b in range(a, a + 2)],
+                "A span can have any length: last goes from first to layers - 1",
+            ),
+            (
                 [[0, b] for b in range(layers)],
                 "Those are the spans from the first layer on; a span can begin anywhere",
             ),
@@ -182,6 +186,10 @@ def wrong_maps(accuracies, full, expected):
         (
             filled([full + accuracy for accuracy in accuracies]),
             "The loss is full minus accuracy, not plus",
+        ),
+        (
+            filled([full * accuracy for accuracy in accuracies]) if full != 1 else None,
+            "The loss is full minus accuracy, not times",
         ),
         (filled([100 * loss for loss in lost]), "That is in percent; the loss is full - accuracy"),
         (filled(lost, lambda first, last: (last, first)), "Rows are first, columns last"),
