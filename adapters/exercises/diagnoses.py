@@ -281,6 +281,17 @@ def other_shape(got: np.ndarray, right: np.ndarray, given: Given, tolerance: flo
     return ""
 
 
+def other_size(got: np.ndarray, right: np.ndarray, given: Given, tolerance: float) -> str:
+    """One size at hand where another belongs."""
+    names = {value: name for name, value in _numbers(given)}
+    if got.ndim != right.ndim:
+        return ""
+    for axis, (is_, should) in enumerate(zip(got.shape, right.shape, strict=True)):
+        if is_ != should and is_ in names and should in names:
+            return f"Axis {axis} has {names[is_]} ({is_}) entries where {names[should]} belongs"
+    return ""
+
+
 def one_line_wrong(got: np.ndarray, right: np.ndarray, given: Given, tolerance: float) -> str:
     """All of one row, or of one column, is wrong, and nothing else."""
     if got.shape != right.shape or got.ndim != 2 or min(got.shape) < 2:
@@ -305,6 +316,7 @@ DIAGNOSES: tuple[Diagnosis, ...] = (
     missing_term,
     off_by_one,
     other_shape,
+    other_size,
     one_line_wrong,
 )
 

@@ -115,6 +115,11 @@ class TestFaultsAreFound:
         assert "the wrong sign" in diagnose(-0.4, 0.4, {}, TOLERANCE)
         assert "1 too large" in diagnose(4, 3, {}, 0.0)
 
+    def test_a_size_where_another_belongs_is_named(self):
+        says = "Axis 1 has m (2) entries where d belongs"
+        assert found(normal(1, 3, 2), normal(2, 3, 5), {"d": 5, "m": 2}) == says
+        assert found(normal(1, 3, 2), normal(2, 3, 5), {"d": 5}) == ""
+
     def test_the_diagonal_of_a_square_is_recognised(self):
         square = normal(2, 4, 4)
         assert "x[:, columns] picks all" in found(square, np.diag(square))
@@ -127,7 +132,7 @@ class TestNoFalseAlarms:
         at_hand = {"n": rows, "d": columns, "k": 13, "x": x, "bias": bias[0]}
         for shape in ((rows, columns), (rows * columns,)):
             assert found(got.reshape(shape), right.reshape(shape), at_hand) == ""
-        other = normal(seed, rows + 1, columns + 2)
+        other = normal(seed, rows + 7, columns + 8)
         assert found(other, right, at_hand) == ""
 
     @given(seed=seeds, rows=sides, columns=sides, place=st.integers(0, 8))

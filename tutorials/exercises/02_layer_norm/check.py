@@ -111,13 +111,13 @@ def likely_mistakes(x, weight, bias, eps):
             x - x.mean(axis=1, keepdims=True) / np.sqrt(variance + eps) * weight + bias,
             "Parentheses are missing: (x - mean) is divided, not the mean alone",
         ),
-        (
-            (x - x.mean()) / np.sqrt(variance + eps) * weight + bias,
-            "That is the mean of all numbers together: each token, one row, has its own",
-        ),
-        (
-            (x - x.mean(axis=0)) / np.sqrt(variance + eps) * weight + bias,
-            "That is the mean over the tokens: each token, one row, has its own",
+        *(
+            ((x - mean) / np.sqrt(square + eps) * weight + bias, text)
+            for mean, text in (
+                (x.mean(), "That is the mean of all numbers: each token, one row, has its own"),
+                (x.mean(axis=0), "That is the mean over the tokens: each row has its own"),
+            )
+            for square in (variance, ((x - mean) ** 2).mean(axis=1, keepdims=True))
         ),
         (
             centred / np.sqrt(x.var(axis=0) + eps) * weight + bias,

@@ -48,7 +48,8 @@ def check_an_adapter_has_its_four_arrays_and_zero_biases(student):
         }
         turned = {name: {"weight": part["weight"].T, "bias": None} for name, part in empty.items()}
         meanings = [(turned, "Rows and columns are swapped: down is [d, m], up is [m, d]")]
-        same(zeroed(got), empty, call(seed, d, m, std), meanings=meanings)
+        given = {"d": d, "m": m}
+        same(zeroed(got), empty, call(seed, d, m, std), meanings=meanings, given=given)
         for name in ("down", "up"):
             what = f"{call(seed, d, m, std)}[{name!r}]['bias']"
             ones = [(np.ones_like(empty[name]["bias"]), "Those are ones; a bias starts at 0")]
