@@ -132,7 +132,7 @@ class TestNoFalseAlarms:
         at_hand = {"n": rows, "d": columns, "k": 13, "x": x, "bias": bias[0]}
         for shape in ((rows, columns), (rows * columns,)):
             assert found(got.reshape(shape), right.reshape(shape), at_hand) == ""
-        other = normal(seed, rows + 7, columns + 8)
+        other = normal(seed, rows + 20, columns + 20)
         assert found(other, right, at_hand) == ""
 
     @given(seed=seeds, rows=sides, columns=sides, place=st.integers(0, 8))
