@@ -31,6 +31,11 @@ ADVICE = (
         "place, and is the dtype that of the header?",
     ),
     (
+        "UnicodeDecodeError",
+        "",
+        "Those bytes are not text: does the slice begin and end where the header does?",
+    ),
+    (
         "JSONDecodeError",
         "",
         "Those bytes are not JSON: does the slice begin and end where the header does?",

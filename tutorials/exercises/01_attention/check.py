@@ -41,7 +41,12 @@ def likely_mistakes(q, k, v):
     # the same, as a function that subtracts each row's maximum has them
     shifted = np.exp(scores - scores.max(axis=1, keepdims=True))
     squared = np.sqrt((scores * scores).sum(axis=1, keepdims=True))
-    others = (("the number of keys", keys), ("the number of queries", queries), ("e", e))
+    others = (
+        ("the number of keys", keys),
+        ("the number of entries", queries * d),
+        ("the number of queries", queries),
+        ("e", e),
+    )
     return [
         (
             by_loops(q, k, v, scale=1.0),
@@ -73,6 +78,14 @@ def likely_mistakes(q, k, v):
         (
             powers / powers.sum(axis=1, keepdims=True) @ v[::-1],
             "The values are mixed in reverse order: weight t belongs to value t",
+        ),
+        (
+            v.sum(axis=0) - powers / powers.sum(axis=1, keepdims=True) @ v,
+            "The weights are the softmax itself, not 1 minus it",
+        ),
+        (
+            shifted / np.sqrt((shifted**2).sum(axis=1, keepdims=True)) @ v,
+            "The weights of a query should sum to 1, not their squares",
         ),
         (scores @ v, "That is the result without the softmax"),
         (

@@ -135,6 +135,10 @@ def likely_mistakes(x, weight, bias, eps):
             (x - x.min(axis=1, keepdims=True)) / np.ptp(x, axis=1, keepdims=True) * weight + bias,
             "That is scaled from minimum to maximum; LayerNorm has mean and variance",
         ),
+        (
+            centred / (variance + eps) ** 2 * weight + bias,
+            "That is a division by the square; the square *root* of the variance divides",
+        ),
         (xhat * (weight + bias), "bias is added after the multiplication, not to weight"),
         (centred * weight + bias, "The division by the standard deviation is missing"),
         (x / np.sqrt(variance + eps) * weight + bias, "The mean has not been subtracted from x"),

@@ -199,6 +199,11 @@ def check_gelu_tanh_is_the_approximation(student):
         (lambda x: approximate(x, cubic=0.04715), "The constant is 0.044715, with two fours"),
         (lambda x: approximate(x, cubic=0.0044715), "0.044715 has a single 0 after the point"),
         (lambda x: approximate(x, power=2), "x is cubed, not squared"),
+        (
+            lambda x: 0.5 * x * (1 + math.tanh(ROOT * (x + 0.044715 * x) ** 3)),
+            "Only the second x is cubed, x + 0.044715 x^3: parentheses",
+        ),
+        (lambda x: approximate(x, 0.8), "sqrt(2 / pi) is not quite 0.8: math.sqrt(2 / math.pi)"),
         (lambda x: approximate(x, power=4), "x is cubed, not to the fourth"),
         (
             lambda x: x * sigmoid(ROOT * (x + 0.044715 * x**3)),
@@ -289,6 +294,10 @@ def check_its_slope_is_its_own_derivative_too(student):
         (
             lambda x: 0.5 * (1 + inner(x)) + 0.5 * x * (1 - inner(x)) * inner_slope(x),
             "tanh(u)' is 1 - tanh(u)^2: the square is missing",
+        ),
+        (
+            lambda x: 0.5 * (1 + inner(x)) + 0.5 * x * (1 - inner(x)) ** 2 * inner_slope(x),
+            "tanh(u)' is 1 - tanh(u)^2, not (1 - tanh(u))^2",
         ),
         (
             lambda x: 0.5 * (1 + inner(x)) + 0.5 * x * (1 + inner(x) ** 2) * inner_slope(x),

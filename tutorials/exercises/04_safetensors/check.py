@@ -62,12 +62,22 @@ def check_the_header_s_length_is_in_the_first_8_bytes(student):
         (DATA[0], "That is only the first byte: the number has 8"),
         (len(DATA), "That is the length of the whole file"),
         (len(DATA) - 8 - LENGTH, "That is the length of the numbers, after the header"),
+        (int.from_bytes(DATA[1:9], "little"), "That is data[1:9]: the first 8 bytes are data[:8]"),
+        (
+            int.from_bytes(DATA[8:16], "little"),
+            "That is the second 8 bytes; the first are data[:8]",
+        ),
         (int.from_bytes(DATA[:4], "big"), "The number has 8 bytes, lowest first"),
     ]
     given = {}
     exactly(student.header_length(DATA), LENGTH, "header_length(data)", meanings, given)
     data, _, length = smaller()
     exactly(student.header_length(data), length, "header_length(data)", given=given)
+    # no file has such a header, but all 8 bytes count
+    length = 3 * 2**56 + 5
+    meanings = [(5, "That is only the first few bytes: the number has 8")]
+    data = length.to_bytes(8, "little")
+    exactly(student.header_length(data), length, "header_length of 8 bytes", meanings)
 
 
 def check_the_header_lists_every_tensor_and_nothing_else(student):

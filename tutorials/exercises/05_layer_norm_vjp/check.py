@@ -79,6 +79,18 @@ def likely_mistakes(g, x, weight, eps):
             ((h - h.mean() - (h * xhat).mean() * xhat) / s, None, None),
             "Those are means over all tokens; each row has its own, over axis=-1",
         ),
+        (
+            ((h - mean - xhat * (h * xhat).mean(axis=0)) / s, None, None),
+            "That is the mean of h * xhat over the tokens; each row has its own, over axis=-1",
+        ),
+        (
+            ((h - h.mean(axis=0) - along) / s, None, None),
+            "That is the mean of h over the tokens; each row has its own, over axis=-1",
+        ),
+        (
+            ((h - mean - xhat / s * (h * xhat / s).mean(axis=1, keepdims=True)) / s**2, None, None),
+            "s is the *root* of variance + eps",
+        ),
         ((project(g / weight), None, None), "h is g times weight, not divided by it"),
         (
             (

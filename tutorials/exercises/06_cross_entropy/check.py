@@ -81,6 +81,13 @@ def losses(logits, labels):
         (-np.mean(p[rows, labels]), "That is the mean of -p: the logarithm is missing"),
         (np.mean(1 - p[rows, labels]), "That is the mean of 1 - p; the loss is that of -log p"),
         (-np.log(np.mean(p[rows, labels])), "That is the log of the mean; it is a mean of logs"),
+        *(
+            (
+                -np.mean(np.log(p[:, label])),
+                f"That is -log p of class {label} for every text; it should be at the label",
+            )
+            for label in range(classes)
+        ),
         (-np.mean(np.log(p.max(axis=1))), "That is at the largest p; it should be at the label"),
         (-np.mean(np.log(1 - p[rows, labels])), "That is -log(1 - p); the loss is -log p"),
         (

@@ -178,6 +178,17 @@ def check_the_rates_are_the_factors_times_the_peak(student):
                 "The steps are 0 to total - 1; those are 1 to total",
             ),
             (
+                [peak + factor for factor in factors],
+                "The rate is the factor times the peak rate, not plus",
+            ),
+            ([peak] * total, "That is the peak rate at every step: times the factor"),
+            (
+                [peak * by_lines(step, total, int(share * 100)) for step in range(total)]
+                if 0 < int(share * 100) < total and int(share * 100) != warm_up
+                else None,
+                "The warm-up is a share of `total` steps, not of 100",
+            ),
+            (
                 [peak * by_lines(step, total, 0) for step in range(total)],
                 "That has no warm-up: it has int(share * total) steps",
             ),

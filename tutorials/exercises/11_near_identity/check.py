@@ -98,6 +98,11 @@ def check_the_rest_is_normal(student):
     for what, weight, scale in (
         (*pair, case[-1]) for case in CASES for pair in weights(student, *case)
     ):
+        if 30 < np.sum(weight == 0) < weight.size:
+            raise Wrong(
+                f"{what} has {int(np.sum(weight == 0)):,} zeros: what lies beyond two std is drawn "
+                "again, not replaced by 0"
+            )
         std, mean = float(np.std(weight)), float(np.mean(weight))
         if abs(mean) > 0.05:  # known to 0.005
             raise Wrong(f"{what} has a mean of {mean:.3g} std; the distribution's mean is 0")
@@ -170,6 +175,7 @@ def check_the_bound_is_that_of_two_projections(student):
             ((2 * std) ** 2 * m * d * z_norm**2, "|z| counts once"),
             ((2 * std) ** 2 * m * d * math.sqrt(z_norm), "|z| counts as it is, without a root"),
             ((4 * std) ** 2 * m * d * z_norm, "(2 std)^2 is 4 std^2; that is 16 std^2"),
+            ((2 * std) ** 2 * m * d / z_norm, "|z| multiplies; that is a division by it"),
             ((2 * std) ** 2 * d * z_norm, "The factor m is missing"),
             ((2 * std) ** 2 * m * z_norm, "The factor d is missing"),
         ]

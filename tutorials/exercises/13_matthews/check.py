@@ -111,7 +111,8 @@ def mistakes(predicted, gold):
         for name, pair in pairs.items()
         if name != instead
     ]
-    wrong += [(top / product**2, "The product's root divides, not its square")]
+    if top < 0:
+        wrong += [(0.0, "It may be negative, down to -1: nothing is cut off at 0")]
     wrong += [
         (top / (product / one) ** 0.5, f"One of the four sums, {name}, is missing under the root")
         for one, name in zip(sums, ("tp + fp", "tp + fn", "tn + fp", "tn + fn"), strict=True)

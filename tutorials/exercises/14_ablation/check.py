@@ -35,6 +35,10 @@ def check_spans_are_contiguous_and_sorted(student):
                 "last is too large by one: it is included, so it is at most layers - 1",
             ),
             (
+                [[a, b] for a in range(layers) for b in range(layers) if a != b],
+                "first may equal last, and last is not below first",
+            ),
+            (
                 [[a, b] for a in range(layers) for b in range(layers)],
                 "A span's last layer is not below its first",
             ),
