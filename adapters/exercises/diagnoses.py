@@ -4,8 +4,9 @@ transpose, a missing term, ...
 Each diagnosis is a function of what was returned, what is right, what is at hand and the check's
 tolerance; it returns a sentence, or "" when it does not apply. They are tried in the order of
 `DIAGNOSES`. None may be a coincidence: a diagnosis that leaves c numbers free (a factor: 1) needs
-more than c numbers that agree, each to the tolerance, which by chance happens less than once in
-10,000 times; and where only one number is left to agree, one that has a name at hand.
+more than c numbers that agree, each to the tolerance, which happens by chance less than once in
+10,000 times. Where the result is a single number, only a factor or term that has a name counts;
+there are some twenty, so that one of them agrees by chance less than once in 1,000 times.
 """
 
 import math
@@ -339,9 +340,11 @@ def _multiples(
 
 
 def _in_words(multiples: Mapping[str, float]) -> str:
-    """A sum of multiples: "0.9 m - g"."""
+    """A sum of multiples: "0.9 m - g". The term "1" is a constant."""
     parts = [
-        {1.0: name, -1.0: f"-{name}"}.get(number, f"{number:g} {name}")
+        f"{number:g}"
+        if name == "1"
+        else {1.0: name, -1.0: f"-{name}"}.get(number, f"{number:g} {name}")
         for name, number in multiples.items()
     ]
     return " + ".join(parts).replace("+ -", "- ") or "0"

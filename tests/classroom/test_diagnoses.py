@@ -98,6 +98,8 @@ class TestFaultsAreFound:
         assert found(0.9 * m, right, at_hand) == "Right up to one term: g is not added"
         assert "g is subtracted instead of added" in found(0.9 * m - 0.1 * g, right, at_hand)
         assert found(m - b, m + 2 * b, {"m": m, "b": b}) == "That is m - b; right is m + 2 b"
+        at_hand = {"1": np.ones_like(m), "m": m}
+        assert found(3 * m - 1, m + 0.5, at_hand) == "That is -1 + 3 m; right is 0.5 + m"
 
     def test_right_values_of_another_dtype_are_said_to_be_right(self):
         right = normal(1, 3, 4)

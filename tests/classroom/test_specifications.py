@@ -113,8 +113,7 @@ def test_there_are_70_different_wrong_ideas_and_at_least_50_are_told_what_is_wro
 
 
 @pytest.mark.parametrize("exercise", exercises(), ids=lambda exercise: exercise.label)
-def test_every_function_is_compared_with_something_at_hand(exercise):
-    """Without `given`, an unforeseen mistake gets no diagnosis. Exempt are numbers that are checked
-    for other reasons than a formula: overflow, digits, rounding."""
+def test_every_exercise_asks_for_a_diagnosis_of_unforeseen_mistakes(exercise):
+    """Without `given` there is none."""
     source = (exercise.folder / "check.py").read_text("utf-8")
     assert "given" in source or exercise.name == "trained_or_frozen"  # which has rules of its own
