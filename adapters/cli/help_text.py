@@ -90,7 +90,8 @@ EXAMPLES: dict[str, tuple[str, str]] = {
         "  minibert exercises start my-exercises\n"
         "  minibert exercises my-exercises\n"
         "  minibert exercises hint 3 --in my-exercises\n"
-        "  minibert exercises grade my-exercises --json\n",
+        "  minibert exercises grade my-exercises --json\n"
+        "  minibert exercises grade submissions/*/ --table class.html\n",
         "  from adapters.exercises.grade import grade\n"
         "  from adapters.exercises.workbook import start\n"
         '  start("my-exercises")\n'

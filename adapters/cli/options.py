@@ -291,6 +291,12 @@ def _exercises(parser: Parser) -> None:
         help="the time limit of each exercise, in seconds (default: 20)")
     add("--json", action="store_true",
         help="with grade: one JSON object per folder, each on a line of its own")
+    add("--table", type=Path, metavar="FILE",
+        help="with grade: also write one table of the class to this file (.txt, .csv or .html)")
+    add("--workers", type=int, metavar="N",
+        help="with grade: folders graded at the same time (default: the cores)")
+    add("--no-solutions", action="store_true",
+        help="with start: first remove the solutions from this installation, for a class's image")
 
 
 def _doctor(parser: Parser) -> None:

@@ -2,15 +2,18 @@
 
 import argparse
 import json
+import os
 import shlex
 from collections.abc import Callable
 from pathlib import Path
 
 from adapters.exercises.catalogue import Exercise, exercise_named, exercises
-from adapters.exercises.grade import grade, grade_table
+from adapters.exercises.class_table import as_text, check_format, class_table, write_table
+from adapters.exercises.grade import grade_all, grade_table
 from adapters.exercises.screen import command, explain, finished, heading, hint, listing
 from adapters.exercises.watch import check_all, check_file, watch
 from adapters.exercises.workbook import (
+    leave_out_solutions,
     next_hint,
     read_state,
     reset,
@@ -32,6 +35,11 @@ def run(options: argparse.Namespace) -> int:
         raise InputError(f"--once cannot be used with {action}")
     if options.json and action != "grade":
         raise InputError("--json can only be used with grade")
+    if (options.table or options.workers is not None) and action != "grade":
+        option = "--table" if options.table else "--workers"
+        raise InputError(f"{option} can only be used with grade")
+    if options.no_solutions and action != "start":
+        raise InputError("--no-solutions can only be used with start")
     return ACTIONS[action](options, words)
 
 
@@ -55,6 +63,9 @@ def _start(options: argparse.Namespace, words: list[str]) -> int:
     folder = Path(_one(words, "the folder") or options.folder or "")
     if not (words or options.folder):
         raise InputError("start needs a folder: minibert exercises start DIR")
+    if options.no_solutions:
+        removed = leave_out_solutions()
+        print(f"solutions left out of this installation: {removed} files removed")
     copied, kept = start(folder)
     if copied and kept:
         print(f"kept as they were: {', '.join(path.name for path in kept)}")
@@ -120,9 +131,20 @@ def _grade(options: argparse.Namespace, words: list[str]) -> int:
     for folder in folders:
         if not Path(folder).is_dir():  # checked for all of them before the first is graded
             raise InputError(f"{folder}: there is no such folder")
-    for folder in folders:
-        graded = grade(folder, options.seconds)
+    if options.table:
+        check_format(options.table)
+    workers = (os.cpu_count() or 1) if options.workers is None else options.workers
+    if workers < 1:
+        raise InputError(f"--workers must be at least 1, not {workers}")
+    all_graded = []
+    for graded in grade_all(folders, options.seconds, min(workers, len(folders))):
         print(json.dumps(graded) if options.json else grade_table(graded) + "\n", flush=True)
+        all_graded.append(graded)
+    table = class_table(all_graded)
+    if len(folders) > 1 and not options.json:
+        print(as_text(table))
+    if options.table:
+        write_table(options.table, table)
     return 0
 
 

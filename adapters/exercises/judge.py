@@ -4,14 +4,14 @@ The checks run here, the student's code in a process of its own (`student`). Wha
 whether a check has passed, never leaves this process.
 """
 
-import runpy
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from adapters.exercises.assertions import StudentError, Wrong
+from adapters.exercises.advice import advice
+from adapters.exercises.assertions import Ended, StudentError, Wrong
 from adapters.exercises.catalogue import Exercise
 from adapters.exercises.student import SECONDS, Process, Student
 
@@ -24,7 +24,8 @@ Check = Callable[[Any], None]
 @dataclass(frozen=True)
 class Verdict:
     """What the judge found in one file. `met`: the sentences of the specification that hold, in
-    order; `failed`: the first that does not; `error`: why. Both are "" after a pass."""
+    order (those before `failed`, or with `every` all); `failed`: the first that does not; `error`:
+    why. Both are "" after a pass."""
 
     exercise: Exercise
     path: Path
@@ -36,54 +37,95 @@ class Verdict:
     printed: str = ""  # the beginning of the student's output
     written: bool = True  # False if the only fault is a function that is not written yet
     unwritten: str = ""  # the name of that function
+    timed_out: bool = False
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """A check that does not hold, and why. `unwritten`: the name of the function that is not
+    written yet, if nothing else is wrong, else None; `ended`: no more answers will come."""
+
+    sentence: str = ""
+    error: str = ""
+    unwritten: str | None = None
+    ended: bool = False
+    timed_out: bool = False
 
 
 def judge(
-    exercise: Exercise, path: Path, seconds: float = SECONDS, source: bytes | None = None
+    exercise: Exercise,
+    path: Path,
+    seconds: float = SECONDS,
+    source: bytes | None = None,
+    every: bool = False,
 ) -> Verdict:
-    """Check one file, or the `source` that was read from it, within that many seconds. Raises
-    nothing, whatever the file does."""
+    """Check one file, or the `source` that was read from it, within that many seconds: up to the
+    first check that fails or, with `every`, all of them. Raises nothing, whatever the file does."""
     start = time.monotonic()
     met: list[str] = []
-    failed = error = printed = unwritten = ""
-    written = True
+    failures: list[_Failure] = []
     process = None
     try:
         code = read_source(path) if source is None else source
         process = Process(code, str(path), seconds)
         with process:
             for check in checks(exercise):
-                failed = sentence(check)
-                check(Student(process))
-                met.append(failed)
-        failed = ""
-    except StudentError as caught:
-        written = "NotImplementedError" not in caught.kinds
-        unwritten = "" if written else _clean(caught.function[:100])
-        error = str(caught)
-    except Wrong as caught:
-        error = str(caught)
-    except Exception as caught:  # the check could not handle the result
-        error = f"what your function returned is not of the kind asked for: {caught}"
-    if process:
-        printed = process.printed
+                failure = _failure(check, process)
+                if failure is None:
+                    met.append(sentence(check))
+                else:
+                    failures.append(failure)
+                    if failure.ended or not every:
+                        break
+    except Exception as caught:  # before the first check: there is no file, or it fails to load
+        failures.append(_explained("", caught))
+    first = failures[0] if failures else _Failure()
     return Verdict(
         exercise,
         path,
-        passed=not error,
+        passed=not failures,
         seconds=time.monotonic() - start,
         met=tuple(met),
-        failed=failed,
-        error=_clean(error),
-        printed=_clean(printed),
-        written=written,
-        unwritten=unwritten,
+        failed=first.sentence,
+        error=_clean(first.error),
+        printed=_clean(process.printed) if process else "",
+        written=first.unwritten is None,
+        unwritten=first.unwritten or "",
+        timed_out=any(failure.timed_out for failure in failures),
     )
 
 
+def _failure(check: Check, process: Process) -> _Failure | None:
+    """Run one check. -> why it does not hold, or None if it does"""
+    try:
+        check(Student(process))
+    except Exception as caught:
+        return _explained(sentence(check), caught)
+    return None
+
+
+def _explained(failed: str, caught: Exception) -> _Failure:
+    """What a check raised, in words. `failed`: the check's sentence."""
+    if isinstance(caught, StudentError):
+        advised = advice(caught.kinds, caught.text)
+        error = f"{caught}\n{advised}" if advised else str(caught)
+        unwritten = _clean(caught.function[:100]) if "NotImplementedError" in caught.kinds else None
+        return _Failure(failed, error, unwritten)
+    if isinstance(caught, Ended):
+        return _Failure(failed, str(caught), ended=True, timed_out=caught.timed_out)
+    if isinstance(caught, Wrong):
+        return _Failure(failed, str(caught))
+    # the check could not handle the result
+    return _Failure(failed, f"what your function returned is not of the kind asked for: {caught}")
+
+
 def checks(exercise: Exercise) -> list[Check]:
-    """The specification of an exercise: the check_* functions of its check.py, in order."""
-    names = runpy.run_path(str(exercise.folder / "check.py"))
+    """The specification of an exercise: the check_* functions of its check.py, in order. They are
+    made anew each time, as what a student's function changes in place is changed here, too; and
+    without runpy, which several threads cannot use at once."""
+    path = exercise.folder / "check.py"
+    names: dict[str, Any] = {"__name__": "check", "__file__": str(path)}
+    exec(compile(path.read_text("utf-8"), str(path), "exec"), names)
     return [function for name, function in names.items() if name.startswith("check_")]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from adapters.exercises.catalogue import Exercise, exercises
 from adapters.exercises.judge import Verdict
-from adapters.exercises.workbook import State, has_passed, to_do
+from adapters.exercises.workbook import State, has_passed, has_solutions, to_do
 
 WIDTH = 88
 PRINTED_LINES = 20
@@ -104,4 +104,6 @@ def hint(exercise: Exercise, level: int, text: str) -> str:
 
 def finished(folder: Path) -> str:
     """What is shown after the last exercise."""
+    if not has_solutions():
+        return "All exercises are done."
     return f"All exercises are done. Compare with ours: {command('solution NN', folder)}"

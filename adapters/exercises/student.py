@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from adapters.exercises.assertions import StudentError, Wrong
+from adapters.exercises.assertions import Ended, StudentError, Wrong
 from adapters.exercises.messages import Garbled, Name, pack, read_message, unpack
 
 SECONDS = 20.0  # for all the checks of one exercise
@@ -102,19 +102,20 @@ class Process:
             self.outbox.put(pack(self._called_back(answer), self._name_of))
 
     def _receive(self) -> dict[str, Any]:
-        """The next message. Raises Wrong when none comes in time."""
+        """The next message. Raises Ended when none comes in time, or none that makes sense."""
         try:
             body = self.inbox.get(timeout=max(0.0, self.deadline - time.monotonic()))
         except queue.Empty:
-            raise Wrong(f"no result within {self.seconds:g} s: an endless loop?") from None
+            late = f"no result within {self.seconds:g} s: an endless loop?"
+            raise Ended(late, timed_out=True) from None
         if body is None:
-            raise Wrong(f"your code ended the process{_reason(self.process)} before it returned")
+            raise Ended(f"your code ended the process{_reason(self.process)} before it returned")
         try:
             answer = unpack(body, self._named) if isinstance(body, bytes) else body
         except Garbled as error:
             answer = error
         if not isinstance(answer, dict):
-            raise Wrong("your code's process sent something that is not what a function returns")
+            raise Ended("your code's process sent something that is not what a function returns")
         return answer
 
     def _called_back(self, request: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from adapters.exercises.catalogue import Exercise, exercises
+from adapters.exercises.catalogue import Exercise, exercises, material
 from minibert.errors import InputError
 from minibert.files import atomic_write
 
@@ -141,7 +141,9 @@ def next_hint(folder: Path, exercise: Exercise) -> tuple[int, str]:
 
 def solution(folder: Path, exercise: Exercise) -> str | None:
     """The solution, if the exercise has passed or the solution is asked for a second time; or
-    None."""
+    None. Raises InputError where the solutions were left out."""
+    if not has_solutions():
+        raise InputError("this installation was made without the solutions: ask your teacher")
     state = read_state(folder)
     times = state.asked.get(exercise.label, 0)
     if not has_passed(folder, exercise, state) and not times:
@@ -149,6 +151,33 @@ def solution(folder: Path, exercise: Exercise) -> str | None:
         write_state(folder, state)
         return None
     return (exercise.folder / "solution.py").read_text("utf-8")
+
+
+def has_solutions() -> bool:
+    """Whether this installation has the solutions."""
+    return all((exercise.folder / "solution.py").exists() for exercise in exercises())
+
+
+def leave_out_solutions() -> int:
+    """Remove the solutions, and the wrong ones, from this installation, for the machine or image
+    that a class uses. -> how many files were removed. Raises InputError in a checkout, whose files
+    these are, and when they cannot be removed."""
+    if not material().is_relative_to(Path(__file__).parent):
+        raise InputError(
+            "--no-solutions is for an installed minibert, not for a checkout: it removes files"
+        )
+    removed = 0
+    for exercise in exercises():
+        for name in ("solution.py", "wrong.toml"):
+            path = exercise.folder / name
+            try:
+                path.unlink()
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise InputError(f"{path}: cannot be removed: {error.strerror}") from None
+            removed += 1
+    return removed
 
 
 def reset(folder: Path, exercise: Exercise) -> Path | None:

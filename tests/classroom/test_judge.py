@@ -561,9 +561,9 @@ class TestGrade:
         no_bias = wrong_source(second.folder, "no_bias")
         (tmp_path / second.file).write_text(no_bias, "utf-8")
         graded = json.loads(json.dumps(grade(tmp_path, NET)))
-        assert graded.keys() == {"folder", "passed", "of", "exercises"}
+        assert graded.keys() == {"folder", "passed", "of", "credit", "exercises"}
         assert (graded["folder"], graded["passed"], graded["of"]) == (str(tmp_path), 1, 3)
-        kinds = {"exercise": str, "title": str, "passed": bool, "seconds": float}
+        kinds = {"exercise": str, "title": str, "passed": bool, "credit": float, "seconds": float}
         for row, exercise in zip(graded["exercises"], three, strict=True):
             assert row.keys() == {*kinds, "failed", "error"}
             assert all(type(row[key]) is kind for key, kind in kinds.items())

@@ -122,7 +122,16 @@ OPTIONS = {
         "--threads",
     },
     "info": {"MODEL|FILE", "--method", "--size"},
-    "exercises": {"WORD", "--in", "--once", "--seconds", "--json"},
+    "exercises": {
+        "WORD",
+        "--in",
+        "--once",
+        "--seconds",
+        "--json",
+        "--table",
+        "--workers",
+        "--no-solutions",
+    },
     "doctor": {"--json"},
     "demo": {"--out"},
 }

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from adapters.exercises.assertions import same, untouched
+from adapters.exercises.assertions import at_each_size, same, untouched
 
 CALL = "attention(q, k, v)"
 
@@ -35,8 +35,18 @@ def by_loops(q, k, v, scale=None):
 def likely_mistakes(q, k, v):
     """[(wrong result, what it means)]"""
     q, k, v = (x.astype(np.float64) for x in (q, k, v))
-    d = q.shape[1]
-    powers = np.exp(q @ k.T / math.sqrt(d))  # [Q, T]
+    (queries, d), (keys, e) = q.shape, v.shape
+    scores = q @ k.T / math.sqrt(d)  # [Q, T]
+    powers = np.exp(scores)
+    # the same, as a function that subtracts each row's maximum has them
+    shifted = np.exp(scores - scores.max(axis=1, keepdims=True))
+    squared = np.sqrt((scores * scores).sum(axis=1, keepdims=True))
+    others = (
+        ("the number of keys", keys),
+        ("the number of entries", queries * d),
+        ("the number of queries", queries),
+        ("e", e),
+    )
     return [
         (
             by_loops(q, k, v, scale=1.0),
@@ -49,30 +59,113 @@ def likely_mistakes(q, k, v):
             "That is what a softmax over the queries gives: each row of weights, one query's, "
             "should sum to 1, so the softmax runs over the last axis",
         ),
-        (powers / powers.sum() @ v, "That is a softmax over all scores at once, not row by row"),
-        (powers @ v, "That is exp(scores) v: the division by the sum of each row is missing"),
-        (q @ k.T / math.sqrt(d) @ v, "That is the result without the softmax"),
+        *(
+            (p / p.sum() @ v, "That is a softmax over all scores at once, not row by row")
+            for p in (powers, shifted)
+        ),
+        *(
+            (p @ v, "That is exp(scores) v: the division by the sum of each row is missing")
+            for p in (powers, shifted)
+        ),
+        (
+            shifted / shifted.sum(axis=0) @ v,
+            "The sum is that of each row, one query's: over the last axis",
+        ),
+        (
+            (other := np.exp(scores - scores.max(axis=0))) / other.sum(axis=1, keepdims=True) @ v,
+            "The maximum that is subtracted is that of each row, one query's: over the last axis",
+        ),
+        (
+            powers / powers.sum(axis=1, keepdims=True) @ v[::-1],
+            "The values are mixed in reverse order: weight t belongs to value t",
+        ),
+        (
+            v.sum(axis=0) - powers / powers.sum(axis=1, keepdims=True) @ v,
+            "The weights are the softmax itself, not 1 minus it",
+        ),
+        (
+            shifted / np.sqrt((shifted**2).sum(axis=1, keepdims=True)) @ v,
+            "The weights of a query should sum to 1, not their squares",
+        ),
+        (scores @ v, "That is the result without the softmax"),
+        (
+            by_loops(q, k, v, scale=math.sqrt(d)),
+            "The scores are divided by sqrt(d), not multiplied",
+        ),
+        (by_loops(q, k, v, scale=-1 / math.sqrt(d)), "The sign of the scores is wrong"),
+        (
+            by_loops(q, k, v, scale=math.log(2) / math.sqrt(d)),
+            "That is a softmax with powers of 2: it has those of e, np.exp",
+        ),
+        *(
+            (
+                by_loops(q, k, v, scale=1 / math.sqrt(n)),
+                f"That is a division by the root of {name}: d is the size of a query or key, "
+                "q.shape[1]",
+            )
+            for name, n in others
+            if n != d
+        ),
+        (
+            powers / powers.sum(axis=1, keepdims=True) @ v / math.sqrt(d),
+            "sqrt(d) divides the scores, before the softmax, and not the mix",
+        ),
+        (
+            powers / powers.sum(axis=1, keepdims=True) / math.sqrt(d) @ v,
+            "sqrt(d) divides the scores, before the softmax, and not the weights",
+        ),
+        (
+            np.eye(keys)[scores.argmax(axis=1)] @ v,
+            "That is the value of the best key alone; the softmax mixes all values",
+        ),
+        (scores / squared @ v, "The weights of a query should sum to 1, not their squares"),
+        (
+            scores / scores.sum(axis=1, keepdims=True) @ v,
+            "The weights are the scores divided by their sum: exp is missing",
+        ),
+        (np.repeat(v.mean(axis=0)[None], queries, axis=0), "Every value has the same weight there"),
         (powers / powers.sum(axis=1, keepdims=True), "Those are the weights, not yet mixed with v"),
     ]
 
 
+def sizes(q, k, v):
+    """The sizes by their names, for a diagnosis."""
+    return {"d": q.shape[1], "T": len(k), "Q": len(q), "e": v.shape[1]}
+
+
 def check_the_mix_of_values_is_that_of_the_equation(student):
     """The values are mixed as the equation says, and q, k and v stay as they are."""
-    q, k, v = draw(queries=3, keys=5, d=8, e=4)
-    expected, mistakes = by_loops(q, k, v), likely_mistakes(q, k, v)
-    with untouched(q=q, k=k, v=v):
-        got = student.attention(q, k, v)
-    same(got, expected, CALL, meanings=mistakes)
+
+    def compare(queries, keys, d, e):
+        q, k, v = draw(queries, keys, d, e)
+        expected, mistakes, given = by_loops(q, k, v), likely_mistakes(q, k, v), sizes(q, k, v)
+        with untouched(q=q, k=k, v=v):
+            got = student.attention(q, k, v)
+        same(got, expected, CALL, meanings=mistakes, given=given)
+
+    at_each_size(compare, (3, 5, 8, 4), (6, 4, 3, 7))
 
 
 def check_one_key_is_all_there_is_to_see(student):
     """With a single key, every query gets that key's value."""
-    q, k, v = draw(queries=4, keys=1, d=8, e=3)
-    same(student.attention(q, k, v), np.repeat(v, 4, axis=0), f"{CALL} with a single key")
+
+    def compare(queries, d, e):
+        q, k, v = draw(queries, 1, d, e)
+        expected = np.repeat(v, queries, axis=0)
+        got = student.attention(q, k, v)
+        same(got, expected, f"{CALL} with a single key", given=sizes(q, k, v))
+
+    at_each_size(compare, (4, 8, 3), (2, 5, 6))
 
 
 def check_large_scores_do_not_overflow(student):
     """Scores of several hundred give finite values."""
-    q, k, v = draw(queries=3, keys=6, d=16, e=2, spread=300.0)
-    # float32 scores of 1e3 are known to about 1e-4, and so is each exponential
-    same(student.attention(q, k, v), by_loops(q, k, v), f"{CALL} with large q", tolerance=1e-3)
+
+    def compare(queries, keys, d, e):
+        q, k, v = draw(queries, keys, d, e, spread=300.0)
+        expected, given = by_loops(q, k, v), sizes(q, k, v)
+        got = student.attention(q, k, v)
+        # float32 scores of 1e3 are known to about 1e-4, and so is each exponential
+        same(got, expected, f"{CALL} with large q", 1e-3, given=given)
+
+    at_each_size(compare, (3, 6, 16, 2), (2, 4, 9, 5))

@@ -45,6 +45,8 @@ def misread(name, begin):
     """What reading this tensor would give if the offsets were counted from `begin`."""
     start, stop = HEADER[name]["data_offsets"]
     part = DATA[begin + start : begin + stop]
+    if len(part) < stop - start:
+        return None
     return np.frombuffer(part, TENSORS[name].dtype).reshape(TENSORS[name].shape)
 
 
@@ -59,10 +61,23 @@ def check_the_header_s_length_is_in_the_first_8_bytes(student):
         (LENGTH + 8, "The 8 bytes of the length itself are not included"),
         (DATA[0], "That is only the first byte: the number has 8"),
         (len(DATA), "That is the length of the whole file"),
+        (len(DATA) - 8 - LENGTH, "That is the length of the numbers, after the header"),
+        (int.from_bytes(DATA[1:9], "little"), "That is data[1:9]: the first 8 bytes are data[:8]"),
+        (
+            int.from_bytes(DATA[8:16], "little"),
+            "That is the second 8 bytes; the first are data[:8]",
+        ),
+        (int.from_bytes(DATA[:4], "big"), "The number has 8 bytes, lowest first"),
     ]
-    exactly(student.header_length(DATA), LENGTH, "header_length(data)", meanings)
+    given = {}
+    exactly(student.header_length(DATA), LENGTH, "header_length(data)", meanings, given)
     data, _, length = smaller()
-    exactly(student.header_length(data), length, "header_length(data)")
+    exactly(student.header_length(data), length, "header_length(data)", given=given)
+    # no file has such a header, but all 8 bytes count
+    length = 3 * 2**56 + 5
+    meanings = [(5, "That is only the first few bytes: the number has 8")]
+    data = length.to_bytes(8, "little")
+    exactly(student.header_length(data), length, "header_length of 8 bytes", meanings)
 
 
 def check_the_header_lists_every_tensor_and_nothing_else(student):
@@ -87,25 +102,53 @@ def check_each_tensor_has_its_numbers_shape_and_dtype(student):
             ),
             (misread(name, 8), "The third part begins after the 8 bytes *and* the header"),
             (misread(name, LENGTH), "The third part begins after the header *and* the 8 bytes"),
+            *(
+                (
+                    misread(name, begin),
+                    "That begins a byte or a few too early or too late: the third part begins at "
+                    "8 + the header's length",
+                )
+                for begin in range(LENGTH + 1, LENGTH + 17)
+                if begin != LENGTH + 8
+            ),
             (tensor.ravel(), "Those are the right numbers; the header gives their shape"),
             (tensor.T, "The numbers are stored in row order: read_tensor does not transpose"),
+            (
+                tensor.ravel().reshape(tensor.shape, order="F"),
+                "The numbers are stored row by row (order C), not column by column",
+            ),
+            (
+                tensor.ravel().reshape(tensor.shape[::-1]),
+                "The shape is that of the header; there it is reversed",
+            ),
+            (
+                np.frombuffer(tensor.tobytes(), tensor.dtype.newbyteorder()).reshape(tensor.shape),
+                "That is the number with the highest byte first (big-endian): '<' in the dtype, "
+                "as in DTYPES, means lowest first",
+            ),
         ]
         what = f"read_tensor(data, {name!r})"
-        same(student.read_tensor(DATA, name), tensor, what, 0.0, meanings, tensor.dtype)
+        got = student.read_tensor(DATA, name)
+        same(got, tensor, what, 0.0, meanings, tensor.dtype, given={})
     data = smaller()[0]
     expected = np.arange(6.0).reshape(2, 3)
-    same(student.read_tensor(data, "w"), expected, "read_tensor(data, 'w')")
+    same(student.read_tensor(data, "w"), expected, "read_tensor(data, 'w')", given={})
 
 
 def check_a_weight_comes_as_in_by_out(student):
     """A linear map's weight is returned as [in, out], though the file has [out, in]."""
-    stored = TENSORS["pooler.dense.weight"]
-    meanings = [
-        (stored, "That is [out, in], as in the file; x W + b needs [in, out]: transpose it"),
-        (
-            stored.reshape(6, 4),
-            "reshape keeps the order of the numbers; .T turns rows into columns",
-        ),
-    ]
-    what = "read_weight(data, 'pooler.dense.weight')"
-    same(student.read_weight(DATA, "pooler.dense.weight"), stored.T, what, 0.0, meanings)
+    other = {"w": np.arange(15, dtype="<f4").reshape(5, 3)}
+    for data, name, stored in (
+        (DATA, "pooler.dense.weight", TENSORS["pooler.dense.weight"]),
+        (file_of(other)[0], "w", other["w"]),
+    ):
+        meanings = [
+            (stored, "That is [out, in], as in the file; x W + b needs [in, out]: transpose it"),
+            (
+                stored.reshape(stored.shape[::-1]),
+                "reshape keeps the order of the numbers; .T turns rows into columns",
+            ),
+            (stored[::-1], "That turns the rows around; .T turns rows into columns"),
+        ]
+        what = f"read_weight(data, {name!r})"
+        same(student.read_weight(data, name), stored.T, what, 0.0, meanings, given={})

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from adapters.exercises.assertions import same, untouched
+from adapters.exercises.assertions import at_each_size, same, untouched
 
 CALL = "layer_norm_vjp(g, x, weight, eps)"
 STEP = 1e-5  # central differences err by about STEP^2 and by 1e-16 / STEP: 1e-10 each
@@ -50,7 +50,8 @@ def by_differences(g, x, weight, eps):
 def likely_mistakes(g, x, weight, eps):
     """[(wrong result, what it means)]; None: this gradient may be anything"""
     g, x, weight = (array.astype(np.float64) for array in (g, x, weight))
-    s = np.sqrt(x.var(axis=1, keepdims=True) + eps)
+    size = x.shape[1]
+    s, s0 = (np.sqrt(x.var(axis=1, keepdims=True) + more) for more in (eps, 0.0))
     xhat = (x - x.mean(axis=1, keepdims=True)) / s
     h = g * weight
 
@@ -64,34 +65,156 @@ def likely_mistakes(g, x, weight, eps):
         (((h - mean) / s, None, None), "That treats s as a constant, but x moves it, too"),
         (((h - along) / s, None, None), "That treats the mean as a constant, but x moves it, too"),
         ((project(g), None, None), "weight is missing on the way from g to xhat"),
+        ((project(g) * weight, None, None), "weight comes first: h = g * weight, then the means"),
+        ((project(g + weight), None, None), "h is g times weight, not their sum"),
+        (
+            ((h - h.mean() - along) / s, None, None),
+            "That is the mean of h over all tokens; each row has its own, over axis=-1",
+        ),
+        (
+            ((h - mean - (h * xhat).mean() * xhat) / s, None, None),
+            "That is the mean of h * xhat over all tokens; each row has its own, over axis=-1",
+        ),
+        (
+            ((h - h.mean() - (h * xhat).mean() * xhat) / s, None, None),
+            "Those are means over all tokens; each row has its own, over axis=-1",
+        ),
+        (
+            ((h - mean - xhat * (h * xhat).mean(axis=0)) / s, None, None),
+            "That is the mean of h * xhat over the tokens; each row has its own, over axis=-1",
+        ),
+        (
+            ((h - h.mean(axis=0) - along) / s, None, None),
+            "That is the mean of h over the tokens; each row has its own, over axis=-1",
+        ),
+        (
+            ((h - mean - xhat / s * (h * xhat / s).mean(axis=1, keepdims=True)) / s**2, None, None),
+            "s is the *root* of variance + eps",
+        ),
+        ((project(g / weight), None, None), "h is g times weight, not divided by it"),
+        (
+            (
+                (h - mean - along * s * s / (s0 + eps) ** 2) / (s0 + eps) if eps > 1e-6 else None,
+                None,
+                None,
+            ),
+            "eps is added to the variance, under the root",
+        ),
         ((project(h) * s, None, None), "The division by s is missing at the end"),
+        ((project(h) / s, None, None), "It is divided by s only once"),
+        ((project(h) * s * s, None, None), "It is divided by s at the end, not multiplied"),
+        (((h - mean + along) / s, None, None), "The part along xhat is subtracted, too"),
+        (((h + mean - along) / s, None, None), "The mean of h is subtracted, too"),
+        (((h + mean + along) / s, None, None), "Both means are subtracted"),
+        (((h - mean - along / xhat) / s, None, None), "The mean of h * xhat is multiplied by xhat"),
+        (
+            ((h - size * mean - size * along) / s, None, None),
+            "Those are the sums over the row; it takes the means (a factor 1/D)",
+        ),
+        (((h - size * mean - along) / s, None, None), "That is the sum of h; it takes the mean"),
+        (
+            ((h - mean - size * along) / s, None, None),
+            "That is the sum of h * xhat; it takes the mean",
+        ),
+        (
+            ((h - h.mean(axis=0) - (h * xhat).mean(axis=0) * xhat) / s, None, None),
+            "Those are means over the tokens: mean and s are a row's own, so axis=-1",
+        ),
+        (
+            ((h - mean - xhat * (g * xhat).mean(axis=1, keepdims=True)) / s, None, None),
+            "weight is missing in the mean of h * xhat: that one is of g * xhat",
+        ),
+        (
+            ((h - g.mean(axis=1, keepdims=True) - along) / s, None, None),
+            "weight is missing in the mean of h: that one is of g",
+        ),
+        (
+            ((h - mean - x * (h * x).mean(axis=1, keepdims=True)) / s, None, None),
+            "The part along xhat has xhat twice, not x",
+        ),
+        (
+            ((h - mean - xhat * (h * x).mean(axis=1, keepdims=True)) / s, None, None),
+            "That is the mean of h * x; it takes h * xhat",
+        ),
+        (
+            ((h - mean - x * (h * xhat).mean(axis=1, keepdims=True)) / s, None, None),
+            "The last mean is multiplied by xhat, not by x",
+        ),
         ((None, g * xhat, None), "Every token uses the same weight: sum over the tokens, axis 0"),
         ((None, (g * x).sum(axis=0), None), "What weight multiplies is xhat, not x"),
+        (
+            (None, (g * (xhat * s)).sum(axis=0), None),
+            "What weight multiplies is xhat: x - mean, divided by s",
+        ),
+        ((None, (g * xhat).mean(axis=0), None), "That is a mean over the tokens; it is their sum"),
+        ((None, (g * xhat).sum(axis=1), None), "Sum over the tokens, axis 0, not over the row"),
+        (
+            (None, g.sum(axis=0), None),
+            "That is bias's gradient: for weight, g is multiplied by xhat first",
+        ),
+        ((None, xhat.sum(axis=0), None), "The chain rule is missing: xhat is multiplied by g"),
         ((None, (h * xhat).sum(axis=0), None), "y is linear in weight: no weight in its gradient"),
         ((None, None, g), "Every token uses the same bias: sum over the tokens, axis 0"),
+        ((None, None, g.mean(axis=0)), "That is a mean over the tokens; it is their sum"),
+        ((None, None, g.sum(axis=1)), "Sum over the tokens, axis 0, not over the row"),
+        (
+            (None, None, (g * xhat).sum(axis=0)),
+            "bias is added as it is, so its gradient is the sum of g alone",
+        ),
         ((None, None, h.sum(axis=0)), "bias is added after weight: no weight in its gradient"),
     ]
 
 
+def terms(g, x, weight, eps):
+    """What the gradient for x, and many a wrong one, is a sum of."""
+    g, x, weight = (array.astype(np.float64) for array in (g, x, weight))
+    s = np.sqrt(x.var(axis=1, keepdims=True) + eps)
+    xhat, h = (x - x.mean(axis=1, keepdims=True)) / s, g * weight
+    means = h.mean(axis=1, keepdims=True), xhat * (h * xhat).mean(axis=1, keepdims=True)
+    parts = {"h / s": h, "mean(h) / s": means[0], "xhat mean(h xhat) / s": means[1]}
+    return {"weight": weight, **{name: part / s for name, part in parts.items()}}
+
+
 def check_all_three_gradients_are_those_of_small_steps(student):
     """The gradients are what moving each number a little shows; no argument changes."""
-    g, x, weight = draw()
-    expected, mistakes = by_differences(g, x, weight, 1e-12), likely_mistakes(g, x, weight, 1e-12)
-    with untouched(g=g, x=x, weight=weight):
-        got = student.layer_norm_vjp(g, x, weight, 1e-12)
-    same(got, expected, CALL, meanings=mistakes)
+
+    def compare(tokens, size, eps):
+        g, x, weight = draw(tokens, size)
+        expected, mistakes = by_differences(g, x, weight, eps), likely_mistakes(g, x, weight, eps)
+        with untouched(g=g, x=x, weight=weight):
+            got = student.layer_norm_vjp(g, x, weight, eps)
+        given = {"N": tokens, "D": size, **terms(g, x, weight, eps)}
+        same(got, expected, CALL, meanings=mistakes, given=given)
+
+    at_each_size(compare, (3, 5, 1e-12), (4, 7, 1e-9))
 
 
 def check_eps_has_its_place(student):
     """A large eps weakens the normalisation, and with it the gradient."""
-    g, x, weight = draw(tokens=2, size=4)
-    expected = by_differences(g, x, weight, 0.8)
-    mistakes = [((by_differences(g, x, weight, 0.0)[0], None, None), "That is without eps")]
-    same(student.layer_norm_vjp(g, x, weight, 0.8), expected, f"{CALL}, eps 0.8", meanings=mistakes)
+
+    def compare(tokens, size, eps):
+        g, x, weight = draw(tokens, size)
+        expected = by_differences(g, x, weight, eps)
+        without = by_differences(g, x, weight, 0.0)
+        mistakes = [
+            ((without[0], None, None), "That is without eps"),
+            ((None, without[1], None), "That is without eps"),
+            *likely_mistakes(g, x, weight, eps),
+        ]
+        got = student.layer_norm_vjp(g, x, weight, eps)
+        given = {"N": tokens, "D": size, **terms(g, x, weight, eps)}
+        same(got, expected, f"{CALL}, eps {eps:g}", meanings=mistakes, given=given)
+
+    at_each_size(compare, (2, 4, 0.8), (3, 6, 1.7))
 
 
 def check_moving_all_features_together_has_no_effect(student):
     """Each row of the gradient for x sums to 0, as LayerNorm removes the mean."""
-    g, x, weight = draw(tokens=4, size=7, spread=3.0)
-    gradient = student.layer_norm_vjp(g, x, weight, 1e-12)[0]
-    same(np.sum(gradient, axis=1), np.zeros(4), "the sum of each row of the gradient for x")
+
+    def compare(tokens, size, eps):
+        g, x, weight = draw(tokens, size, spread=3.0)
+        gradient = student.layer_norm_vjp(g, x, weight, eps)[0]
+        what = "the sum of each row of the gradient for x"
+        same(np.sum(gradient, axis=1), np.zeros(tokens), what)
+
+    at_each_size(compare, (4, 7, 1e-12), (3, 5, 1e-9))

@@ -6,10 +6,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from adapters.exercises.assertions import Wrong, same
+from adapters.exercises.assertions import Wrong, at_each_size, same
 
-D, M, STD = 200, 150, 0.01  # 30,000 numbers in a weight: shares are known to 0.3 %
-CALL = f"init_adapter(0, {D}, {M}, {STD})"
+# (seed, d, m, std); 30,000 numbers in a weight: shares are known to 0.3 %
+CASES = (0, 200, 150, 0.01), (3, 120, 260, 0.05)
 
 
 def phi(x):
@@ -24,32 +24,59 @@ def zeroed(got):
     return np.zeros_like(got) if isinstance(got, np.ndarray) else got
 
 
-def weights(student, seed=0, std=STD):
+def call(seed, d, m, std):
+    return f"init_adapter({seed}, {d}, {m}, {std})"
+
+
+def weights(student, *case):
     """A fresh adapter's weights: [(name, weight in units of std, float64)]."""
-    adapter = student.init_adapter(seed, D, M, std)
-    names = "down", "up"
-    return [(f"{CALL}[{n!r}]['weight']", adapter[n]["weight"].astype(float) / std) for n in names]
+    adapter, std = student.init_adapter(*case), case[-1]
+    return [
+        (f"{call(*case)}[{n!r}]['weight']", adapter[n]["weight"].astype(float) / std)
+        for n in ("down", "up")
+    ]
 
 
 def check_an_adapter_has_its_four_arrays_and_zero_biases(student):
     """The four arrays have their shapes and dtype, and the biases are 0."""
-    got = student.init_adapter(0, D, M, STD)
-    empty = {
-        "down": {"weight": np.zeros((D, M)), "bias": np.zeros(M)},
-        "up": {"weight": np.zeros((M, D)), "bias": np.zeros(D)},
-    }
-    same(zeroed(got), empty, CALL)
-    for name in ("down", "up"):
-        what = f"{CALL}[{name!r}]['bias']"
-        same(got[name]["bias"], empty[name]["bias"], what, 0.0)
+
+    def compare(seed, d, m, std):
+        got = student.init_adapter(seed, d, m, std)
+        empty = {
+            "down": {"weight": np.zeros((d, m)), "bias": np.zeros(m)},
+            "up": {"weight": np.zeros((m, d)), "bias": np.zeros(d)},
+        }
+        turned = {name: {"weight": part["weight"].T, "bias": None} for name, part in empty.items()}
+        meanings = [(turned, "Rows and columns are swapped: down is [d, m], up is [m, d]")]
+        given = {"d": d, "m": m}
+        same(zeroed(got), empty, call(seed, d, m, std), meanings=meanings, given=given)
+        for name in ("down", "up"):
+            what = f"{call(seed, d, m, std)}[{name!r}]['bias']"
+            ones = [(np.ones_like(empty[name]["bias"]), "Those are ones; a bias starts at 0")]
+            same(got[name]["bias"], empty[name]["bias"], what, 0.0, ones)
+
+    at_each_size(compare, *CASES)
 
 
 def check_nothing_lies_beyond_two_std(student):
     """No weight is further from 0 than two std, and none was clipped there."""
-    for what, weight in weights(student):
+    for what, weight, scale in (
+        (*pair, case[-1]) for case in CASES for pair in weights(student, *case)
+    ):
         size = np.abs(weight)
         largest, beyond = size.max(), int(np.sum(size > 2.0001))
         if not largest <= 2.0001:  # not <=: nan too
+            if abs(largest * scale - 2) < 1e-3:
+                raise Wrong(
+                    f"{what} has {beyond:,} of {size.size:,} numbers beyond two std, the largest "
+                    f"at {largest:.2f} std: the factor std is missing"
+                )
+            if abs(largest * 0.8796 - 2) < 0.01:
+                raise Wrong(
+                    f"{what} has {beyond:,} of {size.size:,} numbers beyond two std, the largest "
+                    f"at {largest:.2f} std: truncated, the numbers have a standard deviation of "
+                    "0.88 std. Leave it so, without scaling it up again"
+                )
             raise Wrong(
                 f"{what} has {beyond:,} of {size.size:,} numbers beyond two std, the largest at "
                 f"{largest:.2f} std. An untruncated normal distribution has 4.6 % of them there: "
@@ -68,14 +95,27 @@ def check_the_rest_is_normal(student):
     edges = np.linspace(-2, 2, 9)
     inside = phi(2) - phi(-2)
     shares = [(phi(b) - phi(a)) / inside for a, b in pairwise(edges)]
-    for what, weight in weights(student):
-        std = float(np.std(weight))
+    for what, weight, scale in (
+        (*pair, case[-1]) for case in CASES for pair in weights(student, *case)
+    ):
+        if 30 < np.sum(weight == 0) < weight.size:
+            raise Wrong(
+                f"{what} has {int(np.sum(weight == 0)):,} zeros: what lies beyond two std is drawn "
+                "again, not replaced by 0"
+            )
+        std, mean = float(np.std(weight)), float(np.mean(weight))
+        if abs(mean) > 0.05:  # known to 0.005
+            raise Wrong(f"{what} has a mean of {mean:.3g} std; the distribution's mean is 0")
         if abs(std - 0.8796) > 0.02:  # known to 0.004
             why = ". The paper draws both weights" if std == 0 else ""
             if abs(std - 2 / math.sqrt(3)) < 0.02:
                 why = ". That is what a uniform distribution has"
-            elif abs(std - 0.8796 * STD) < 1e-3 or abs(std - 0.8796 / math.sqrt(STD)) < 0.1:
+            elif abs(std / scale - 0.8796) < 0.1 or abs(std * math.sqrt(scale) - 0.8796) < 0.1:
                 why = ". std is the standard deviation, not the variance"
+            elif abs(std * scale - 0.8796) < 0.02:
+                why = ". The factor std is missing"
+            elif abs(std - 1) < 0.02:
+                why = ". It was scaled up again to a standard deviation of std: leave it as it is"
             raise Wrong(
                 f"{what} has a standard deviation of {std:.3g} std; a normal distribution "
                 f"truncated at two std has 0.88 std{why}"
@@ -92,24 +132,28 @@ def check_the_rest_is_normal(student):
 
 def check_the_two_weights_are_drawn_apart(student):
     """The two weights are drawn separately, from one generator."""
-    (_, down), (_, up) = weights(student)
-    if np.array_equal(down.ravel(), up.ravel()) or np.array_equal(down, up.T):
-        raise Wrong(
-            f"{CALL}: both weights hold the same numbers. Make one generator, and draw both from "
-            "it, one after the other"
-        )
+    for case in CASES:
+        (_, down), (_, up) = weights(student, *case)
+        if np.array_equal(down.ravel(), up.ravel()) or np.array_equal(down, up.T):
+            raise Wrong(
+                f"{call(*case)}: both weights hold the same numbers. Make one generator, and draw "
+                "both from it, one after the other"
+            )
 
 
 def check_the_seed_decides(student):
     """The same seed gives the same numbers, and another seed gives others."""
-    (_, first), (_, again), (_, other) = (weights(student, seed)[0] for seed in (0, 0, 1))
-    if not np.array_equal(first, again):
-        raise Wrong(
-            f"{CALL} gives different numbers the second time: draw all of them from "
-            "np.random.default_rng(seed)"
+    for seed, *case in CASES:
+        first, again, other = (
+            weights(student, number, *case)[0][1] for number in (seed, seed, seed + 1)
         )
-    if np.array_equal(first, other):
-        raise Wrong("init_adapter gives the same numbers for seeds 0 and 1")
+        if not np.array_equal(first, again):
+            raise Wrong(
+                f"{call(seed, *case)} gives different numbers the second time: draw all of them "
+                "from np.random.default_rng(seed)"
+            )
+        if np.array_equal(first, other):
+            raise Wrong(f"init_adapter gives the same numbers for seeds {seed} and {seed + 1}")
 
 
 def check_the_bound_is_that_of_two_projections(student):
@@ -125,7 +169,17 @@ def check_the_bound_is_that_of_two_projections(student):
             (2 * std * m * d * z_norm, "2 std is squared: there are two weights"),
             ((2 * std) ** 2 * math.sqrt(m * d) * z_norm, "Each weight has its sqrt(m d)"),
             ((2 * std) ** 2 * m * d, "The bound grows with z: the factor z_norm is missing"),
+            (z_norm + (2 * std) ** 2 * m * d * z_norm, "That bounds |A(z)|, not |A(z) - z|"),
+            ((2 * std) ** 2 * (m + d) * z_norm, "Each weight has m times d numbers, not m + d"),
+            ((2 * std) ** 2 * (m * d) ** 2 * z_norm, "sqrt(m d) twice is m d, not its square"),
+            ((2 * std) ** 2 * m * d * z_norm**2, "|z| counts once"),
+            ((2 * std) ** 2 * m * d * math.sqrt(z_norm), "|z| counts as it is, without a root"),
+            ((4 * std) ** 2 * m * d * z_norm, "(2 std)^2 is 4 std^2; that is 16 std^2"),
+            ((2 * std) ** 2 * m * d / z_norm, "|z| multiplies; that is a division by it"),
+            ((2 * std) ** 2 * d * z_norm, "The factor m is missing"),
+            ((2 * std) ** 2 * m * z_norm, "The factor d is missing"),
         ]
         got = student.distance_bound(z_norm, d, m, std)
         what = f"distance_bound({z_norm}, {d}, {m}, {std})"
-        same(got, (2 * std) ** 2 * m * d * z_norm, what, 1e-9, meanings)
+        given = {"|z|": z_norm, "d": d, "m": m, "std": std}
+        same(got, (2 * std) ** 2 * m * d * z_norm, what, 1e-9, meanings, given=given)

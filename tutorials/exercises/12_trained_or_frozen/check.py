@@ -1,5 +1,7 @@
 """What the split of exercise 12 must do. The oracle is a table of paths, written out by hand."""
 
+import re
+
 import numpy as np
 
 from adapters.exercises.assertions import Wrong, same, untouched
@@ -52,13 +54,84 @@ def model(layers=2):
     return trained
 
 
-def numbered(paths):
+def numbered(paths, size=2):
     """Each path with an array of its own."""
-    return {path: np.full(2, i, np.float32) for i, path in enumerate(paths)}
+    return {path: np.full(size, i, np.float32) for i, path in enumerate(paths)}
 
 
-def compare(got, paths, trains, what, why=lambda path: ""):
-    """Raise Wrong unless the two trees hold these paths, each in the tree where it belongs."""
+def mistakes(patterns):
+    """[(a wrong rule for what is trained, what it means)]"""
+
+    def any_of(matches, of=lambda path: path):
+        return lambda path: any(matches(pattern, of(path)) for pattern in patterns)
+
+    def key(path):
+        return path.rpartition(".")[2]
+
+    return [
+        (
+            lambda path: False,
+            "No pattern matched anything: what your code matches should be the leaf's whole path, "
+            "its keys joined by dots, and the pattern is a regular expression, re.match(pattern, "
+            "path)",
+        ),
+        (
+            any_of(re.match, key),
+            "That matches the last key alone; a pattern is for the whole path, base.pooler.bias",
+        ),
+        (
+            any_of(lambda pattern, path: path.startswith(pattern)),
+            "A pattern is a regular expression, re.match(pattern, path), not plain text",
+        ),
+        (
+            any_of(lambda pattern, path: pattern in path),
+            "A pattern is a regular expression, re.match(pattern, path), not plain text",
+        ),
+        (
+            any_of(re.fullmatch),
+            "A pattern need not match all of the path, only from its beginning: re.match",
+        ),
+        (any_of(re.search), "re.match starts at the beginning of the path, re.search anywhere"),
+        (
+            lambda path: all(re.match(pattern, path) for pattern in patterns),
+            "One pattern that matches is enough: any, not all",
+        ),
+        (
+            lambda path: patterns and re.match(patterns[0], path),
+            "Only the first pattern counts there; any of them may match",
+        ),
+        (
+            lambda path: patterns and re.match(patterns[-1], path),
+            "Only the last pattern counts there; any of them may match",
+        ),
+        (any_of(re.match, lambda path: "." + path), "The path begins with a dot there"),
+        (
+            any_of(re.match, lambda path: path.replace(".", "")),
+            "The keys of a path are joined by dots: are they missing?",
+        ),
+        (
+            any_of(re.match, lambda path: path.replace(".", "/")),
+            "The keys of a path are joined by dots, not by slashes",
+        ),
+        (
+            any_of(re.match, lambda path: path + "."),
+            "A path has no dot at its end: a leaf's path is base.pooler.bias",
+        ),
+        (
+            any_of(re.match, lambda path: path.partition(".")[0]),
+            "That matches the first key alone; the pattern is for the whole path of a leaf",
+        ),
+        (
+            any_of(re.match, lambda path: ".".join(path.split(".")[-2:])),
+            "That matches the last two keys alone: the path so far must be passed on to the end",
+        ),
+        (lambda path: True, "Everything is trained there: is the path that is matched right?"),
+    ]
+
+
+def compare(got, paths, trains, what, why=lambda path: "", patterns=None):
+    """Raise Wrong unless the two trees hold these paths, each in the tree where it belongs. With
+    `patterns`, a wrong rule that puts every leaf where it is now is named."""
     pair = isinstance(got, list | tuple) and len(got) == 2
     if not pair or not all(isinstance(tree, dict) for tree in got):
         raise Wrong(f"{what} should be two dicts, (trained, frozen): is that what you return?")
@@ -75,7 +148,8 @@ def compare(got, paths, trains, what, why=lambda path: ""):
             raise Wrong(f"{what}: {path} is in neither tree")
         if trained != should:
             words = ("trained", "frozen") if should else ("frozen", "trained")
-            raise Wrong(f"{what}: {path} should be {words[0]}, but is {words[1]}{why(path)}")
+            wrong = f"{what}: {path} should be {words[0]}, but is {words[1]}{why(path)}"
+            raise Wrong(wrong, _rule(found[0], paths, patterns))
     for name, tree, part in zip(("trained", "frozen"), got, found, strict=True):
         if empty := [path for path, value in part.items() if isinstance(value, dict)]:
             raise Wrong(f"{what}: {name} has an empty dict at {empty[0]}; leave it out")
@@ -85,12 +159,22 @@ def compare(got, paths, trains, what, why=lambda path: ""):
         same(tree, tree_of(wanted), f"{name} of {what}", 0.0)
 
 
+def _rule(trained, paths, patterns):
+    """In words, the wrong rule by which just these paths are trained; "" if none does."""
+    for rule, text in mistakes(patterns) if patterns is not None else []:
+        if {path for path in paths if rule(path)} == set(trained):
+            return text
+    return ""
+
+
 def by_the_paper(path):
     """Why this leaf belongs in the other tree, by the paper's method."""
     if path.startswith("head."):
         return (
             ": the head starts from random numbers and knows nothing about the task until trained"
         )
+    if path.startswith("adapters."):
+        return ": the adapters are what the paper trains"
     if path.startswith("base.embeddings.norm."):
         return ": the embeddings have a LayerNorm, too, and the paper trains every one"
     if ".norm." in path:
@@ -102,44 +186,57 @@ def by_the_paper(path):
 
 def check_each_leaf_is_in_the_tree_where_it_belongs(student):
     """A leaf is trained if a pattern matches its path; every other leaf is frozen."""
-    paths = numbered(model())
-    for patterns, trains in (
-        ([r"head\."], lambda path: path.startswith("head.")),
+    for layers, size, patterns, trains in (
+        (2, 2, [r"head\."], lambda path: path.startswith("head.")),
         (
+            3,
+            1,
             [r"adapters\.1\.", r"base\.pooler\."],
             lambda path: path.startswith(("adapters.1.", "base.pooler.")),
         ),
-        ([r".*bias"], lambda path: path.endswith("bias")),
+        (2, 3, [r".*bias"], lambda path: path.endswith("bias")),
     ):
+        paths = numbered(model(layers), size)
         got = student.split(tree_of(paths), patterns)
-        compare(got, paths, trains, f"split(tree, {patterns})")
+        compare(got, paths, trains, f"split(tree, {patterns})", patterns=patterns)
 
 
 def check_a_pattern_begins_at_the_path_s_beginning(student):
     """A pattern must match from the path's beginning; it is not searched for within the path."""
-    paths = numbered(["head.weight", "base.head.weight", "base.masked_head.weight"])
-    got = student.split(tree_of(paths), [r"head\."])
-    try:
-        compare(got, paths, lambda path: path == "head.weight", r"split(tree, ['head\\.'])")
-    except Wrong as error:
-        raise Wrong(
-            f"{error}\nre.match starts at the beginning of the path, re.search anywhere"
-        ) from None
+    names = ["head.weight", "norm.bias", "base.norm.bias", "base.head.weight", "base.masked_head.w"]
+    for size, patterns in ((2, [r"head\."]), (3, [r"head\.", r"norm\."])):
+        paths = numbered(names, size)
+        got = student.split(tree_of(paths), patterns)
+        trained = ("head.", "norm.")[: len(patterns)]
+
+        def trains(path, trained=trained):
+            return path.startswith(trained)
+
+        compare(got, paths, trains, f"split(tree, {patterns})", patterns=patterns)
 
 
 def check_all_or_nothing_leaves_an_empty_dict(student):
     """With no patterns nothing is trained; with one that matches all, nothing is frozen."""
-    paths = numbered(model(layers=1))
-    for patterns, all_trained in (([], False), ([r""], True)):
-        got = student.split(tree_of(paths), patterns)
-        compare(got, paths, lambda path, every=all_trained: every, f"split(tree, {patterns})")
+    for layers, size in ((1, 2), (3, 1)):
+        paths = numbered(model(layers), size)
+        for patterns, all_trained in (([], False), ([r""], True)):
+            got = student.split(tree_of(paths), patterns)
+            compare(got, paths, lambda path, every=all_trained: every, f"split(tree, {patterns})")
 
 
 def check_the_tree_stays_as_it_is(student):
     """The tree itself is not changed."""
-    tree = tree_of(numbered(model(layers=1)))
-    with untouched(tree=tree):
-        student.split(tree, [r"head\."])
+    for layers, size, patterns in ((1, 2, [r"head\."]), (2, 3, [r"head\.", r"adapters\."])):
+        paths = numbered(model(layers), size)
+        tree = tree_of(paths)
+        with untouched(tree=tree):
+            got = student.split(tree, patterns)
+        trained = ("head.", "adapters.")[: len(patterns)]
+
+        def trains(path, trained=trained):
+            return path.startswith(trained)
+
+        compare(got, paths, trains, f"split(tree, {patterns})")
 
 
 def check_the_paper_s_patterns_are_the_paper_s_method(student):
@@ -147,7 +244,8 @@ def check_the_paper_s_patterns_are_the_paper_s_method(student):
     patterns = student.paper_patterns()
     if not isinstance(patterns, list | tuple) or not all(isinstance(p, str) for p in patterns):
         raise Wrong("paper_patterns() should be a list of strings: is the return missing?")
-    expected = model(layers=12)
-    paths = numbered(expected)
-    got = student.split(tree_of(paths), patterns)
-    compare(got, paths, expected.get, "split(tree, paper_patterns())", by_the_paper)
+    for layers, size in ((12, 2), (6, 3)):
+        expected = model(layers)
+        paths = numbered(expected, size)
+        got = student.split(tree_of(paths), patterns)
+        compare(got, paths, expected.get, "split(tree, paper_patterns())", by_the_paper)
