@@ -138,21 +138,19 @@ draw_training()
 # The claims, checked
 # -------------------
 # With 1,000 sentences of the real SST-2 and its whole dev set, seeds 0 to 4 gave 77.3 to 80.5 % for
-# adapters and 63.6 to 65.0 % for the head, at least 12.2 points apart for each seed. On the sample
-# they gave 68.1 to 71.2 % and 59.4 to 65.0 %, with 50.0 % for the majority class. Other machines
-# differ, and half the dev set has a standard error of 2 points. So less is asked for here: a lead
-# of 18 points over the majority class and of 6 over the head; on the sample, 8 over the majority
-# class.
+# adapters and 63.6 to 65.0 % for the head, at least 12.2 points apart for each seed. On the sample,
+# whose reviews are plainer, seed 0 gave 93.3 % and 79.6 %, and the majority class 50.0 %. Other
+# machines differ, and half the dev set has a standard error of 2 points. So less is asked for here:
+# a lead of 18 points over the majority class and of 6 over the head.
 #
 # Of full fine-tuning with so few sentences, nothing is claimed but its cost: the paper's comparison
 # needs whole tasks (``minibert reproduce table1``).
 
 # %%
-least = 0.18 if real else 0.08
 lead = best["adapters"] - majority
-assert lead >= least, f"adapters beat the majority class by only {lead:.3f}, not {least}"
+assert lead >= 0.18, f"adapters beat the majority class by only {lead:.3f}, not 0.18"
 lead = best["adapters"] - best["head"]
-assert lead >= 0.06 or not real, f"adapters beat the head by only {lead:.3f}, not 0.06"
+assert lead >= 0.06, f"adapters beat the head by only {lead:.3f}, not 0.06"
 
 start = dict(leaves(models["adapters"].tree))
 trained = dict(leaves(runs["adapters"].task.trained))

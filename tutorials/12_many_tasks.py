@@ -34,7 +34,7 @@ from minibert.tree import count
 
 # %%
 TASKS, TOP = ("sst-2", "cola", "sts-b"), 2
-EPOCHS = {"sst-2": 3, "cola": 3, "sts-b": 6}  # 60 steps each: the last has half as many examples
+EPOCHS = {"sst-2": 3, "cola": 3, "sts-b": 6}  # 120, 60 and 60 steps
 data = {name: glue_data(name, sample=True) for name in TASKS}
 for part in data.values():
     print(f"data: {part.source}; {len(part.train)} to train on, {len(part.dev)} to score on (dev)")
