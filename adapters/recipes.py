@@ -4,6 +4,7 @@ Houlsby et al. 2019, section 3.1 and 3.6, against github.com/google-research/ada
 the text leaves open (head, epsilon, clipping) follows BERT's fine-tuning, without decay.
 """
 
+import math
 from dataclasses import dataclass, replace
 
 from minibert.errors import InputError
@@ -72,3 +73,14 @@ TASK_DEFAULTS = {
 def default_rate_epochs(method: str, task: str) -> tuple[float, int]:
     """The learning rate and number of epochs to start from."""
     return TASK_DEFAULTS.get((method, task), DEFAULTS[method])
+
+
+# A rate that suits a thousand steps learns next to nothing in twenty-five: few examples are seen in
+# more epochs, though not in any number.
+STEPS, MOST_EPOCHS = 200, 40
+
+
+def enough_epochs(epochs: int, examples: int, batch_size: int) -> int:
+    """The epochs, or more if they have fewer than STEPS steps on so many examples."""
+    per_epoch = max(1, math.ceil(examples / max(1, batch_size)))
+    return max(epochs, min(MOST_EPOCHS, math.ceil(STEPS / per_epoch)))

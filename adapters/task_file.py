@@ -30,7 +30,8 @@ FORMAT = "minibert-task-1"
 @dataclass(frozen=True)
 class TaskFile:
     """A trained task: what it is, and its trained parameters (a sparse tree). scale: the mean and
-    standard deviation of a regression's training scores, in whose units the head answers."""
+    standard deviation of a regression's training scores, in whose units the head answers.
+    label_kind: the type of the labels that an estimator was fitted on."""
 
     task: Task
     method: Method
@@ -44,6 +45,7 @@ class TaskFile:
     pooling: str = POOLER
     base_tensors_sha256: str = ""  # earlier versions wrote neither this nor the next
     base_reading: str = ""
+    label_kind: str = ""
 
 
 def _digest(about: dict[str, Any], tensors: Mapping[str, np.ndarray]) -> str:

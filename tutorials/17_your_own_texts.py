@@ -46,7 +46,7 @@ messages = {
 print(f"data: minibert's own sample of support requests; {len(messages['train'])} of them labelled")
 
 
-def write_table(name, rows):
+def save_rows(name, rows):
     """A CSV file as a spreadsheet writes it."""
     with (FOLDER / name).open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows(rows)
@@ -58,7 +58,7 @@ rows = [[i, *message] for i, message in enumerate(messages["train"])]
 right = [row[2] for row in rows]
 rows[3][2] = right[3].capitalize()
 rows[7][2] = ""
-table = write_table("17_requests.csv", [header, *rows])
+table = save_rows("17_requests.csv", [header, *rows])
 
 # %% [markdown]
 # Nothing is guessed. The empty cell would silently become a ninth class, and the capital letter a
@@ -85,7 +85,7 @@ assert f"'{right[3].capitalize()}' (1 rows)" in refused[1], refused[1]
 
 # %%
 rows[3][2] = right[3]
-table = write_table("17_requests.csv", [header, *rows])
+table = save_rows("17_requests.csv", [header, *rows])
 data = own_data(table, None, ("message",), "team", drop_unlabelled=True)
 data = split_dev(data, 0.2, seed=0)
 print(data.notes[-1], class_table(data), sep="\n")
@@ -167,7 +167,7 @@ draw_judgement()
 # stream through, so a table of a million takes no more memory than this one; all columns stay.
 
 # %%
-new = write_table("17_new.csv", [["message"], *([text] for text, _ in messages["dev"])])
+new = save_rows("17_new.csv", [["message"], *([text] for text, _ in messages["dev"])])
 scoring = Scoring(trained.task, base, open_table(new, ["message"]), ("message",))
 count = score_to_file(scoring, FOLDER / "17_scored.csv")
 with (FOLDER / "17_scored.csv").open(encoding="utf-8", newline="") as file:

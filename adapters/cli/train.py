@@ -53,10 +53,12 @@ def train_command(options: argparse.Namespace) -> None:
 
 def chosen_settings(options: argparse.Namespace, method: "Method", data: "Data") -> "Settings":
     """Rate and epochs as asked for, else those that suit the method and the task."""
-    from adapters.recipes import default_rate_epochs
+    from adapters.recipes import default_rate_epochs, enough_epochs
     from minibert.training.schedule import Settings
 
     rate, epochs = default_rate_epochs(method.name, data.task.name if data.task.folder else "")
+    examples = len(data.train) if options.train_examples is None else options.train_examples
+    epochs = enough_epochs(epochs, examples, options.batch_size)
     return Settings(
         rate=rate if options.lr is None else options.lr,
         epochs=epochs if options.epochs is None else options.epochs,

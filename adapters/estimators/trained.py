@@ -1,6 +1,8 @@
 """The estimators that train adapters: a classifier and a regressor."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from numbers import Integral
 from pathlib import Path
 from typing import Any, Self
@@ -16,10 +18,11 @@ from adapters.finetune import train_task
 from adapters.methods.table import method_named, top_layers
 from adapters.predict import predict_texts
 from adapters.progress import Progress
-from adapters.recipes import default_rate_epochs
+from adapters.recipes import default_rate_epochs, enough_epochs
 from adapters.task_file import TaskFile, load_task, on_base, save_task
 from adapters.train_data import split_dev
 from minibert.checkpoint import Base
+from minibert.data.labels import check_spellings, is_missing, is_numeric
 from minibert.data.tasks import Data, Example, Task
 from minibert.errors import InputError
 from minibert.heads import probabilities
@@ -89,6 +92,7 @@ class _AdapterEstimator(BaseEstimator):
         if self.top_layers is not None:
             method = top_layers(method, self.top_layers, base.config)
         rate, epochs = default_rate_epochs(method.name, "")
+        epochs = enough_epochs(epochs, len(texts), self.batch_size)
         settings = Settings(
             rate=rate if self.rate is None else self.rate,
             epochs=epochs if self.epochs is None else self.epochs,
@@ -176,9 +180,33 @@ def _seed(random_state: Any) -> int:
     return int(check_random_state(random_state).randint(2**31 - 1))
 
 
+def _check_spelled(labels: np.ndarray) -> None:
+    """Raise BadInput for labels of several types, and for text labels that are no label, or look
+    like another: as in a table of one's own."""
+    kinds = {type(label).__name__ for label in labels.tolist()}
+    if "str" in kinds and len(kinds) > 1:
+        raise BadInput(f"the labels are of several types: {', '.join(sorted(kinds))}")
+    if kinds != {"str"}:
+        return
+    counts = Counter(labels.tolist())
+    numeric = is_numeric(counts)
+    for i, label in enumerate(labels.tolist()):
+        if label != label.strip() or is_missing(label, numeric):
+            raise BadInput(
+                f"label {i} is {label!r}, which is no label: blank, or for a missing one"
+            )
+    try:
+        check_spellings(counts, "y")
+    except InputError as error:
+        raise BadInput(str(error).partition("; make them one")[0]) from None
+
+
 def _is_missing(label: Any) -> bool:
     """None, NaN, and pandas' NA, which is not even equal to itself."""
     return label is None or type(label).__name__ in ("NAType", "NaTType") or label != label
+
+
+KINDS = {"b": "bool", "i": "int", "u": "int", "f": "float"}  # of NumPy's types
 
 
 def _text_columns(texts: list[Text]) -> tuple[str, ...]:
@@ -218,6 +246,7 @@ class AdapterClassifier(ClassifierMixin, _AdapterEstimator):
         missing = np.flatnonzero([_is_missing(label) for label in labels])
         if len(missing):
             raise BadInput(f"input y contains NaN: label {missing[0]} is missing")
+        _check_spelled(labels)
         check_classification_targets(labels)
         classes, numbers = np.unique(labels, return_inverse=True)
         if len(classes) < 2:
@@ -228,6 +257,7 @@ class AdapterClassifier(ClassifierMixin, _AdapterEstimator):
         weights = _class_weights(self.class_weight, classes)
         self._train(texts, [int(n) for n in numbers], task, weights)
         self.classes_ = classes
+        self.task_ = replace(self.task_, label_kind=KINDS.get(classes.dtype.kind, "str"))
         return self
 
     def predict(self, X: Any) -> np.ndarray:
@@ -240,14 +270,19 @@ class AdapterClassifier(ClassifierMixin, _AdapterEstimator):
         return probabilities(self._logits(X).astype(np.float64))
 
     def _restore(self, task: TaskFile) -> None:
-        """A task file has labels as text: those that are spelled like integers come back as
-        integers, all others as strings."""
+        """A task file has labels as text, and their type if an estimator wrote it; of other files,
+        labels that are spelled like integers come back as integers, all others as strings."""
         super()._restore(task)
-        names = task.task.names
-        numbers = all(
-            name.removeprefix("-").isdecimal() and str(int(name)) == name for name in names
-        )
-        self.classes_ = np.array([int(name) for name in names] if numbers else names)
+        names, kind = task.task.names, task.label_kind
+        if not kind and all(n.removeprefix("-").isdecimal() and str(int(n)) == n for n in names):
+            kind = "int"
+        readers: dict[str, Callable[[str], Any]] = {
+            "bool": lambda name: name == "True",
+            "int": int,
+            "float": float,
+        }
+        read = readers.get(kind, str)
+        self.classes_ = np.array([read(name) for name in names])
 
 
 class AdapterRegressor(RegressorMixin, _AdapterEstimator):

@@ -142,8 +142,8 @@ def _calibration(judgement: ClassJudgement) -> Html:
         for bin in judgement.bins
     ]
     told = (
-        f"The expected calibration error is {100 * judgement.calibration_error:.1f} %: so far, on "
-        "average, is the share of right answers from the probability that the task gives them. "
+        f"The expected calibration error is {100 * judgement.calibration_error:.1f} %: on average, "
+        "the share of right answers differs by this much from the probability that the task gave. "
         "Points below the diagonal: more confident than right."
     )
     picture = figure(

@@ -67,7 +67,7 @@ def find_classes(counts: Mapping[str, int], rows: int, where: str) -> tuple[str,
     `where` names file and column. Raises InputError for two spellings of one label, a single class,
     or labels that hardly repeat.
     """
-    _check_spellings(counts, where)
+    check_spellings(counts, where)
     if len(counts) < 2:
         raise InputError(f"{where} has only one label; at least two are needed")
     if len(counts) > max(MANY, rows // 2):
@@ -80,7 +80,8 @@ def find_classes(counts: Mapping[str, int], rows: int, where: str) -> tuple[str,
     return tuple(sorted(counts))
 
 
-def _check_spellings(counts: Mapping[str, int], where: str) -> None:
+def check_spellings(counts: Mapping[str, int], where: str) -> None:
+    """Raises InputError for two labels that look like one, with their counts."""
     spelled: dict[str, str] = {}
     for label in counts:
         other = spelled.setdefault(_same(label), label)

@@ -268,26 +268,34 @@ class TestInScikitLearn:
         assert search.predict(NEW).shape == (12,)
 
 
-class OnNumbers(AdapterClassifier):
+class OnNumbers:
     """scikit-learn's checks give numbers; each becomes a word."""
 
-    def fit(self, X, y):
+    def fit(self, X, y=None):
         return super().fit(words_of(self, X, reset=True), y)
-
-    def predict(self, X):
-        return super().predict(words_of(self, X))
-
-    def predict_proba(self, X):
-        return super().predict_proba(words_of(self, X))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.string = False
         tags.input_tags.two_d_array = True
         tags.input_tags.one_d_array = False
-        tags.classifier_tags.poor_score = True  # a tiny random BERT on words made of numbers
-        tags.non_deterministic = False
+        for own in (tags.classifier_tags, tags.regressor_tags):
+            if own is not None:
+                own.poor_score = True  # a tiny random BERT on words made of numbers
         return tags
+
+
+class ClassifierOnNumbers(OnNumbers, AdapterClassifier):
+    def predict(self, X):
+        return super().predict(words_of(self, X))
+
+    def predict_proba(self, X):
+        return super().predict_proba(words_of(self, X))
+
+
+class RegressorOnNumbers(OnNumbers, AdapterRegressor):
+    def predict(self, X):
+        return super().predict(words_of(self, X))
 
 
 def words_of(model, X, reset=False) -> list[str]:
@@ -299,9 +307,13 @@ def words_of(model, X, reset=False) -> list[str]:
     return [" ".join(toy.WORDS[int(abs(v) * 3) % 12] for v in row) for row in X]
 
 
-@parametrize_with_checks(
-    [OnNumbers(**QUICK | {"epochs": 1, "dev_share": 0})],
-)
+ON_NUMBERS = [
+    kind(**QUICK | {"epochs": 1, "dev_share": 0})
+    for kind in (ClassifierOnNumbers, RegressorOnNumbers)
+]
+
+
+@parametrize_with_checks(ON_NUMBERS)
 def test_scikit_learns_own_checks_pass(estimator, check):
     check(estimator)
 

@@ -467,5 +467,5 @@ def test_a_cluster_without_dask_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(InputError, match=r"pip install 'minibert\[cluster\]'"):
+    with pytest.raises(InputError, match=r"pip install 'minibert-adapters\[cluster\]'"):
         run_sweep([work("a")], execute, tmp_path, Workers(cluster="tcp://127.0.0.1:1"))

@@ -330,8 +330,8 @@ class TestVocabularyFiles:
         "name, content, reason",
         [
             ("vocab.txt", "[CLS]\nbä\n".encode("utf-16"), "cannot be read"),
-            ("tokenizer.json", b"{", "cannot be read"),
-            ("tokenizer_config.json", b"{", "cannot be read"),
+            ("tokenizer.json", b"{", "is not JSON"),
+            ("tokenizer_config.json", b"{", "is not JSON"),
             ("tokenizer_config.json", b"[]", "is not a JSON object"),
         ],
     )
