@@ -13,6 +13,7 @@ from minibert.batch import group_by_length, make_batch
 from minibert.checkpoint import Base
 from minibert.data.tasks import Example, Task, score
 from minibert.errors import InputError, shown
+from minibert.heads import probabilities
 from minibert.machine.threads import each, thread_count
 from minibert.tokenizer import Encoded, Text, check_texts, encode_texts
 
@@ -25,6 +26,13 @@ def check_length(base: Base, max_length: int) -> int:
             f"max length must be from 4 to {positions} ({base.name}), not {max_length}"
         )
     return max_length
+
+
+def likeliest(task: Task, logits: np.ndarray) -> tuple[str, dict[str, float]]:
+    """The name of a text's likeliest class, and every class's probability, from logits [C]."""
+    chances = probabilities(logits.astype(np.float64))
+    named = zip(task.names, map(float, chances), strict=True)
+    return task.names[int(chances.argmax())], dict(named)
 
 
 def check_labels(task: Task, examples: Sequence[Example]) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from adapters.predict import OnEncoded, ignore, predict_texts
+from adapters.predict import OnEncoded, ignore, likeliest, predict_texts
 from adapters.task_file import TaskFile, task_digest
 from minibert.checkpoint import Base
 from minibert.data.own import row_text
@@ -25,7 +25,6 @@ from minibert.data.records import Row, Table
 from minibert.data.tasks import Task
 from minibert.errors import InputError
 from minibert.files import atomic_write, lock, sha256_file
-from minibert.heads import probabilities
 
 CHUNK = 1024  # rows
 
@@ -89,11 +88,9 @@ def answer(task: Task, logits: np.ndarray) -> Cells:
     score."""
     if task.regression:
         return {"predicted_score": float(str(logits[0]))}  # the shortest that is this float32
-    chances = probabilities(logits.astype(np.float64))
-    named = {
-        f"probability_{n}": round(float(p), 6) for n, p in zip(task.names, chances, strict=True)
-    }
-    return {"predicted_label": task.names[int(chances.argmax())], **named}
+    label, chances = likeliest(task, logits)
+    named = {f"probability_{name}": round(chance, 6) for name, chance in chances.items()}
+    return {"predicted_label": label, **named}
 
 
 def submitted(task: Task, table: Table, row: Row, logits: np.ndarray) -> Cells:

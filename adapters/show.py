@@ -12,12 +12,12 @@ import numpy as np
 from adapters.finetune import Trained
 from adapters.methods.method import Method, parameter_table
 from adapters.methods.table import TABLE, adapter_parameters, method_rows
+from adapters.predict import likeliest
 from adapters.task_file import TaskFile
 from adapters.task_model import POOLER, POOLINGS, TaskModel
 from minibert.checkpoint import Base
 from minibert.data.labels import warnings
 from minibert.data.tasks import Data, Task
-from minibert.heads import probabilities
 from minibert.tokenizer import Text
 from minibert.tree import count, leaves
 
@@ -108,11 +108,10 @@ def prediction_lines(
             result: dict[str, Any] = {"score": score}
             cells = [f"{score:.6g}"]
         else:
-            chances = probabilities(row.astype(np.float64))
-            label = task.names[int(chances.argmax())]
-            named = {n: round(float(p), 6) for n, p in zip(task.names, chances, strict=True)}
+            label, chances = likeliest(task, row)
+            named = {name: round(chance, 6) for name, chance in chances.items()}
             result = {"label": label, "probabilities": named}
-            cells = [label, f"{chances.max():.3f}"]
+            cells = [label, f"{chances[label]:.3f}"]
         if as_json:
             yield json.dumps({"text": text, **result})  # ASCII, so valid whatever reads it
         else:
@@ -145,7 +144,7 @@ def describe_task(task: TaskFile, path: Path) -> str:
         [
             ("task file", path),
             ("task", task.task.name),
-            ("takes", "pairs of texts" if len(task.task.text) == 2 else "single texts"),
+            ("takes", "pairs of texts" if task.task.pairs else "single texts"),
             ("longest text", f"{task.max_length} tokens"),
             (
                 "gives",
@@ -186,7 +185,7 @@ def describe_result(trained: Trained, picture: Path, page: Path, command: str) -
 
 def use_command(task: Task, path: Path, options: str = "") -> str:
     """The command that uses a task file; `options` ends in a space."""
-    texts = '--pair "FIRST TEXT" "SECOND TEXT"' if len(task.text) == 2 else '"A TEXT"'
+    texts = '--pair "FIRST TEXT" "SECOND TEXT"' if task.pairs else '"A TEXT"'
     return f"minibert predict {shlex.quote(str(path))} {options}{texts}"
 
 

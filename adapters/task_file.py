@@ -47,6 +47,12 @@ class TaskFile:
     base_reading: str = ""
     label_kind: str = ""
 
+    @property
+    def base_model(self) -> str:
+        """The name by which `locate_model` may find the base: the folder ORG--NAME is the hub's
+        ORG/NAME."""
+        return self.base_name.replace("--", "/")
+
 
 def _digest(about: dict[str, Any], tensors: Mapping[str, np.ndarray]) -> str:
     """sha256 over the description, names, shapes and bytes: a flipped bit anywhere shows."""

@@ -16,6 +16,7 @@ from minibert.errors import InputError
 def run(arguments: Sequence[str]) -> int:
     """Run one command line, without the program's name. Returns the exit code: 0 when all went
     well, 1 for exercises that do not pass yet, 2 for an error of the input, 130 after Ctrl-C."""
+    from minibert.machine.threads import thread_count
     from minibert.training.loop import Interrupted
 
     try:
@@ -23,6 +24,8 @@ def run(arguments: Sequence[str]) -> int:
     except SystemExit as done:  # after --help, --version or a wrong option
         return int(done.code or 0)
     try:
+        if getattr(options, "threads", None) is not None:
+            thread_count(options.threads)  # a bad number is refused before anything is read
         code = options.command(options)
         sys.stdout.flush()
         return code or 0

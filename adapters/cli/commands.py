@@ -44,10 +44,7 @@ def evaluate_command(options: argparse.Namespace) -> None:
     from adapters.predict import evaluate_task
     from adapters.show import metrics_text
     from adapters.task_file import load_task
-    from minibert.machine.threads import thread_count
 
-    if options.threads is not None:
-        thread_count(options.threads)  # a bad number is refused before anything is read
     task = load_task(options.file)
     if options.report:
         check_output(options.report)
@@ -86,10 +83,7 @@ def predict_command(options: argparse.Namespace) -> None:
     from adapters.show import prediction_lines
     from adapters.task_file import load_task
     from minibert.files import atomic_write
-    from minibert.machine.threads import thread_count
 
-    if options.threads is not None:
-        thread_count(options.threads)
     task, to = load_task(options.file), options.output
     if to:
         check_output(to)
@@ -121,10 +115,7 @@ def embed_command(options: argparse.Namespace) -> None:
     from minibert.checkpoint import load_base
     from minibert.data.tasks import Task
     from minibert.fetch.models import locate_model
-    from minibert.machine.threads import thread_count
 
-    if options.threads is not None:
-        thread_count(options.threads)
     if options.output:
         check_output(options.output)
         if options.output.suffix != ".npy":

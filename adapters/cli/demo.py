@@ -16,7 +16,7 @@ import numpy as np
 from adapters.finetune import Trained, train_task
 from adapters.learning_curve import learning_curve
 from adapters.methods.table import method_named
-from adapters.predict import predict_texts
+from adapters.predict import likeliest, predict_texts
 from adapters.progress import Progress
 from adapters.recipes import recipe_named
 from adapters.show import constant_name, facts, table, trained_table
@@ -29,7 +29,6 @@ from minibert.data.tasks import Data
 from minibert.errors import InputError
 from minibert.fetch.datasets import fetch_task, find_task
 from minibert.fetch.models import fetch_model
-from minibert.heads import probabilities
 from minibert.training.schedule import Settings
 
 TASK, EXAMPLES, SHOWN = "sst-2", 1500, 8
@@ -140,10 +139,9 @@ def answered(task: TaskFile, base: Base, data: Data) -> Iterator[str]:
     yield f"{len(examples)} dev sentences, answered by the adapter as read back from its file:"
     logits = predict_texts(task, base, [example.text for example in examples])
     for example, row in zip(examples, logits, strict=True):
-        chances, names = probabilities(row), task.task.names
-        answer, gold = names[int(chances.argmax())], names[int(example.label)]
-        verdict = "right" if answer == gold else "WRONG"
-        yield f"  {verdict}  {answer:8} {chances.max():.2f}  {example.text}"
+        answer, chances = likeliest(task.task, row)
+        verdict = "right" if answer == task.task.names[int(example.label)] else "WRONG"
+        yield f"  {verdict}  {answer:8} {chances[answer]:.2f}  {example.text}"
 
 
 def command() -> str:

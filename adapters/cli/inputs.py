@@ -87,8 +87,7 @@ def find_base(options: argparse.Namespace, task: "TaskFile") -> "Base":
     from minibert.fetch.models import locate_model
 
     try:
-        # ORG/NAME of the hub is the folder ORG--NAME here
-        folder = locate_model(options.base or task.base_name.replace("--", "/"))
+        folder = locate_model(options.base or task.base_model)
     except InputError as error:
         if options.base:
             raise
@@ -125,7 +124,7 @@ def given_texts(options: argparse.Namespace, task: "Task") -> list[Any]:
                 "lines by standard input"
             )
         return read_texts(task, path)
-    pairs = len(task.text) == 2
+    pairs = task.pairs
     if any(pairs == isinstance(text, str) for text in given):
         wanted = "pairs of texts: --pair FIRST SECOND" if pairs else "single texts, not pairs"
         raise InputError(f"{task.name} is a task on {wanted}")

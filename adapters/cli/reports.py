@@ -49,9 +49,10 @@ def about_training(trained: "Trained", data: "Data", options: str) -> "About":
     The command is the one to type in the page's own folder, so that the page says the same
     wherever the folder is; `options` are those of it that find the base.
     """
-    from adapters.report.judgement import judge, majority_logits
+    from adapters.report.judgement import judge
     from adapters.report.page import About
     from adapters.show import constant_name, use_command
+    from minibert.data.tasks import majority_logits
 
     task, dev = data.task, data.dev
     command = use_command(task, Path("task.safetensors"), options)
@@ -70,8 +71,9 @@ def about_examples(
 ) -> "About":
     """What the page of an evaluation says beside its figures; `data` names the examples. The guess
     to compare with is the best constant one for these examples, as no others are known."""
-    from adapters.report.judgement import judge, majority_logits
+    from adapters.report.judgement import judge
     from adapters.report.page import About
+    from minibert.data.tasks import majority_logits
 
     name = "mean score" if task.task.regression else "commonest class"
     return About(

@@ -183,16 +183,6 @@ def judge(task: Task, examples: Sequence[Example], logits: np.ndarray) -> Judgem
     )
 
 
-def majority_logits(task: Task, train: Sequence[Example], number: int) -> np.ndarray:
-    """The logits of a guess that needs no model, for `judge`: always the most frequent class of
-    `train`, or its mean score. [number, C]"""
-    labels = np.array([example.label for example in train])
-    if task.regression:
-        return np.full((number, 1), labels.mean())
-    counts = np.bincount(labels, minlength=task.outputs)  # [C]
-    return np.tile(counts.astype(np.float64), (number, 1))
-
-
 def _judge_classes(task: Task, examples: Sequence[Example], logits: np.ndarray) -> ClassJudgement:
     gold = np.array([example.label for example in examples], np.int64)
     answers, chances = predictions(task, logits), probabilities(logits)

@@ -108,7 +108,7 @@ def _made(task: TaskFile, about: About) -> Html:
     kept = task.results.get("epoch")
     rows: list[tuple[str, object]] = [
         ("task", what.name),
-        ("takes", "pairs of texts" if len(what.text) == 2 else "single texts"),
+        ("takes", "pairs of texts" if what.pairs else "single texts"),
         ("gives", "a score" if what.regression else f"one of {len(what.names)} classes"),
         ("base", f"{task.base_name}, weights sha256 {task.base_sha256[:12]}…"),
         ("method", f"{task.method}; recipe {task.recipe}"),

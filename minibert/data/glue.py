@@ -66,8 +66,7 @@ def read_split(task: Task, folder: Path, split: str) -> list[Example]:
     """
     if split not in task.files:
         raise InputError(f"{task.name} has no split {split!r}; it has {', '.join(task.files)}")
-    made = all((folder / name).exists() for name in task.files.values())
-    if task.name == "mrpc" and not made:
+    if task.name == "mrpc" and not all((folder / name).exists() for name in task.files.values()):
         return _raw_mrpc(task, folder, split)
     return read_examples(task, folder / task.files[split])
 

@@ -6,13 +6,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
-from minibert.data.labels import NUMBER, find_classes, is_missing, is_numeric, label_text
+from minibert.data.labels import find_classes, is_missing, is_numeric, label_text
 from minibert.data.records import Row, Table, open_table
+from minibert.data.tables import read_label
 from minibert.data.tasks import Data, Example, Task
 from minibert.errors import InputError
 from minibert.tokenizer import Text
+
+SCORE_METRICS = ("r2", "pearson", "spearman")  # of a regression of one's own
 
 
 class Labelled(NamedTuple):
@@ -74,7 +75,7 @@ def own_data(
     tables = [open_table(path, columns.all) for path in (train, dev) if path is not None]
     parts = [list(read_labelled(table, columns)) for table in tables]
     labels = Counter(row.label for part in parts for row in part)
-    task = Task(tables[0].path.stem, "", columns.text, label, metrics=("r2", "pearson", "spearman"))
+    task = Task(tables[0].path.stem, "", columns.text, label, metrics=SCORE_METRICS)
     if tables[0].name == "standard input":
         task = replace(task, name="own")
     numeric = regression or is_numeric(labels)
@@ -88,7 +89,7 @@ def own_data(
         names = [table.name for table in tables]
         task = _with_classes(task, names, kept, tuple(classes), positive)
     examples = [
-        [to_example(task, table, row) for row in part]
+        [_example(task, table, row) for row in part]
         for table, part in zip(tables, kept, strict=True)
     ]
     source = " and ".join(table.name for table in tables)
@@ -116,7 +117,7 @@ def own_examples(
         task = replace(task, values=task.names)
     numeric = task.regression  # -1 is missing unless it is one of the task's own labels
     kept = _without_missing(task, table, rows, numeric, drop_unlabelled)
-    return [to_example(task, table, row) for row in kept]
+    return [_example(task, table, row) for row in kept]
 
 
 def read_labelled(table: Table, columns: Columns) -> Iterator[Labelled]:
@@ -204,20 +205,13 @@ def _with_classes(
         if len(values) != 2:
             raise InputError(f"a positive class needs two classes, not {len(values)}")
         values = (*(value for value in values if value != positive), positive)
-    metrics = ("accuracy", "macro_f1", "f1") if len(values) == 2 else ("accuracy", "macro_f1")
-    return replace(task, values=values, names=values, metrics=metrics)
+    return replace(task, values=values, names=values, metrics=class_metrics(len(values)))
 
 
-def to_example(task: Task, table: Table, row: Labelled) -> Example:
-    """A row with its class number or score. Raises InputError, naming the row, for a label that is
-    not one of the task's."""
-    shown = repr(row.label[:40])
-    if not task.regression:
-        if row.label not in task.values:
-            known = ", ".join(task.values)
-            raise InputError(f"{table.name} row {row.row}: unknown label {shown}; known: {known}")
-        return Example(row.text, task.values.index(row.label))
-    score = float(row.label) if NUMBER.fullmatch(row.label) else float("nan")
-    if not np.isfinite(score):
-        raise InputError(f"{table.name} row {row.row}: the label {shown} is not a number")
-    return Example(row.text, score)
+def class_metrics(classes: int) -> tuple[str, ...]:
+    """The metrics of a task of one's own with so many classes: with two also the last one's F1."""
+    return ("accuracy", "macro_f1", "f1") if classes == 2 else ("accuracy", "macro_f1")
+
+
+def _example(task: Task, table: Table, row: Labelled) -> Example:
+    return Example(row.text, read_label(task, row.label, f"{table.name} row {row.row}"))

@@ -53,12 +53,11 @@ def read_examples(task: Task, path: Path | str) -> list[Example]:
     header = lines[0].split("\t") if task.header else None
     columns = [_find(column, header, path) for column in (*task.text, task.label)]
     width = len(header) if header else max(columns) + 1
-    values = {value: number for number, value in enumerate(task.values)}
     examples = []
     for row, cells in _rows(lines, path, width, task.header, task.skip_short_rows):
         *texts, label = (cells[column] for column in columns)
         text = texts[0] if len(texts) == 1 else (texts[0], texts[1])
-        examples.append(Example(text, _label(label, task, values, path, row)))
+        examples.append(Example(text, read_label(task, label, f"{path} row {row}")))
     return examples
 
 
@@ -86,19 +85,21 @@ def _find(column: Column, header: list[str] | None, path: Path) -> int:
     return header.index(column)
 
 
-def _label(cell: str, task: Task, values: dict[str, int], path: Path, row: int) -> int | float:
+def read_label(task: Task, cell: str, where: str) -> int | float:
+    """A cell's class number or score. Raises InputError, naming `where`, for a label that is not
+    one of the task's, or no finite number; Python's 1_000 is none."""
     shown = repr(cell[:40])
     if not task.regression:
-        if cell not in values:
-            known = ", ".join(values)
-            raise InputError(f"{path} row {row}: unknown label {shown}; known: {known}")
-        return values[cell]
+        if cell not in task.values:
+            known = ", ".join(task.values)
+            raise InputError(f"{where}: unknown label {shown}; known: {known}")
+        return task.values.index(cell)
     try:
-        score = float(cell)
+        score = float("nan" if "_" in cell else cell)
     except ValueError:
         score = float("nan")
     if not np.isfinite(score):
-        raise InputError(f"{path} row {row}: the label {shown} is not a number")
+        raise InputError(f"{where}: the label {shown} is not a number")
     return score
 
 

@@ -117,14 +117,19 @@ def score(task: Task, logits: np.ndarray, gold: Sequence[int | float]) -> dict[s
     return {name: METRICS[name](predicted, np.asarray(gold)) for name in task.metrics}
 
 
+def majority_logits(task: Task, train: Sequence[Example], number: int) -> np.ndarray:
+    """The logits of a guess that needs no model: always the most frequent class of `train`, or its
+    mean score. [number, C]"""
+    labels = np.array([example.label for example in train])
+    if task.regression:
+        return np.full((number, 1), labels.mean())
+    counts = np.bincount(labels, minlength=task.outputs)  # [C]
+    return np.tile(counts.astype(np.float64), (number, 1))
+
+
 def constant_score(
     task: Task, train: Sequence[Example], dev: Sequence[Example]
 ) -> dict[str, float]:
     """The metrics of always guessing the training set's majority class (regression: its mean)."""
-    labels = np.array([example.label for example in train])
-    if task.regression:
-        logits = np.full((len(dev), 1), labels.mean())
-    else:
-        counts = np.bincount(labels, minlength=task.outputs)  # [C]
-        logits = np.broadcast_to(counts, (len(dev), task.outputs))
+    logits = majority_logits(task, train, len(dev))
     return score(task, logits, [example.label for example in dev])

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from adapters.finetune import Trained
 from adapters.methods.table import method_named
-from adapters.report.judgement import ClassJudgement, ScoreJudgement, judge, majority_logits
+from adapters.report.judgement import ClassJudgement, ScoreJudgement, judge
 from adapters.report.page import About, report_page
 from adapters.task_file import TaskFile
-from minibert.data.tasks import Example, Task
+from minibert.data.tasks import Example, Task, majority_logits
 from minibert.errors import InputError
 
 SCORES = Task("scores", "", ("text",), "score", metrics=("pearson", "spearman"))
