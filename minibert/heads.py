@@ -57,12 +57,19 @@ def weighted_loss(logits: Array, labels: Array, weights: Array) -> Array:
     """Cross-entropy in which an example of class c counts `weights[c]` times: the mean over the
     batch of weights[y] (-log p[y]). [B, C], [B], [C] -> scalar
 
-    The maximum is subtracted first, as in `span_log_probabilities`.
     """
-    shifted = logits - np.max(getval(logits), axis=1, keepdims=True)
-    log_p = shifted - anp.log(anp.sum(anp.exp(shifted), axis=1, keepdims=True))  # [B, C]
-    rows = np.arange(len(labels))
-    return anp.sum(log_p[rows, labels] * weights[labels]) * (-1 / len(labels))
+    log_p = _log_softmax(logits, axis=1)[np.arange(len(labels)), labels]  # [B]
+    return anp.sum(log_p * weights[labels]) * (-1 / len(labels))
+
+
+def _log_softmax(x: Array, axis: int) -> Array:
+    """Log-softmax along one of two axes. Any [A, B] -> [A, B]
+
+    The maximum is subtracted first, so that exp cannot overflow; it cancels in the ratio, so it
+    counts as a constant.
+    """
+    shifted = x - np.max(getval(x), axis=axis, keepdims=True)
+    return shifted - anp.log(anp.sum(anp.exp(shifted), axis=axis, keepdims=True))
 
 
 def probabilities(logits: Array) -> Array:
@@ -81,16 +88,10 @@ def span_logits(head: Tree, states: Array, ops: ModuleType = fused) -> Array:
 
 
 def span_log_probabilities(logits: Array, lengths: Array) -> Array:
-    """Log-softmax of each column over each text's own tokens. [N, 2], [B] -> [N, 2]
-
-    The maximum is subtracted first, so that exp cannot overflow; it cancels in the ratio, so it
-    counts as a constant.
-    """
+    """Log-softmax of each column over each text's own tokens. [N, 2], [B] -> [N, 2]"""
     parts, begin = [], 0
     for length in lengths:
-        own = logits[begin : begin + length]  # [T, 2]
-        shifted = own - np.max(getval(own), axis=0)
-        parts.append(shifted - anp.log(anp.sum(anp.exp(shifted), axis=0)))
+        parts.append(_log_softmax(logits[begin : begin + length], axis=0))  # [T, 2]
         begin += length
     return anp.concatenate(parts)
 

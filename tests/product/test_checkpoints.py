@@ -29,8 +29,8 @@ from adapters.recipes import RECIPES
 from adapters.task_file import TaskFile, load_task, on_base, save_task
 from adapters.task_model import new_task_model
 from minibert import ops
-from minibert.checkpoint import Base, load_base, our_path
-from minibert.config import ACTIVATIONS, read_config
+from minibert.checkpoint import Base, hub_name, load_base, our_path
+from minibert.config import ACTIVATIONS, BertConfig, read_config
 from minibert.data.squad import Answer, Question, Questions
 from minibert.errors import InputError
 from minibert.fetch import home as home_module
@@ -38,6 +38,7 @@ from minibert.fetch import manifest
 from minibert.fetch.datasets import glue_root, squad_folder
 from minibert.fetch.home import home
 from minibert.fetch.models import fetch_model, locate_model
+from minibert.parameters import masked_token_shapes, parameter_shapes
 from minibert.tensors import read_safetensors, write_safetensors
 from minibert.training.schedule import Settings
 from minibert.tree import leaves
@@ -632,3 +633,9 @@ class TestReadingTheSameWeightsOtherwise:
         write_safetensors(folder / "model.safetensors", kept, metadata)
         with pytest.raises(InputError, match=r"lacks pooler\.bias \(1 of "):
             load_base(folder)
+
+
+def test_every_parameter_of_ours_has_a_name_in_the_hubs_files_that_leads_back_to_it():
+    config = BertConfig(num_hidden_layers=12)
+    for path in parameter_shapes(config) | masked_token_shapes(config):
+        assert our_path(hub_name(path)) == path
