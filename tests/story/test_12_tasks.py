@@ -29,6 +29,7 @@ from minibert.data.tasks import (
     Task,
     constant_score,
     glue_task,
+    majority_logits,
     predictions,
     score,
 )
@@ -493,6 +494,12 @@ class TestBadFiles:
         else:
             with pytest.raises(InputError, match=f"^{re.escape(str(path))}[: ]"):
                 read_examples(task, path)
+
+
+def test_the_guess_without_a_model_has_a_row_for_each_text_and_a_column_for_each_output():
+    train = [Example("a", 1), Example("b", 1), Example("c", 0)]
+    assert majority_logits(SST, train, 2).tolist() == [[1, 2], [1, 2]]
+    assert majority_logits(GLUE["sts-b"], train, 2).tolist() == [[2 / 3], [2 / 3]]
 
 
 def test_the_tasks_on_pairs_are_those_of_two_sentences():
