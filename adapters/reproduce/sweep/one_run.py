@@ -20,7 +20,7 @@ from adapters.methods.table import method_named
 from adapters.predict import encode_examples, evaluate_task, predict_logits
 from adapters.reproduce.sweep.runs_file import Config, run_key
 from adapters.task_file import TaskFile, load_task, on_base, save_task
-from adapters.task_model import TaskModel
+from adapters.task_model import POOLER, TaskModel
 from adapters.train_data import subset
 from minibert.checkpoint import Base, load_base
 from minibert.data.glue import glue_data
@@ -141,7 +141,8 @@ def parameter_counts(model: TaskModel) -> dict[str, int]:
 
 
 def _train(base: Base, config: Config, out: Path, threads: int) -> Trained:
-    """Train a "classify" configuration on its own base, or on what earlier tasks made of it."""
+    """Train a "classify" configuration on its own base, or on what earlier tasks made of it. The
+    head reads what the paper's does, unless the configuration has another pooling."""
     return train_task(
         base,
         parts_of(config)[0],
@@ -149,6 +150,7 @@ def _train(base: Base, config: Config, out: Path, threads: int) -> Trained:
         settings_of(config),
         recipe=config["recipe"],
         max_length=config["max_length"],
+        pooling=config.get("pooling", POOLER),
         out=out,
         resume=True,
         threads=threads,
