@@ -16,7 +16,7 @@ from adapters.methods.method import Method
 from adapters.predict import check_length
 from adapters.recipes import optimised, recipe_named
 from adapters.run_folder import RunOptions, data_hash, describe_method
-from adapters.task_model import TaskModel, check_pairs, last_states, new_task_model
+from adapters.task_model import TaskModel, check_pairs, last_states, new_task_model, papers_pooling
 from adapters.training_run import Training, fit_training
 from minibert import fused
 from minibert.batch import Batch, make_batch
@@ -177,7 +177,7 @@ def prepare(
     for name, questions in data._asdict().items():
         if not questions:
             raise InputError(f"squad: there are no {name} questions")
-    model = new_task_model(base, method, chosen, 2, settings.seed)
+    model = new_task_model(base, method, chosen, 2, settings.seed, papers_pooling(base))
     windows, dev = (make_windows(base.tokenizer, part, max_length, stride) for part in data)
     frozen = frozen_layers(model)
     starts = np.array([window.start for window in windows])

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from adapters.predict import predict_logits
+from adapters.predict import encode_for, predict_logits
 from adapters.task_file import TaskFile, load_task, on_base
 from adapters.task_model import TaskModel
 from minibert.checkpoint import Base
 from minibert.errors import InputError
-from minibert.tokenizer import Text, check_texts, encode_texts
+from minibert.tokenizer import Text, check_texts
 from minibert.tree import count
 
 
@@ -48,7 +48,7 @@ class Bank:
             raise InputError(f"no task named {name!r} is open; open: {', '.join(self.tasks)}")
         task = self.tasks[name]
         texts = check_texts(texts, task.task.pairs)
-        encoded = encode_texts(self.base.tokenizer, texts, task.max_length)
+        encoded = encode_for(self.base, texts, task.max_length, task.pooling)
         return predict_logits(self.models[name], encoded)
 
     def parameters(self) -> int:

@@ -67,7 +67,7 @@ def cache_states(
 
     def run(group: list[int]) -> list[np.ndarray]:
         batch = make_batch([encoded[i] for i in group])
-        rows = np.ones_like(batch.lengths) if every else batch.lengths  # of each text
+        rows = [1 if every else len(encoded[i].ids) for i in group]  # of each text
         return np.split(frozen_states(model, batch, frozen), np.cumsum(rows)[:-1])
 
     groups = group_by_length([len(text.ids) for text in encoded])

@@ -13,7 +13,15 @@ from adapters.predict import check_labels, check_length, encode_examples, predic
 from adapters.recipes import optimised, recipe_named
 from adapters.run_folder import RunOptions, data_hash, describe_method
 from adapters.task_file import TaskFile, save_task
-from adapters.task_model import TaskModel, check_pairs, forward, new_task_model
+from adapters.similarity import fitted_head
+from adapters.task_model import (
+    COSINE,
+    TaskModel,
+    check_pairs,
+    chosen_pooling,
+    forward,
+    new_task_model,
+)
 from adapters.train_data import Scale, balanced_weights, scale_of
 from adapters.training_run import Training, fit_training
 from minibert.batch import make_batch
@@ -135,9 +143,11 @@ def prepare(
         raise InputError(f"{data.source}: has no {'dev' if data.train else 'training'} examples")
     if data.task.pairs:
         check_pairs(base)
-    model = new_task_model(base, method, chosen, data.task.outputs, settings.seed, head.pooling)
+    pooling = chosen_pooling(base, head.pooling, data.task)
+    model = new_task_model(base, method, chosen, data.task.outputs, settings.seed, pooling)
     encoded, dev = (
-        encode_examples(base, part, max_length, data.task.pairs) for part in (data.train, data.dev)
+        encode_examples(base, part, max_length, data.task.pairs, pooling)
+        for part in (data.train, data.dev)
     )
     for part in (data.train, data.dev):
         check_labels(data.task, part)
@@ -147,6 +157,11 @@ def prepare(
     labels = np.array([example.label for example in data.train])
     if data.task.regression:
         labels = scale.standardised(labels)
+    if pooling == COSINE:
+        some = encoded[:SAMPLE_TEXTS]
+        model = fitted_head(
+            model, predict_logits(model, some, run.threads)[:, 0], labels[: len(some)]
+        )
     gold = [example.label for example in data.dev]
 
     def dev_score(model: TaskModel) -> dict[str, float]:

@@ -7,8 +7,9 @@ from numbers import Integral, Real
 import numpy as np
 
 from adapters.cached_layers import Bottom
+from adapters.similarity import encode_apart
 from adapters.task_file import TaskFile, on_base
-from adapters.task_model import TaskModel, forward
+from adapters.task_model import COSINE, POOLER, TaskModel, forward
 from minibert.batch import group_by_length, make_batch
 from minibert.checkpoint import Base
 from minibert.data.tasks import Example, Task, score
@@ -51,15 +52,25 @@ def check_labels(task: Task, examples: Sequence[Example]) -> None:
 
 
 def encode_examples(
-    base: Base, examples: Sequence[Example], max_length: int, pairs: bool | None = None
+    base: Base,
+    examples: Sequence[Example],
+    max_length: int,
+    pairs: bool | None = None,
+    pooling: str = POOLER,
 ) -> list[Encoded]:
-    """The examples' texts as token ids. Raises InputError for what is no example, or holds no text
-    (`pairs`: no pair, or not a single text)."""
+    """The examples' texts as token ids, as the pooling reads them. Raises InputError for what is no
+    example, or holds no text (`pairs`: no pair, or not a single text)."""
     for number, example in enumerate(examples):
         if not isinstance(example, Example):
             raise InputError(f"examples[{number}] is {shown(example)}, which is no Example")
     texts = check_texts([e.text for e in examples], pairs, "example texts")
-    return encode_texts(base.tokenizer, texts, max_length)
+    return encode_for(base, texts, max_length, pooling)
+
+
+def encode_for(base: Base, texts: Sequence[Text], max_length: int, pooling: str) -> list[Encoded]:
+    """Checked texts as token ids: a pair as one sequence, or for the cosine as two."""
+    encode = encode_apart if pooling == COSINE else encode_texts
+    return encode(base.tokenizer, texts, max_length)
 
 
 def predict_logits(
@@ -109,7 +120,7 @@ def evaluate_task(
     there are no examples, or one's text is no text for this task."""
     if not examples:
         raise InputError(f"{task.task.name}: there are no examples to score")
-    encoded = encode_examples(base, examples, task.max_length, task.task.pairs)
+    encoded = encode_examples(base, examples, task.max_length, task.task.pairs, task.pooling)
     check_labels(task.task, examples)
     on_encoded(encoded)
     logits = predict_logits(on_base(task, base), encoded, threads)
@@ -129,6 +140,6 @@ def predict_texts(
     this task.
     """
     texts = check_texts(texts, task.task.pairs)
-    encoded = encode_texts(base.tokenizer, texts, task.max_length)
+    encoded = encode_for(base, texts, task.max_length, task.pooling)
     on_encoded(encoded)
     return predict_logits(on_base(task, base), encoded, threads)

@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass, replace
 
 from minibert.errors import InputError
+from minibert.fetch.manifest import defaults_of
 from minibert.training.optim import Adam
 from minibert.training.schedule import Settings
 
@@ -70,9 +71,11 @@ TASK_DEFAULTS = {
 }
 
 
-def default_rate_epochs(method: str, task: str) -> tuple[float, int]:
-    """The learning rate and number of epochs to start from."""
-    return TASK_DEFAULTS.get((method, task), DEFAULTS[method])
+def default_rate_epochs(method: str, task: str, base_sha256: str = "") -> tuple[float, int]:
+    """The learning rate and number of epochs to start from; the rate is the base's own where it is
+    known (weights/manifest.toml)."""
+    rate, epochs = TASK_DEFAULTS.get((method, task), DEFAULTS[method])
+    return defaults_of(base_sha256).get("rates", {}).get(method, rate), epochs
 
 
 # A rate that suits a thousand steps learns next to nothing in twenty-five: few examples are seen in

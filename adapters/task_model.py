@@ -10,10 +10,13 @@ from adapters.methods.bottleneck import truncated_normal
 from adapters.methods.method import Method
 from adapters.methods.table import adapters_of
 from adapters.recipes import Recipe
+from adapters.similarity import cosine_head, cosine_rows
 from minibert import fused
 from minibert.batch import Batch
 from minibert.checkpoint import Base
+from minibert.data.tasks import Task
 from minibert.errors import InputError
+from minibert.fetch.manifest import defaults_of
 from minibert.heads import classify, mean_pool
 from minibert.machine.threads import one_blas_thread
 from minibert.model import (
@@ -30,11 +33,12 @@ from minibert.training.schedule import INIT, generator
 from minibert.tree import Tree
 
 # Which vector of a text the head reads. The paper's is "pooler".
-POOLER, MEAN, CLS = "pooler", "mean", "cls"
+POOLER, MEAN, CLS, COSINE = "pooler", "mean", "cls", "cosine"
 POOLINGS = {
     POOLER: "the pooled [CLS]",
     MEAN: "the mean of all tokens' last states",
     CLS: "the last state of [CLS]",
+    COSINE: "the product of two texts' means of length 1",
 }
 
 
@@ -70,16 +74,27 @@ class TaskModel:
     @property
     def first_only(self) -> bool:
         """Whether the pooling needs each text's [CLS] alone of the last layer."""
-        return self.pooling != MEAN
+        return self.pooling not in (MEAN, COSINE)
 
 
-def chosen_pooling(base: Base, pooling: str | None) -> str:
-    """The pooling asked for; None is the paper's, or "cls" on a base without pooler. Raises
-    InputError for an unknown name, or for a pooler that the base does not have."""
+def papers_pooling(base: Base) -> str:
+    """The paper's, or "cls" on a base without pooler."""
+    return POOLER if "pooler" in base.params else CLS
+
+
+def chosen_pooling(base: Base, pooling: str | None, task: Task | None = None) -> str:
+    """The pooling asked for; None is the one that suits the base and the task (weights/manifest.toml)
+    or, on a base that is not listed, the paper's. Raises InputError for an unknown name, for a pooler
+    that the base does not have, or for the cosine where the task is no score of two texts."""
+    scores_pairs = task is not None and task.regression and task.pairs
     if pooling is None:
-        return POOLER if "pooler" in base.params else CLS
+        known = defaults_of(base.sha256)
+        pooling = known.get("pooling", papers_pooling(base))
+        return known.get("pair_scores", pooling) if scores_pairs else pooling
     if pooling not in POOLINGS:
         raise InputError(f"unknown pooling {pooling!r}; known: {', '.join(POOLINGS)}")
+    if pooling == COSINE and task is not None and not scores_pairs:
+        raise InputError(f"pooling {COSINE} is for a score of two texts, which {task.name} is not")
     if pooling == POOLER and "pooler" not in base.params:
         raise InputError(f"{base.folder}: has no pooler; choose pooling {CLS} or {MEAN}")
     return pooling
@@ -112,6 +127,8 @@ def new_task_model(
     rng = generator(seed, INIT)
     config = base.config
     pooling = chosen_pooling(base, pooling)
+    if pooling == COSINE and outputs != 1:
+        raise InputError(f"pooling {COSINE} gives one score, not {outputs} classes")
     tree: Tree = {"base": base_tree(base, pooling)}
     if method.size is not None:
         filled = replace(method, std=recipe.adapter_std if method.std is None else method.std)
@@ -121,6 +138,8 @@ def new_task_model(
         "weight": truncated_normal(rng, (outputs, config.hidden_size), recipe.head_std).T,
         "bias": np.zeros(outputs, np.float32),
     }
+    if pooling == COSINE:
+        tree["head"] = cosine_head(config.hidden_size)
     return TaskModel(base, method, tree, pooling)
 
 
@@ -179,9 +198,12 @@ def last_states(
 
 
 def text_rows(model: TaskModel, states: Array, run: ForwardPass) -> Array:
-    """One row a text: its tokens' mean, or its [CLS], which the last layer then gives alone.
-    [N, D] or [B, D] -> [B, D]"""
-    return mean_pool(states, run.lengths) if model.pooling == MEAN else states
+    """One row a text: its tokens' mean, or its [CLS], which the last layer then gives alone; of a
+    pair read apart, the product of both means. [N, D] or [B, D] -> [B, D]"""
+    if model.first_only:
+        return states
+    means = mean_pool(states, run.lengths)
+    return cosine_rows(means) if model.pooling == COSINE else means
 
 
 def forward(

@@ -1,9 +1,9 @@
 """Which pooling, rate and epochs to begin with on a base: the runs behind docs/defaults.md.
 
-    python benchmarks/defaults.py rates     # every method's rates, one seed, on the validation part
-    python benchmarks/defaults.py methods   # every method at its default rate, both poolings
-    python benchmarks/defaults.py epochs    # how many epochs for how many examples
-    python benchmarks/defaults.py report    # the page
+    python benchmarks/defaults.py similarity  # what the head reads of a pair that is scored
+    python benchmarks/defaults.py rates       # every method's rates, one seed, on the validation part
+    python benchmarks/defaults.py epochs      # how many epochs for how many examples
+    python benchmarks/defaults.py methods     # every method at its default rate, both poolings
 
 Real GLUE must be there (MINIBERT_GLUE). Finished runs are kept in results/minilm-defaults/runs.jsonl
 and not computed again, so it can be stopped at any time.
@@ -17,11 +17,11 @@ from adapters.reproduce.sweep.one_run import base_of, execute, parts_of
 from adapters.reproduce.sweep.run_sweep import run_sweep
 from adapters.reproduce.sweep.runs_file import Config
 from adapters.reproduce.sweep.workers import Workers
-from adapters.task_model import MEAN, POOLER
+from adapters.task_model import COSINE, MEAN, POOLER
 
 FOLDER = Path(__file__).parents[1] / "results" / "minilm-defaults"
 BASE = "minilm"
-TASKS = ("sts-b", "sst-2", "cola", "rte", "mrpc")  # sts-b: the sample's
+TASKS = ("sst-2", "cola", "rte", "mrpc")
 SEEDS = 3
 BATCH = 32
 RATES = {
@@ -33,12 +33,12 @@ RATES = {
     "pfeiffer": (1e-3, 2e-3, 4e-3),
     "biases": (1e-3, 3e-3, 1e-2),
 }
-# For how many epochs: (task, examples, whether of the sample) and the epochs tried.
+# Epochs tried for how many examples: (whether of the sample, examples, epochs, seeds).
 LENGTHS = (
-    ("sst-2", True, 160, (5, 10, 20, 40, 60, 80)),
-    ("sst-2", True, None, (3, 5, 10, 15, 25)),
-    ("sst-2", False, 2500, (2, 3, 5, 10)),
-    ("sst-2", False, 10000, (1, 2, 3, 5)),
+    (True, 160, (10, 20, 40, 80), 3),
+    (True, None, (5, 10, 20), 3),
+    (False, 2500, (3, 5, 10), 1),
+    (False, 10000, (2, 3, 5), 1),
 )
 
 
@@ -70,42 +70,48 @@ def run_of(
 
 
 def rates() -> list[Config]:
-    """Every method at each of its rates, on three tasks."""
+    """Every method at each of its rates on SST-2."""
+    tried = [(method, rate) for method, rates in RATES.items() for rate in rates]
+    return [run_of("sst-2", method, MEAN, rate, 3) for method, rate in tried]
+
+
+def similarity() -> list[Config]:
+    """Adapters on the sample's sts-b, with every pooling that may serve for pairs."""
     return [
-        run_of(task, method, MEAN, rate)
-        for task in ("sts-b", "sst-2", "cola", "rte")
-        for method, tried in RATES.items()
-        for rate in tried
+        run_of("sts-b", "adapters", pooling, 1e-3, seed=seed)
+        for seed in range(SEEDS)
+        for pooling in (COSINE, MEAN, POOLER)
     ]
 
 
 def methods() -> list[Config]:
     """Every method at its default rate on every task, with both poolings."""
     return [
-        run_of(task, method, pooling, default_rate_epochs(method, task)[0], seed=seed)
+        run_of(task, method, pooling, default_rate_epochs(method, task, sha256)[0], seed=seed)
+        for sha256 in [base_of(BASE).sha256]
+        for task in TASKS
         for seed in range(SEEDS)
         for pooling in (MEAN, POOLER)
-        for task in TASKS
         for method in RATES
     ]
 
 
 def epochs() -> list[Config]:
     """Adapters at their default rate, on few and on many examples."""
-    rate, _ = default_rate_epochs("adapters", "sst-2")
+    rate, _ = default_rate_epochs("adapters", "sst-2", base_of(BASE).sha256)
     return [
         {
-            **run_of(task, "adapters", MEAN, rate, number, seed),
+            **run_of("sst-2", "adapters", MEAN, rate, number, seed),
             "sample": sample,
             "examples": examples,
         }
-        for seed in range(SEEDS)
-        for task, sample, examples, tried in LENGTHS
+        for sample, examples, tried, seeds in LENGTHS
+        for seed in range(seeds)
         for number in tried
     ]
 
 
-STAGES = {"rates": rates, "methods": methods, "epochs": epochs}
+STAGES = {"rates": rates, "similarity": similarity, "epochs": epochs, "methods": methods}
 
 
 def main() -> None:

@@ -10,10 +10,11 @@ from minibert.tokenizer import Encoded
 
 @dataclass(frozen=True)
 class Batch:
-    """B texts end to end, without padding: N = sum(lengths) tokens.
+    """B sequences end to end, without padding: N = sum(lengths) tokens. A text is one, unless it is
+    a pair whose two sentences are read apart.
 
-    ids, segments, positions: int64 [N]; lengths: int64 [B]. A text's first token, [CLS], is at
-    row `starts[b]`.
+    ids, segments, positions: int64 [N]; lengths: int64 [B]. A sequence's first token, [CLS],
+    is at row `starts[b]`.
     """
 
     ids: np.ndarray
@@ -23,7 +24,7 @@ class Batch:
 
     @property
     def starts(self) -> np.ndarray:
-        """The row of each text's first token: int64 [B]."""
+        """The row of each sequence's first token: int64 [B]."""
         return np.cumsum(self.lengths) - self.lengths
 
 
@@ -31,7 +32,7 @@ def make_batch(encoded: Sequence[Encoded]) -> Batch:
     """Lay texts end to end; positions count from 0 in each."""
     if not encoded:
         raise ValueError("a batch needs at least one text")
-    lengths = np.array([len(e.ids) for e in encoded])
+    lengths = np.array([n for e in encoded for n in e.lengths or (len(e.ids),)])
     return Batch(
         ids=np.concatenate([e.ids for e in encoded]),
         segments=np.concatenate([e.segments for e in encoded]),

@@ -23,11 +23,15 @@ Text = str | tuple[str, str]  # one sentence, or a pair
 
 
 class Encoded(NamedTuple):
-    """One text as numbers: ids [T] and segments [T], both int64; `lost` more tokens were cut."""
+    """One text as numbers: ids [T] and segments [T], both int64; `lost` more tokens were cut.
+
+    `lengths`: of the sequences, one after the other, that a text read in several has.
+    """
 
     ids: np.ndarray
     segments: np.ndarray
     lost: int = 0
+    lengths: tuple[int, ...] = ()
 
 
 def load_tokenizer(folder: Path | str) -> "Tokenizer":

@@ -37,10 +37,10 @@ def train_command(options: argparse.Namespace) -> None:
     )
     recipe = recipe_named(options.recipe)
     data = load_data(options)
-    settings = chosen_settings(options, method, data)
     options.threads = thread_count(options.threads)
     data = chosen_examples(options, data)
     base = load_base(locate_model(options.base))
+    settings = chosen_settings(options, method, data, base)
     check_length(base, options.max_length)
     method = chosen_layers(options, method, base)
     out = options.out or Path("runs") / f"{data.task.name}-{method.name}"
@@ -51,14 +51,16 @@ def train_command(options: argparse.Namespace) -> None:
     report(options, data, base, trained, out)
 
 
-def chosen_settings(options: argparse.Namespace, method: "Method", data: "Data") -> "Settings":
-    """Rate and epochs as asked for, else those that suit the method and the task."""
+def chosen_settings(
+    options: argparse.Namespace, method: "Method", data: "Data", base: "Base"
+) -> "Settings":
+    """Rate and epochs as asked for, else those that suit the base, the method and the task."""
     from adapters.recipes import default_rate_epochs, enough_epochs
     from minibert.training.schedule import Settings
 
-    rate, epochs = default_rate_epochs(method.name, data.task.name if data.task.folder else "")
-    examples = len(data.train) if options.train_examples is None else options.train_examples
-    epochs = enough_epochs(epochs, examples, options.batch_size)
+    name = data.task.name if data.task.folder else ""
+    rate, epochs = default_rate_epochs(method.name, name, base.sha256)
+    epochs = enough_epochs(epochs, len(data.train), options.batch_size)
     return Settings(
         rate=rate if options.lr is None else options.lr,
         epochs=epochs if options.epochs is None else options.epochs,
@@ -101,7 +103,7 @@ def announce(
 ) -> None:
     """Print what is about to be trained, on what and how."""
     from adapters.show import class_table, facts, trained_table
-    from adapters.task_model import POOLER, new_task_model
+    from adapters.task_model import POOLINGS, chosen_pooling, new_task_model
 
     rows = [
         ("data", f"{data.source}: {len(data.train):,} training and {len(data.dev):,} dev examples"),
@@ -114,10 +116,9 @@ def announce(
             f"{settings.rate:g}, seed {settings.seed}, texts up to {options.max_length} tokens",
         ),
     ]
-    outputs = data.task.outputs
-    model = new_task_model(base, method, recipe, outputs, options.seed, options.pooling)
-    if options.pooling is None and model.pooling != POOLER:
-        rows.append(("pooling", f"{model.pooling}, as the base has no pooler"))
+    outputs, pooling = data.task.outputs, chosen_pooling(base, options.pooling, data.task)
+    model = new_task_model(base, method, recipe, outputs, options.seed, pooling)
+    rows.append(("head reads", POOLINGS[pooling]))
     print(f"{facts(rows)}\n\n{trained_table(model)}\n", flush=True)
     if not data.task.regression:
         print(f"{class_table(data)}\n", flush=True)

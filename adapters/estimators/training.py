@@ -86,7 +86,7 @@ class AdapterEstimator(BaseEstimator):
         base, method = shared_base(self.base), method_named(self.method, self.size)
         if self.top_layers is not None:
             method = top_layers(method, self.top_layers, base.config)
-        rate, epochs = default_rate_epochs(method.name, "")
+        rate, epochs = default_rate_epochs(method.name, "", base.sha256)
         epochs = enough_epochs(epochs, len(texts), self.batch_size)
         settings = Settings(
             rate=rate if self.rate is None else self.rate,

@@ -27,7 +27,8 @@ REQUIRED = ({"config.json"}, {"tokenizer.json", "vocab.txt"}, {SINGLE})
 @dataclass(frozen=True)
 class Model:
     """Where a model's files come from. `files`: {name: {sha256, bytes}}, of which either may be
-    missing; empty for a model outside the manifest. `wheel`: the second source, if there is one."""
+    missing; empty for a model outside the manifest. `wheel`: the second source, if there is one.
+    `defaults`: what suits the model in training, see weights/manifest.toml."""
 
     name: str
     repository: str
@@ -35,6 +36,7 @@ class Model:
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
     wheel: dict[str, Any] | None = None
     about: str = ""
+    defaults: dict[str, Any] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
@@ -72,6 +74,12 @@ class Model:
 def known_models() -> dict[str, Model]:
     """The models of weights/manifest.toml."""
     return {name: Model(name, **facts) for name, facts in read_manifest("manifest.toml").items()}
+
+
+def defaults_of(sha256: str) -> dict[str, Any]:
+    """The defaults of the model whose weight file has this sha256; empty for an unknown one."""
+    found = (m.defaults for m in known_models().values() if m.sha256.get(SINGLE) == sha256)
+    return next(found, {})
 
 
 def find_model(name: str) -> Model:

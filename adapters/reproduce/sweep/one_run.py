@@ -201,7 +201,7 @@ def ablation(config: Config, folder: Path, threads: int) -> dict[str, Any]:
     task = trained(source, folder, threads)
     base, (_, dev) = base_for(source), parts_of(source)
     model, gold = on_base(task, base), [example.label for example in dev]
-    encoded = encode_examples(base, dev, task.max_length)
+    encoded = encode_examples(base, dev, task.max_length, pooling=task.pooling)
     layers = base.config.num_hidden_layers
     whole = predict_logits(model, encoded, threads)
     spans, adapters = [], model.tree["adapters"]
@@ -243,7 +243,7 @@ def sequence(config: Config, folder: Path, threads: int) -> dict[str, Any]:
         changed.append([])
         for j, file in enumerate(files):
             dev = parts_of(steps[j])[1]
-            encoded = encode_examples(base, dev, file.max_length)
+            encoded = encode_examples(base, dev, file.max_length, pooling=file.pooling)
             if config["shared"]:
                 tree = {"base": base.params, "head": file.trained["head"]}
                 model = TaskModel(base, file.method, tree, file.pooling)
