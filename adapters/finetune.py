@@ -12,8 +12,8 @@ from adapters.methods.method import Method
 from adapters.predict import check_labels, check_length, encode_examples, predict_logits
 from adapters.recipes import optimised, recipe_named
 from adapters.run_folder import RunOptions, data_hash, describe_method
-from adapters.task_file import TaskFile, save_task
 from adapters.similarity import fitted_head
+from adapters.task_file import TaskFile, save_task
 from adapters.task_model import (
     COSINE,
     TaskModel,
