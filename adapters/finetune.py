@@ -34,7 +34,7 @@ from minibert.tokenizer import Encoded
 from minibert.training.resume import State
 from minibert.training.schedule import Settings
 
-SAMPLE_TEXTS = 256  # training texts for `settle`
+SAMPLE_TEXTS = 256  # training texts for `settle` and `fitted_head`
 
 
 @dataclass(frozen=True)
@@ -158,10 +158,8 @@ def prepare(
     if data.task.regression:
         labels = scale.standardised(labels)
     if pooling == COSINE:
-        some = encoded[:SAMPLE_TEXTS]
-        model = fitted_head(
-            model, predict_logits(model, some, run.threads)[:, 0], labels[: len(some)]
-        )
+        cosines = predict_logits(model, encoded[:SAMPLE_TEXTS], run.threads)[:, 0]
+        model = fitted_head(model, cosines, labels[:SAMPLE_TEXTS])
     gold = [example.label for example in data.dev]
 
     def dev_score(model: TaskModel) -> dict[str, float]:

@@ -1,8 +1,8 @@
 """A score of two texts as their cosine, learned from there.
 
-A sentence-embedding model was trained to give similar texts vectors with a large cosine (Reimers &
-Gurevych 2019, arXiv 1908.10084, section 3). So both texts are read apart, each with its own [CLS] and
-[SEP], and the head reads the product of the two vectors, entry by entry:
+A sentence-embedding model was trained to give similar texts vectors with a large cosine (Reimers
+& Gurevych 2019, arXiv 1908.10084, section 3). So both texts are read apart, each with its own
+[CLS] and [SEP], and the head reads the product of the two vectors, entry by entry:
 
     u * v / (|u| |v|),    whose entries add up to the cosine of u and v
 

@@ -83,9 +83,10 @@ def papers_pooling(base: Base) -> str:
 
 
 def chosen_pooling(base: Base, pooling: str | None, task: Task | None = None) -> str:
-    """The pooling asked for; None is the one that suits the base and the task (weights/manifest.toml)
-    or, on a base that is not listed, the paper's. Raises InputError for an unknown name, for a pooler
-    that the base does not have, or for the cosine where the task is no score of two texts."""
+    """The pooling asked for; None is the one that suits the base and the task, of those that
+    weights/manifest.toml has, or else the paper's. Raises InputError for an unknown name, for a
+    pooler that the base does not have, or for the cosine where the task is no score of two texts.
+    """
     scores_pairs = task is not None and task.regression and task.pairs
     if pooling is None:
         known = defaults_of(base.sha256)

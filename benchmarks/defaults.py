@@ -1,12 +1,12 @@
 """Which pooling, rate and epochs to begin with on a base: the runs behind docs/defaults.md.
 
     python benchmarks/defaults.py similarity  # what the head reads of a pair that is scored
-    python benchmarks/defaults.py rates       # every method's rates, one seed, on the validation part
+    python benchmarks/defaults.py rates       # every method's rates, one seed
     python benchmarks/defaults.py epochs      # how many epochs for how many examples
     python benchmarks/defaults.py methods     # every method at its default rate, both poolings
 
-Real GLUE must be there (MINIBERT_GLUE). Finished runs are kept in results/minilm-defaults/runs.jsonl
-and not computed again, so it can be stopped at any time.
+Real GLUE must be there (MINIBERT_GLUE). Finished runs are kept, in results/minilm-defaults, and not
+computed again, so it can be stopped at any time.
 """
 
 import argparse

@@ -136,15 +136,15 @@ def _train(parser: Parser) -> None:
     add("--layers", type=int, nargs=2, metavar=("FIRST", "LAST"),
         help="train in these layers only, counted from 0, both included (default: all layers)")
     add("--pooling", metavar="NAME",
-        help="the vector of a text that the head reads: pooler (the paper's, default), mean (of "
-        "all tokens' last states, which sentence-embedding models were trained for) or cls (the "
-        "last state of [CLS]; the default where the base has no pooler)")
+        help="the vector of a text that the head reads: pooler (the paper's), mean (of all tokens' "
+        "last states), cls (the last state of [CLS]) or cosine (for a score of two texts); "
+        "default: what suits the base, see weights/manifest.toml")
     add = parser.add_argument_group("how it is trained").add_argument
     add("--recipe", default="paper", metavar="NAME",
         help="initialisation and optimiser as in the paper's text (paper, the default) or in its "
         "published code (released-code)")
     add("--lr", type=float, metavar="RATE",
-        help="peak learning rate (default: one that works for the method and task)")
+        help="peak learning rate (default: one that works for the base, method and task)")
     add("--epochs", type=int, metavar="N",
         help="passes over the training data (default: by method and task; more of few examples, "
         "for some 200 steps)")

@@ -118,7 +118,7 @@ def announce(
     ]
     outputs, pooling = data.task.outputs, chosen_pooling(base, options.pooling, data.task)
     model = new_task_model(base, method, recipe, outputs, options.seed, pooling)
-    rows.append(("head reads", POOLINGS[pooling]))
+    rows.append(("pooling", f"{pooling}: {POOLINGS[pooling]}"))
     print(f"{facts(rows)}\n\n{trained_table(model)}\n", flush=True)
     if not data.task.regression:
         print(f"{class_table(data)}\n", flush=True)

@@ -38,7 +38,7 @@ from adapters.predict import predict_logits, predict_texts
 from adapters.recipes import RECIPES
 from adapters.show import trained_table
 from adapters.task_file import load_task, on_base, save_task
-from adapters.task_model import POOLINGS, TaskModel, forward, new_task_model
+from adapters.task_model import TaskModel, forward, new_task_model
 from minibert.batch import make_batch
 from minibert.checkpoint import Base, load_base
 from minibert.data.glue import glue_data
@@ -53,6 +53,7 @@ from minibert.tree import from_leaves, leaves, merge
 
 PAPER = RECIPES["paper"]
 TINY = GOLDENS / "tiny"
+POOLINGS = ("pooler", "mean", "cls")  # of one sequence; the fourth, of two, is in test_similarity
 EVERY_POOLING = pytest.mark.parametrize("pooling", POOLINGS)
 UNPOOLED = pytest.mark.parametrize("pooling", ["mean", "cls"])
 
@@ -347,7 +348,7 @@ class TestABaseWithoutPooler:
     def test_trains_and_is_used_from_the_command_line(self, folder, tmp_path):
         words = (*_data(), "--base", folder, "--max-length", MAX_LENGTH, "--epochs", 1)
         said = works("train", *words, "--out", tmp_path).out
-        assert "pooling   cls, as the base has no pooler" in said
+        assert "pooling   cls: the last state of [CLS]" in said
         assert "task head, on the last state of [CLS]" in said
         task = tmp_path / "task.safetensors"
         assert "head reads    the last state of [CLS]" in works("info", task).out
@@ -376,7 +377,7 @@ def test_the_command_line_takes_a_pooling(tmp_path):
     assert load_task(tmp_path / "task.safetensors").pooling == "mean"
     done = minibert("train", *words, "--out", tmp_path / "other", "--pooling", "max")
     assert done.code == 2
-    assert done.err == "minibert: error: unknown pooling 'max'; known: pooler, mean, cls\n"
+    assert done.err == "minibert: error: unknown pooling 'max'; known: pooler, mean, cls, cosine\n"
 
 
 def _data() -> tuple:
