@@ -159,7 +159,8 @@ def prepare(
         labels = scale.standardised(labels)
     if pooling == COSINE:
         cosines = predict_logits(model, encoded[:SAMPLE_TEXTS], run.threads)[:, 0]
-        model = fitted_head(model, cosines, labels[:SAMPLE_TEXTS])
+        fitted = fitted_head(model.tree["head"], cosines, labels[:SAMPLE_TEXTS])
+        model = replace(model, tree={**model.tree, "head": fitted})
     gold = [example.label for example in data.dev]
 
     def dev_score(model: TaskModel) -> dict[str, float]:

@@ -10,7 +10,6 @@ With equal weights the head is a line through the cosine: training starts from w
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import autograd.numpy as anp
@@ -18,11 +17,10 @@ import numpy as np
 
 from minibert.ops import Array
 from minibert.tokenizer import Encoded, Text, encode_texts
+from minibert.tree import Tree
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
-
-    from adapters.task_model import TaskModel
 
 
 def encode_apart(tokenizer: "Tokenizer", pairs: Sequence[Text], max_length: int) -> list[Encoded]:
@@ -48,20 +46,17 @@ def cosine_rows(means: Array) -> Array:
     return units[::2] * units[1::2]
 
 
-def cosine_head(size: int) -> dict[str, np.ndarray]:
+def cosine_head(size: int) -> Tree:
     """The head whose score is the cosine itself: equal weights [D, 1], no bias."""
     return {"weight": np.ones((size, 1), np.float32), "bias": np.zeros(1, np.float32)}
 
 
-def fitted_head(model: "TaskModel", cosines: np.ndarray, scores: np.ndarray) -> "TaskModel":
-    """The model whose head gives the line a cosine + b that is nearest to the scores [B] (least
-    squares), given the cosines [B] that it gives now. Equal cosines have a = 0."""
+def fitted_head(head: Tree, cosines: np.ndarray, scores: np.ndarray) -> Tree:
+    """The head that gives the line a cosine + b nearest to the scores [B] by least squares, made
+    from `cosine_head` and the cosines [B] that it gives. Equal cosines have a = 0."""
     centred = cosines - cosines.mean()
     spread = float(centred @ centred)
     a = float(centred @ scores) / spread if spread > 1e-12 else 0.0
     b = float(scores.mean() - a * cosines.mean())
-    head = model.tree["head"]
-    weight, bias = head["weight"], head["bias"]
-    kind = weight.dtype.type
-    fitted = {"weight": kind(a) * weight, "bias": bias + kind(b)}
-    return replace(model, tree={**model.tree, "head": fitted})
+    kind = head["weight"].dtype.type
+    return {"weight": kind(a) * head["weight"], "bias": head["bias"] + kind(b)}

@@ -100,22 +100,21 @@ def test_the_gradient_is_that_of_the_difference_quotient(dtype):
         assert abs(gradient[i] - quotient) < (1e-6 if dtype == np.float32 else 1e-9)
 
 
-def test_the_head_begins_as_the_line_nearest_to_the_scores(tiny):
+def test_the_head_begins_as_the_line_nearest_to_the_scores():
     rng = np.random.default_rng(2)
     cosines = rng.uniform(0, 1, 20)
     scores = 3 * cosines - 1 + 0.1 * rng.standard_normal(20)
-    model = fitted_head(model_of(tiny), cosines, scores)
+    head = fitted_head(cosine_head(8), cosines, scores)
     slope, intercept = np.polyfit(cosines, scores, 1)
-    weight, bias = (model.tree["head"][name] for name in ("weight", "bias"))
-    np.testing.assert_allclose(weight, np.full((tiny.config.hidden_size, 1), slope), rtol=1e-6)
-    np.testing.assert_allclose(bias, [intercept], rtol=1e-6)
-    assert weight.dtype == bias.dtype == np.float32
+    np.testing.assert_allclose(head["weight"], np.full((8, 1), slope), rtol=1e-6)
+    np.testing.assert_allclose(head["bias"], [intercept], rtol=1e-6)
+    assert head["weight"].dtype == head["bias"].dtype == np.float32
 
 
-def test_texts_that_are_all_equally_alike_begin_with_the_mean_score(tiny):
-    model = fitted_head(model_of(tiny), np.full(3, 0.7), np.array([1.0, 2.0, 6.0]))
-    assert not model.tree["head"]["weight"].any()
-    assert model.tree["head"]["bias"].tolist() == [3.0]
+def test_texts_that_are_all_equally_alike_begin_with_the_mean_score():
+    head = fitted_head(cosine_head(8), np.full(3, 0.7), np.array([1.0, 2.0, 6.0]))
+    assert not head["weight"].any()
+    assert head["bias"].tolist() == [3.0]
 
 
 # ------------------------------------------------------------------------------- the texts

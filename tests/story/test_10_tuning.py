@@ -147,7 +147,9 @@ class TestCounts:
         assert full == shapes.keys()
 
     def test_minilms_trained_and_frozen_parameters_are_counted_to_the_last_one(self, minilm):
-        tree = new_task_model(minilm, method_named("adapters", 64), PAPER, 2, seed=0).tree
+        tree = new_task_model(
+            minilm, method_named("adapters", 64), PAPER, 2, seed=0, pooling="pooler"
+        ).tree
         trained, frozen = split(tree, METHODS["adapters"])
         assert count(trained) == 595_200 + 9_984 + 2 * (384 + 1)
         assert count(frozen) == 22_713_216 - 9_984
