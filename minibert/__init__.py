@@ -1,12 +1,13 @@
 """A BERT encoder in NumPy that can be read in an afternoon. Start with `ops` and `model`."""
 
-from minibert.adapters_folder import check_mixed
+from minibert.adapters_folder import check_mixed, is_command
 from minibert.lazy import lazy
 
 # first of all: it loads NumPy with the kernels that suit the processor
 from minibert.machine.processor import KERNELS  # noqa: F401
 
-check_mixed()
+if not is_command():
+    check_mixed()
 
 __version__ = "0.1.0"
 __all__, __getattr__, __dir__ = lazy(

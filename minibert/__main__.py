@@ -6,7 +6,7 @@ happen before that can be imported.
 
 import sys
 
-from minibert.adapters_folder import check_ours
+from minibert.adapters_folder import check_mixed, check_ours
 
 
 def main() -> int:
@@ -14,6 +14,7 @@ def main() -> int:
     for stream in (sys.stdout, sys.stderr):  # what the terminal cannot show is escaped
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
+        check_mixed()
         check_ours()
         from adapters.cli import run
     except ImportError as error:

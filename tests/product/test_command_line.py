@@ -132,6 +132,7 @@ OPTIONS = {
         "--workers",
         "--no-solutions",
     },
+    "tutorials": {"WORD"},
     "doctor": {"--json"},
     "demo": {"--out"},
 }
@@ -829,14 +830,15 @@ class TestPackages:
     @pytest.mark.parametrize("first", ["theirs", "ours"])
     @pytest.mark.parametrize(
         "words",
-        [("-m", "minibert", "--help"), ("-c", "import minibert")],
-        ids=["command", "import"],
+        [("SITE/bin/minibert", "--help"), ("-m", "minibert", "--help"), ("-c", "import minibert")],
+        ids=["command", "module", "import"],
     )
     def test_two_libraries_in_one_folder_are_named_by_the_first_import_or_command(
         self, tmp_path, first, words
     ):
         """Two wheels installed into one environment, in either order: the later one's files stay,
-        `adapters/__init__.py` and `methods/bottleneck.py` among them."""
+        `adapters/__init__.py` and `methods/bottleneck.py` among them. The command says so in one
+        line; an import, which has no other way, by the exception that it raises."""
         site = tmp_path / "site"
         shutil.copytree(ROOT / "minibert", site / "minibert")
         shutil.copytree(ROOT / "adapters", site / "adapters")
@@ -853,18 +855,26 @@ class TestPackages:
             about = f"Metadata-Version: 2.1\nName: {project}\nVersion: 1\n"
             (record / "METADATA").write_text(about)
             (record / "RECORD").write_text(f"adapters/{file},,\n")
+        (site / "bin").mkdir()
+        script = "import sys\nfrom minibert.__main__ import main\nsys.exit(main())\n"  # pip's
+        (site / "bin" / "minibert").write_text(script)
         done = subprocess.run(
-            [sys.executable, "-P", *words],
+            [sys.executable, "-P", *(word.replace("SITE", str(site)) for word in words)],
             cwd=tmp_path,
             capture_output=True,
             text=True,
             timeout=60,
             env=environment(PYTHONPATH=str(site)),
         )
-        assert done.returncode != 0
-        line = done.stderr.splitlines()[-1]
+        *before, line = done.stderr.splitlines()
         said = "has files of the distribution adapters and of the distribution minibert-adapters"
         assert said in line, done.stderr
+        if words[0] == "-c":
+            assert done.returncode != 0
+            assert line.startswith("ImportError: ")
+        else:
+            assert (done.returncode, done.stdout, before) == (2, "", [])
+            assert line.startswith("minibert: error: ")
 
 
 def needed(path: Path) -> set[str]:
