@@ -218,13 +218,13 @@ def interactive_pages(root: Path = ROOT) -> dict[str, bytes]:
 def tutorial_files(root: Path = ROOT) -> dict[str, bytes]:
     """The tutorials, and the data files that they read.
 
-    They are run in scripts/, which takes the place of the repository's top there: sphinx-gallery
-    does not tell a script its own file. Its pages go to tutorials/.
+    They are run in scripts/, as notebooks are in their folder: sphinx-gallery does not tell a
+    script its own file. Its pages go to tutorials/.
     """
     files = {f"scripts/{path.name}": path.read_bytes() for path in tutorials(root)}
     files["scripts/GALLERY_HEADER.rst"] = (root / "docs" / "gallery.rst").read_bytes()
     for path in (root / "tutorials").glob("*/*.json"):
-        files[f"scripts/{path.relative_to(root)}"] = path.read_bytes()
+        files[f"scripts/{path.relative_to(root / 'tutorials')}"] = path.read_bytes()
     return files
 
 

@@ -41,7 +41,7 @@ def shortest(questions, most):
     return sorted(questions, key=lambda question: len(question.context))[:most]
 
 
-folder = Path(globals().get("__file__", "tutorials/x")).parent / "questions"
+folder = Path(globals().get("__file__", "x")).parent / "questions"  # a notebook has no __file__
 own = Questions(read_questions(folder / "train.json"), read_questions(folder / "dev.json"))
 try:
     whole = squad_data()

@@ -5,12 +5,14 @@ Everything heavy is imported inside the command that needs it: `minibert --help`
 
 import argparse
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adapters.cli.inputs import check_output, find_base, given_texts, load_examples
 from adapters.cli.predict_table import predict_table
+from adapters.cli.programs import python_program
 from adapters.cli.train import base_option, train_command
 from minibert.errors import InputError
 
@@ -204,6 +206,20 @@ def exercises_command(options: argparse.Namespace) -> int:
     return run(options)
 
 
+def tutorials_command(options: argparse.Namespace) -> None:
+    """Python: `adapters.tutorials.start.start`."""
+    from adapters.tutorials.start import scripts, start
+
+    action, *folders = options.words or [""]
+    if action != "start" or len(folders) != 1:
+        raise InputError("tutorials needs start and a folder: minibert tutorials start DIR")
+    folder = Path(folders[0])
+    written, first = start(folder), scripts()[0].name
+    print(f"{len(written)} files written to {folder}: each tutorial as a script and as a notebook")
+    print(f"now: {python_program()} {shlex.quote(str(folder / first))}")
+    print(f"or:  pip install jupyterlab && jupyter lab {shlex.quote(str(folder))}")
+
+
 def doctor_command(options: argparse.Namespace) -> None:
     """Python: `minibert.machine.doctor.diagnose`."""
     from dataclasses import asdict
@@ -238,6 +254,7 @@ COMMANDS = {
     "info": info_command,
     "reproduce": reproduce_command,
     "exercises": exercises_command,
+    "tutorials": tutorials_command,
     "doctor": doctor_command,
     "demo": demo_command,
 }

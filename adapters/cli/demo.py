@@ -2,10 +2,8 @@
 be fetched."""
 
 import math
-import os
 import shlex
 import shutil
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from adapters.cli.programs import minibert_program
 from adapters.finetune import Trained, train_task
 from adapters.learning_curve import learning_curve
 from adapters.methods.table import method_named
@@ -99,7 +98,7 @@ def demo(out: Path) -> None:
     print(f"learning curve  {picture}\n")
     print("\n".join(answered(load_task(path), base, data)))
     print(f"\n{time.monotonic() - started:.0f} s in all. Try your own:")
-    print(f'  {command()} predict {shlex.quote(str(path))} "A TEXT"')
+    print(f'  {minibert_program()} predict {shlex.quote(str(path))} "A TEXT"')
 
 
 def announce(base: Base, data: Data) -> None:
@@ -142,11 +141,3 @@ def answered(task: TaskFile, base: Base, data: Data) -> Iterator[str]:
         answer, chances = likeliest(task.task, row)
         verdict = "right" if answer == task.task.names[int(example.label)] else "WRONG"
         yield f"  {verdict}  {answer:8} {chances[answer]:.2f}  {example.text}"
-
-
-def command() -> str:
-    """What to type for `minibert`: where it is, unless the shell finds it."""
-    if shutil.which("minibert"):
-        return "minibert"
-    script = Path(sys.executable).with_name("minibert")
-    return shlex.quote(os.path.relpath(script)) if script.exists() else "python -m minibert"

@@ -97,6 +97,11 @@ EXAMPLES: dict[str, tuple[str, str]] = {
         '  start("my-exercises")\n'
         '  print(grade("my-exercises"))\n',
     ),
+    "tutorials": (
+        "  minibert tutorials start my-tutorials\n  python my-tutorials/07_the_adapter.py\n",
+        "  from adapters.tutorials.start import start\n"
+        '  print(len(start("my-tutorials")), "files")\n',
+    ),
     "doctor": (
         "  minibert doctor\n  minibert doctor --json\n",
         "  from minibert.machine.doctor import diagnose\n  print(diagnose())\n",

@@ -300,6 +300,12 @@ def _exercises(parser: Parser) -> None:
         help="with start: first remove the solutions from this installation, for a class's image")
 
 
+def _tutorials(parser: Parser) -> None:
+    parser.add_argument("words", nargs="*", default=[], metavar="WORD",
+        help="start DIR: write the tutorials into DIR, as scripts and as Jupyter notebooks; a file "
+        "that is there already is never replaced")
+
+
 def _doctor(parser: Parser) -> None:
     parser.add_argument("--json", action="store_true",
         help="print one JSON object, with the GFLOP/s of every round")
@@ -320,6 +326,7 @@ COMMANDS: dict[str, tuple[str, Callable[[Parser], None]]] = {
     "info": ("describe a model or a trained task", _info),
     "reproduce": ("run the tables, figures and claims of the paper", _reproduce),
     "exercises": ("write BERT and its adapters yourself, checked as you save", _exercises),
+    "tutorials": ("the tutorials as scripts and notebooks, in a folder of your own", _tutorials),
     "doctor": ("describe this machine, measure its matrix products, say what to set", _doctor),
     "demo": ("train and use an adapter in a few minutes", _demo),
 }

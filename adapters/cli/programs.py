@@ -1,0 +1,25 @@
+"""What to type for `minibert` and for Python, so that a line that we print works when pasted."""
+
+import os
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+
+def minibert_program() -> str:
+    """`minibert` where the shell finds it; else where it is, or Python's way to run it."""
+    if shutil.which("minibert"):
+        return "minibert"
+    script = Path(sys.executable).with_name("minibert")
+    return _beside(script) if script.exists() else f"{python_program()} -m minibert"
+
+
+def python_program() -> str:
+    """`python` where the shell finds this one; else where it is."""
+    return "python" if shutil.which("python") == sys.executable else _beside(Path(sys.executable))
+
+
+def _beside(program: Path) -> str:
+    """A program's path from here, or the whole one if that is shorter."""
+    return shlex.quote(min(os.path.relpath(program), str(program), key=len))
