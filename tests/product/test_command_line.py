@@ -695,8 +695,15 @@ class TestDemo:
         assert "minibert's own sample in the format of SST-2 (not the GLUE data)" in result.out
         assert load_base(small).sha256[:12] in result.out
         assert re.search(r"^adapters +16,768 +- +\d+\.\d+ %$", result.out, re.M)
-        for what in (*(re.escape(one.what) for one in short), r"nothing \(.*majority class\)"):
+        logistic = "no network: logistic regression on frozen means"
+        for what in (
+            *(re.escape(one.what) for one in short),
+            logistic,
+            r"nothing \(.*majority class\)",
+        ):
             assert re.search(rf"^{what} +\d+\.\d$", result.out, re.M), what
+        assert "on 240 sentences the first number has a standard error of" in result.out
+        assert "one of 50 has 3.2;\nseeds 0, 1 and 2 of the adapters gave" in result.out
         file = out / "adapters" / "task.safetensors"
         assert str(file) in result.out
         assert (out / "curve.png").read_bytes().startswith(b"\x89PNG")
