@@ -16,8 +16,9 @@ def minibert_program() -> str:
 
 
 def python_program() -> str:
-    """`python` where the shell finds this one; else where it is."""
-    return "python" if shutil.which("python") == sys.executable else _beside(Path(sys.executable))
+    """`python` where the shell finds this one, whatever name it goes by; else where it is."""
+    found, this = shutil.which("python"), Path(sys.executable)
+    return "python" if found and Path(found).parent == this.parent else _beside(this)
 
 
 def _beside(program: Path) -> str:

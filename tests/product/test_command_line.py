@@ -29,6 +29,7 @@ from command_line import ON_TINY, ROOT, SAMPLE, TINY, environment, files, works,
 
 from adapters.cli.demo import CONTESTANTS
 from adapters.cli.help_text import python_lines
+from adapters.cli.programs import minibert_program, python_program
 from adapters.predict import predict_texts
 from adapters.task_file import load_task
 from minibert.checkpoint import load_base
@@ -720,6 +721,24 @@ class TestDemo:
         assert shown.endswith(f' predict {file} "A TEXT"')
         program = shlex.split(shown)[0]
         assert program == "python" or shutil.which(program), program
+
+
+def test_a_line_to_paste_names_programs_that_the_shell_finds(tmp_path, monkeypatch):
+    """By name in an activated environment, else by their path."""
+    programs = tmp_path / "my venv" / "bin"
+    programs.mkdir(parents=True)
+    for name in ("python", "python3", "minibert"):
+        (programs / name).write_text("#!/bin/sh\n")
+        (programs / name).chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(programs / "python3"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(programs))
+    assert (minibert_program(), python_program()) == ("minibert", "python")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    shown = ("'my venv/bin/minibert'", "'my venv/bin/python3'")
+    assert (minibert_program(), python_program()) == shown
+    (programs / "minibert").unlink()
+    assert minibert_program() == "'my venv/bin/python3' -m minibert"
 
 
 class TestPackages:
