@@ -7,7 +7,9 @@ import os
 import re
 import shutil
 import subprocess
-import sys
+import sysconfig
+import venv
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -68,48 +70,134 @@ def test_continuous_integration_runs_the_readmes_test_command():
     assert "export MINIBERT_REQUIRE_DATA=1" in script
 
 
-@pytest.mark.parametrize("page", ["README", "command-line"])
-def test_the_commands_of_a_page_run_in_their_order(page, minilm: Base, tmp_path):
-    """Every `minibert ...` line, in a fresh folder, as a newcomer types it; then the Python."""
-    text = README if page == "README" else PAGES[page]
-    paths = {"MINIBERT_HOME": str(minilm.folder.parent), "PYTHONPATH": str(ROOT)}
-    shell = {**os.environ, **paths}
-    lines = [line for line in commands(text) if line.startswith("minibert ")]
-    assert {line.split()[1] for line in lines} == {
-        "fetch",
-        "info",
-        "train",
-        "evaluate",
-        "predict",
-        "exercises",
-    }
-    rows = [f'"Warm, funny, {i} times.",5\n"A waste of {i} hours.",1' for i in range(20)]
-    (tmp_path / "reviews.csv").write_text("\n".join(["review,stars", *rows]))
-    shutil.copy(tmp_path / "reviews.csv", tmp_path / "new.csv")
-    for line in lines:
-        module = f"'{sys.executable}' -m minibert"
+COMMANDS_SHOWN = {"fetch", "info", "train", "evaluate", "predict", "exercises", "tutorials"}
+RIGHT = {"What a lovely day.": "positive", "What a terrible day.": "negative"}
+ALSO_RIGHT = {"The best coffee I have had in years.": "positive"}
+
+
+@dataclass(frozen=True)
+class Shell:
+    """A fresh working copy, with the shell that a reader types into. `make` and `pip`, which need
+    the network and tests of their own, only say that they were asked; what `make demo` would
+    install is there already."""
+
+    folder: Path
+    environment: dict[str, str]
+
+    def paste(self, lines: list[str]) -> list[str]:
+        """What each line, or several as one, printed, all pasted into one shell in their order;
+        each works."""
+        mark = "#" * 40
+        script = "\n".join(f"{line}\necho '{mark}'" for line in ["set -e", *lines])
         done = subprocess.run(
-            line.replace("minibert", module, 1),
-            shell=True,
-            cwd=tmp_path,
-            env=shell,
+            ["bash", "-c", script],
+            cwd=self.folder,
+            env=self.environment,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=900,
         )
-        assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
-        assert done.stdout.strip(), line
-    python = "\n".join(blocks("python", README if page == "README" else PAGES["python"]))
-    done = subprocess.run(
-        [sys.executable, "-c", python],
-        cwd=tmp_path,
-        env=shell,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "('negative', 'positive') [[" in done.stdout
+        _, *printed, rest = done.stdout.split(f"{mark}\n")
+        assert done.returncode == 0, f"{lines[len(printed)]}\n{rest}\n{done.stderr}"
+        return printed
+
+
+def pasted_blocks(text: str) -> list[str]:
+    """What a page has to paste, in its order: lines for the shell, and blocks for Python."""
+    found = []
+    for language, block in re.findall(r"^```(sh|python)\n(.*?)^```$", text, flags=re.M | re.S):
+        whole = [f"python - <<'END'\n{block}END"]
+        found += block.splitlines() if language == "sh" else whole
+    return found
+
+
+@pytest.fixture(scope="module")
+def fresh(minilm: Base, tmp_path_factory) -> Shell:
+    """A working copy as `make demo` leaves it, but for its own results."""
+    folder = tmp_path_factory.mktemp("fresh") / "minibert"
+    skip = shutil.ignore_patterns("__pycache__")
+    for name in ("minibert", "adapters", "tutorials"):
+        shutil.copytree(ROOT / name, folder / name, ignore=skip)
+    (folder / "weights").mkdir()
+    for path in (ROOT / "weights").glob("*.toml"):
+        shutil.copy(path, folder / "weights")
+    venv.create(folder / ".venv", with_pip=False)
+    programs = folder / ".venv" / "bin"
+    (site,) = (folder / ".venv" / "lib").glob("python*/site-packages")
+    (site / "installed.pth").write_text(f"{folder}\n{sysconfig.get_path('purelib')}\n")
+    begin = f"#!{programs / 'python'}\nimport sys\n"
+    scripts = {
+        "minibert": f"{begin}from minibert.__main__ import main\nsys.exit(main())\n",
+        "pip": f"{begin}print('pip', *sys.argv[1:])\n",
+        "make": f"{begin}print('make', *sys.argv[1:])\n",
+    }
+    for name, script in scripts.items():
+        path = programs / name if name != "make" else folder.parent / "bin" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(script)
+        path.chmod(0o755)
+    inherited = {n: v for n, v in os.environ.items() if n not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    path = os.pathsep.join([str(folder.parent / "bin"), os.environ["PATH"]])
+    places = {"MINIBERT_HOME": str(minilm.folder.parent), "PATH": path}
+    return Shell(folder, {**inherited, **places})
+
+
+@pytest.fixture(scope="module")
+def printed(fresh) -> dict[str, str]:
+    """What each line and block of the README printed, by what was pasted."""
+    lines = pasted_blocks(README)
+    return dict(zip(lines, fresh.paste(lines), strict=True))
+
+
+class TestPasted:
+    """The README from its first line to its last, then the page of the command line, as a newcomer
+    pastes them."""
+
+    def test_every_command_of_the_readme_is_answered(self, printed):
+        assert {line.split()[1] for line in printed if line[:9] == "minibert "} == COMMANDS_SHOWN
+        for line, said in printed.items():
+            assert said.strip() or line.startswith("."), line  # `.` reads a file
+
+    def test_the_task_of_the_command_line_knows_a_lovely_from_a_terrible_day(self, printed, fresh):
+        (line,) = (line for line in printed if line.startswith("minibert predict"))
+        answers = [row.split("\t") for row in printed[line].splitlines()]
+        assert {text: label for label, _, text in answers} == RIGHT
+        task = "minibert predict runs/taste/task.safetensors"
+        words = " ".join(f'"{text}"' for text in ALSO_RIGHT)
+        _, more = fresh.paste([". .venv/bin/activate", f"{task} {words}"])
+        answers = [row.split("\t") for row in more.splitlines()]
+        assert {text: label for label, _, text in answers} == ALSO_RIGHT
+
+    def test_so_does_the_task_of_the_first_python(self, printed):
+        (said,) = (said for said in printed.values() if "('negative', 'positive') [[" in said)
+        chances = [[float(c) for c in row.split()] for row in re.findall(r"\[([^\[\]]+)\]", said)]
+        labels = [("negative", "positive")[int(np.argmax(row))] for row in chances]
+        assert labels == [*RIGHT.values(), *ALSO_RIGHT.values()]
+        (block,) = (block for block in printed if "predict_texts" in block)
+        assert str([*RIGHT, *ALSO_RIGHT]).replace("'", '"') in block
+
+    def test_and_the_estimator(self, printed, fresh):
+        (block,) = (block for block in printed if "AdapterClassifier" in block)
+        assert f"predict({[*RIGHT]})".replace("'", '"') in block
+        assert printed[block] == "[1 0]\n"  # GLUE's numbers: 1 is positive
+        task = "minibert predict runs/reviews.safetensors"
+        words = " ".join(f'"{text}"' for text in ALSO_RIGHT)
+        _, more = fresh.paste([". .venv/bin/activate", f"{task} {words}"])
+        assert [row.split("\t")[0] for row in more.splitlines()] == ["1"]
+
+    def test_every_command_of_the_page_of_commands_is_answered(self, printed, fresh):
+        """Where the README has left off; what it ran, such as the training, is not run again."""
+        lines = commands(PAGES["command-line"])
+        assert {line.split()[1] for line in lines} == COMMANDS_SHOWN
+        new = [line for line in lines if line not in printed]
+        assert new
+        for line, said in zip(new, fresh.paste([". .venv/bin/activate", *new])[1:], strict=True):
+            assert said.strip(), line
+
+    def test_the_python_of_the_page_of_python_runs(self, printed, fresh):
+        lines = pasted_blocks(PAGES["python"])
+        said = "".join(fresh.paste([". .venv/bin/activate", *lines]))
+        assert "('negative', 'positive') [[" in said
 
 
 @pytest.mark.parametrize("text", [README, PAGES["python"]], ids=["README", "python"])
