@@ -554,15 +554,29 @@ def rows(text: str) -> list[list[str]]:
 class TestTheLedger:
     plan = plan_of()
 
-    def test_the_ledger_lists_every_claim_with_its_number_rule_verdict_and_command(self):
+    def test_the_ledger_lists_every_claim_with_its_number_rule_and_verdict(self):
         text = ledger(self.plan, everything(self.plan), COMMAND)
         found = rows(text)
         assert len(found) == len(CLAIMS) == 19
         for claim, row in zip(CLAIMS, found, strict=True):
             assert row[:3] == [claim.where, claim.says, claim.number]
             assert row[3] not in ("", "-")
-            assert row[4:6] == [claim.rule, f"**{HOLDS}**"]
-            assert row[6] == f"`minibert reproduce {claim.study} --budget full --base minilm`"
+            assert row[4:] == [claim.rule, f"**{HOLDS}**"]
+
+    def test_the_ledger_says_once_how_each_claims_number_is_made(self):
+        text = ledger(self.plan, everything(self.plan), COMMAND)
+        assert text.count("`minibert reproduce all --budget full --base minilm`") == 1
+        made = re.findall(r"^- `([\w-]+)`: (.*)\.$", text, re.M)
+        assert [study for study, _ in made] == [study.NAME for study in STUDIES]
+        for study, places in made:
+            of_it = {claim.where for claim in CLAIMS if claim.study == study}
+            assert set(places.split("; ")) == of_it
+
+    def test_the_ledger_begins_with_how_many_claims_hold(self):
+        first = ledger(self.plan, everything(self.plan), COMMAND).split("\n")[2]
+        assert first == "Of 19 claims, 19 hold, 0 do not hold, 0 are not decided by these runs."
+        first = ledger(self.plan, {}, COMMAND).split("\n")[2]  # arithmetic alone is decided
+        assert first == "Of 19 claims, 1 holds, 0 do not hold, 18 are not decided by these runs."
 
     def test_the_ledger_has_claims_of_every_study_and_no_other(self):
         assert {claim.study for claim in CLAIMS} == {study.NAME for study in STUDIES}

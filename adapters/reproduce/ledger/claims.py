@@ -7,10 +7,12 @@ not holding. One thing was changed after runs, towards caution: scores whose own
 than is usual for their task get that larger error.
 """
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from adapters.reproduce.ledger import judges, judges_ablation
-from adapters.reproduce.ledger.estimates import MARGIN
+from adapters.reproduce.ledger.estimates import FAILS, HOLDS, MARGIN, OPEN
 from adapters.reproduce.ledger.judges import Judge
 from adapters.reproduce.plans.plan import Plan
 from adapters.reproduce.sweep.runs_file import Runs
@@ -194,25 +196,48 @@ LEFT_OUT = (
     ("table 1", "GLUE's test server", "its labels are held back; all scores here are dev scores"),
 )
 
-HEADERS = ("where", "claim", "paper", "ours", "rule", "verdict", "command")
+HEADERS = ("where", "claim", "paper", "ours", "rule", "verdict")
+
+
+def counted(verdicts: Iterable[str]) -> str:
+    """How many claims hold, don't, and are open: "6 hold, 5 do not hold, 8 are not decided"."""
+    of = Counter(verdicts)
+    return (
+        f"{of[HOLDS]} hold{'s' * (of[HOLDS] == 1)}, "
+        f"{of[FAILS]} {'does' if of[FAILS] == 1 else 'do'} not hold, "
+        f"{of[OPEN]} {'is' if of[OPEN] == 1 else 'are'} not decided by these runs"
+    )
+
+
+def studies_of_claims() -> str:
+    """The studies, each with where in the paper the claims stand that it decides."""
+    places: dict[str, list[str]] = {}
+    for claim in CLAIMS:
+        known = places.setdefault(claim.study, [])
+        if claim.where not in known:
+            known.append(claim.where)
+    return "\n".join(f"- `{study}`: {'; '.join(where)}." for study, where in places.items())
 
 
 def ledger(plan: Plan, runs: Runs, command: str) -> str:
-    """The claims as Markdown: the paper's number, ours, the rule, the verdict. `command`: the
-    command line that computes a study, with {study} in it."""
-    rows = []
-    for claim in CLAIMS:
-        ours, verdict = claim.judge(plan, runs)
-        typed = f"`{command.format(study=claim.study)}`"
-        row = (claim.where, claim.says, claim.number, ours, claim.rule, f"**{verdict}**", typed)
-        rows.append(row)
+    """The claims as Markdown: how many hold; then of each the paper's number, ours, the rule, the
+    verdict; then how to compute them. `command`: the command line that computes a study, with
+    {study} in it."""
+    judged = [(claim, *claim.judge(plan, runs)) for claim in CLAIMS]
+    rows = [
+        (claim.where, claim.says, claim.number, ours, claim.rule, f"**{verdict}**")
+        for claim, ours, verdict in judged
+    ]
     seeds = f"{plan.seeds} seed{'s' if plan.seeds > 1 else ''}"
     left_out = "\n".join(f"- {where}, {what}: {why}." for where, what, why in LEFT_OUT)
     return (
         f"# Claims of the paper on {plan.base_shown}\n\n"
+        f"Of {len(CLAIMS)} claims, {counted(verdict for *_, verdict in judged)}.\n\n"
         f"Budget `{plan.budget.name}`, {seeds}, tasks {', '.join(plan.tasks)}. Numbers are in "
         "hundredths of each task's metric on its dev set; differences are ours minus the other's, "
         "± one standard error. A claim is decided only where the difference is two standard errors "
         "away from the rule's bound.\n\n"
-        f"{table(rows, HEADERS, 'github')}\n\nNot among the runs:\n\n{left_out}\n"
+        f"{table(rows, HEADERS, 'github')}\n\nNot among the runs:\n\n{left_out}\n\n"
+        f"The numbers are those of `{command.format(study='all')}`, or of one study at a time, "
+        f"with its name for `all`:\n\n{studies_of_claims()}\n"
     )
