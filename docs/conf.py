@@ -23,8 +23,10 @@ extensions = [
     "sphinx.ext.viewcode",
     "myst_parser",
     "sphinx_gallery.gen_gallery",
+    "sphinx_design",  # cards and buttons
     "mathml",  # docs/extensions
     "plain_docstrings",
+    "tutorial_pages",
 ]
 highlight_language = "text"  # equations in docstrings; code says what it is
 exclude_patterns = ["scripts", "extra", "tutorials/*.py", "tutorials/*.ipynb", "**/searchindex*"]
@@ -35,13 +37,18 @@ html_theme = "furo"
 html_title = "minibert"
 html_static_path = [str(ROOT / "docs" / "static")]
 html_css_files = ["site.css"]
+html_theme_options = {
+    # blue and orange as in the pictures, light and dark with enough contrast
+    "light_css_variables": {"color-brand-primary": "#1f4e79", "color-brand-content": "#1f5f9e"},
+    "dark_css_variables": {"color-brand-primary": "#8fc1f0", "color-brand-content": "#7db8f0"},
+}
 html_extra_path = [str(ROOT / "docs" / "_build" / "source" / "extra")]
 html_math_renderer = "mathml"
 html_copy_source = False
 html_show_sphinx = False
 
 myst_heading_anchors = 3
-myst_enable_extensions = ["deflist"]
+myst_enable_extensions = ["colon_fence", "deflist"]
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"

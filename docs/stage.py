@@ -15,6 +15,8 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from listings import exercise_table, tutorial, tutorial_index, verdict_table
+
 ROOT = Path(__file__).resolve().parent.parent
 STAGED = ROOT / "docs" / "_build" / "source"
 
@@ -24,8 +26,10 @@ BORROWED = {
     "CONTRIBUTING.md": ("contributing.md", None),
     "CHANGELOG.md": ("changelog.md", None),
     "weights/README.md": ("weights.md", None),
+    "tutorials/README.md": ("at-a-glance.md", "The tutorials at a glance"),
     "tutorials/exercises/README.md": ("exercises.md", None),
 }
+# what is found on another page than its own
 PLACES = {"tutorials": "tutorials/index.rst", "tutorials/README.md": "tutorials/index.rst"}
 PACKAGES = ("minibert", "adapters")
 FORMULA = "adapters/methods/bottleneck.py"  # whose `parameter_count` the page of sliders uses
@@ -34,6 +38,8 @@ FENCED = re.compile(r"^(```.*?^```$)", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
 PICTURES = (".png", ".svg")
 REPORTS = ("claims.md", "results.md")
+THUMBNAILS = "docs/figures/tutorials"  # made by docs/thumbnails.py
+LIST_HERE = re.compile(r"^<!-- the site lists here: (\w+) -->$", re.MULTILINE)
 
 
 def tutorials(root: Path = ROOT) -> list[Path]:
@@ -57,10 +63,10 @@ def modules(root: Path = ROOT) -> list[str]:
 
 def page_of(path: str, root: Path = ROOT) -> str | None:
     """The page that shows a file or folder of the repository; None when none does."""
-    if path in BORROWED:
-        return BORROWED[path][0]
     if path in PLACES:
         return PLACES[path]
+    if path in BORROWED:
+        return BORROWED[path][0]
     if path.startswith("docs/") and path.endswith(".md"):
         return path.removeprefix("docs/")
     file = root / path
@@ -101,6 +107,16 @@ def linked(text: str, source: str, page: str, root: Path = ROOT) -> str:
     return "".join(part if part.startswith("```") else LINK.sub(link, part) for part in parts)
 
 
+def listed(text: str, root: Path = ROOT) -> str:
+    """Markdown with each comment that asks for a list replaced by the list."""
+    ledgers = [path for path in reports(root) if path.name == "claims.md"]
+    lists = {
+        "exercises": lambda: exercise_table(root),
+        "verdicts": lambda: verdict_table(root, ledgers),
+    }
+    return LIST_HERE.sub(lambda match: lists[match[1]](), text)
+
+
 def titled(text: str, title: str | None) -> str:
     """The text with its first heading replaced."""
     return text if title is None else re.sub(r"\A# .*", f"# {title}", text, count=1)
@@ -130,31 +146,45 @@ def described(root: Path = ROOT) -> list[Group]:
 
 
 def api_pages(root: Path = ROOT) -> dict[str, str]:
-    """A page for each module, and an index of them in the groups of docs/architecture.md."""
-    pages = {
-        f"api/{name}.rst": f"{name}\n{'=' * len(name)}\n\n.. automodule:: {name}\n   :members:\n"
-        "   :ignore-module-all:\n"
-        for name in modules(root)
-    }
+    """A page for each module, and an index of them in the groups of docs/architecture.md. The pages
+    of a package's modules hang under the package's own, in the sidebar too."""
+    groups = described(root)
+    below = {dotted(group): [n for names, _ in group.rows for n in names] for group in groups}
+    pages = {f"api/{name}.rst": module_page(name, below.get(name, [])) for name in modules(root)}
     index = [
         "# API",
         "Every public function with its docstring: shapes, units and errors. The links [source] "
         "lead to the code. How it fits together: [Architecture](../architecture.md).",
-        *(api_group(group) for group in described(root)),
-        "```{toctree}\n:hidden:\n\n" + "\n".join(modules(root)) + "\n```",
+        *(api_group(group) for group in groups),
+        "```{toctree}\n:hidden:\n\n" + "\n".join(map(dotted, groups)) + "\n```",
     ]
     pages["api/index.md"] = "\n\n".join(index) + "\n"
     return pages
 
 
+def dotted(group: Group) -> str:
+    """A package's name in Python."""
+    return group.package.replace("/", ".")
+
+
+def module_page(name: str, below: list[str]) -> str:
+    """A module's page; a package's has the pages of its modules below it, by their short names."""
+    page = f"{name}\n{'=' * len(name)}\n\n.. automodule:: {name}\n   :members:\n"
+    page += "   :ignore-module-all:\n"
+    if below:
+        order = "\n".join(f"   {module.removeprefix(name + '.')} <{module}>" for module in below)
+        page += f"\n.. toctree::\n   :hidden:\n\n{order}\n"
+    return page
+
+
 def api_group(group: Group) -> str:
     """A package's section in the index."""
-    dotted = group.package.replace("/", ".")
-    lines = [f"## {dotted}", "", f"[`{dotted}`]({dotted}.rst): {group.what}."]
+    name = dotted(group)
+    lines = [f"## {name}", "", f"[`{name}`]({name}.rst): {group.what}."]
     if group.rows:
         lines += ["", "| module | what it is |", "|---|---|"]
     for names, what in group.rows:
-        links = ", ".join(f"[`{name.removeprefix(dotted + '.')}`]({name}.rst)" for name in names)
+        links = ", ".join(f"[`{n.removeprefix(name + '.')}`]({n}.rst)" for n in names)
         lines.append(f"| {links} | {what} |")
     return "\n".join(lines)
 
@@ -184,7 +214,7 @@ def markdown_pages(root: Path = ROOT) -> dict[str, str]:
     made = {str(p.relative_to(root)): (str(p.relative_to(root)), None) for p in reports(root)}
     pages = {}
     for source, (page, title) in {**own, **BORROWED, **made}.items():
-        text = (root / source).read_text("utf-8")
+        text = listed((root / source).read_text("utf-8"), root)
         pages[page] = linked(titled(text, title), source, page, root)
     if not made:
         pages["results/none.md"] = (
@@ -222,7 +252,10 @@ def tutorial_files(root: Path = ROOT) -> dict[str, bytes]:
     script its own file. Its pages go to tutorials/.
     """
     files = {f"scripts/{path.name}": path.read_bytes() for path in tutorials(root)}
-    files["scripts/GALLERY_HEADER.rst"] = (root / "docs" / "gallery.rst").read_bytes()
+    header = (root / "docs" / "gallery.rst").read_text("utf-8")
+    small = {path.stem for path in (root / THUMBNAILS).glob("*.png")}
+    index = tutorial_index(header, map(tutorial, tutorials(root)), small)
+    files["scripts/GALLERY_HEADER.rst"] = index.encode()
     for path in (root / "tutorials").glob("*/*.json"):
         files[f"scripts/{path.relative_to(root / 'tutorials')}"] = path.read_bytes()
     return files

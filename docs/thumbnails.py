@@ -1,0 +1,67 @@
+"""The small pictures of the tutorials' index, from the pictures that the tutorials have drawn:
+
+    make tutorials
+    python docs/thumbnails.py runs/tutorials
+
+Each is one part of one picture, cut out so that its words can still be read at the width of a card.
+CUTS has the parts of those known; of any other tutorial it is the first picture, and of a picture
+with several parts beside one another the left half. Needs Pillow, which matplotlib brings.
+"""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parent.parent
+OUT = ROOT / "docs" / "figures" / "tutorials"
+WIDTH = 640  # pixels; a card is about 400 wide, twice as many on a fine screen
+
+# tutorial: picture, and (left, top, right, bottom) as parts of its width and height
+CUTS = {
+    "01_tokens": ("01_nearest_words", (0.0, 0.0, 0.5, 1.0)),
+    "02_attention": ("02_heads", (0.5, 0.425, 1.0, 0.84)),
+    "03_layer": ("03_skip_connections", (0.0, 0.0, 1.0, 1.0)),
+    "06_adam": ("06_adam", (0.0, 0.0, 0.34, 1.0)),
+    "07_the_adapter": ("07_where_it_sits", (0.0, 0.0, 1.0, 1.0)),
+}
+WHOLE, LEFT_HALF = (0.0, 0.0, 1.0, 1.0), (0.0, 0.0, 0.5, 1.0)
+
+
+def cut_of(stem: str, drawn: Path) -> tuple[Path, tuple[float, float, float, float]] | None:
+    """The picture of a tutorial, and which part of it; None when it has drawn none."""
+    if stem in CUTS:
+        name, part = CUTS[stem]
+        return drawn / f"{name}.png", part
+    found = sorted(drawn.glob(f"{stem[:2]}_*.png"))
+    if not found:
+        return None
+    with Image.open(found[0]) as picture:
+        wide = picture.width > 2 * picture.height
+    return found[0], LEFT_HALF if wide else WHOLE
+
+
+def thumbnails(drawn: Path) -> Iterator[tuple[Path, Image.Image]]:
+    """(where it goes, the small picture) of each tutorial that has drawn one."""
+    for script in sorted((ROOT / "tutorials").glob("[0-9][0-9]_*.py")):
+        cut = cut_of(script.stem, drawn)
+        if cut is not None and cut[0].exists():
+            with Image.open(cut[0]) as picture:
+                sides = (picture.width, picture.height) * 2
+                box = tuple(round(part * side) for part, side in zip(cut[1], sides, strict=True))
+                small = picture.convert("RGB").crop(box)
+            small.thumbnail((WIDTH, WIDTH), Image.Resampling.LANCZOS)
+            yield OUT / f"{script.stem}.png", small
+
+
+def main(drawn: Path) -> None:
+    """Write the small pictures of all tutorials."""
+    OUT.mkdir(parents=True, exist_ok=True)
+    for path, small in thumbnails(drawn):
+        small.convert("P", palette=Image.Palette.ADAPTIVE, colors=64).save(path, optimize=True)
+        print(path.relative_to(ROOT))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
