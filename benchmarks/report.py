@@ -24,6 +24,12 @@ from minibert.machine.kernels import COLUMNS, INNER, ROWS
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "performance.md"
 ALONE = ("", "sgemm", "not cached")  # in the place of a peer, where there is none
+# what each picture shows, for those who do not see it
+PICTURES = {
+    "compare": "Bars: how many times better this project is than each peer, and its own shares and times",
+    "bench": "Bars for each base and kind of step: tokens a second, and the share of a product's speed",
+    "scaling": "Measured steps, as dots: time and memory against N, T, L and m, with straight lines",
+}
 GROUPS = [
     ("Against the peers", lambda row: row.peer not in ALONE and not row.kernels),
     ("The same with AVX2 kernels (OPENBLAS_CORETYPE=Haswell on our side)", lambda row: row.kernels),
@@ -194,7 +200,7 @@ def main(folder: Path) -> None:
         report_compare(folder)
     report_bench(folder)
     for name, text in page_texts(folder).items():
-        picture = f"![{name}](../benchmarks/results/{name}.png)"
+        picture = f"![{PICTURES[name]}](../benchmarks/results/{name}.png)"
         page = fill(page, name, f"{text.strip()}\n\n{picture}")
     atomic_write(PAGE, page)
 

@@ -35,6 +35,7 @@ root_doc = "index"
 # Nothing is loaded from elsewhere: the site works from a folder, without a server or a network.
 html_theme = "furo"
 html_title = "minibert"
+pygments_dark_style = "github-dark"  # furo's own underlines the names of modules
 html_static_path = [str(ROOT / "docs" / "static")]
 html_css_files = ["site.css"]
 html_theme_options = {

@@ -43,11 +43,11 @@ def tutorial(path: Path) -> Tutorial:
     return Tutorial(path.stem, text.split("\n")[0], said[1], said[2])
 
 
-def tutorial_index(header: str, tutorials: Iterable[Tutorial], pictures: set[str]) -> str:
+def tutorial_index(header: str, tutorials: Iterable[Tutorial], pictures: dict[str, str]) -> str:
     """The page of all tutorials: a card of each, and the order of their pages. `header`: how the
-    page begins; `pictures`: the stems of the tutorials that have a small one."""
+    page begins; `pictures`: a small picture's path by the tutorial's stem."""
     told = list(tutorials)
-    cards = "\n".join(_card(one, one.stem in pictures) for one in told)
+    cards = "\n".join(_card(one, pictures.get(one.stem)) for one in told)
     order = "\n".join(f"   {one.number} {one.title} <{one.stem}>" for one in told)
     return (
         f"{header}\n.. grid:: 1 1 2 2\n   :gutter: 3\n   :class-container: tutorials\n\n{cards}\n"
@@ -55,13 +55,13 @@ def tutorial_index(header: str, tutorials: Iterable[Tutorial], pictures: set[str
     )
 
 
-def _card(one: Tutorial, picture: bool) -> str:
+def _card(one: Tutorial, picture: str | None) -> str:
     """A tutorial's card, as an item of sphinx-design's grid."""
     lines = [f".. grid-item-card:: {one.number} {one.title}", f"   :link: {one.stem}"]
     lines += ["   :link-type: doc"]
     if picture:
-        lines += [f"   :img-bottom: /pictures/docs/figures/tutorials/{one.stem}.png"]
-        lines += [f"   :img-alt: The picture of {one.title}"]
+        lines += [f"   :img-top: /pictures/{picture}"]
+        lines += [f"   :img-alt: A picture from the tutorial: {one.title}"]
     lines += ["", f"   {one.learn[0].upper()}{one.learn[1:]}.", ""]
     lines += ["   .. rst-class:: minutes", "", f"   {one.reading} to read", ""]
     return "".join(f"   {line}\n" if line else "\n" for line in lines)

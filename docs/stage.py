@@ -245,6 +245,13 @@ def interactive_pages(root: Path = ROOT) -> dict[str, bytes]:
     }
 
 
+def small_pictures(root: Path = ROOT) -> dict[str, str]:
+    """The paths of the tutorials' small pictures, by the names of the tutorials. The one page draws
+    nothing: it has the picture of what it computes."""
+    made = {p.stem: p.relative_to(root).as_posix() for p in (root / THUMBNAILS).glob("*.png")}
+    return {"00_one_page": "docs/figures/layer.svg", **made}
+
+
 def tutorial_files(root: Path = ROOT) -> dict[str, bytes]:
     """The tutorials, and the data files that they read.
 
@@ -253,8 +260,7 @@ def tutorial_files(root: Path = ROOT) -> dict[str, bytes]:
     """
     files = {f"scripts/{path.name}": path.read_bytes() for path in tutorials(root)}
     header = (root / "docs" / "gallery.rst").read_text("utf-8")
-    small = {path.stem for path in (root / THUMBNAILS).glob("*.png")}
-    index = tutorial_index(header, map(tutorial, tutorials(root)), small)
+    index = tutorial_index(header, map(tutorial, tutorials(root)), small_pictures(root))
     files["scripts/GALLERY_HEADER.rst"] = index.encode()
     for path in (root / "tutorials").glob("*/*.json"):
         files[f"scripts/{path.relative_to(root / 'tutorials')}"] = path.read_bytes()

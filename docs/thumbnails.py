@@ -3,9 +3,8 @@
     make tutorials
     python docs/thumbnails.py runs/tutorials
 
-Each is one part of one picture, cut out so that its words can still be read at the width of a card.
-CUTS has the parts of those known; of any other tutorial it is the first picture, and of a picture
-with several parts beside one another the left half. Needs Pillow, which matplotlib brings.
+Each is the first picture of its tutorial or, where CUTS says so, another or a part of it, cut so
+that its words can still be read at the width of a card. Needs Pillow, which matplotlib brings.
 """
 
 import sys
@@ -16,17 +15,18 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "docs" / "figures" / "tutorials"
-WIDTH = 640  # pixels; a card is about 400 wide, twice as many on a fine screen
+WIDTH = 800  # pixels; a card is about 400 wide, twice as many on a fine screen
 
-# tutorial: picture, and (left, top, right, bottom) as parts of its width and height
+# tutorial: its picture, and (left, top, right, bottom) as parts of the width and height
 CUTS = {
-    "01_tokens": ("01_nearest_words", (0.0, 0.0, 0.5, 1.0)),
-    "02_attention": ("02_heads", (0.5, 0.425, 1.0, 0.84)),
+    "01_tokens": ("01_nearest_words", (0.0, 0.07, 0.255, 1.0)),
+    "02_attention": ("02_heads", (0.5, 0.452, 1.0, 0.9)),
     "03_layer": ("03_skip_connections", (0.0, 0.0, 1.0, 1.0)),
-    "06_adam": ("06_adam", (0.0, 0.0, 0.34, 1.0)),
+    "05_backward": ("05_backward", (0.5, 0.0, 1.0, 0.905)),
+    "06_adam": ("06_adam", (0.0, 0.0, 0.37, 1.0)),
     "07_the_adapter": ("07_where_it_sits", (0.0, 0.0, 1.0, 1.0)),
 }
-WHOLE, LEFT_HALF = (0.0, 0.0, 1.0, 1.0), (0.0, 0.0, 0.5, 1.0)
+WHOLE = (0.0, 0.0, 1.0, 1.0)
 
 
 def cut_of(stem: str, drawn: Path) -> tuple[Path, tuple[float, float, float, float]] | None:
@@ -35,11 +35,7 @@ def cut_of(stem: str, drawn: Path) -> tuple[Path, tuple[float, float, float, flo
         name, part = CUTS[stem]
         return drawn / f"{name}.png", part
     found = sorted(drawn.glob(f"{stem[:2]}_*.png"))
-    if not found:
-        return None
-    with Image.open(found[0]) as picture:
-        wide = picture.width > 2 * picture.height
-    return found[0], LEFT_HALF if wide else WHOLE
+    return (found[0], WHOLE) if found else None
 
 
 def thumbnails(drawn: Path) -> Iterator[tuple[Path, Image.Image]]:

@@ -30,7 +30,8 @@ def with_buttons(page: str) -> str:
     """A tutorial's page in reStructuredText, as sphinx-gallery makes it, with the buttons."""
     buttons = (
         r"\1\n.. container:: tutorial-buttons\n\n"
-        r"   :download:`Notebook <\2.ipynb>`\n   :download:`Script <\2.py>`\n\n"
+        r"   :download:`Download the notebook <\2.ipynb>`\n"
+        r"   :download:`Download the script <\2.py>`\n\n"
     )
     return TITLE.sub(buttons, NOTE.sub("", page), count=1)
 

@@ -5,20 +5,26 @@ What a browser shows of it is in `test_site_in_a_browser.py`.
 
 import ast
 import importlib.util
+import os
 import pkgutil
 import re
 import runpy
 import shutil
+import subprocess
+import sys
+import tomllib
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
+import listings
 import pytest
 
 import adapters
 import minibert
+from minibert import Base
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -34,6 +40,7 @@ def script(path: Path):
 
 stage = script(DOCS / "stage.py")
 plain_docstrings = script(DOCS / "extensions" / "plain_docstrings.py")
+tutorial_pages = script(DOCS / "extensions" / "tutorial_pages.py")
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +112,12 @@ class TestPages:
             assert f".. automodule:: {name}\n   :members:" in page, name
         index = (staged / "api" / "index.md").read_text("utf-8")
         listed = re.search(r"```\{toctree\}\n:hidden:\n\n(.*?)\n```", index, re.S)[1].split("\n")
+        assert listed == [group.package.replace("/", ".") for group in stage.described()]
+        for package in listed:  # the sidebar has the modules of a package below it
+            page = (staged / "api" / f"{package}.rst").read_text("utf-8")
+            below = re.findall(r"^   (\S+) <(\S+)>$", page.partition(".. toctree::")[2], re.M)
+            assert [f"{package}.{short}" for short, _ in below] == [full for _, full in below]
+            listed = [*listed, *(full for _, full in below)]
         assert names <= set(listed)
 
     def test_the_api_is_grouped_as_the_architecture_page_groups_it(self, staged):
@@ -134,6 +147,10 @@ class TestPages:
         assert sorted(p.name for p in (staged / "scripts").glob("*.py")) == numbered
         gallery = runpy.run_path(str(DOCS / "conf.py"))["sphinx_gallery_conf"]
         assert gallery["within_subsection_order"] == "FileNameSortKey"
+        header = (staged / "scripts" / "GALLERY_HEADER.rst").read_text("utf-8")
+        order = re.findall(r"^   (\d\d) .+ <(\d\d_\w+)>$", header.partition("toctree::")[2], re.M)
+        assert [f"{stem}.py" for _, stem in order] == numbered
+        assert all(stem.startswith(number) for number, stem in order)
         for name in numbered:
             assert (staged / "scripts" / name).read_bytes() == (
                 ROOT / "tutorials" / name
@@ -186,6 +203,172 @@ class TestPages:
         assert sum(lines) <= 900
         assert [abs(int(told) - real) <= 10 for (_, told), real in zip(listed, lines, strict=True)]
         assert abs(int(re.search(r"Together about (\d+) lines", page)[1]) - sum(lines)) <= 20
+
+
+class TestTheFirstPage:
+    page = (DOCS / "index.md").read_text("utf-8")
+
+    def test_its_six_lines_of_code_do_what_they_say(self, minilm: Base, tmp_path):
+        (code,) = re.findall(r"^```python\n(.*?)^```", self.page, re.M | re.S)
+        assert len(code.split("\n\n")) == 2  # imports, and what is done
+        assert len([line for line in code.splitlines() if line]) == 6
+        good, bad = ("Lovely", "Wonderful", "Very good"), ("Awful", "Terrible", "Very bad")
+        rows = [
+            f"{word} {what}.,{stars}"
+            for what in ("day", "food", "film")
+            for words, stars in ((good, 5), (bad, 1))
+            for word in words
+        ]
+        (tmp_path / "reviews.csv").write_text("\n".join(["review,stars", *rows]))
+        paths = {"MINIBERT_HOME": str(minilm.folder.parent), "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=tmp_path,
+            env={**os.environ, **paths},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.strip().endswith("[5]")
+        assert (tmp_path / "runs" / "reviews.safetensors").exists()
+
+    def test_it_installs_this_distribution_with_what_its_code_needs(self):
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+        name, extras = re.search(
+            r"^pip install '([\w-]+)\[([\w,]+)\]' pandas$", self.page, re.M
+        ).groups()
+        assert name == project["name"]
+        assert set(extras.split(",")) <= project["optional-dependencies"].keys()
+
+    def test_it_leads_to_learning_teaching_and_using(self):
+        assert re.findall(r"^:::\{grid-item-card\} (\w+)$", self.page, re.M) == [
+            "Learn",
+            "Teach",
+            "Use",
+        ]
+        assert '<a href="interactive/parameters.html">' in self.page  # the sliders, in one click
+        start = re.search(r"^:::\{container\} start\n(.*?)^:::$", self.page, re.M | re.S)[1]
+        assert "(reading-order.md)" in start  # the code
+
+    def test_its_pictures_say_in_words_what_they_show(self):
+        pictures = re.findall(r"^!\[(.*)\]\(figures/(.*)\)$", self.page, re.M)
+        assert [file for _, file in pictures] == ["layer.svg", "demo.png"]
+        assert all(len(words.split()) > 20 for words, _ in pictures)
+
+
+class TestLists:
+    """What the site lists is what is there."""
+
+    def test_each_tutorial_is_listed_with_its_number_a_sentence_and_its_minutes(self, staged):
+        header = (staged / "scripts" / "GALLERY_HEADER.rst").read_text("utf-8")
+        cards = header.split(".. grid-item-card:: ")[1:]
+        assert len(cards) == len(stage.tutorials()) > 15
+        for card, path in zip(cards, stage.tutorials(), strict=True):
+            said = ast.get_docstring(ast.parse(path.read_text("utf-8")))
+            assert card.startswith(f"{path.stem[:2]} {said.splitlines()[0]}\n")
+            assert f":link: {path.stem}\n" in card
+            (sentence, minutes) = re.findall(r"^      (\w.*)$", card, re.M)
+            assert sentence[0].isupper()
+            assert sentence.endswith(".")
+            assert re.fullmatch(r"(\d+|ten) minutes? to read", minutes)
+            for picture in re.findall(r":img-top: /(\S+)\n      :img-alt: \w", card):
+                assert (staged / picture).exists()
+
+    def test_a_tutorial_that_does_not_say_what_one_learns_is_named(self, tmp_path):
+        path = tmp_path / "42_silent.py"
+        path.write_text('"""\nSilent\n======\n\nNothing.\n"""\n', "utf-8")
+        with pytest.raises(ValueError, match=r"42_silent\.py does not say '\*\*You will learn"):
+            listings.tutorial(path)
+
+    def test_a_new_tutorial_comes_into_the_list_by_itself(self, small):
+        said = "**You will learn** what is new, and\nwhy. **Time:** 5 minutes to\nread."
+        path = small / "tutorials" / "18_new.py"
+        path.write_text(f'"""\nNew\n===\n\n{said}\n"""\n', "utf-8")
+        header = stage.tutorial_files(small)["scripts/GALLERY_HEADER.rst"].decode()
+        assert ".. grid-item-card:: 18 New\n      :link: 18_new\n" in header
+        assert "\n      What is new, and why.\n" in header
+        assert "\n      5 minutes to read\n" in header
+        assert "\n   18 New <18_new>\n" in header
+        assert ":img-top:" not in header  # it has no small picture yet
+
+    def test_each_exercise_is_listed_with_its_tutorial(self, staged):
+        page = (staged / "exercises.md").read_text("utf-8")
+        rows = re.findall(
+            r"^\| (\d+) \| (.+?) \| \[.+?\]\((.+?)\) \| (\d+) \| (\d) \| (.+) \|$", page, re.M
+        )
+        known = tomllib.loads((ROOT / "tutorials/exercises/info.toml").read_text("utf-8"))
+        assert [(int(row[0]), *row[1:]) for row in rows] == [
+            (
+                one["number"],
+                one["title"],
+                f"tutorials/{one['tutorial']}.rst",
+                str(one["minutes"]),
+                str(one["difficulty"]),
+                one["goal"],
+            )
+            for one in known["exercise"]
+        ]
+
+    def test_the_first_page_of_the_ledger_counts_the_verdicts(self, staged):
+        page = (staged / "ledger.md").read_text("utf-8")
+        ledger = (ROOT / "results/minilm-full/claims.md").read_text("utf-8")
+        counts = listings.verdicts(ledger)
+        holds, fails, undecided = (counts[verdict] for verdict in listings.VERDICTS)
+        assert re.search(
+            rf"^Of {holds + fails + undecided} claims, {holds} holds?, {fails} (do|does) not hold, "
+            rf"{undecided} (is|are) not decided",
+            ledger,
+            re.M,
+        )
+        link = "[`minilm-full`](results/minilm-full/claims.md)"
+        assert f"| {link} | **{holds}** | **{fails}** | **{undecided}** |" in page
+        assert page.index(link) < page.index("Every claim")
+
+    def test_a_tutorials_page_begins_with_its_notebook_and_its_script(self):
+        page = (
+            ".. only:: html\n\n    .. note::\n        :class: sphx-glr-download-link-note\n\n"
+            "        :ref:`Go to the end <x>`\n        to download the full example code.\n\n"
+            ".. rst-class:: sphx-glr-example-title\n\n.. _sphx_glr_tutorials_07_a.py:\n\n\n"
+            "The adapter\n===========\n\nText.\n"
+        )
+        made = tutorial_pages.with_buttons(page)
+        assert "Go to the end" not in made
+        title, rest = made.split("===========\n")
+        assert title.endswith("The adapter\n")
+        files = re.findall(r":download:`.+ <(.+)>`", rest)
+        assert files == ["07_a.ipynb", "07_a.py"]
+        assert rest.endswith("\nText.\n")
+
+    def test_an_index_that_is_made_otherwise_by_sphinx_gallery_is_an_error(self):
+        index = 'Ours.\n\n.. raw:: html\n\n    <div class="sphx-glr-thumbnails">\n\nTheirs.\n'
+        assert tutorial_pages.without_what_is_added(index) == "Ours.\n\n"
+        with pytest.raises(ValueError, match="sphinx-gallery's part"):
+            tutorial_pages.without_what_is_added("Ours.\n")
+
+
+class TestEquations:
+    """An equation that has a paragraph to itself is displayed; others stay in their line."""
+
+    @pytest.mark.parametrize(
+        "text, shown",
+        [
+            (":math:`a = b`.", r"a = b\text{.}"),
+            (":math:`a = b`", "a = b"),
+            ("So :math:`a = b`.", None),
+            (":math:`a = b` and :math:`c`.", None),
+            (":math:`a = b`, as said.", None),
+        ],
+    )
+    def test_an_equation_alone_in_its_paragraph_is_displayed(self, text, shown):
+        pytest.importorskip("sphinx")
+        core, nodes = (pytest.importorskip(f"docutils.{name}") for name in ("core", "nodes"))
+        mathml = script(DOCS / "extensions" / "mathml.py")
+        doctree = core.publish_doctree(text)
+        mathml.display(None, doctree)
+        found = [block.astext() for block in doctree.findall(nodes.math_block)]
+        assert found == ([] if shown is None else [shown])
+        assert bool(list(doctree.findall(nodes.paragraph))) == (shown is None)
 
 
 WINGS = {"fused", "training", "data", "fetch", "machine"}

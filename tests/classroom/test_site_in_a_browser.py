@@ -7,6 +7,7 @@ Skips without a built site (in docs/_build/html, or where MINIBERT_SITE says), p
 import functools
 import json
 import os
+import re
 import runpy
 import shutil
 import subprocess
@@ -29,7 +30,20 @@ from minibert.parameters import parameter_shapes
 
 ROOT = Path(__file__).parents[2]
 SITE = Path(os.environ.get("MINIBERT_SITE", ROOT / "docs" / "_build" / "html")).resolve()
-WIDTHS = {"phone": (360, 740), "desktop": (1280, 900)}
+WIDTHS = {"phone": (360, 740), "laptop": (1280, 900), "desktop": (1600, 1000)}
+MAIN = (
+    "index",
+    "tutorials/index",
+    "tutorials/07_the_adapter",
+    "exercises",
+    "teaching",
+    "guide",
+    "command-line",
+    "ledger",
+    "results/minilm-full/claims",
+    "api/adapters.methods.bottleneck",
+    "_modules/minibert/ops",
+)
 SLIDERS = "interactive/parameters.html"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
@@ -97,15 +111,28 @@ def sliders(browser, site) -> Iterator:
     seen.page.close()
 
 
+CUT_CODE = """[...document.querySelectorAll("pre")]
+    .filter((e) => e.scrollWidth > e.clientWidth + 1)
+    .map((e) => e.textContent.split("\\n").reduce((a, b) => (b.length > a.length ? b : a)))"""
+
+
 @pytest.mark.parametrize("name", [p.as_posix() for p in pages()] or ["index.html"])
-def test_each_page_works_from_its_file_at_both_widths(browser, site, name):
-    """Nothing is asked of a network, nothing complains, nothing overflows, equations are shown."""
+def test_each_page_works_from_its_file_at_every_width(browser, site, name):
+    """Nothing is asked of a network, nothing complains, nothing overflows, equations are shown,
+    pictures have words. Code scrolls by itself on a phone alone."""
     seen = Seen(browser, site / name)
     try:
         for width, (x, y) in WIDTHS.items():
             seen.page.set_viewport_size({"width": x, "height": y})
             wide = seen.page.evaluate("[document.scrollingElement.scrollWidth, innerWidth]")
             assert wide[0] <= wide[1], f"{name} is {wide[0]} wide on a {width} of {wide[1]}"
+            cut = seen.page.evaluate(CUT_CODE)
+            assert cut == [] or width == "phone", f"{name} has code cut on a {width}: {cut}"
+        wordless = seen.page.evaluate(
+            "[...document.querySelectorAll('img:not(.toggler)')]"
+            ".filter((i) => !/\\w \\w/.test(i.alt)).map((i) => i.src)"
+        )
+        assert wordless == [], f"{name} has pictures without words: {wordless}"
         raw, empty = seen.page.evaluate(
             """() => {
                 const text = document.querySelector("article, body").cloneNode(true);
@@ -124,6 +151,74 @@ def test_each_page_works_from_its_file_at_both_widths(browser, site, name):
         assert seen.errors == []
     finally:
         seen.page.close()
+
+
+# The ink of each visible text, and the ground behind it: the first opaque one of its ancestors.
+INKS = """() => {
+    const parts = (colour) => colour.match(/[\\d.]+/g).map(Number);
+    const opaque = (colour) => colour.length < 4 || colour[3] > 0.5;
+    const ground = (e) => {
+        for (; e; e = e.parentElement) {
+            const colour = parts(getComputedStyle(e).backgroundColor);
+            if (opaque(colour)) return colour.slice(0, 3);
+        }
+        return [255, 255, 255];
+    };
+    const found = {}, walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    const seen = { visibilityProperty: true, opacityProperty: true };
+    while (walk.nextNode()) {
+        const text = walk.currentNode.textContent.trim(), e = walk.currentNode.parentElement;
+        if (!text || e.closest("svg, script, style") || !e.checkVisibility(seen)) continue;
+        const pair = [parts(getComputedStyle(e).color).slice(0, 3), ground(e)];
+        found[JSON.stringify(pair)] ??= [...pair, text.slice(0, 40)];
+    }
+    return Object.values(found);
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", MAIN)
+def test_a_main_page_can_be_read_in_the_light_and_in_the_dark(browser, site, name, scheme):
+    """Each text against its ground: a contrast of 4.5 to 1 at least (WCAG 2, level AA)."""
+    seen = Seen(browser, site / f"{name}.html", color_scheme=scheme)
+    inks = seen.page.evaluate(INKS)
+    assert len(inks) >= 4  # headings, text, links, the sidebar
+    faint = [(text, contrast(ink, ground)) for ink, ground, text in inks]
+    assert [pair for pair in faint if pair[1] < 4.5] == []
+    body = seen.page.locator("body").evaluate("(e) => getComputedStyle(e).backgroundColor")
+    assert (luminance([float(n) for n in re.findall(r"[\d.]+", body)[:3]]) > 0.5) == (
+        scheme == "light"
+    )
+    seen.page.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_name_in_the_code_is_underlined(browser, site, scheme):
+    seen = Seen(browser, site / "tutorials/07_the_adapter.html", color_scheme=scheme)
+    line = "(all) => all.filter((e) => getComputedStyle(e).textDecorationLine !== 'none').length"
+    names = seen.page.locator("article .highlight *")
+    assert names.count() > 100
+    assert names.evaluate_all(line) == 0
+    seen.page.close()
+
+
+def test_a_displayed_equation_is_larger_than_the_text(browser, site):
+    seen = Seen(browser, site / "tutorials/07_the_adapter.html")
+    size = "(e) => parseFloat(getComputedStyle(e).fontSize)"
+    shown = seen.page.locator("div.math math")
+    assert shown.count() >= 2
+    text = seen.page.locator("article p").first.evaluate(size)
+    assert shown.first.evaluate(size) >= 1.25 * text
+    seen.page.close()
+
+
+def test_the_sliders_and_every_tutorials_notebook_are_one_click_away(site):
+    assert SLIDERS in Anchors((site / "index.html").read_text("utf-8")).links
+    for page in (site / "tutorials").glob("[0-9]*.html"):
+        links = Anchors(
+            page.read_text("utf-8").partition('class="tutorial-buttons')[2][:2000]
+        ).links
+        assert [Path(link).name for link in links[:2]] == [f"{page.stem}.ipynb", f"{page.stem}.py"]
 
 
 def test_the_tutorials_have_equations(site):
@@ -350,10 +445,15 @@ class TestTheSliders:
         ground = seen.page.locator("body").evaluate(paint, "backgroundColor")
         for where, what in (("body", "color"), ("#totals text.name.adapters", "fill")):
             ink = seen.page.locator(where).first.evaluate(paint, what)
-            low, high = sorted(map(luminance, (ink, ground)))
-            assert (high + 0.05) / (low + 0.05) >= 7, f"{where} in the {scheme}"
+            assert contrast(ink, ground) >= 7, f"{where} in the {scheme}"
         assert (luminance(ground) > 0.5) == (scheme == "light")
         seen.page.close()
+
+
+def contrast(ink: list[float], ground: list[float]) -> float:
+    """Of two colours, from 1 to 21, as WCAG 2 defines it."""
+    low, high = sorted(map(luminance, (ink, ground)))
+    return (high + 0.05) / (low + 0.05)
 
 
 def luminance(colour: list[float]) -> float:
