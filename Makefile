@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint mutants tutorials reproduce bench compare docs docs-test linkcheck clean
+.PHONY: help demo test lint mutants tutorials thumbnails reproduce bench compare docs docs-test linkcheck clean
 
 help:
 	@echo "make demo    install, fetch real BERT weights, train an adapter, use it (a few minutes)"
@@ -55,6 +55,10 @@ mutants: $(VENV)/installed-mutants
 tutorials: $(VENV)/installed-cli
 	@for tutorial in tutorials/[0-9]*.py; do \
 		echo "== $$tutorial"; $(BIN)/python $$tutorial || exit 1; done
+
+# The small pictures of the site's index, which git keeps: from what `make tutorials` has drawn.
+thumbnails: $(VENV)/installed-docs
+	$(BIN)/python docs/thumbnails.py runs/tutorials
 
 reproduce: $(VENV)/installed-cli
 	$(BIN)/minibert fetch minilm

@@ -26,9 +26,9 @@ PAGE = HERE.parent / "docs" / "performance.md"
 ALONE = ("", "sgemm", "not cached")  # in the place of a peer, where there is none
 # what each picture shows, for those who do not see it
 PICTURES = {
-    "compare": "Bars: how many times better this project is than each peer, and its own shares and times",
-    "bench": "Bars for each base and kind of step: tokens a second, and the share of a product's speed",
-    "scaling": "Measured steps, as dots: time and memory against N, T, L and m, with straight lines",
+    "compare": "Bars: how many times better this project is than each peer",
+    "bench": "Bars for each base and kind of step: tokens a second, share of a product",
+    "scaling": "Measured steps, as dots: time and memory against N, T, L and m",
 }
 GROUPS = [
     ("Against the peers", lambda row: row.peer not in ALONE and not row.kernels),

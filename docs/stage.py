@@ -173,7 +173,7 @@ def module_page(name: str, below: list[str]) -> str:
     page += "   :ignore-module-all:\n"
     if below:
         order = "\n".join(f"   {module.removeprefix(name + '.')} <{module}>" for module in below)
-        page += f"\n.. toctree::\n   :hidden:\n\n{order}\n"
+        page += f"\n.. rubric:: Modules\n\n.. toctree::\n   :maxdepth: 1\n\n{order}\n"
     return page
 
 

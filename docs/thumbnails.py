@@ -1,7 +1,6 @@
 """The small pictures of the tutorials' index, from the pictures that the tutorials have drawn:
 
-    make tutorials
-    python docs/thumbnails.py runs/tutorials
+    make tutorials thumbnails
 
 Each is the first picture of its tutorial or, where CUTS says so, another or a part of it, cut so
 that its words can still be read at the width of a card. Needs Pillow, which matplotlib brings.
@@ -23,7 +22,7 @@ CUTS = {
     "02_attention": ("02_heads", (0.5, 0.452, 1.0, 0.9)),
     "03_layer": ("03_skip_connections", (0.0, 0.0, 1.0, 1.0)),
     "05_backward": ("05_backward", (0.5, 0.0, 1.0, 0.905)),
-    "06_adam": ("06_adam", (0.0, 0.0, 0.37, 1.0)),
+    "06_adam": ("06_adam", (0.0, 0.0, 0.393, 1.0)),
     "07_the_adapter": ("07_where_it_sits", (0.0, 0.0, 1.0, 1.0)),
 }
 WHOLE = (0.0, 0.0, 1.0, 1.0)
