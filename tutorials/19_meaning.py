@@ -270,8 +270,8 @@ assert answered == QUESTIONS, f"the teams of the first answers: {answered}"
 # 3. It was trained so. Its makers pulled the means of related sentences together and pushed those
 #    of others apart; nobody asked anything of its [CLS]. A BERT as it comes from pre-training is
 #    good with neither until it is trained for it.
-# 4. 25 by cosine and 257 by distance (``np.setdiff1d(range(560), found["mean", "distance"][:, :5])``
-#    has their numbers). By distance one message is among the first five of 176 others: what lies
+# 4. 25 by cosine and 257 by distance: ``np.setdiff1d(range(560), found["mean", "cosine"][:, :5])``
+#    has their numbers. By distance one message is among the first five of 176 others: what lies
 #    near the middle is near to all. Such texts are called hubs.
 #
 # .. raw:: html

@@ -24,7 +24,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
-from adapters import embed_texts, method_named, train_task
+from adapters import method_named, train_task
 from adapters.pictures import save_picture, tutorial_folder
 from adapters.show import table
 from minibert import (
@@ -80,7 +80,8 @@ ISLANDS = (
         "tool": "lamp pick",
     },
 )
-HOME = {name: number % 4 for number, name in enumerate(NAMES)}  # the number of their island
+# the number of their island: three women and three men on each
+HOME = {name: number // 2 % 4 for number, name in enumerate(NAMES)}
 
 
 def doings(kind, island):
@@ -254,12 +255,9 @@ def reachable_loss():
     sizes = {len(ids) for ids in known}
     by_size = {size: np.array([ids for ids in known if len(ids) == size]) for size in sizes}
     losses = []
-    starts = question.starts
-    for sentence, start in zip(unseen, starts, strict=True):
-        ids, rows = (
-            sentence.ids,
-            asked[(asked >= start) & (asked < start + len(sentence.ids))] - start,
-        )
+    for sentence, start in zip(unseen, question.starts, strict=True):
+        ids = sentence.ids
+        rows = np.intersect1d(asked - start, np.arange(len(ids)))
         left = np.setdiff1d(np.arange(len(ids)), rows)
         others = by_size[len(ids)]
         fitting = others[(others[:, left] == ids[left]).all(axis=1)]
@@ -271,7 +269,7 @@ unigram, reachable = unigram_loss(), reachable_loss()
 print(f"held-out loss: unigram {unigram:.2f}, reachable {reachable:.2f}")
 
 # %%
-settings = Settings(rate=3e-3, epochs=12, batch_size=32, seed=0)
+settings = Settings(rate=3e-3, epochs=18, batch_size=32, seed=0)
 problem = Problem(
     dict(leaves(untrained)),
     loss,
@@ -346,12 +344,11 @@ WAYS = {
     "adapters, no pre-training": (blank, method_named("adapters", 16), 3e-3),
 }
 accuracies = {way: [] for way in WAYS}
-for split in range(4):
+for split in range(3):
     rng = np.random.default_rng(split)
-    groups = np.array(NAMES).reshape(6, 4)[rng.permutation(6)]  # a row: one of each island
-    data = Data(
-        TRUE, *(statements(part.ravel(), rng) for part in (groups[:4], groups[4:])), "world"
-    )
+    groups = np.roll(np.array(NAMES).reshape(3, 8), split, axis=0)  # a row: two of each island
+    parts = (statements(part.ravel(), rng) for part in (groups[:2], groups[2:]))
+    data = Data(TRUE, *parts, "the small world")
     for way, (bert, method, rate) in WAYS.items():
         how = Settings(rate=rate, epochs=8, batch_size=16, seed=split)
         trained = train_task(bert, data, method, how, pooling="mean", max_length=32)
@@ -364,18 +361,21 @@ print(table(rows, ("trained", "accuracy on people never heard of")))
 # %% [markdown]
 # The picture
 # -----------
-# Left, the held-out loss between the two lines that give it a meaning. Right, the names' vectors in
-# the two directions in which they differ most (`18_looking_inside.py <18_looking_inside.py>`_ says
-# how). No sentence names an island, yet the names lie by islands.
+# Left, the held-out loss between the two lines that give it a meaning. Right, who eats what: the
+# probability of each food in "NAME eats [MASK]." The people are sorted by islands, which the text
+# never mentions, and which have become visible.
 
 # %%
-vectors = embed_texts(base, NAMES).astype(np.float64)  # [24, 64]
-home = np.array(list(HOME.values()))
+people = sorted(NAMES, key=HOME.get)
+foods = [food for island in ISLANDS for food in island["food"].split()]
+meals = make_batch(encode_texts(base.tokenizer, [f"{name} eats [MASK]." for name in people], 32))
+chances = probabilities(guesses(base.params, meals, np.flatnonzero(meals.ids == MASK)))  # [24, V]
+eaten = chances[:, [base.tokenizer.token_to_id(food) for food in foods]]  # [24, 8]
 
 
 def draw_pretraining():
-    """The loss by epoch, and the names in two dimensions."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.6), layout="constrained")
+    """The loss by epoch, and each person's food."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 5), layout="constrained")
     left.plot(curve, "o-", color="#1f4e79", label="held-out loss")
     left.axhline(
         unigram, color="#c55a11", ls="--", label="unigram: knowing how often each piece is"
@@ -384,15 +384,14 @@ def draw_pretraining():
     left.set(xlabel="epoch", ylabel="loss at masked positions", ylim=(0, None))
     left.legend()
     left.grid(alpha=0.3)
-    centred = vectors - vectors.mean(axis=0)
-    points = centred @ np.linalg.svd(centred, full_matrices=False)[2][:2].T  # [24, 2]
-    for island, colour in enumerate(("#1f4e79", "#c55a11", "#2e7d32", "0.4")):
-        for name, (x, y), own in zip(NAMES, points, home, strict=True):
-            if own == island:
-                right.plot(x, y, "o", ms=4, color=colour)
-                right.annotate(name, (x, y), (3, 3), textcoords="offset points", color=colour)
-    right.set(xticks=[], yticks=[], title="The names, coloured by island")
-    right.margins(0.12)
+    right.imshow(eaten, cmap="Greys", vmin=0, vmax=1, aspect="auto")
+    for (i, j), chance in np.ndenumerate(eaten):
+        if chance >= 0.05:
+            colour = "w" if chance > 0.6 else "k"
+            right.text(j, i, f"{chance:.2f}", ha="center", va="center", color=colour, fontsize=8)
+    right.set_yticks(range(len(people)), people, fontsize=8)
+    right.set_xticks(range(len(foods)), foods, rotation=45, ha="right")
+    right.set_title("NAME eats [MASK].")
     save_picture(figure, "20_pretraining")
 
 
@@ -423,22 +422,18 @@ print(f"{sum(came_back)} of {len(came_back)} masked words are of the right islan
 assert np.mean(came_back) > 0.9, f"only {sum(came_back)} of {len(came_back)} came back"
 for path, values in leaves(base.params):
     assert np.array_equal(values, state.leaves[path]), f"{path} has changed on its way to the file"
-unit = vectors - vectors.mean(axis=0)
-unit /= np.linalg.norm(unit, axis=1, keepdims=True)
-nearest = (unit @ unit.T - 2 * np.eye(len(unit))).argmax(axis=1)
-assert (home[nearest] == home).mean() > 0.8, f"nearest names: {home[nearest]}"
 for other in ("head alone", "adapters, no pre-training"):
     gain = np.subtract(accuracies["adapters"], accuracies[other])  # split by split
     error = gain.std(ddof=1) / np.sqrt(len(gain))
     print(f"adapters against {other}: {gain.mean():+.1f} ± {error:.1f} points")
     assert gain.mean() > 3 * error + 5, f"{other}: {gain}"
-assert means["adapters"][0] > 85, f"adapters: {accuracies['adapters']}"
+assert means["adapters"][0] > 70, f"adapters: {accuracies['adapters']}"
 assert abs(means["adapters, no pre-training"][0] - 50) < 8, "nothing can be known without it"
 
 # %% [markdown]
 # What next
 # ---------
-# 1. Choose 40 % of the tokens, or 5 %. What becomes of the loss after 12 epochs, and why is it no
+# 1. Choose 40 % of the tokens, or 5 %. What becomes of the loss after 18 epochs, and why is it no
 #    fair comparison? (The question to the held-out sentences must stay the same.)
 # 2. Always use [MASK], without the 10 % that stay and the 10 % that are swapped. The loss measured
 #    here hardly changes. What would?
