@@ -253,11 +253,11 @@ def gradient_lengths(model):
     labels = np.array([example.label for example in examples])
     adapters, others = partition(model.tree, lambda path: path.startswith("adapters."))
 
-    def task_loss(flat):
+    def loss_of(flat):
         changed = replace(model, tree=merge(others, from_leaves(flat)))
         return loss(forward(changed, texts), labels, regression=False)
 
-    _, slopes = value_and_grads(task_loss, dict(leaves(adapters)))
+    _, slopes = value_and_grads(loss_of, dict(leaves(adapters)))
     squares = np.zeros(6)
     for path, slope in slopes.items():
         squares[int(path.split(".")[1])] += np.sum(slope.astype(np.float64) ** 2)
@@ -281,16 +281,15 @@ def features_of(model):
     """{layer: the features of its second adapter at every token [N, m]}"""
     found, activation = {}, getattr(fused, method.activation)
 
-    def adapt(layer, place, z, x):
+    def look(layer, place, z, x):
+        if place not in PLACES:  # the queries, keys and values
+            return z
         adapter = model.tree["adapters"][layer][place]
         down = adapter["down"]
-        found[layer] = activation(z @ down["weight"] + down["bias"])  # feed_forward comes last
+        found[layer] = activation(z @ down["weight"] + down["bias"])  # the second one's stays
         return bn.bottleneck(adapter, z, method.activation)
 
-    def hook(layer, place, z, x):
-        return adapt(layer, place, z, x) if place in PLACES else z
-
-    encode(model.tree["base"], batch, base.config, adapt=hook)
+    encode(model.tree["base"], batch, base.config, adapt=look)
     return found
 
 

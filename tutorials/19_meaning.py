@@ -119,9 +119,10 @@ assert all((order == orders[0]).all() for order in orders), "at length 1 the ord
 lengths = np.linalg.norm(vectors["mean"], axis=1)  # [B]
 correlation = np.corrcoef(tokens, lengths)[0, 1]
 print(f"correlation of tokens and length of the mean: {correlation:.2f}")
+alike = {}  # the mean cosine of two messages
 for name, some in vectors.items():
-    all_pairs = cosine(some, some)[np.triu_indices(len(some), 1)]
-    print(f"{name:20} mean cosine of two messages {all_pairs.mean():.2f}")
+    alike[name] = cosine(some, some)[np.triu_indices(len(some), 1)].mean()
+    print(f"{name:20} mean cosine of two messages {alike[name]:.2f}")
 
 # %% [markdown]
 # A search, measured
@@ -246,6 +247,7 @@ for other in others:
     print(f"mean and cosine against {', '.join(other)}: {points:+.1f} ± {error:.1f} points")
     assert points > 2 * error, f"{other}: {points:.1f} ± {error:.1f} is no clear difference"
 assert hits[best_way][:, 0].mean() > 0.5, "more than half of the first answers should be hits"
+assert alike["mean"] < 0.2 < 0.5 < min(alike["[CLS]"], alike["pooler"]), f"mean cosines: {alike}"
 assert correlation < -0.5, f"tokens and length of the mean correlate by {correlation:.2f}"
 answered = dict(zip(QUESTIONS, teams[best[:, 0]].tolist(), strict=True))
 assert answered == QUESTIONS, f"the teams of the first answers: {answered}"

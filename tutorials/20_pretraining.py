@@ -141,7 +141,8 @@ print(f"{len(vocabulary)} pieces; names in several:", *(" ".join(p) for p in pie
 # --------------
 # Of all tokens but the special ones, 15 % are chosen. Of these, 80 % become [MASK], 10 % a random
 # token, and 10 % stay, so that the encoder cannot rely on [MASK] to show where it will be asked.
-# The loss is the mean over the chosen positions M alone, x' being what is left of the text x:
+# The loss is the mean over the chosen positions :math:`M` alone, :math:`x'` being what is left of
+# the text :math:`x`:
 #
 # .. math:: L = -\frac{1}{|M|} \sum_{t \in M} \log p(x_t \mid x')
 #
@@ -210,7 +211,7 @@ def guesses(params, batch, rows):
     return masked_tokens(params, encode(params, batch, config)[-1], rows, config)
 
 
-def loss(trained, numbers, rng):
+def reading_loss(trained, numbers, rng):
     """The loss of the sentences of these numbers; rng chooses what is masked."""
     batch = make_batch([reading[i] for i in numbers])
     rows = chosen_rows(batch, rng)
@@ -272,7 +273,7 @@ print(f"held-out loss: unigram {unigram:.2f}, reachable {reachable:.2f}")
 settings = Settings(rate=3e-3, epochs=18, batch_size=32, seed=0)
 problem = Problem(
     dict(leaves(untrained)),
-    loss,
+    reading_loss,
     lambda trained: {"minus held-out loss": -held_out_loss(from_leaves(trained))},
     np.array([len(sentence.ids) for sentence in reading]),
 )
