@@ -383,6 +383,7 @@ def draw_pretraining():
     )
     left.axhline(reachable, color="0.4", ls=":", label="reachable: knowing the whole world")
     left.set(xlabel="epoch", ylabel="loss at masked positions", ylim=(0, None))
+    left.set_xticks(range(0, len(curve), 3))
     left.legend()
     left.grid(alpha=0.3)
     right.imshow(eaten, cmap="Greys", vmin=0, vmax=1, aspect="auto")
