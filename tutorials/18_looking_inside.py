@@ -14,6 +14,7 @@ Papers: Houlsby et al. 2019 (`arXiv 1902.00751 <https://arxiv.org/abs/1902.00751
 gradients are from Sundararajan et al. 2017 (`arXiv 1703.01365 <https://arxiv.org/abs/1703.01365>`_).
 """
 
+from collections import Counter
 from dataclasses import replace
 
 import matplotlib.pyplot as plt
@@ -71,7 +72,9 @@ batch = make_batch(encoded)
 # varies most. With the points as the rows of X, and their mean subtracted, the singular value
 # decomposition has them as the rows of :math:`V^T`, in order:
 #
-# .. math:: X = U S V^T, \qquad \mathrm{share}_k = S_k^2 \Big/ \sum_j S_j^2
+# .. math::
+#
+#    X = U S V^T, \qquad \mathrm{share}_k = S_k^2 \Big/ \sum_j S_j^2
 #
 # (share: the part of the variance that is along component k).
 #
@@ -121,7 +124,9 @@ for when, (points, shares) in clouds.items():
 # What did a word do for the answer? Take it away and see. The answer is one number for each text,
 # the difference of its two logits,
 #
-# .. math:: f = \mathrm{logit}_{positive} - \mathrm{logit}_{negative},
+# .. math::
+#
+#    f = \mathrm{logit}_{positive} - \mathrm{logit}_{negative},
 #
 # and a word's share in it is what f loses when the word becomes [MASK]. That needs one more pass
 # for each word. Here it is done for 60 reviews.
@@ -166,7 +171,9 @@ for text, groups, answer in zip(some, words, answers, strict=True):
 # One backward pass gives the gradient of f for all rows x of the input at once. If f were linear,
 # f would be the sum over the words of
 #
-# .. math:: x \cdot \nabla_x f,
+# .. math::
+#
+#    x \cdot \nabla_x f,
 #
 # and so this product is often shown as "what the network looked at". Does it agree with erasure? As
 # the sizes may differ, we ask for the *order* of the words in each review: Spearman's rank
@@ -196,7 +203,9 @@ def gradient_times(difference, at, layer=0):
 # way. So take the mean of the gradients on the straight way from x', the same text with every word
 # masked, to x, and multiply that by x - x':
 #
-# .. math:: (x - x') \cdot \int_0^1 \nabla f(x' + s \, (x - x')) \, ds
+# .. math::
+#
+#    (x - x') \cdot \int_0^1 \nabla f(x' + s \, (x - x')) \, ds
 #
 # Added up over the words that gives f(x) - f(x'), by the fundamental theorem of calculus. Eight
 # steps stand for the integral.
@@ -273,7 +282,8 @@ for when, lengths in depth.items():
 # --------------------------
 # Inside an adapter each token has m numbers, :math:`f(z W_{down} + b_{down})`: its *features*. How
 # much a feature does is how much it varies, times the length of its row of :math:`W_{up}`. For the
-# features that do most in the last layer we look up the tokens where they are largest.
+# features that do most, in a middle layer and in the last, we look up the 100 tokens where they
+# are largest.
 
 
 # %%
@@ -301,15 +311,24 @@ def telling_apart(features):
 
 features = {"before training": features_of(fresh), "after": features_of(model)}
 apart = {when: [telling_apart(found[n]) for n in range(6)] for when, found in features.items()}
-last = features["after"][5]  # [N, m]
-up = model.tree["adapters"][5]["feed_forward"]["up"]["weight"]  # [m, D]
-does_most = np.argsort(-last.std(axis=0) * np.linalg.norm(up, axis=1))[:4]
 token_label = np.repeat(gold, batch.lengths)
-for j in does_most:
-    high = np.argsort(-last[:, j])[:300]
-    tokens = dict.fromkeys(base.tokenizer.id_to_token(int(batch.ids[i])) for i in high)
-    share = 100 * token_label[high].mean()
-    print(f"feature {j}: {share:.0f} % in positive reviews; {', '.join([*tokens][:10])}")
+kinds = {}  # layer: how many different tokens are among the 100 highest, on average
+for layer in (2, 5):
+    found = features["after"][layer]  # [N, m]
+    up = model.tree["adapters"][layer]["feed_forward"]["up"]["weight"]  # [m, D]
+    does_most = np.argsort(-found.std(axis=0) * np.linalg.norm(up, axis=1))[:4]
+    highest = np.argsort(-found[:, does_most], axis=0)[:100].T  # [4, 100]
+    tokens = [Counter(base.tokenizer.id_to_token(int(batch.ids[i])) for i in h) for h in highest]
+    kinds[layer] = np.mean([len(counter) for counter in tokens])
+    for j, rows, counter in zip(does_most, highest, tokens, strict=True):
+        share = 100 * token_label[rows].mean()
+        said = ", ".join(f"{token} ({n})" for token, n in counter.most_common(7))
+        print(f"layer {layer + 1}, feature {j}: {share:.0f} % in positive reviews; {said}")
+
+# %% [markdown]
+# In layer 3 these features know words of praise: "great", "excellent", "brilliant". In layer 6 the
+# tokens are of many kinds and mean little by themselves; they have taken in from their neighbours
+# what the review says.
 
 # %% [markdown]
 # The pictures
@@ -372,6 +391,7 @@ gap = np.abs(added_up - difference).mean() / np.abs(difference).mean()
 print(f"the integrated gradients add up to f(x) - f(x') but for {100 * gap:.0f} %")
 assert gap < 0.25, f"they miss f(x) - f(x') by {100 * gap:.0f} %"
 assert max(apart["after"][3:]) > max(apart["before training"]) + 0.1, f"best features: {apart}"
+assert kinds[2] < kinds[5], f"different tokens among the highest, layers 3 and 6: {kinds}"
 rise = depth["after"][0] / depth["after"][5]
 assert rise > 1.2, f"after training the gradient of layer 1 is {rise:.1f} times that of layer 6"
 
@@ -383,7 +403,7 @@ assert rise > 1.2, f"after training the gradient of layer 1 is {rise:.1f} times 
 # 2. Take as x the sums of the three embedding tables, *before* the LayerNorm, with their mean
 #    subtracted. What is gradient times input now, and why?
 # 3. "Not bad": erase one word, then the other, then both. Can shares of single words explain it?
-# 4. Look at the features of layer 1. Do they respond to words, or to what the words mean here?
+# 4. Look at the features of layer 1. What do those that do most respond to?
 #
 # .. raw:: html
 #
@@ -396,8 +416,8 @@ assert rise > 1.2, f"after training the gradient of layer 1 is {rise:.1f} times 
 #    functions). A picture of it would be rounding errors in colour.
 # 3. No. Without "not" the text is bad, without "bad" there is little left to judge, and the two
 #    losses don't add up to that of both. Shares of single words describe sums.
-# 4. Put 0 for the two 5s. In layer 1 a feature has its own few words, mostly; in layer 6 one finds
-#    tokens like "a" and "the", which have taken in from their neighbours what the review says.
+# 4. Put 0 beside 2 and 5. Those that do most there respond to [CLS] or to [SEP], in every review,
+#    and to no word at all: it is a constant that they add at that place.
 #
 # .. raw:: html
 #

@@ -144,7 +144,9 @@ print(f"{len(vocabulary)} pieces; names in several:", *(" ".join(p) for p in pie
 # The loss is the mean over the chosen positions :math:`M` alone, :math:`x'` being what is left of
 # the text :math:`x`:
 #
-# .. math:: L = -\frac{1}{|M|} \sum_{t \in M} \log p(x_t \mid x')
+# .. math::
+#
+#    L = -\frac{1}{|M|} \sum_{t \in M} \log p(x_t \mid x')
 #
 # The choice is made anew whenever a sentence is read.
 
