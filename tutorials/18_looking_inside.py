@@ -219,7 +219,7 @@ start = entering(model, blank)[0]
 way = states[0] - start
 on_the_way = [start + (step + 0.5) / STEPS * way for step in range(STEPS)]
 integrated = np.mean([gradient_times(way, place) for place in on_the_way], axis=0)  # [N]
-difference = answers - margin(start, blank)  # what the words add to f together
+together_add = answers - margin(start, blank)  # what the words add to f together
 added_up = np.array([part.sum() for part in np.split(integrated, together.starts[1:])])
 
 ESTIMATES = {
@@ -377,17 +377,19 @@ draw_measures()
 # Before training, the direction in which the states differ most says little about the class, and
 # afterwards nearly all. Of the estimates, gradient times input in the first layer is hardly better
 # than chance; in a middle layer, or integrated, it agrees with erasure much better, though never
-# fully. After training a single feature tells most reviews apart, and more so in the upper layers.
+# fully. (Which of these two is ahead depends on the training: it was 0.49 and 0.60 once, and
+# 0.48 and 0.43 with other reviews.) After training a single feature tells most reviews apart, and more so in
+# the upper layers.
 
 # %%
 before, after = (best_threshold(points[:, 0]) for points, _ in clouds.values())
 assert before < 0.7 < 0.9 < after, f"told apart by the first component: {before:.2f}, {after:.2f}"
 assert clouds["after"][1][0] > 2 * clouds["before training"][1][0], "the share should grow"
-(first, error1), (fourth, error4), (whole, error) = agreement.values()
-assert first + 2 * error1 < fourth - 2 * error4, f"layer 1 {first:.2f}, layer 4 {fourth:.2f}"
-assert fourth < whole, f"layer 4 {fourth:.2f}, integrated {whole:.2f}"
-assert first < 0.4 < whole - 2 * error, f"layer 1 {first:.2f}, integrated {whole:.2f} ± {error:.2f}"
-gap = np.abs(added_up - difference).mean() / np.abs(difference).mean()
+first, error1 = next(iter(agreement.values()))
+for name, (other, its_error) in list(agreement.items())[1:]:
+    difference = other - first
+    assert difference > 2 * (error1 + its_error), f"layer 1 {first:.2f}, {name} {other:.2f}"
+gap = np.abs(added_up - together_add).mean() / np.abs(together_add).mean()
 print(f"the integrated gradients add up to f(x) - f(x') but for {100 * gap:.0f} %")
 assert gap < 0.25, f"they miss f(x) - f(x') by {100 * gap:.0f} %"
 assert max(apart["after"][3:]) > max(apart["before training"]) + 0.1, f"best features: {apart}"
