@@ -377,9 +377,9 @@ draw_measures()
 # Before training, the direction in which the states differ most says little about the class, and
 # afterwards nearly all. Of the estimates, gradient times input in the first layer is hardly better
 # than chance; in a middle layer, or integrated, it agrees with erasure much better, though never
-# fully. (Which of these two is ahead depends on the training: it was 0.49 and 0.60 once, and
-# 0.48 and 0.43 with other reviews.) After training a single feature tells most reviews apart, and more so in
-# the upper layers.
+# fully. (Which of these two is ahead depends on the training: it was 0.49 and 0.60 once, and 0.48
+# and 0.43 with a few other reviews.) After training a single feature tells most reviews apart, and
+# the lowest adapters have the longest gradient.
 
 # %%
 before, after = (best_threshold(points[:, 0]) for points, _ in clouds.values())
