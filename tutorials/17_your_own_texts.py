@@ -206,4 +206,4 @@ assert found == set(data.task.names), f"never found: {set(data.task.names) - fou
 # - Make one team rare: keep five of its rows. What do accuracy and macro F1 say now, and what does
 #   ``class_weights="balanced"`` change?
 #
-# This is the last tutorial. The exercises begin with ``minibert exercises start my-exercises``.
+# Next: why a network answers as it does, ``18_looking_inside.py``.
