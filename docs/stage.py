@@ -36,6 +36,7 @@ FORMULA = "adapters/methods/bottleneck.py"  # whose `parameter_count` the page o
 
 FENCED = re.compile(r"^(```.*?^```$)", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
+RELATIVE = re.compile(r"<((?:\.\./)*\w[\w/]*\.(?:py|md))>`_")  # a link of a tutorial's text
 PICTURES = (".png", ".svg")
 REPORTS = ("claims.md", "results.md")
 THUMBNAILS = "docs/figures/tutorials"  # made by docs/thumbnails.py
@@ -252,13 +253,27 @@ def small_pictures(root: Path = ROOT) -> dict[str, str]:
     return {"00_one_page": "docs/figures/layer.svg", **made}
 
 
+def script(path: Path, root: Path = ROOT) -> str:
+    """A tutorial, with its links to files made links to their pages. Raises ValueError for a link
+    to a file without a page."""
+
+    def link(match: re.Match[str]) -> str:
+        file = posixpath.normpath(posixpath.join("tutorials", match[1]))
+        page = page_of(file, root)
+        if page is None:
+            raise ValueError(f"{path.name} links to {match[1]}, which has no page")
+        return f"<{posixpath.relpath(posixpath.splitext(page)[0], 'tutorials')}.html>`_"
+
+    return RELATIVE.sub(link, path.read_text("utf-8"))
+
+
 def tutorial_files(root: Path = ROOT) -> dict[str, bytes]:
     """The tutorials, and the data files that they read.
 
     They are run in scripts/, as notebooks are in their folder: sphinx-gallery does not tell a
     script its own file. Its pages go to tutorials/.
     """
-    files = {f"scripts/{path.name}": path.read_bytes() for path in tutorials(root)}
+    files = {f"scripts/{path.name}": script(path, root).encode() for path in tutorials(root)}
     header = (root / "docs" / "gallery.rst").read_text("utf-8")
     index = tutorial_index(header, map(tutorial, tutorials(root)), small_pictures(root))
     files["scripts/GALLERY_HEADER.rst"] = index.encode()

@@ -281,6 +281,21 @@ class TestLists:
         with pytest.raises(ValueError, match=r"42_silent\.py does not say '\*\*You will learn"):
             listings.tutorial(path)
 
+    def test_a_link_from_one_tutorial_to_another_leads_to_its_page(self, small):
+        text = (ROOT / "tutorials" / "19_meaning.py").read_text("utf-8")
+        assert "<20_pretraining.py>`_" in text
+        made = stage.script(ROOT / "tutorials" / "19_meaning.py")
+        assert "<20_pretraining.html>`_" in made
+        assert not re.search(r"<[\w/.]+\.py>`_", made)
+
+    def test_a_link_to_a_file_without_a_page_is_an_error(self, tmp_path):
+        path = tmp_path / "21_more.py"
+        path.write_text('"""`this <22_none.py>`_"""\n', "utf-8")
+        with pytest.raises(
+            ValueError, match=r"21_more\.py links to 22_none\.py, which has no page"
+        ):
+            stage.script(path)
+
     def test_a_new_tutorial_comes_into_the_list_by_itself(self, small):
         said = "**You will learn** what is new, and\nwhy. **Time:** 5 minutes to\nread."
         path = small / "tutorials" / "18_new.py"
