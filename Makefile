@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint mutants tutorials thumbnails reproduce bench compare docs docs-test linkcheck clean
+.PHONY: help demo test lint lock mutants tutorials thumbnails reproduce bench compare docs docs-test linkcheck clean
 
 help:
 	@echo "make demo    install, fetch real BERT weights, train an adapter, use it (a few minutes)"
@@ -48,6 +48,14 @@ lint: $(VENV)/installed-lint
 
 # What is known is in .mutants, so it goes on where it was stopped, and a module is tried again only
 # when it or its tests have changed. ARGS='ops optim' chooses.
+# What CI installs, pinned by hash: for its Python and machine, from pyproject.toml.
+lock: $(VENV)/pyvenv.cfg
+	$(BIN)/python -m pip install --quiet uv
+	grep -A9 build-system pyproject.toml | sed -n 's/^requires = \["\(.*\)"\]/\1/p' \
+		| $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-header --no-annotate \
+			--python-version 3.11 --python-platform x86_64-manylinux_2_28 \
+			--extra browser --extra lint --output-file .ci/requirements.lock pyproject.toml -
+
 mutants: $(VENV)/installed-mutants
 	$(BIN)/python -m pytest tests/product/test_mutants.py
 	$(BIN)/python mutants/run.py $(ARGS)
