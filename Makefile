@@ -48,10 +48,11 @@ lint: $(VENV)/installed-lint
 
 # What is known is in .mutants, so it goes on where it was stopped, and a module is tried again only
 # when it or its tests have changed. ARGS='ops optim' chooses.
-# What CI installs, pinned by hash: for its Python and machine, from pyproject.toml.
+# What CI installs, pinned by hash: for its Python and machine, from pyproject.toml; and what builds
+# the package (hatchling needs editables for --editable).
 lock: $(VENV)/pyvenv.cfg
 	$(BIN)/python -m pip install --quiet uv
-	grep -A9 build-system pyproject.toml | sed -n 's/^requires = \["\(.*\)"\]/\1/p' \
+	printf '%s\n' hatchling editables \
 		| $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-header --no-annotate \
 			--python-version 3.11 --python-platform x86_64-manylinux_2_28 \
 			--extra browser --extra lint --output-file .ci/requirements.lock pyproject.toml -
