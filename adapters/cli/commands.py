@@ -100,9 +100,7 @@ def predict_command(options: argparse.Namespace) -> None:
     if cut.cut:
         print(f"minibert: {cut}", file=sys.stderr)
     output = "\n".join(prediction_lines(task.task, texts, logits, options.json)) + "\n"
-    if to and to.exists() and not to.is_file():  # a pipe or device: not to be replaced by a file
-        to.write_text(output, "utf-8")
-    elif to:
+    if to:
         atomic_write(to, output)
     else:
         sys.stdout.write(output)
