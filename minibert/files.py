@@ -188,12 +188,16 @@ def read_json(path: Path) -> Any:
 
 def read_sums(folder: Path) -> dict[str, str]:
     """{file: sha256} of a folder's SHA256SUMS, {} without one. A line is the digest, a space, a
-    space or (for binary mode) an asterisk, and the name."""
+    space or (for binary mode) an asterisk, and the name. Raises InputError when it cannot be
+    read."""
+    path = folder / "SHA256SUMS"
     try:
-        lines = (folder / "SHA256SUMS").read_text("utf-8", "replace").splitlines()
-    except OSError:
+        lines = path.read_text("utf-8", "replace").splitlines()
+    except FileNotFoundError:
         return {}
-    return {name[1:]: digest for digest, _, name in (line.partition(" ") for line in lines)}
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    return {name[1:]: digest.lower() for digest, _, name in (line.partition(" ") for line in lines)}
 
 
 @contextmanager
