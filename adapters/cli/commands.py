@@ -153,9 +153,10 @@ def info_command(options: argparse.Namespace) -> None:
         return
     method = method_named(options.method or "adapters", options.size)
     base = load_base(locate_model(options.name))
+    model = new_task_model(base, method, recipe_named("paper"), 2, 0)
     print(describe_base(base))
     print(f"\nWith method {method}, for a task of two classes:\n")
-    print(trained_table(new_task_model(base, method, recipe_named("paper"), 2, 0)))
+    print(trained_table(model))
     print("\nThe methods, each with a head for two classes:\n")
     print(methods_table(base, method))
 

@@ -33,7 +33,8 @@ def load_data(options: argparse.Namespace) -> "Data":
         raise InputError("give either --task NAME, or a TABLE of your own")
     if options.task:
         for name in OWN:
-            if getattr(options, name) not in (None, False):
+            given = getattr(options, name)
+            if given is not None and given is not False:  # but 0 is given
                 shown = name.replace("_", "-")
                 raise InputError(f"--{shown} goes with a TABLE of your own, not with --task")
         return glue_data(options.task, options.sample)

@@ -43,11 +43,6 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **settings: Any) -> None:
         super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter,
                          **settings)
-        # every option's text goes through one of these, unless it may be anything (type=str)
-        self.register("type", None, filled)
-        self.register("type", Path, lambda text: Path(filled(text)))
-        self.register("type", int, whole)
-        self.register("type", float, number)
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong and where to read more; exit code 2."""
@@ -59,6 +54,14 @@ class CommandParser(Parser):
     does that only in `parse_known_intermixed_args`, which itself calls `parse_known_args`."""
 
     intermixed = True
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        # every option's text goes through one of these, unless it may be anything (type=str)
+        self.register("type", None, filled)
+        self.register("type", Path, lambda text: Path(filled(text)))
+        self.register("type", int, whole)
+        self.register("type", float, number)
 
     def parse_known_args(self, *args: Any) -> Any:  # type: ignore[override]
         """What argparse calls for the words after the command."""

@@ -101,7 +101,8 @@ def method_named(
 ) -> Method:
     """A method of the table, with adapters of this size (m, or LoRA's rank r), activation, variant
     and initial std instead of its own. Raises InputError for another name, an unknown activation or
-    variant, an std that is not positive, a size or std beyond any use, or any of these for a method that has no such thing."""
+    variant, an std that is not positive, a size or std beyond any use, or any of these for a method
+    that has no such thing."""
     if name not in METHODS:
         raise InputError(f"unknown method {name!r}; known: {', '.join(METHODS)}")
     if activation is not None:

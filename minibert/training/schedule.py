@@ -48,6 +48,7 @@ class Settings:
         check_seed(self.seed)
         check_at_most("the learning rate", self.rate, FASTEST)
         check_at_most("epochs", self.epochs, MOST_EPOCHS)
+        check_at_most("stop_after", self.stop_after or 1, MOST_EPOCHS)
         check_at_most("batch_size", self.batch_size, LARGEST_BATCH)
 
 
