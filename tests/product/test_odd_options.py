@@ -97,7 +97,7 @@ def test_every_number_is_refused_that_is_not_finite_or_out_of_range(name, task_f
     assert tried or name in ("fetch", "demo")
 
 
-@pytest.mark.parametrize("name, option", empty())
+@pytest.mark.parametrize("name, option", [*empty()])
 def test_no_option_is_empty(name, option, task_file):
     words = [task_file if word == "TASK" else word for word in LINES[name]]
     error = refused(name, *words, f"{option}=")
