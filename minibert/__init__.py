@@ -1,6 +1,6 @@
 """A BERT encoder in NumPy that can be read in an afternoon. Start with `ops` and `model`."""
 
-from minibert.machine.process import ctrl_c, is_command
+from minibert.process import ctrl_c, is_command
 
 if is_command():
     ctrl_c.watch()

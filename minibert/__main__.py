@@ -7,7 +7,7 @@ happen before that can be imported.
 import sys
 
 from minibert.adapters_folder import check_mixed, check_ours
-from minibert.machine.process import ctrl_c, open_closed_streams
+from minibert.process import ctrl_c, open_closed_streams
 
 
 def main() -> int:

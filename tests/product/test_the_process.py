@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from command_line import TINY, environment, works
 
-from minibert.machine.process import CtrlC
+from minibert.process import CtrlC
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="pipes and signals")
 COMMAND = [sys.executable, "-m", "minibert"]
@@ -127,7 +127,7 @@ class TestCtrlC:
         """As under `nohup`."""
         code = (
             "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
-            "from minibert.machine.process import ctrl_c; ctrl_c.watch()\n"
+            "from minibert.process import ctrl_c; ctrl_c.watch()\n"
             "print(signal.getsignal(signal.SIGINT) is signal.SIG_IGN)"
         )
         done = subprocess.run(
