@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from adapters.pictures import write_figure
+from minibert.errors import visible
 
 # {name: (loss of each step, metrics of each epoch)}
 Runs = Mapping[str, tuple[Sequence[float], Sequence[Mapping[str, float]]]]
@@ -38,7 +39,7 @@ def learning_curve(
     draw_losses(left, runs)
     draw_metric(right, runs, constant)
     figure.legend(loc="outside lower center", ncols=4, frameon=False)  # never over the data
-    figure.suptitle(title, fontsize=11)
+    figure.suptitle(visible(title, "\n"), fontsize=11)
     write_figure(figure, path)
 
 

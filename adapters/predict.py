@@ -24,7 +24,7 @@ def check_length(base: Base, max_length: int) -> int:
     positions = base.config.max_position_embeddings
     if not 4 <= max_length <= positions:
         raise InputError(
-            f"max length must be from 4 to {positions} ({base.name}), not {max_length}"
+            f"max length must be from 4 to {positions} ({base.name}), not {shown(max_length)}"
         )
     return max_length
 

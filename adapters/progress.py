@@ -7,6 +7,7 @@ from typing import Any
 
 from adapters.show import metrics_text
 from minibert.data.tasks import Task
+from minibert.errors import visible
 from minibert.training.loop import Report
 
 COUNT = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}"
@@ -44,7 +45,7 @@ class Progress:
     """
 
     def __init__(self, name: str, task: Task | None = None) -> None:
-        self.name, self.task = name, task
+        self.name, self.task = visible(name), task
         self.bar: Any = None
         self.tokens = self.seconds = self.loss = 0.0
 

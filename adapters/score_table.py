@@ -24,7 +24,15 @@ from minibert.data.own import row_text
 from minibert.data.records import Row, Table
 from minibert.data.tasks import Task
 from minibert.errors import InputError
-from minibert.files import atomic_write, lock, sha256_file
+from minibert.files import (
+    atomic_write,
+    is_stream,
+    lock,
+    open_stream,
+    put_in_place,
+    sha256_file,
+    writing,
+)
 
 CHUNK = 1024  # rows
 
@@ -135,16 +143,17 @@ def score_to_file(
     file is of another table or task, or when it cannot be written.
     """
     scoring.columns()  # refuses before anything is written
-    out = out.resolve()  # a link stays a link
-    if out.exists() and out.samefile(scoring.table.path):
-        raise InputError(f"{out}: is the table itself; write to another file")
-    if out.exists() and not out.is_file():  # a pipe or device: nothing to resume, nor to replace
-        return _stream(scoring, out, on_rows)
+    with writing(out):
+        if out.exists() and out.samefile(scoring.table.path):
+            raise InputError(f"{out}: is the table itself; write to another file")
+        if is_stream(out):  # nothing to resume, nor to replace
+            return _stream(scoring, out, on_rows)
+    out = Path(os.path.realpath(out))  # a link stays a link
     part, log, guard = (out.with_name(f".{out.name}.part{end}") for end in ("", ".json", ".lock"))
     with lock(guard, f"{out}: another process is writing it"):
         try:
             rows = _score(scoring, delimiter_of(out, scoring), part, log, resume, on_rows)
-            part.replace(out)
+            put_in_place(part, out)
         except InputError:
             if not resume:
                 part.unlink(missing_ok=True)
@@ -160,9 +169,9 @@ def score_to_file(
 
 def _stream(scoring: Scoring, out: Path, on_rows: Callable[[int], None]) -> int:
     rows = -1 if delimiter_of(out, scoring) else 0  # the header is none
-    with out.open("w", encoding="utf-8", errors="backslashreplace") as file:
+    with open_stream(out) as file:
         for line in result_lines(scoring, delimiter_of(out, scoring)):
-            file.write(line)
+            file.write(line.encode("utf-8", "backslashreplace"))
             rows += 1
             on_rows(max(0, rows))
     return rows
@@ -181,6 +190,7 @@ def _score(
     about = {"of": scoring.identity(), "delimiter": delimiter}
     known = resume and part.exists() and log.exists()
     rows, size = _resumed(log, about, part.stat().st_size) if known else (0, 0)
+    part.touch(0o600)  # private, until it has the mode of the file that it replaces
     with part.open("r+b" if rows else "wb") as file:
         file.truncate(size)
         file.seek(size)

@@ -18,6 +18,7 @@ from adapters.task_model import POOLER, POOLINGS, TaskModel
 from minibert.checkpoint import Base
 from minibert.data.labels import warnings
 from minibert.data.tasks import Data, Task
+from minibert.errors import visible
 from minibert.tokenizer import Text
 from minibert.tree import count, leaves
 
@@ -27,7 +28,7 @@ def table(rows: Sequence[Sequence[Any]], headers: Sequence[str], style: str = "s
     from tabulate import tabulate
 
     return tabulate(
-        rows,
+        [[visible(str(cell)) for cell in row] for row in rows],
         headers,
         tablefmt=style,
         disable_numparse=True,
@@ -38,7 +39,7 @@ def table(rows: Sequence[Sequence[Any]], headers: Sequence[str], style: str = "s
 def facts(rows: Sequence[tuple[str, Any]]) -> str:
     """One `name  value` per line, values aligned."""
     width = max(len(name) for name, _ in rows)
-    return "\n".join(f"{name:{width}}  {value}" for name, value in rows)
+    return "\n".join(f"{name:{width}}  {visible(str(value))}" for name, value in rows)
 
 
 def trained_table(model: TaskModel, style: str = "simple") -> str:
@@ -81,7 +82,7 @@ def metrics_text(metrics: Mapping[str, float], task: Task | None = None) -> str:
 def metric_name(metric: str, task: Task | None) -> str:
     """A metric as people read it."""
     if metric == "f1" and task is not None and len(task.names) == 2:
-        return f"f1 of {task.names[1]}"
+        return f"f1 of {visible(task.names[1])}"
     return metric.replace("_", " ")
 
 
@@ -94,7 +95,7 @@ def class_table(data: Data, most: int = 30) -> str:
     if len(rows) > most:
         lines.append(f"... and {len(rows) - most} more classes")
     warned = warnings(names, [e.label for e in data.train], [e.label for e in data.dev])
-    return "\n".join([*lines, *(f"warning: {text}" for text in warned)])
+    return "\n".join([*lines, *(f"warning: {visible(text)}" for text in warned)])
 
 
 def prediction_lines(
@@ -111,13 +112,13 @@ def prediction_lines(
             label, chances = likeliest(task, row)
             named = {name: round(chance, 6) for name, chance in chances.items()}
             result = {"label": label, "probabilities": named}
-            cells = [label, f"{chances[label]:.3f}"]
+            cells = [visible(label), f"{chances[label]:.3f}"]
         if as_json:
             yield json.dumps({"text": text, **result})  # ASCII, so valid whatever reads it
         else:
             shown = (text,) if isinstance(text, str) else text
             # a text's own tabs and line breaks would look like new cells and lines
-            yield "\t".join([*cells, *(" ".join(part.split()) for part in shown)])
+            yield "\t".join([*cells, *(visible(" ".join(part.split())) for part in shown)])
 
 
 def describe_base(base: Base) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 
 from adapters.task_model import TaskModel
 from minibert.data.tasks import Data, Example
-from minibert.errors import InputError
+from minibert.errors import InputError, shown
 from minibert.training.schedule import SPLIT, SUBSET, generator
 from minibert.tree import Tree
 
@@ -17,7 +17,9 @@ def subset(data: Data, examples: int, seed: int) -> Data:
     """The data with that many training examples, drawn with the seed. Raises InputError for fewer
     than 1 or more than there are."""
     if not 1 <= examples <= len(data.train):
-        raise InputError(f"train examples must be from 1 to {len(data.train)}, not {examples}")
+        raise InputError(
+            f"train examples must be from 1 to {len(data.train)}, not {shown(examples)}"
+        )
     chosen = generator(seed, SUBSET).permutation(len(data.train))[:examples]
     source = f"{data.source} ({examples:,} drawn with seed {seed})"
     return replace(data, train=[data.train[i] for i in chosen], source=source)

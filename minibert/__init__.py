@@ -1,9 +1,14 @@
 """A BERT encoder in NumPy that can be read in an afternoon. Start with `ops` and `model`."""
 
-from minibert.adapters_folder import check_mixed, is_command
+from minibert.process import ctrl_c, is_command
+
+if is_command():
+    ctrl_c.watch()
+
+from minibert.adapters_folder import check_mixed
 from minibert.lazy import lazy
 
-# first of all: it loads NumPy with the kernels that suit the processor
+# before all other modules: it loads NumPy with the kernels that suit the processor
 from minibert.machine.processor import KERNELS  # noqa: F401
 
 if not is_command():

@@ -7,10 +7,13 @@ happen before that can be imported.
 import sys
 
 from minibert.adapters_folder import check_mixed, check_ours
+from minibert.process import ctrl_c, open_closed_streams
 
 
 def main() -> int:
     """Run the command line; the exit code."""
+    ctrl_c.watch()
+    open_closed_streams()
     for stream in (sys.stdout, sys.stderr):  # what the terminal cannot show is escaped
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
@@ -20,9 +23,16 @@ def main() -> int:
     except ImportError as error:
         print(f"minibert: error: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    try:
+        ctrl_c.begin()
+        return run(sys.argv[1:])
+    except BaseException:
+        if not ctrl_c.came:
+            raise
+        print("\nminibert: stopped", file=sys.stderr)  # whatever a library has made of Ctrl-C
         return 130
-    return run(sys.argv[1:])
+    finally:
+        ctrl_c.end()
 
 
 if __name__ == "__main__":

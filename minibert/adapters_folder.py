@@ -5,21 +5,10 @@ neither works. A file that only one of them has tells them apart; neither is imp
 """
 
 import importlib.util
-import sys
-from itertools import pairwise
 from pathlib import Path
 
 OURS, THEIRS = "task_file.py", "composition.py"
 DISTRIBUTION = "minibert-adapters"
-
-
-def is_command() -> bool:
-    """Whether this process is the `minibert` command, which calls `check_mixed` itself and shows an
-    error as one line. While Python looks for the module of `-m`, argv[0] is "-m"."""
-    program = sys.argv[0] if sys.argv else ""
-    if program == "-m":
-        return ("-m", "minibert") in pairwise(sys.orig_argv)
-    return Path(program).stem == "minibert"
 
 
 def check_mixed() -> None:

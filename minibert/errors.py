@@ -1,6 +1,11 @@
-"""The errors that a user can cause and fix."""
+"""The errors that a user can cause and fix, and how what came from outside is shown."""
 
+import re
 from reprlib import repr as shortened
+
+# What a terminal obeys instead of showing it: control characters, line separators, and the marks
+# that reverse the direction of what follows.
+CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 class InputError(Exception):
@@ -10,6 +15,9 @@ class InputError(Exception):
     exits with code 2; a Python caller may catch it.
     """
 
+    def __str__(self) -> str:
+        return visible(" ".join(super().__str__().splitlines()))
+
 
 class Diverged(InputError):
     """Training diverged: the loss or the logits are no longer finite at this learning rate."""
@@ -17,4 +25,22 @@ class Diverged(InputError):
 
 def shown(value: object) -> str:
     """A value in one short line of a message."""
-    return " ".join(shortened(value).split())
+    try:
+        return visible(" ".join(shortened(value).split()))
+    except ValueError:  # Python writes no integer of more than 4,300 digits
+        return "a number of thousands of digits"
+
+
+def visible(text: str, kept: str = "") -> str:
+    r"""Text with its control characters as escapes, except those `kept`: no terminal obeys them.
+
+    >>> visible("\x1b[2Jgone")
+    '\\x1b[2Jgone'
+    """
+    return CONTROLS.sub(lambda c: c[0] if c[0] in kept else ascii(c[0])[1:-1], text)
+
+
+def check_at_most(name: str, value: float, most: float) -> None:
+    """Raises InputError for a number that no machine can serve, before it is tried."""
+    if not value <= most:
+        raise InputError(f"{name} must be at most {most:,}, not {shown(value)}")

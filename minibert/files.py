@@ -1,42 +1,156 @@
 """Atomic writes, file hashes, locks."""
 
+import errno
 import hashlib
 import json
 import os
+import shutil
+import stat
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from minibert.errors import InputError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+TEMPORARY = ".minibert-part"  # how our temporary files' names end: no others are removed
 
 
 def atomic_write(path: Path | str, data: bytes | str) -> None:
     """Write a file so that a reader sees the old content or the new one, never a part.
 
-    The data is written to a temporary file beside it, synced to disk, and renamed. Raises
-    InputError, naming the file, when it cannot be written (a full disk, no permission); the old
-    content is then still there.
+    The data is written to a temporary file beside it, synced to disk, and put in its place; what
+    killed processes have left in that folder is removed. A pipe or a device is written into.
+    Raises InputError, naming the file, when it cannot be written (a full disk, no permission); the
+    old content is then still there. Raises BrokenPipeError for a pipe that nobody reads any more.
     """
     path = Path(path)
     data = data.encode() if isinstance(data, str) else data
-    temporary = None
-    try:
+    with writing(path):
+        if is_stream(path):
+            with open_stream(path) as stream:
+                stream.write(data)
+            return
+        path = Path(os.path.realpath(path))  # a link stays a link
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o666 & ~_umask())  # mkstemp's files are private
-        Path(temporary).replace(path)
+        _remove_left_over(path.parent)
+        with _written_beside(path, data) as new:
+            put_in_place(new, path)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Within the block an OSError is an InputError that names the file; but not BrokenPipeError."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror or error}") from None
-    finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
+
+
+def is_stream(path: Path) -> bool:
+    """Whether a path is written into as it is: a pipe, a device, or the file that standard output
+    goes to. Raises OSError for a folder, or for a path that leads nowhere, as links in a circle."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return False
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(errno.EISDIR, "it is a folder", str(path))
+    return not stat.S_ISREG(found.st_mode) or _is_standard_output(found)
+
+
+def open_stream(path: Path) -> IO[bytes]:
+    """Open what `is_stream` found. Standard output, by whatever name, is continued where it is."""
+    if not _is_standard_output(path.stat()):
+        return path.open("wb")
+    sys.stdout.flush()
+    return os.fdopen(os.dup(1), "wb")
+
+
+def put_in_place(new: Path, path: Path) -> None:
+    """Rename a finished file to `path`, which keeps its mode and owner. Raises OSError.
+
+    A file with other names, too (hard links), is written into: a new one would part from them. Only
+    of such a file a reader may see a part.
+    """
+    try:
+        old = path.stat()
+    except FileNotFoundError:
+        new.chmod(0o666 & ~_umask())  # temporary files are private
+        new.replace(path)
+        return
+    if old.st_nlink > 1:
+        shutil.copyfile(new, path)
+        new.unlink()
+        return
+    if hasattr(os, "chown"):
+        with suppress(PermissionError):  # only root may give a file away
+            os.chown(new, old.st_uid, old.st_gid)
+    new.chmod(stat.S_IMODE(old.st_mode))
+    new.replace(path)
+
+
+@contextmanager
+def _written_beside(path: Path, data: bytes) -> Iterator[Path]:
+    """A temporary file beside `path` with this content, on the disk. It is locked, so that no other
+    process takes it for left over, and gone at the end."""
+    handle, new = _locked_file(path)
+    with os.fdopen(handle, "wb") as file:
+        try:
+            file.write(data)
+            file.flush()
+            os.fsync(handle)
+            if fcntl is None:
+                file.close()  # Windows renames no open file
+            yield new
+        finally:
+            new.unlink(missing_ok=True)
+
+
+def _remove_left_over(folder: Path) -> None:
+    """Remove the temporary files that no living process has locked."""
+    for path in folder.glob(f".*{TEMPORARY}"):
+        with suppress(OSError), path.open("rb") as file:
+            if _lock(file.fileno(), wait=False):
+                path.unlink()
+
+
+def _locked_file(path: Path) -> tuple[int, Path]:
+    """A new, empty file beside `path`, open and locked until it is closed."""
+    while True:
+        handle, name = tempfile.mkstemp(TEMPORARY, f".{path.name[:50]}.", path.parent)
+        _lock(handle)
+        if Path(name).exists():
+            return handle, Path(name)
+        os.close(handle)  # another process has removed it, before it was locked
+
+
+def _lock(handle: int, wait: bool = True) -> bool:
+    """Lock an open file until it is closed. False if that cannot be: another process has it and we
+    do not wait, or the system knows no such locks."""
+    if fcntl is None:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _is_standard_output(found: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(found, os.fstat(1))
+    except OSError:  # it is closed
+        return False
 
 
 def _umask() -> int:
@@ -74,12 +188,16 @@ def read_json(path: Path) -> Any:
 
 def read_sums(folder: Path) -> dict[str, str]:
     """{file: sha256} of a folder's SHA256SUMS, {} without one. A line is the digest, a space, a
-    space or (for binary mode) an asterisk, and the name."""
+    space or (for binary mode) an asterisk, and the name. Raises InputError when it cannot be
+    read."""
+    path = folder / "SHA256SUMS"
     try:
-        lines = (folder / "SHA256SUMS").read_text("utf-8", "replace").splitlines()
-    except OSError:
+        lines = path.read_text("utf-8", "replace").splitlines()
+    except FileNotFoundError:
         return {}
-    return {name[1:]: digest for digest, _, name in (line.partition(" ") for line in lines)}
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    return {name[1:]: digest.lower() for digest, _, name in (line.partition(" ") for line in lines)}
 
 
 @contextmanager

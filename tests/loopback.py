@@ -1,6 +1,7 @@
 """A server on the loopback that plays the Hugging Face hub and the hosts of GLUE and SQuAD, so that
 the real downloads run and nothing leaves this machine."""
 
+import contextlib
 import hashlib
 import json
 import threading
@@ -26,7 +27,8 @@ class Server:
 
     files: {path: content}; /ORG/NAME/FILE is also in that repository of the hub. refusals: {path:
     (status, the hub's error code)}. breaks: {path: the bytes after which the connection breaks,
-    once}. stalls: {path: the bytes after which nothing follows}. silent: it never answers.
+    once}. stalls: {path: the bytes after which nothing follows}. silent: it never answers. endless:
+    paths whose content never ends, though its length is announced as usual; `sent`, how much was.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
@@ -34,6 +36,8 @@ class Server:
     breaks: dict[str, int] = field(default_factory=dict)
     stalls: dict[str, int] = field(default_factory=dict)
     silent: bool = False
+    endless: set[str] = field(default_factory=set)
+    sent: int = 0
     asked: list[tuple[str, str]] = field(default_factory=list)
     tokens: dict[str, str | None] = field(default_factory=dict)
     url: str = ""
@@ -114,6 +118,8 @@ def handler(server: Server) -> type[BaseHTTPRequestHandler]:
                 self.send({"ETag": f'"{git}"', "X-Repo-Commit": COMMIT}, data)
 
         def send(self, headers: dict[str, str], data: bytes = b"", status: int = 200) -> None:
+            if self.command == "GET" and self.path.partition("?")[0] in server.endless:
+                return self.send_without_end(headers)
             self.send_response(status)
             for name, value in headers.items():
                 self.send_header(name, value)
@@ -125,6 +131,21 @@ def handler(server: Server) -> type[BaseHTTPRequestHandler]:
                 self.wfile.flush()
                 if self.path in server.stalls:
                     server.over.wait(20)
+
+        def send_without_end(self, headers: dict[str, str]) -> None:
+            """Zeros in chunks, up to 200 MB."""
+            self.protocol_version = "HTTP/1.1"
+            self.send_response(200)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.send_header("Transfer-Encoding", "chunked")
+            self.send_header("Connection", "close")
+            self.end_headers()
+            with contextlib.suppress(OSError):  # the client has had enough
+                while server.sent < 200_000_000:
+                    self.wfile.write(b"100000\r\n" + bytes(0x100000) + b"\r\n")
+                    server.sent += 0x100000
+                self.wfile.write(b"0\r\n\r\n")
 
     return Handler
 

@@ -14,7 +14,7 @@ from adapters.cli.inputs import check_output, find_base, given_texts, load_examp
 from adapters.cli.predict_table import predict_table
 from adapters.cli.programs import python_program
 from adapters.cli.train import base_option, train_command
-from minibert.errors import InputError
+from minibert.errors import InputError, check_at_most, shown
 
 if TYPE_CHECKING:
     from adapters.task_file import TaskFile
@@ -100,9 +100,7 @@ def predict_command(options: argparse.Namespace) -> None:
     if cut.cut:
         print(f"minibert: {cut}", file=sys.stderr)
     output = "\n".join(prediction_lines(task.task, texts, logits, options.json)) + "\n"
-    if to and to.exists() and not to.is_file():  # a pipe or device: not to be replaced by a file
-        to.write_text(output, "utf-8")
-    elif to:
+    if to:
         atomic_write(to, output)
     else:
         sys.stdout.write(output)
@@ -149,15 +147,16 @@ def info_command(options: argparse.Namespace) -> None:
 
     path = Path(options.name)
     if path.is_file() or path.suffix == ".safetensors":
-        if options.method or options.size:
+        if options.method is not None or options.size is not None:
             raise InputError("--method and --size go with a model, not with a task file")
         print(describe_task(load_task(path), path))
         return
     method = method_named(options.method or "adapters", options.size)
     base = load_base(locate_model(options.name))
+    model = new_task_model(base, method, recipe_named("paper"), 2, 0)
     print(describe_base(base))
     print(f"\nWith method {method}, for a task of two classes:\n")
-    print(trained_table(new_task_model(base, method, recipe_named("paper"), 2, 0)))
+    print(trained_table(model))
     print("\nThe methods, each with a head for two classes:\n")
     print(methods_table(base, method))
 
@@ -174,13 +173,14 @@ def reproduce_command(options: argparse.Namespace) -> None:
     from adapters.reproduce.plans.budgets import budget_named
     from adapters.reproduce.sweep.runs_file import read_runs
     from adapters.reproduce.sweep.workers import Workers
-    from minibert.machine.threads import thread_count
+    from minibert.machine.threads import MOST_THREADS, thread_count
 
     studies, budget = studies_named(options.studies), budget_named(options.budget)
     cores = thread_count()
     workers = cores if options.workers is None else options.workers
     if workers < 1:
-        raise InputError(f"workers must be at least 1, not {workers}")
+        raise InputError(f"workers must be at least 1, not {shown(workers)}")
+    check_at_most("workers", workers, MOST_THREADS)
     if options.cluster and options.workers is not None:
         raise InputError("give --workers or --cluster, not both: a cluster has its own workers")
     share = 1 if options.cluster else max(1, cores // workers)
@@ -243,6 +243,14 @@ def demo_command(options: argparse.Namespace) -> None:
     from adapters.cli.demo import demo
 
     demo(options.out)
+
+
+def only_prints(options: argparse.Namespace) -> bool:
+    """Whether a command is run for what it prints alone, so that it ends when nobody reads that any
+    more. The others go on with their work."""
+    if options.command is exercises_command:
+        return "grade" not in options.words  # which may also write a table
+    return options.command in (predict_command, embed_command, info_command, doctor_command)
 
 
 COMMANDS = {

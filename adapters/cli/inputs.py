@@ -4,6 +4,7 @@ Raises InputError where they contradict each other, or do not fit the task.
 """
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,7 +33,8 @@ def load_data(options: argparse.Namespace) -> "Data":
         raise InputError("give either --task NAME, or a TABLE of your own")
     if options.task:
         for name in OWN:
-            if getattr(options, name) not in (None, False):
+            given = getattr(options, name)
+            if given is not None and given is not False:  # but 0 is given
                 shown = name.replace("_", "-")
                 raise InputError(f"--{shown} goes with a TABLE of your own, not with --task")
         return glue_data(options.task, options.sample)
@@ -102,7 +104,7 @@ def find_base(options: argparse.Namespace, task: "TaskFile") -> "Base":
 
 def check_output(path: Path) -> None:
     """Raises InputError for a file that cannot be written, before anything is computed."""
-    if path.is_dir() or not path.parent.is_dir():
+    if path.is_dir() or not Path(os.path.realpath(path)).parent.is_dir():
         what = "it is a folder" if path.is_dir() else "its folder does not exist"
         raise InputError(f"{path}: cannot be written: {what}")
 

@@ -7,9 +7,33 @@ from typing import Any, NoReturn
 
 from adapters.cli.help_text import EXAMPLES, OVERVIEW
 from minibert import __version__
+from minibert.errors import shown, visible
 
 TASK_FILE = "a task.safetensors that `minibert train` wrote"
 BASE = "model name or folder (default: the model that the task was trained on, by its name)"
+
+
+def filled(text: str) -> str:
+    """An option's text, which must not be empty: the folder "" would be the current one."""
+    if not text:
+        raise argparse.ArgumentTypeError("must not be empty")
+    return text
+
+
+def whole(text: str) -> int:
+    """An option's whole number; its range is checked where it is used."""
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"invalid int value: {shown(text)}") from None
+
+
+def number(text: str) -> float:
+    """An option's number."""
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"invalid float value: {shown(text)}") from None
 
 
 class Parser(argparse.ArgumentParser):
@@ -22,7 +46,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong and where to read more; exit code 2."""
-        self.exit(2, f"{self.prog}: error: {message}; see {self.prog} --help\n")
+        self.exit(2, f"{self.prog}: error: {visible(message)}; see {self.prog} --help\n")
 
 
 class CommandParser(Parser):
@@ -30,6 +54,14 @@ class CommandParser(Parser):
     does that only in `parse_known_intermixed_args`, which itself calls `parse_known_args`."""
 
     intermixed = True
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        # every option's text goes through one of these, unless it may be anything (type=str)
+        self.register("type", None, filled)
+        self.register("type", Path, lambda text: Path(filled(text)))
+        self.register("type", int, whole)
+        self.register("type", float, number)
 
     def parse_known_args(self, *args: Any) -> Any:  # type: ignore[override]
         """What argparse calls for the words after the command."""
@@ -194,10 +226,10 @@ def _evaluate(parser: Parser) -> None:
 def _predict(parser: Parser) -> None:
     add = parser.add_argument
     add("file", type=Path, metavar="FILE", help=TASK_FILE)
-    add("texts", nargs="*", default=[], metavar="TEXT",
+    add("texts", nargs="*", default=[], type=str, metavar="TEXT",
         help="the texts; without any, they are read from standard input, one per line (write -- "
         "before a text that begins with a dash)")
-    add("--pair", nargs=2, action="append", default=[], metavar=("FIRST", "SECOND"),
+    add("--pair", nargs=2, action="append", default=[], type=str, metavar=("FIRST", "SECOND"),
         help="a pair of texts, for a task on pairs; may be given several times")
     add("--input", metavar="FILE",
         help="read the texts from a file, one per line, the two of a pair separated by a tab; with "
@@ -221,7 +253,7 @@ def _predict(parser: Parser) -> None:
 def _embed(parser: Parser) -> None:
     add = parser.add_argument
     parser.set_defaults(pair=[])  # texts are single here
-    add("texts", nargs="*", default=[], metavar="TEXT",
+    add("texts", nargs="*", default=[], type=str, metavar="TEXT",
         help="the texts; without any, they are read from standard input, one per line (write -- "
         "before a text that begins with a dash)")
     add("--input", metavar="FILE",

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 def predict_table(options: argparse.Namespace, task: "TaskFile") -> None:
     """Python: `adapters.score_table.score_to_file`."""
     from adapters.cut_texts import CutTexts
+    from adapters.output import write_as_it_is
     from adapters.progress import count_bar
     from adapters.score_table import (
         Scoring,
@@ -51,6 +52,9 @@ def predict_table(options: argparse.Namespace, task: "TaskFile") -> None:
         print(f"{options.output}: {total:,} rows; {cut}")
         return
     for line in result_lines(scoring, "" if options.json else delimiter_of(None, scoring)):
-        sys.stdout.write(line)
+        if sys.stdout.isatty():
+            sys.stdout.write(line)
+        else:
+            write_as_it_is(line)  # cells are data
     if cut.cut:
         print(f"minibert: {cut}", file=sys.stderr)

@@ -21,7 +21,8 @@ from adapters.exercises.workbook import (
     start,
     to_do,
 )
-from minibert.errors import InputError
+from minibert.errors import InputError, check_at_most, shown
+from minibert.machine.threads import MOST_THREADS
 
 
 def run(options: argparse.Namespace) -> int:
@@ -135,7 +136,8 @@ def _grade(options: argparse.Namespace, words: list[str]) -> int:
         check_format(options.table)
     workers = (os.cpu_count() or 1) if options.workers is None else options.workers
     if workers < 1:
-        raise InputError(f"--workers must be at least 1, not {workers}")
+        raise InputError(f"--workers must be at least 1, not {shown(workers)}")
+    check_at_most("--workers", workers, MOST_THREADS)
     all_graded = []
     for graded in grade_all(folders, options.seconds, min(workers, len(folders))):
         print(json.dumps(graded) if options.json else grade_table(graded) + "\n", flush=True)

@@ -17,6 +17,7 @@ from adapters.exercises.workbook import (
     remember_verdict,
     to_do,
 )
+from adapters.output import write_as_it_is
 
 CLEAR = "\x1b[2J\x1b[3J\x1b[H"
 MILLISECONDS = 1000  # between two looks at the files if the system reports no changes
@@ -94,7 +95,8 @@ def show(
     if passed:
         lines += [*(f"Passed: {v.exercise.title}  ({v.path})" for v in passed), ""]
     lines += [heading(verdict.exercise), explain(verdict)] if verdict else [finished(folder)]
-    print(CLEAR if clear and sys.stdout.isatty() else "", end="")
+    if clear and sys.stdout.isatty():
+        write_as_it_is(CLEAR)
     print("\n".join([*lines, ""]), flush=True)
 
 

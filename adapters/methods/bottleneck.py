@@ -15,7 +15,7 @@ import numpy as np
 from adapters.methods.method import Method
 from minibert import fused
 from minibert.config import BertConfig
-from minibert.errors import InputError
+from minibert.errors import InputError, shown
 from minibert.model import PLACES, Adapt
 from minibert.ops import Array
 from minibert.tree import Tree
@@ -103,7 +103,7 @@ def size_and_std(method: Method, least: int = 1) -> tuple[int, float]:
     m, std = method.size or 0, method.std
     if m < least:
         where = f" for variant {method.variant!r}" if least > 1 else ""
-        raise InputError(f"adapter size must be at least {least}{where}, not {m}")
+        raise InputError(f"adapter size must be at least {least}{where}, not {shown(m)}")
     if std is None:
         raise ValueError("method.std is None: fill in the recipe's adapter_std first")
     return m, std

@@ -16,7 +16,7 @@ import numpy as np
 from adapters.methods.method import Method
 from minibert import fused
 from minibert.config import BertConfig
-from minibert.errors import InputError
+from minibert.errors import InputError, shown
 from minibert.model import QUERY, VALUE, Adapt
 from minibert.ops import Array
 from minibert.tree import Tree, from_leaves, merge
@@ -55,7 +55,7 @@ def init(rng: np.random.Generator, config: BertConfig, method: Method) -> Tree:
     """
     r = method.size or 0
     if r < 1:
-        raise InputError(f"the rank must be at least 1, not {r}")
+        raise InputError(f"the rank must be at least 1, not {shown(r)}")
     return {
         layer: {name: init_projection(rng, config.hidden_size, r) for name in ADAPTED}
         for layer in range(config.num_hidden_layers)

@@ -17,7 +17,7 @@ from typing import Any
 from adapters.methods import batch_norm, bottleneck, lora, pfeiffer, variants
 from adapters.methods.method import ADAPTERS, HEAD, NORMS, Method
 from minibert.config import BertConfig
-from minibert.errors import InputError
+from minibert.errors import InputError, check_at_most, shown
 from minibert.parameters import parameter_shapes
 
 
@@ -65,6 +65,7 @@ TABLE = {
         ),
     )
 }
+LARGEST_SIZE, LARGEST_STD = 16_384, 1000.0  # far beyond any use
 METHODS = {name: entry.method for name, entry in TABLE.items()}
 
 # The variants of the paper's adapters: what each computes, and the file that has it.
@@ -100,7 +101,8 @@ def method_named(
 ) -> Method:
     """A method of the table, with adapters of this size (m, or LoRA's rank r), activation, variant
     and initial std instead of its own. Raises InputError for another name, an unknown activation or
-    variant, an std that is not positive, or any of these for a method that has no such thing."""
+    variant, an std that is not positive, a size or std beyond any use, or any of these for a method
+    that has no such thing."""
     if name not in METHODS:
         raise InputError(f"unknown method {name!r}; known: {', '.join(METHODS)}")
     if activation is not None:
@@ -108,6 +110,8 @@ def method_named(
     check_variant(variant)
     if std is not None and not 0 < std < float("inf"):
         raise InputError(f"the adapters' initial std must be positive, not {std}")
+    check_at_most("the adapters' initial std", std or 0, LARGEST_STD)
+    check_at_most(f"the size of method {name!r}", size or 0, LARGEST_SIZE)
     entry = TABLE[name]
     form = None if variant == "serial" else variant
     asked = {"size": size, "activation": activation, "variant": form, "std": std}
@@ -124,7 +128,9 @@ def top_layers(method: Method, top: int, config: BertConfig) -> Method:
     the model does not have, or a method that trains no layer."""
     _trains_layers(method, "number of top layers")
     if not 1 <= top <= config.num_hidden_layers:
-        raise InputError(f"top layers must be from 1 to {config.num_hidden_layers}, not {top}")
+        raise InputError(
+            f"top layers must be from 1 to {config.num_hidden_layers}, not {shown(top)}"
+        )
     return replace(method, first_layer=config.num_hidden_layers - top)
 
 
@@ -137,7 +143,7 @@ def layer_span(method: Method, first: int, last: int, config: BertConfig) -> Met
     if not 0 <= first <= last < layers:
         raise InputError(
             f"a span of layers is two numbers from 0 to {layers - 1}, the lower one first, not "
-            f"{first} {last}"
+            f"{shown(first)} {shown(last)}"
         )
     return replace(method, first_layer=first, last_layer=None if last == layers - 1 else last)
 

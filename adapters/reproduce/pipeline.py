@@ -26,7 +26,7 @@ from adapters.reproduce.sweep.run_sweep import run_sweep
 from adapters.reproduce.sweep.runs_file import Config, Runs, read_runs, run_key
 from adapters.reproduce.sweep.workers import Workers
 from minibert.data.glue import SAMPLE_TASKS
-from minibert.errors import InputError
+from minibert.errors import InputError, check_at_most, shown
 from minibert.files import atomic_write
 
 # In the paper's order.
@@ -47,7 +47,8 @@ def make_plan(budget: Budget, base: str, seeds: int | None, sample: bool) -> Pla
     or for fewer than 1 seed."""
     seeds = budget.seeds if seeds is None else seeds
     if seeds < 1:
-        raise InputError(f"seeds must be at least 1, not {seeds}")
+        raise InputError(f"seeds must be at least 1, not {shown(seeds)}")
+    check_at_most("seeds", seeds, 1000)
     loaded = base_of(base)
     tasks = tuple(task for task in TASKS if not sample or task in SAMPLE_TASKS)
     layers = loaded.config.num_hidden_layers

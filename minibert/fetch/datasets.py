@@ -6,11 +6,21 @@ Wang et al. 2018, arXiv 1804.07461; Rajpurkar et al. 2016, arXiv 1606.05250.
 
 import os
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from minibert.errors import InputError
-from minibert.fetch.home import cause, expanded, fill, home, read_manifest, require_network
+from minibert.fetch.home import (
+    cause,
+    check_unpacked,
+    expanded,
+    fill,
+    home,
+    read_manifest,
+    require_network,
+)
 
 
 def glue_root() -> Path:
@@ -98,17 +108,19 @@ def _download(table: dict[str, Any], part: Path, progress: bool) -> Path:
     import pooch
 
     pooch.get_logger().setLevel("WARNING")  # it announces each download, as we do
-    http = pooch.HTTPDownloader(progressbar=progress, chunk_size=1 << 16)
     files = [*table["files"], *table.get("unlabelled", ())]
     (new := part / "new").mkdir()
     for name, source in table["downloads"].items():
         url, sha256, unzip = source["url"], f"sha256:{source['sha256']}", None
+        http = Bounded(source["bytes"], progress)
         if name.endswith(".zip"):
-            unzip = pooch.Unzip([f"{table['folder']}/{file}" for file in files])
+            unzip = Unzip([f"{table['folder']}/{file}" for file in files])
         if progress:
             print(f"{name}: {source['bytes'] / 1e6:.1f} MB from {url}", file=sys.stderr)
         try:
             got: Any = pooch.retrieve(url, sha256, name, part, unzip, http)
+        except InputError as error:
+            raise InputError(f"{url}: {error}") from None
         except Exception as error:  # those of requests, pooch and zipfile have no common base class
             if isinstance(error, OSError) and error.errno:  # of the disk, not of the network
                 raise
@@ -119,3 +131,50 @@ def _download(table: dict[str, Any], part: Path, progress: bool) -> Path:
         if not (new / file).exists():
             raise InputError(f"{', '.join(table['downloads'])}: has no {file}")
     return new
+
+
+@dataclass(frozen=True)
+class Bounded:
+    """A downloader for `pooch`, like its own, of a file of at most so many bytes."""
+
+    most: int
+    progress: bool
+
+    def __call__(self, url: str, path: str, pooch: Any) -> None:
+        """Download `url` to `path`. Raises InputError when more bytes come."""
+        from pooch import HTTPDownloader
+
+        http = HTTPDownloader(progressbar=self.progress, chunk_size=1 << 16)
+        with Path(path).open("wb") as file:
+            http(url, AtMost(file, self.most), pooch)
+
+
+class AtMost:
+    """A file to write, of at most so many bytes. A further one raises InputError."""
+
+    def __init__(self, file: IO[bytes], most: int) -> None:
+        self.file, self.most = file, most
+
+    def write(self, data: bytes) -> None:
+        """Write, or refuse."""
+        if self.file.tell() + len(data) > self.most:
+            raise InputError(f"sends more than its {self.most:,} bytes; not kept")
+        self.file.write(data)
+
+    def flush(self) -> None:
+        """Hand on what is written."""
+        self.file.flush()
+
+
+@dataclass(frozen=True)
+class Unzip:
+    """A processor for `pooch`, like its own, that first looks at what would be unpacked."""
+
+    members: Sequence[str]
+
+    def __call__(self, path: str, action: str, pooch: Any) -> list[str]:
+        """The members' paths, unpacked. Raises InputError for a decompression bomb."""
+        from pooch import Unzip as Members
+
+        check_unpacked(Path(path))
+        return Members(list(self.members))(path, action, pooch)

@@ -69,11 +69,38 @@ def require_network(missing: str) -> None:
 def verify(path: Path, name: str, sha256: str) -> None:
     """If the sha256 is another, delete the file and raise InputError with both."""
     if (found := sha256_file(path)) != sha256:
-        content = path.parent / path.readlink() if path.is_symlink() else path
-        if content.parent.name == "blobs":  # in the hub's cache; any other link is the user's own
-            content.unlink()
-        path.unlink()
-        raise InputError(f"{name}: expected sha256 {sha256}, found {found}; deleted the file")
+        try:
+            if (blob := _blob(path)) is not None:
+                blob.unlink()
+            path.unlink()
+            done = "deleted the file"
+        except OSError as error:
+            done = f"the file cannot be deleted: {error.strerror}"
+        raise InputError(f"{name}: expected sha256 {sha256}, found {found}; {done}")
+
+
+def _blob(path: Path) -> Path | None:
+    """In the hub's cache, what the link snapshots/REVISION/FILE points to, a file of blobs/. Any
+    other link is the user's own, and so is what it points to."""
+    if not path.is_symlink() or path.parent.parent.name != "snapshots":
+        return None
+    blob = Path(os.path.normpath(path.parent / path.readlink()))
+    return blob if blob.parent == path.parents[2] / "blobs" else None
+
+
+BOMB = 100  # times: text and weights are packed less than 10 times smaller, a bomb 1000 times
+
+
+def check_unpacked(archive: Path) -> None:
+    """Raises InputError for a zip file that would be very much larger when unpacked. By the sizes
+    that it declares: `zipfile` writes no more of a member, and then finds its checksum wrong."""
+    from zipfile import ZipFile
+
+    packed = archive.stat().st_size
+    with ZipFile(archive) as file:
+        unpacked = sum(member.file_size for member in file.infolist())
+    if unpacked > BOMB * packed:
+        raise InputError(f"its {packed:,} bytes would be {unpacked:,} unpacked; not unpacked")
 
 
 def fill(folder: Path, complete: Callable[[], bool], make: Callable[[Path], Path]) -> Path:

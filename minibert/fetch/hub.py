@@ -1,6 +1,8 @@
 """A model's files from the Hugging Face hub, by `huggingface_hub` and into its own cache."""
 
+import inspect
 from pathlib import Path
+from typing import Any
 
 from minibert.config import read_config
 from minibert.errors import InputError
@@ -43,14 +45,14 @@ def download_snapshot(model: Model, progress: bool) -> Path:
         in_shards = model.in_shards(present)
         names = [name for name in model.names if name in present and (in_shards or name != INDEX)]
         for name in names:
-            path = Path(hub.hf_hub_download(repository, name, revision=revision))
+            path = _download_file(model, name, revision)
             if name == "config.json":
                 read_config(path)
                 revision = path.parent.name  # the commit, for all others: a branch may move
         for name in shard_names(path.parent / INDEX) if in_shards else ():
             if name not in present:
                 raise InputError(f"{repository}: has no {name}, which its {INDEX} names")
-            hub.hf_hub_download(repository, name, revision=revision)
+            _download_file(model, name, revision)
         return path.parent
     except InputError:
         raise
@@ -70,3 +72,40 @@ def download_snapshot(model: Model, progress: bool) -> Path:
         if quiet:
             utils.enable_progress_bars()
     raise InputError(f"{repository}: {problem}")
+
+
+def _download_file(model: Model, name: str, revision: str) -> Path:
+    """One file of a model in the hub's cache: no more bytes of it than the hub announces. Raises
+    InputError where that is not what we know of the file, or where the hub sends more."""
+    import huggingface_hub as hub
+
+    repository, known = model.repository, model.files.get(name, {}).get("bytes")
+    url = hub.hf_hub_url(repository, name, revision=revision)
+    size = hub.get_hf_file_metadata(url).size
+    if size is None or known not in (None, size):
+        announced = "an unknown number of" if size is None else f"{size:,}"
+        expected = "" if known is None else f", expected {known:,}"
+        raise InputError(f"{repository}: {name} has {announced} bytes{expected}; not downloaded")
+    bounded: dict[str, Any] = {"tqdm_class": _bar(size, f"{repository}: {name}")}
+    if "tqdm_class" not in inspect.signature(hub.hf_hub_download).parameters:
+        bounded = {}  # before version 1.2, which compares the size afterwards
+    return Path(hub.hf_hub_download(repository, name, revision=revision, **bounded))
+
+
+def _bar(most: int, name: str) -> type:
+    """The library's progress bar, for a file of `most` bytes; it is told of each piece before that
+    is written, and raises InputError for more."""
+    from huggingface_hub.utils import tqdm
+
+    class Bar(tqdm):  # type: ignore[misc,valid-type,unused-ignore]
+        def __init__(self, *args: Any, **options: Any) -> None:
+            self.received = options.get("initial", 0)
+            super().__init__(*args, **options)
+
+        def update(self, n: float | None = 1) -> bool | None:
+            self.received += n or 0
+            if self.received > most:
+                raise InputError(f"{name}: more than the announced {most:,} bytes; not kept")
+            return super().update(n)
+
+    return Bar

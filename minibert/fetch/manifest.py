@@ -91,6 +91,6 @@ def find_model(name: str) -> Model:
             repository == model.repository and revision in ("", model.revision)
         ):
             return model
-    if not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*(@\w[\w./-]*)?", name):
+    if ".." in name or not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*(@\w[\w./-]*)?", name):
         raise InputError(f"{name}: unknown model; known: {', '.join(known)}, or any ORG/NAME")
     return Model(name, repository, revision or "main")

