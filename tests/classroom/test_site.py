@@ -151,10 +151,10 @@ class TestPages:
         order = re.findall(r"^   (\d\d) .+ <(\d\d_\w+)>$", header.partition("toctree::")[2], re.M)
         assert [f"{stem}.py" for _, stem in order] == numbered
         assert all(stem.startswith(number) for number, stem in order)
-        for name in numbered:
-            assert (staged / "scripts" / name).read_bytes() == (
-                ROOT / "tutorials" / name
-            ).read_bytes()
+        for name in numbered:  # the same but for its links
+            folders = (staged / "scripts", ROOT / "tutorials")
+            made, own = ((folder / name).read_text("utf-8") for folder in folders)
+            assert re.sub(r"<[^<>\n]+>`_", "", made) == re.sub(r"<[^<>\n]+>`_", "", own)
 
     def test_what_a_tutorial_reads_is_where_it_is_run(self, staged):
         data = sorted((ROOT / "tutorials").glob("*/*.json"))
@@ -291,9 +291,7 @@ class TestLists:
     def test_a_link_to_a_file_without_a_page_is_an_error(self, tmp_path):
         path = tmp_path / "21_more.py"
         path.write_text('"""`this <22_none.py>`_"""\n', "utf-8")
-        with pytest.raises(
-            ValueError, match=r"21_more\.py links to 22_none\.py, which has no page"
-        ):
+        with pytest.raises(ValueError, match=r"21_more\.py links to 22_none\.py, which"):
             stage.script(path)
 
     def test_a_new_tutorial_comes_into_the_list_by_itself(self, small):
