@@ -85,9 +85,18 @@ class TestAClosedStream:
             assert b"epoch 1" not in path.read_bytes(), path
 
 
+def used(process: int) -> float:
+    """The processor time of a process, in seconds (proc(5): fields 14 and 15 of stat)."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
+
+
 def press(words: tuple[str, ...], seconds: float, times: int = 1) -> tuple[int, list[str]]:
-    """Run a command, press Ctrl-C after some seconds; the exit code, and the lines that are not
-    blank of what then stands on standard error, bars and epochs aside."""
+    """Run a command, press Ctrl-C after it has used some seconds of processor time; the exit code,
+    and the lines that are not blank of what then stands on standard error, bars and epochs aside.
+
+    A test run in the background is started with Ctrl-C ignored, which the command must not inherit.
+    """
     process = subprocess.Popen(
         [*COMMAND, *words],
         env=environment(),
@@ -95,13 +104,18 @@ def press(words: tuple[str, ...], seconds: float, times: int = 1) -> tuple[int, 
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    time.sleep(seconds)
-    for _ in range(times):
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGINT)
-            time.sleep(0.02)
-    _, err = process.communicate(timeout=60)
+    try:
+        while process.poll() is None and used(process.pid) < seconds:
+            time.sleep(0.01)
+        for _ in range(times):
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGINT)
+                time.sleep(0.02)
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
     return process.returncode, [line for line in err.splitlines() if line and "epoch" not in line]
 
 
@@ -138,6 +152,10 @@ class TestCtrlC:
     def test_is_the_callers_own_where_minibert_is_imported(self):
         code = "import signal, minibert; print(signal.getsignal(signal.SIGINT).__name__)"
         done = subprocess.run(
-            [sys.executable, "-c", code], env=environment(), capture_output=True, text=True
+            [sys.executable, "-c", code],
+            env=environment(),
+            capture_output=True,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         assert done.stdout == "default_int_handler\n"
