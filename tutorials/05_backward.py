@@ -3,11 +3,13 @@ Backwards
 =========
 
 Training needs the gradient of the loss with respect to millions of numbers. This is how it is
-computed, and why it is cheaper when most of BERT is frozen (Houlsby et al. 2019, arXiv 1902.00751).
+computed, and why it is cheaper when most of BERT is frozen (Houlsby et al. 2019, `arXiv 1902.00751
+<https://arxiv.org/abs/1902.00751>`_).
 
 **You will learn** what a vector-Jacobian product is, those of softmax and LayerNorm, how to check
 one, what autograd does and why the order matters, and what freezing saves. **Time:** 40 minutes to
-read, a few seconds to run. **You need to know** the chain rule and a layer (``03_layer.py``).
+read, a few seconds to run. **You need to know** the chain rule and a layer (`03_layer.py
+<03_layer.py>`_).
 """
 
 from dataclasses import replace
@@ -196,4 +198,4 @@ draw_errors_and_work()
 # - Write it yourself: ``minibert exercises check 05`` is LayerNorm's VJP, 06 the loss's gradient.
 # - Leave out the last term of ``layer_norm_vjp``: that forgets the variance. What does the picture
 #   show then?
-# - With gradients one can take a step: ``06_adam.py``.
+# - With gradients one can take a step: `06_adam.py <06_adam.py>`_.

@@ -9,8 +9,8 @@ positive or negative?
 **You will learn** what is trained and what stays frozen, what each method costs in parameters, time
 and disk space, what accuracy it reaches, and how a trained task is saved and used again. **Time:**
 15 minutes to read, about a minute to run on two free cores. **You need to know** adapters
-(``07_the_adapter.py``) and Adam (``06_adam.py``). Paper: Houlsby et al. 2019 (arXiv 1902.00751),
-sections 2.1 and 3.
+(`07_the_adapter.py <07_the_adapter.py>`_) and Adam (`06_adam.py <06_adam.py>`_). Paper: Houlsby et
+al. 2019 (`arXiv 1902.00751 <https://arxiv.org/abs/1902.00751>`_), sections 2.1 and 3.
 """
 
 import time
@@ -196,4 +196,4 @@ for text, row in zip(SENTENCES, probabilities(predict_texts(task, base, SENTENCE
 # - Add "norms" (LayerNorms and head) to the methods. What is left for the adapters to do?
 # - Give the head the adapters' rate of 1e-3. How much of the gap would then be an artefact?
 #
-# How large must an adapter be? ``09_size.py``.
+# How large must an adapter be? `09_size.py <09_size.py>`_.

@@ -7,8 +7,8 @@ task; does it set the accuracy too? Figure 4 of the paper asks that, and so do w
 
 **You will learn** how many parameters each size trains, how accuracy depends on them, and how
 little a small measurement can tell. **Time:** 15 minutes to read, less than a minute to run. **You
-need to know** what is trained and how (``08_train_a_task.py``). Paper: Houlsby et al. 2019 (arXiv
-1902.00751), section 3.4 and figure 4.
+need to know** what is trained and how (`08_train_a_task.py <08_train_a_task.py>`_). Paper: Houlsby
+et al. 2019 (`arXiv 1902.00751 <https://arxiv.org/abs/1902.00751>`_), section 3.4 and figure 4.
 """
 
 import math
@@ -63,7 +63,8 @@ methods["head alone"] = method_named("head")
 # Training
 # --------
 # Each method has a learning rate that suits it: LayerNorms want a higher one than adapters, and the
-# head a far higher one (``08_train_a_task.py`` says why). One rate for all would measure the rate.
+# head a far higher one (`08_train_a_task.py <08_train_a_task.py>`_ says why). One rate for all
+# would measure the rate.
 
 # %%
 RATES = {"norms": 1e-2, "head": 1e-1, "adapters": 3e-3}
@@ -165,4 +166,4 @@ print(f"one standard error: {100 * error:.1f} points")
 # - Count by hand what ``minibert info`` prints, and have it checked:
 #   ``minibert exercises check 10``.
 #
-# Next: in which layers the adapters do their work, ``10_layers.py``.
+# Next: in which layers the adapters do their work, `10_layers.py <10_layers.py>`_.

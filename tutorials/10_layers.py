@@ -8,7 +8,8 @@ accuracy that is lost shows where the task was learned.
 **You will learn** how to remove the adapters of any span of layers from a trained task, how to read
 the triangle of figure 6, and what such an ablation shows and what it does not. **Time:** 15 minutes
 to read, less than a minute to run. **You need to know** why a fresh adapter is nearly the identity
-(``07_the_adapter.py``). Paper: Houlsby et al. 2019 (arXiv 1902.00751), section 3.6 and figure 6.
+(`07_the_adapter.py <07_the_adapter.py>`_). Paper: Houlsby et al. 2019 (`arXiv 1902.00751
+<https://arxiv.org/abs/1902.00751>`_), section 3.6 and figure 6.
 """
 
 from dataclasses import replace
@@ -168,4 +169,4 @@ print(f"points lost without the lower half: {lost[0, 2]:.1f}, the upper: {lost[3
 # - Reset the span's LayerNorms to the base's too. Which of the two did the work?
 # - Write the ablation yourself: ``minibert exercises check 14``.
 #
-# Next: how the adapters must begin, ``11_initial_scale.py``.
+# Next: how the adapters must begin, `11_initialisation.py <11_initialisation.py>`_.

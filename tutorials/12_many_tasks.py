@@ -8,7 +8,8 @@ earlier ones. Adapters leave the base alone and cannot forget: that is what the 
 **You will learn** how several tasks share one frozen base, that the earlier ones stay as they were
 to the last bit, what sequential fine-tuning does to them, and what each way costs. **Time:** 15
 minutes to read, less than a minute to run. **You need to know** how a task is trained and saved
-(``08_train_a_task.py``). Paper: Houlsby et al. 2019 (arXiv 1902.00751), section 1.
+(`08_train_a_task.py <08_train_a_task.py>`_). Paper: Houlsby et al. 2019 (`arXiv 1902.00751
+<https://arxiv.org/abs/1902.00751>`_), section 1.
 """
 
 from dataclasses import replace
@@ -133,9 +134,9 @@ draw_scores()
 # The claims, checked
 # -------------------
 # That adapters do not forget is not a matter of degree: all logits of the earlier tasks are the
-# same to the last bit. (So is the base: ``08_train_a_task.py``.) With one network for all, each
-# text of the first task has other logits after each later task, and in the end 5 points of accuracy
-# or more are gone.
+# same to the last bit. (So is the base: `08_train_a_task.py <08_train_a_task.py>`_.) With one
+# network for all, each text of the first task has other logits after each later task, and in the
+# end 5 points of accuracy or more are gone.
 
 # %%
 for begin, name in enumerate(TASKS):
@@ -169,4 +170,4 @@ print(*(f"sst-2 lost {points:.1f} points with {way}" for way, points in lost.ite
 # - How many tasks does it take until adapters of this size need more memory than a second network?
 # - Split a task's parameters into trained and frozen yourself: ``minibert exercises check 12``.
 #
-# Next: what else the authors tried, ``13_extensions.py``.
+# Next: what else the authors tried, `13_extensions.py <13_extensions.py>`_.

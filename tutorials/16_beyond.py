@@ -2,14 +2,16 @@
 Beyond the paper
 ================
 
-After the adapters of Houlsby et al. 2019 (arXiv 1902.00751) came other ways to train few of many
-parameters: Pfeiffer's adapters (Pfeiffer et al. 2020, arXiv 2005.00247), LoRA (Hu et al. 2021,
-arXiv 2106.09685) and BitFit (Ben Zaken et al. 2021, arXiv 2106.10199). Here are all four.
+After the adapters of Houlsby et al. 2019 (`arXiv 1902.00751 <https://arxiv.org/abs/1902.00751>`_)
+came other ways to train few of many parameters: Pfeiffer's adapters (Pfeiffer et al. 2020, `arXiv
+2005.00247 <https://arxiv.org/abs/2005.00247>`_), LoRA (Hu et al. 2021, `arXiv 2106.09685
+<https://arxiv.org/abs/2106.09685>`_) and BitFit (Ben Zaken et al. 2021, `arXiv 2106.10199
+<https://arxiv.org/abs/2106.10199>`_). Here are all four.
 
 **You will learn** what each adds to a layer and where, what it costs, what a fresh one changes, why
 LoRA is free once trained, and how they compare when they may train equally many parameters.
-**Time:** 20 minutes to read, less than a minute to run. **You need to know**
-``07_the_adapter.py`` and ``09_size.py``.
+**Time:** 20 minutes to read, less than a minute to run. **You need to know** `07_the_adapter.py
+<07_the_adapter.py>`_ and `09_size.py <09_size.py>`_.
 """
 
 import math
@@ -52,8 +54,8 @@ from minibert.tree import leaves, merge
 #   layer, :math:`7d + F` numbers (F features inside its feed-forward sublayer), and the pooler's.
 #
 # LoRA and Pfeiffer's get the r and the m that come nearest to the cost of Houlsby's with m = 16,
-# and then to that of BitFit. All are in the top two layers only, as in ``09_size.py``. The table
-# counts what each trains in the top layer.
+# and then to that of BitFit. All are in the top two layers only, as in `09_size.py <09_size.py>`_.
+# The table counts what each trains in the top layer.
 
 # %%
 TOP = 2
@@ -191,4 +193,4 @@ print(f"LoRA changes the logits by up to {effect:.2f}; merging it, by {gap:.0e}"
 # - Draw B at random too, like an adapter's W_up. What does a fresh LoRA then change?
 # - Give BitFit 16 epochs, or the real SST-2 (``minibert fetch sst-2``). Does it catch up?
 #
-# Next: a table of your own, ``17_your_own_texts.py``.
+# Next: a table of your own, `17_your_own_texts.py <17_your_own_texts.py>`_.

@@ -8,8 +8,8 @@ the accuracy at the end.
 
 **You will learn** why "near the identity" is a condition for training and not a nicety, and where
 it ends. **Time:** 15 minutes to read, less than a minute to run. **You need to know** the distance
-of an adapter from the identity (``07_the_adapter.py``). Paper: Houlsby et al. 2019 (arXiv
-1902.00751), section 3.6 and figure 6 (right).
+of an adapter from the identity (`07_the_adapter.py <07_the_adapter.py>`_). Paper: Houlsby et al.
+2019 (`arXiv 1902.00751 <https://arxiv.org/abs/1902.00751>`_), section 3.6 and figure 6 (right).
 """
 
 import math
@@ -35,9 +35,9 @@ from minibert import (
 # %% [markdown]
 # One experiment, five beginnings
 # -------------------------------
-# As in ``09_size.py``: the small sample that comes with this project (SST-2's format, not GLUE's
-# sentences), adapters of size 64 in the top two layers, three epochs, one seed. Only the standard
-# deviation of the initial projections differs.
+# As in `09_size.py <09_size.py>`_: the small sample that comes with this project (SST-2's format,
+# not GLUE's sentences), adapters of size 64 in the top two layers, three epochs, one seed. Only the
+# standard deviation of the initial projections differs.
 
 # %%
 SEED, SIZE, TOP = 0, 64, 2
@@ -133,7 +133,7 @@ for draw, axes in zip((draw_distance, draw_accuracy), panels, strict=True):
     axes.set(xlim=(3e-8, 3), xlabel="std of the initial projections")
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, fontsize=9)
-save_picture(figure, "11_initial_scale")
+save_picture(figure, "11_initialisation")
 
 # %% [markdown]
 # The claims, checked
@@ -166,4 +166,4 @@ print(f"[CLS] moved by {distance[1e-2]:.4f} at std 0.01, by {distance[1.0]:.2f} 
 # - And both 0? Look at the gradients of W_down and W_up before you try.
 # - Write the initialisation yourself: ``minibert exercises check 11``.
 #
-# Next: many tasks on one base, ``12_many_tasks.py``.
+# Next: many tasks on one base, `12_many_tasks.py <12_many_tasks.py>`_.
