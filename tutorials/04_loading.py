@@ -139,7 +139,7 @@ assert (topic[nearest] == topic).all(), f"the nearest should be of the same topi
 
 def draw_cosines():
     """The cosine of every two sentences, as a table with shades."""
-    figure, axes = plt.subplots(figsize=(10, 5.8), layout="compressed")
+    figure, axes = plt.subplots(figsize=(11, 5.4), layout="constrained")
     axes.imshow(cosines, cmap="Greys", vmin=0, vmax=1.8)
     for i, j in np.ndindex(9, 9):
         axes.text(j, i, f"{cosines[i, j]:.2f}", ha="center", va="center")
