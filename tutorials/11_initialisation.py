@@ -13,6 +13,7 @@ of an adapter from the identity (`07_the_adapter.py <07_the_adapter.py>`_). Pape
 """
 
 import math
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -22,6 +23,7 @@ from adapters.methods.bottleneck import expected_distance
 from adapters.pictures import save_picture
 from adapters.progress import Progress
 from adapters.show import table
+from adapters.tutorials.kept import kept
 from minibert import (
     Settings,
     encode,
@@ -35,14 +37,16 @@ from minibert import (
 # %% [markdown]
 # One experiment, five beginnings
 # -------------------------------
-# As in `09_size.py <09_size.py>`_: the small sample that comes with this project (SST-2's format,
-# not GLUE's sentences), adapters of size 64 in the top two layers, three epochs, one seed. Only the
-# standard deviation of the initial projections differs.
+# As in `09_size.py <09_size.py>`_: 640 reviews written for this project, adapters of size 64 in the
+# top two layers, five epochs, three seeds. Only the standard deviation of the initial projections
+# differs. The results of the 15 trainings are in ``results/11_initialisation.json``, and ``python
+# 11_initialisation.py --again`` makes them anew; here one of them is repeated.
 
 # %%
-SEED, SIZE, TOP = 0, 64, 2
+SEEDS, SIZE, TOP = (0, 1, 2), 64, 2
 STDS = (1e-7, 1e-3, 1e-2, 1e-1, 1.0)
-data = glue_data("sst-2", sample="hard")
+RESULTS = Path(globals().get("__file__", "x")).parent / "results"
+data = glue_data("sst-2", sample=True)
 print(f"data: {data.source}; {len(data.train)} to train on, {len(data.dev)} to score on (dev)")
 base = load_base(fetch_model("minilm"))
 methods = {
@@ -52,8 +56,8 @@ methods = {
 # %% [markdown]
 # Before training
 # ---------------
-# How far do the fresh adapters move the [CLS] states that the pooler and the head read? For small
-# std, one adapter moves its input by about
+# How far do the fresh adapters move a text's [CLS] state? For small std, one adapter moves its
+# input by about
 #
 # :math:`|A(z) - z| \approx \tfrac{1}{2} \sqrt{md} \, (0.88 \, \mathrm{std})^2 \, |z|`.
 #
@@ -65,7 +69,7 @@ batch = make_batch(encode_texts(base.tokenizer, [example.text for example in dat
 plain = encode(base.params, batch, base.config, first_only=True)[-1]  # [B, d]
 distance = {}
 for std, method in methods.items():
-    fresh = new_task_model(base, method, recipe_named("paper"), data.task.outputs, SEED)
+    fresh = new_task_model(base, method, recipe_named("paper"), data.task.outputs, seed=0)
     hook = fresh.attach()  # through which the encoder calls the adapters
     moved = encode(base.params, batch, base.config, adapt=hook, first_only=True)[-1]
     distance[std] = float(np.linalg.norm(moved - plain) / np.linalg.norm(plain))
@@ -76,22 +80,42 @@ for std, method in methods.items():
 # All have the same rate, and the same random numbers times another std.
 
 # %%
-accuracy = {}
-losses = {}
-for std, method in methods.items():
-    settings = Settings(rate=3e-3, epochs=3, batch_size=16, seed=SEED)
-    run = train_task(base, data, method, settings, on_report=Progress(f"std {std:g}"))
-    accuracy[std] = run.epochs[-1]["accuracy"]
-    losses[std] = float(np.mean(run.losses[-20:]))  # of the last epoch
-majority = run.constant["accuracy"]
-error = math.sqrt(0.25 / len(data.dev))
+def trained(std, seed):
+    """The dev accuracy after the last epoch, and the training loss in it."""
+    settings = Settings(rate=3e-3, epochs=5, batch_size=16, seed=seed)
+    progress = Progress(f"std {std:g}")
+    run = train_task(base, data, methods[std], settings, pooling="mean", on_report=progress)
+    return run.epochs[-1]["accuracy"], float(np.mean(run.losses[-40:]))
+
+
+results = kept(
+    RESULTS / "11_initialisation.json",
+    lambda: {f"{std:g}": [trained(std, seed) for seed in SEEDS] for std in STDS},
+)
+repeated, _ = trained(1e-2, 0)
+difference = repeated - results["0.01"][0][0]
+print(f"std 0.01, seed 0, again: {100 * repeated:.1f} %, {100 * difference:+.1f} points")
+assert abs(difference) < 0.03, "other processors round differently, but not by so much"
+
+
+def mean_and_error(accuracies):
+    """Of some seeds' accuracies on the dev sentences: errors as in 09_size.py."""
+    p = float(np.mean(accuracies))
+    of_seeds = np.var(accuracies, ddof=1) / len(accuracies)
+    return p, math.sqrt(of_seeds + p * (1 - p) / len(data.dev))
+
+
+runs = {std: results[f"{std:g}"] for std in STDS}
+accuracy = {std: mean_and_error([a for a, _ in own]) for std, own in runs.items()}
+losses = {std: float(np.mean([loss for _, loss in own])) for std, own in runs.items()}
+majority = 0.5
 rows = [
     (
         f"{std:g}",
         f"{expected_distance(1.0, base.config.hidden_size, SIZE, std):.1e}",
         f"{distance[std]:.1e}",
         f"{losses[std]:.3f}",
-        f"{100 * accuracy[std]:.1f}",
+        f"{100 * accuracy[std][0]:.1f} ± {100 * accuracy[std][1]:.1f}",
     )
     for std in STDS
 ]
@@ -118,11 +142,12 @@ def draw_distance(axes):
 
 def draw_accuracy(axes):
     """The dev accuracy after training, by std."""
-    percent = [100 * accuracy[std] for std in STDS]
+    percent = [100 * accuracy[std][0] for std in STDS]
+    errors = [100 * accuracy[std][1] for std in STDS]
     label = "dev accuracy, one standard error"
-    axes.errorbar(STDS, percent, 100 * error, fmt="s-", color="#c55a11", capsize=4, label=label)
+    axes.errorbar(STDS, percent, errors, fmt="s-", color="#c55a11", capsize=4, label=label)
     axes.axhline(100 * majority, color="0.4", ls=":", label="majority class")
-    axes.set(xscale="log", ylabel="dev accuracy (%)", title="After three epochs (sample, one seed)")
+    axes.set(xscale="log", ylabel="dev accuracy (%)", title="After five epochs (three seeds)")
     axes.set_ylim(100 * majority - 12, None)  # room for the legend
 
 
@@ -141,29 +166,29 @@ save_picture(figure, "11_initialisation")
 # At 1e-7 float32 cannot tell the adapters from the identity. From 1e-3 to 1e-2 the distance grows a
 # hundredfold (within a fifth: four adapters follow one another). At 1 little is left of the base.
 #
-# With std 1 the network has then learned less than with the paper's 1e-2: its training loss is
-# higher. Dev accuracy is coarse (one standard error is almost 4 points), so we ask only that 1e-2
-# is two standard errors above the majority class, and that 1 is below 1e-2.
-
-# %%
-assert distance[1e-7] < 1e-6, f"std 1e-7 moves [CLS] by {distance[1e-7]}"
-growth = distance[1e-2] / distance[1e-3]
-assert 80 < growth < 120, f"ten times the std should move 100 times as far, not {growth:.1f}"
-assert 1e-3 < distance[1e-2] < 3e-2, f"the paper's std moves [CLS] by {distance[1e-2]}"
-assert distance[1.0] > 0.7, f"std 1 should leave little of the base: {distance[1.0]}"
-assert losses[1.0] > losses[1e-2], f"training loss {losses[1.0]} at std 1, {losses[1e-2]} at 1e-2"
-gain = accuracy[1e-2] - majority
-assert gain > 2 * error, f"the paper's std is only {100 * gain:.1f} points above the majority class"
-assert accuracy[1.0] < accuracy[1e-2], f"std 1 gives {accuracy[1.0]}, 1e-2 {accuracy[1e-2]}"
-print(f"[CLS] moved by {distance[1e-2]:.4f} at std 0.01, by {distance[1.0]:.2f} at 1.")
+@@CLAIMS11@@
 
 # %% [markdown]
 # What next
 # ---------
-# - Where is the edge? Try 0.03 and 0.3, with three seeds each.
-# - Draw W_down with std 1 and set W_up to 0: exactly the identity. Does it train as well? (LoRA
-#   begins like that.)
-# - And both 0? Look at the gradients of W_down and W_up before you try.
-# - Write the initialisation yourself: ``minibert exercises check 11``.
+# 1. Where is the edge? Try 0.03 and 0.3, with three seeds each.
+# 2. Draw W_down with std 1 and set W_up to 0: exactly the identity. Does it train as well? (LoRA
+#    begins like that.)
+# 3. And both 0? Look at the gradients of W_down and W_up before you try.
+# 4. Write the initialisation yourself: ``minibert exercises check 11``.
+#
+# .. raw:: html
+#
+#    <details><summary>Answers</summary>
+#
+# 2. It begins as the identity, so the base is whole; and W_up gets a gradient at once, for f(z
+#    W_down) is not 0. But that is a hundred times as large as with the paper's std, so each step of
+#    W_up moves the adapter's output a hundred times as far, and wants a smaller rate.
+# 3. Nothing is ever learned but b_up. The gradient of W_down contains W_up, which is 0; that of
+#    W_up contains f(z W_down), which is f(0) = 0.
+#
+# .. raw:: html
+#
+#    </details>
 #
 # Next: many tasks on one base, `12_many_tasks.py <12_many_tasks.py>`_.

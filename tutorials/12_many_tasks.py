@@ -35,6 +35,7 @@ from minibert.tree import count
 
 # %%
 TASKS, TOP = ("sst-2", "cola", "sts-b"), 2
+POOLING = {"sst-2": "mean", "cola": "mean", "sts-b": "cosine"}  # what the head reads
 EPOCHS = {"sst-2": 3, "cola": 3, "sts-b": 6}  # 120, 60 and 60 steps
 data = {name: glue_data(name, sample=True) for name in TASKS}
 for part in data.values():
@@ -45,8 +46,8 @@ base = load_base(fetch_model("minilm"))
 def train(base, name, method, rate):
     """The trained task."""
     settings = Settings(rate=rate, epochs=EPOCHS[name], batch_size=16, seed=0)
-    progress = Progress(f"{name}, {method.name}")
-    return train_task(base, data[name], method, settings, on_report=progress).task
+    options = {"pooling": POOLING[name], "on_report": Progress(f"{name}, {method.name}")}
+    return train_task(base, data[name], method, settings, **options).task
 
 
 # %% [markdown]
@@ -87,8 +88,8 @@ for name in TASKS:
     heads[name] = tree["head"]
     logits = {}
     for known, head in heads.items():
-        model = TaskModel(base, full, {"base": tree["base"], "head": head})
-        encoded = encode_examples(base, data[known].dev, task.max_length)
+        model = TaskModel(base, full, {"base": tree["base"], "head": head}, POOLING[known])
+        encoded = encode_examples(base, data[known].dev, task.max_length, pooling=POOLING[known])
         logits[known] = predict_logits(model, encoded)
     history["one network"].append(logits)
     # the next task starts from here
