@@ -205,11 +205,12 @@ draw_nearest()
 #
 #    <details><summary>Answers</summary>
 #
-# 1. banks, banking, ##bank, bankers, banker: money, and not a river among the eight. The table has one
-#    row for the word, whatever stands beside it; so the row is a mixture, mostly of what was common.
+# 1. banks, banking, ##bank, bankers, banker: money, and not a river among the eight. The table has
+#    one row for the word, whatever stands beside it; so the row is a mixture, mostly of what was
+#    common.
 # 2. On the project's own dev sentences, in their order, 39 %. Sorted by length it would be less.
-# 3. Nine pieces: der, reg ##en, hat, auf ##ge ##hort and the full stop. The vocabulary was made from
-#    English text, so German words are rare words, and ö has lost its dots before that.
+# 3. Nine pieces: der, reg ##en, hat, auf ##ge ##hort and the full stop. The vocabulary was made
+#    from English text, so German words are rare words, and ö has lost its dots before that.
 #
 # .. raw:: html
 #

@@ -190,9 +190,9 @@ draw_heads()
 #
 #    <details><summary>Answers</summary>
 #
-# 2. In "My uncle phoned the plumber, but he was away." the uncle (0.69); in "My brother told the baker
-#    that he had lost his keys." the baker (0.67), whom most people would not choose. It is a guess at
-#    a noun for a person, made from what three layers know.
+# 2. In "My uncle phoned the plumber, but he was away." the uncle (0.69); in "My brother told the
+#    baker that he had lost his keys." the baker (0.67), whom most people would not choose. It is a
+#    guess at a noun for a person, made from what three layers know.
 # 3. The answers are the same, shuffled alike: attention sees a set of vectors. Without positions,
 #    "the dog bit the man" and "the man bit the dog" would be one text to BERT.
 #

@@ -193,8 +193,8 @@ draw_likeness()
 #
 #    <details><summary>Answers</summary>
 #
-# 2. Those around attention: without them the tokens are alike (0.97) after three layers. Without the
-#    others they stay different (0.23 in the end, even less than with all), for the feed-forward
+# 2. Those around attention: without them the tokens are alike (0.97) after three layers. Without
+#    the others they stay different (0.23 in the end, even less than with all), for the feed-forward
 #    network looks at each token alone and averages nothing.
 # 3. By 79 % of their length, against 0.13 % for the other GELU. The two curves look similar, but a
 #    network of six layers was trained with one of them.

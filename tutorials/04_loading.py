@@ -187,10 +187,10 @@ else:
 # What next
 # ---------
 # 1. Write it yourself: ``minibert exercises check 04`` reads such a file.
-# 2. Sentences 4 and 7 share a word with two meanings. What is their cosine when the "banks" of sentence
-#    7 become "dykes"?
-# 3. In STS-B, people rated how similar two sentences are. Does the cosine order the pairs as they did
-#    (``minibert.data.metrics.spearman``)?
+# 2. Sentences 4 and 7 share a word with two meanings. What is their cosine when the "banks" of
+#    sentence 7 become "dykes"?
+# 3. In STS-B, people rated how similar two sentences are. Does the cosine order the pairs as they
+#    did (``minibert.data.metrics.spearman``)?
 #
 # .. raw:: html
 #
@@ -198,8 +198,8 @@ else:
 #
 # 2. 0.19 instead of 0.36. Half of the likeness came from the word itself: context tells the two
 #    meanings apart, though not entirely.
-# 3. Largely. On the 240 pairs of the project's own sample, Spearman's correlation is 0.63, without any
-#    training.
+# 3. Largely. On the 240 pairs of the project's own sample, Spearman's correlation is 0.63, without
+#    any training.
 #
 # .. raw:: html
 #

@@ -193,12 +193,12 @@ save_picture(figure, "06_adam")
 #
 #    <details><summary>Answers</summary>
 #
-# 2. SGD explodes: y is multiplied by 1 - 500 · 0.0041 = -1.05 in each step, so it jumps from side to
-#    side, each time a little farther (132 after 100 steps). Adam's steps are nine times as long, and
-#    it swings past the minimum and back; yet it arrives (-0.008, 0.003), as no step is longer than
-#    about its rate.
-# 3. The excess is :math:`(1 - 0.9^t) / \sqrt{1 - 0.9^t} = \sqrt{1 - 0.9^t}`: steps that are too short
-#    rather than too long, 0.32 of the rate at first and 0.94 after 21 steps.
+# 2. SGD explodes: y is multiplied by 1 - 500 · 0.0041 = -1.05 in each step, so it jumps from side
+#    to side, each time a little farther (132 after 100 steps). Adam's steps are nine times as long,
+#    and it swings past the minimum and back; yet it arrives (-0.008, 0.003), as no step is longer
+#    than about its rate.
+# 3. The excess is :math:`(1 - 0.9^t) / \sqrt{1 - 0.9^t} = \sqrt{1 - 0.9^t}`: steps that are too
+#    short rather than too long, 0.32 of the rate at first and 0.94 after 21 steps.
 #
 # .. raw:: html
 #

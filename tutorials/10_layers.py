@@ -31,8 +31,8 @@ from minibert.tree import from_leaves, leaves
 # %% [markdown]
 # Three trained tasks
 # -------------------
-# Adapters of size 64 in all six layers of MiniLM, on 640 reviews written for this project. The paper
-# did this on MNLI and CoLA with BERT-base; ``minibert reproduce`` does it on real GLUE.
+# Adapters of size 64 in all six layers of MiniLM, on 640 reviews written for this project. The
+# paper did this on MNLI and CoLA with BERT-base; ``minibert reproduce`` does it on real GLUE.
 #
 # One training says little: what is lost without a layer differs from seed to seed. So there are
 # three. Two are in ``results/10_layers.json``, and ``python 10_layers.py --again`` makes them anew;
@@ -133,9 +133,9 @@ for first, row in enumerate(mean):
 # %% [markdown]
 # The picture
 # -----------
-# Rows: the first removed layer; columns: the last one. On the diagonal, one layer is without its two
-# adapters; at the top right, all six are. The darker, the more is lost; below each number is its
-# standard error over the seeds.
+# Rows: the first removed layer; columns: the last one. On the diagonal, one layer is without its
+# two adapters; at the top right, all six are. The darker, the more is lost; below each number is
+# its standard error over the seeds.
 #
 # A **negative** number is a gain: without the span the network answers better. That is no miracle.
 # The score counts 240 sentences, so one sentence that is right by chance is 0.4 points; and the
@@ -187,8 +187,8 @@ draw_triangle()
 #
 #    <details><summary>Answers</summary>
 #
-# 1. No, far less. A network that never had them trains what it has to do without; one that loses them
-#    keeps the other half's adapters and the head, which count on what is gone.
+# 1. No, far less. A network that never had them trains what it has to do without; one that loses
+#    them keeps the other half's adapters and the head, which count on what is gone.
 # 3. That layers share the work, or do it twice: each can stand in for another. So a small number on
 #    the diagonal does not show that a layer's adapters do nothing.
 #

@@ -3,11 +3,11 @@ How to begin
 ============
 
 A fresh adapter is nearly the identity because its weights are drawn small. How small must they be?
-We train with initial weights from 1e-7 to 1, and see what is left of the base at the start, and of
-the accuracy at the end.
+We train with initial weights from 1e-7 to 1, and see what is left of the base at the start, and
+what has been learned at the end.
 
-**You will learn** why "near the identity" is a condition for training and not a nicety, and where
-it ends. **Time:** 15 minutes to read, less than a minute to run. **You need to know** the distance
+**You will learn** how far from the identity adapters may begin, and what it costs to begin farther
+away. **Time:** 15 minutes to read, less than a minute to run. **You need to know** the distance
 of an adapter from the identity (`07_the_adapter.py <07_the_adapter.py>`_). Paper: Houlsby et al.
 2019 (`arXiv 1902.00751 <https://arxiv.org/abs/1902.00751>`_), section 3.6 and figure 6 (right).
 """
@@ -80,6 +80,8 @@ for std, method in methods.items():
 # All have the same rate, and the same random numbers times another std.
 
 # %%
+
+
 def trained(std, seed):
     """The dev accuracy after the last epoch, and the training loss in it."""
     settings = Settings(rate=3e-3, epochs=5, batch_size=16, seed=seed)
@@ -108,7 +110,6 @@ def mean_and_error(accuracies):
 runs = {std: results[f"{std:g}"] for std in STDS}
 accuracy = {std: mean_and_error([a for a, _ in own]) for std, own in runs.items()}
 losses = {std: float(np.mean([loss for _, loss in own])) for std, own in runs.items()}
-majority = 0.5
 rows = [
     (
         f"{std:g}",
@@ -146,9 +147,8 @@ def draw_accuracy(axes):
     errors = [100 * accuracy[std][1] for std in STDS]
     label = "dev accuracy, one standard error"
     axes.errorbar(STDS, percent, errors, fmt="s-", color="#c55a11", capsize=4, label=label)
-    axes.axhline(100 * majority, color="0.4", ls=":", label="majority class")
     axes.set(xscale="log", ylabel="dev accuracy (%)", title="After five epochs (three seeds)")
-    axes.set_ylim(100 * majority - 12, None)  # room for the legend
+    axes.set_ylim(80, 100)
 
 
 figure, panels = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
@@ -166,7 +166,30 @@ save_picture(figure, "11_initialisation")
 # At 1e-7 float32 cannot tell the adapters from the identity. From 1e-3 to 1e-2 the distance grows a
 # hundredfold (within a fifth: four adapters follow one another). At 1 little is left of the base.
 #
-@@CLAIMS11@@
+# From 1e-7 to 1e-1 the accuracies are the same within one error of a difference, and the training
+# loss falls below 0.03 for every seed: any small beginning will do. With std 1 the loss stays above
+# 0.1 for every seed. Five epochs cannot quite undo the noise with which the network began.
+#
+# Does std 1 cost accuracy? It seems so, by 2.9 points; but that is one error of a difference, so we
+# do not claim it. The paper, with adapters in all layers of a larger BERT, saw a clear loss above
+# 1e-2. With adapters in the top two layers, most of MiniLM is out of their reach.
+
+# %%
+assert distance[1e-7] < 1e-6, f"std 1e-7 moves [CLS] by {distance[1e-7]}"
+growth = distance[1e-2] / distance[1e-3]
+assert 80 < growth < 120, f"ten times the std should move 100 times as far, not {growth:.1f}"
+assert 1e-3 < distance[1e-2] < 3e-2, f"the paper's std moves [CLS] by {distance[1e-2]}"
+assert distance[1.0] > 0.7, f"std 1 should leave little of the base: {distance[1.0]}"
+
+paper, paper_error = accuracy[1e-2]
+for std in STDS[:-1]:
+    mean, error = accuracy[std]
+    gap, noise = mean - paper, math.hypot(error, paper_error)
+    assert abs(gap) < noise, f"std {std:g} differs from 0.01 by {gap:.3f}, error {noise:.3f}"
+    assert max(loss for _, loss in runs[std]) < 0.05, f"std {std:g} has not learned: {runs[std]}"
+assert min(loss for _, loss in runs[1.0]) > 0.1, f"std 1 should be slower: {runs[1.0]}"
+gap, noise = paper - accuracy[1.0][0], math.hypot(paper_error, accuracy[1.0][1])
+print(f"std 0.01 leads std 1 by {100 * gap:.1f} ± {100 * noise:.1f} points")
 
 # %% [markdown]
 # What next

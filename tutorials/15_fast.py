@@ -181,9 +181,9 @@ assert low < padded < high, f"tokens computed for each real one: {padded:.2f}"
 #
 #    <details><summary>Answers</summary>
 #
-# 3. It took 23 ms instead of 12 for 4,096 rows of 1,536. All its steps then run over the whole array,
-#    so each reads from memory what the one before has written there. A block of 65,536 numbers stays
-#    in the cache from the first step to the last.
+# 3. It took 23 ms instead of 12 for 4,096 rows of 1,536. All its steps then run over the whole
+#    array, so each reads from memory what the one before has written there. A block of 65,536
+#    numbers stays in the cache from the first step to the last.
 #
 # .. raw:: html
 #

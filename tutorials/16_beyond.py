@@ -129,9 +129,9 @@ for name, model in models.items():
 # --------------
 # Five epochs on 640 reviews written for this project, three seeds. Each method has the rate, out of
 # four, with the lowest *training* loss of a fourth seed, so that no dev sentence had a say. The
-# results of these 42 trainings are in ``results/16_beyond.json``, and ``python 16_beyond.py --again``
-# makes them anew; here two are repeated. The errors are those of `09_size.py <09_size.py>`_: of
-# seeds and dev sentences together.
+# results of these 42 trainings are in ``results/16_beyond.json``, and
+# ``python 16_beyond.py --again`` makes them anew; here two are repeated. The errors are those of
+# `09_size.py <09_size.py>`_: of seeds and dev sentences together.
 
 # %%
 SEEDS, RATES = (0, 1, 2), (1e-3, 3e-3, 1e-2, 3e-2)
@@ -223,10 +223,11 @@ print(f"LoRA changes the logits by up to {effect:.2f}; merging it, by {gap:.0e}"
 #
 #    <details><summary>Answers</summary>
 #
-# 2. It moves every query and value at random, and no training has asked for it. With a small std that
-#    does little harm, like a fresh adapter; with B = 0 it does none at all.
-# 3. LoRA goes into W, and BitFit's biases are already there: both leave a BERT of the usual form. An
-#    adapter's f stays between its two maps, so it stays beside the base, and can be taken out again.
+# 2. It moves every query and value at random, and no training has asked for it. With a small std
+#    that does little harm, like a fresh adapter; with B = 0 it does none at all.
+# 3. LoRA goes into W, and BitFit's biases are already there: both leave a BERT of the usual form.
+#    An adapter's f stays between its two maps, so it stays beside the base, and can be taken out
+#    again.
 #
 # .. raw:: html
 #

@@ -220,4 +220,5 @@ assert found == set(data.task.names), f"never found: {set(data.task.names) - fou
 #
 #    </details>
 #
-# Next: why a network answers as it does, ``18_looking_inside.py``.
+# Next: why a network answers as it does, `18_looking_inside.py
+# <18_looking_inside.py>`_.

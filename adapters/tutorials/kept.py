@@ -12,8 +12,8 @@ AGAIN = "--again"
 
 
 def kept(path: Path | str, compute: Callable[[], Any]) -> Any:
-    """What `compute` has returned before, from a JSON file. Where the file is missing, or the script
-    is run with `--again`, it is computed now and kept there.
+    """What `compute` has returned before, from a JSON file. Where the file is missing, or the
+    script is run with `--again`, it is computed now and kept there.
 
     Raises InputError for a damaged file, or one that cannot be written.
     """

@@ -35,6 +35,13 @@ def cells(path: Path) -> tuple[str, list[tuple[str, str]]]:
     return head, list(zip(rest[::2], rest[1::2], strict=True))
 
 
+def prose(path: Path) -> str:
+    """A tutorial's text: its docstring and its cells of text, without the marks of comments."""
+    texts = [body for marker, body in cells(path)[1] if "markdown" in marker]
+    told = [ast.get_docstring(ast.parse(path.read_text("utf-8"))) or "", *texts]
+    return re.sub(r"^# ?", "", "\n".join(told), flags=re.MULTILINE)
+
+
 def functions(path: Path) -> set[str]:
     """The names of all functions and classes that a file defines, at any depth."""
     kinds = ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef
@@ -119,6 +126,35 @@ class TestTheText:
         assert len(headings) >= 3
         assert all(len(title) == len(line) for title, line in headings)
         assert headings[-1][0] == "What next"
+
+    @each_file
+    def test_another_tutorial_or_a_paper_is_never_named_without_a_link_to_it(self, path):
+        text = prose(path)
+        link = re.compile(r"`([^`<]+?)\s+<([^>`]+)>`_")
+        for words, goal in link.findall(text):
+            words = " ".join(words.split())
+            if words.startswith("arXiv"):
+                assert goal == f"https://arxiv.org/abs/{words.removeprefix('arXiv ')}"
+            elif re.fullmatch(r"\d\d_\w+\.py", goal):
+                assert words == goal
+                assert (TUTORIALS / goal).exists(), goal
+        commands = r"``(python|minibert)\s[^`]+``"  # not a mention but something to type
+        bare = re.sub(commands, "", link.sub("", text))
+        assert re.findall(r"\d\d_\w+\.py|arXiv|\b\d{4}\.\d{5}\b", bare) == []
+
+    @each_lesson
+    def test_the_questions_at_the_end_have_answers_which_are_folded(self, path):
+        _, end = prose(path).split("\nWhat next\n")
+        questions, answers = end.split("<details><summary>Answers</summary>")
+        answers, _ = answers.split("</details>")
+        asked = set(re.findall(r"^(\d)\. ", questions, re.MULTILINE))
+        answered = set(re.findall(r"^(\d)\. ", answers, re.MULTILINE))
+        assert answered
+        assert answered <= asked
+        parts = re.split(r"^\d\. ", questions, flags=re.MULTILINE)[1:]
+        unanswered = [p for n, p in enumerate(parts, 1) if str(n) not in answered]
+        # what is not answered here, the exercises answer, or it is a command to type
+        assert [p for p in unanswered if "``" not in p] == []
 
     @each_lesson
     def test_a_tutorial_has_an_equation_and_a_message_for_every_assertion(self, path):
