@@ -69,7 +69,7 @@ p = ops.softmax(scores)
 jacobian = p[:, None] * (np.eye(3) - p)  # [i, j]
 print("p", p.round(3), "and its Jacobian", jacobian.round(3), sep="\n")
 print("g times the Jacobian", wanted @ jacobian, "the VJP", softmax_vjp(wanted, scores), sep="\n")
-assert np.allclose(wanted @ jacobian, softmax_vjp(wanted, scores), atol=1e-15)
+assert np.allclose(wanted @ jacobian, softmax_vjp(wanted, scores), atol=1e-15), "not the VJP"
 
 # %% [markdown]
 # The numbers say it again: a higher :math:`s_0` raises :math:`p_0`, the others lower it, and all

@@ -80,7 +80,7 @@ methods["head alone"] = method_named("head")
 RATES = {"norms": 1e-2, "head": 1e-1, "adapters": 3e-3}
 
 
-def trained(name, seed):
+def one_training(name, seed):
     """The dev accuracy after the last epoch (not the best one: dev would have chosen it), and the
     mean training loss of the first 40 steps."""
     method = methods[name]
@@ -90,9 +90,10 @@ def trained(name, seed):
 
 
 results = kept(
-    RESULTS / "09_size.json", lambda: {name: [trained(name, s) for s in SEEDS] for name in methods}
+    RESULTS / "09_size.json",
+    lambda: {name: [one_training(name, s) for s in SEEDS] for name in methods},
 )
-repeated, _ = trained("adapters, m = 8", 0)
+repeated, _ = one_training("adapters, m = 8", 0)
 difference = repeated - results["adapters, m = 8"][0][0]
 print(f"m = 8, seed 0, again: {100 * repeated:.1f} %, {100 * difference:+.1f} points")
 assert abs(difference) < 0.03, "other processors round differently, but not by so much"

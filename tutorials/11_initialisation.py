@@ -82,7 +82,7 @@ for std, method in methods.items():
 # %%
 
 
-def trained(std, seed):
+def one_training(std, seed):
     """The dev accuracy after the last epoch, and the training loss in it."""
     settings = Settings(rate=3e-3, epochs=5, batch_size=16, seed=seed)
     progress = Progress(f"std {std:g}")
@@ -92,9 +92,9 @@ def trained(std, seed):
 
 results = kept(
     RESULTS / "11_initialisation.json",
-    lambda: {f"{std:g}": [trained(std, seed) for seed in SEEDS] for std in STDS},
+    lambda: {f"{std:g}": [one_training(std, seed) for seed in SEEDS] for std in STDS},
 )
-repeated, _ = trained(1e-2, 0)
+repeated, _ = one_training(1e-2, 0)
 difference = repeated - results["0.01"][0][0]
 print(f"std 0.01, seed 0, again: {100 * repeated:.1f} %, {100 * difference:+.1f} points")
 assert abs(difference) < 0.03, "other processors round differently, but not by so much"
@@ -204,6 +204,9 @@ print(f"std 0.01 leads std 1 by {100 * gap:.1f} ± {100 * noise:.1f} points")
 #
 #    <details><summary>Answers</summary>
 #
+# 1. Between 0.1 and 1, and it is no edge but a slope. With 0.03 the last loss is 0.007 to 0.015 and
+#    the accuracy 92.1 %, as with smaller ones; with 0.3 the loss is 0.05 to 0.15 and the accuracy
+#    89.9 %.
 # 2. It begins as the identity, so the base is whole; and W_up gets a gradient at once, for f(z
 #    W_down) is not 0. But that is a hundred times as large as with the paper's std, so each step of
 #    W_up moves the adapter's output a hundred times as far, and wants a smaller rate.

@@ -18,6 +18,8 @@ import pytest
 from conftest import GOLDENS, real_glue
 from tutorial import LESSONS, ONE_PAGE, TUTORIALS, keeps_its_claims, pictures, run
 
+from adapters.tutorials.kept import kept
+from minibert import InputError
 from minibert.checkpoint import load_base
 from minibert.tensors import read_safetensors, write_safetensors
 
@@ -171,6 +173,39 @@ class TestTheText:
         assert {"minibert", "adapters"} <= imports
         library = [p for folder in ("minibert", "adapters") for p in (ROOT / folder).rglob("*.py")]
         assert functions(path) & set().union(*map(functions, library)) == set()
+
+
+class TestKeptResults:
+    """`--again` computes the results of a longer run anew; otherwise they are read."""
+
+    def test_what_is_kept_is_read_and_not_computed(self, tmp_path):
+        path = tmp_path / "new" / "results.json"
+        first = kept(path, lambda: {"m = 8": (0.5, 1)})
+        assert first == {"m = 8": [0.5, 1]}  # a list, as it will be when it is read
+        assert kept(path, lambda: pytest.fail("computed though it is there")) == first
+
+    def test_again_computes_it_and_keeps_it_in_place_of_the_old(self, tmp_path, monkeypatch):
+        path = tmp_path / "results.json"
+        kept(path, lambda: [1])
+        monkeypatch.setattr("sys.argv", ["09_size.py", "--again"])
+        assert kept(path, lambda: [2]) == [2]
+        monkeypatch.undo()
+        assert kept(path, lambda: [3]) == [2]
+
+    def test_a_damaged_file_is_named_and_not_replaced(self, tmp_path):
+        path = tmp_path / "results.json"
+        path.write_text("[1,", "utf-8")
+        with pytest.raises(InputError, match=r"results\.json"):
+            kept(path, lambda: [1])
+        assert path.read_text("utf-8") == "[1,"
+
+    def test_each_file_of_results_is_of_a_tutorial_that_says_how_to_make_it_anew(self):
+        files = sorted((TUTORIALS / "results").iterdir())
+        assert len(files) >= 4
+        for file in files:
+            text = " ".join(prose(TUTORIALS / f"{file.stem}.py").split())
+            assert f"``python {file.stem}.py --again``" in text
+            assert f"``results/{file.name}``" in text
 
 
 class TestRunning:
