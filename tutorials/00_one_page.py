@@ -2,10 +2,10 @@
 One page
 ========
 
-The whole method of Houlsby et al. 2019 (arXiv 1902.00751) on one page: a public BERT, frozen but
-for its LayerNorms, learns a task through adapters, which are saved, loaded again, and used. Each
-function is its formula, for one text at a time and without dropout. The rest of this project
-computes the same numbers, faster.
+The whole method of Houlsby et al. 2019 (`arXiv 1902.00751 <https://arxiv.org/abs/1902.00751>`_) on
+one page: a public BERT, frozen but for its LayerNorms, learns a task through adapters, which are
+saved, loaded again, and used. Each function is its formula, for one text at a time and without
+dropout. The rest of this project computes the same numbers, faster.
 
 **You will learn** what happens from a text to a trained adapter. **Time:** ten minutes to read, two
 to run. **You need to know** NumPy, and what a gradient is. Shapes: T tokens of a text, D features,

@@ -8,8 +8,9 @@ token by itself.
 **You will learn** attention as loops and as three lines of matrices, why its scores are divided by
 the square root of d, why no padding mask is needed here, and what some heads of MiniLM look at.
 **Time:** 25 minutes to read, a few seconds to run. **You need to know** matrix products, and where
-the first vectors come from (``01_tokens.py``). This is section 3.2 of Vaswani et al. 2017 (arXiv
-1706.03762); a layer's first adapter (Houlsby et al. 2019, arXiv 1902.00751) sits just behind it.
+the first vectors come from (`01_tokens.py <01_tokens.py>`_). This is section 3.2 of Vaswani et al.
+2017 (`arXiv 1706.03762 <https://arxiv.org/abs/1706.03762>`_); a layer's first adapter (Houlsby et
+al. 2019, `arXiv 1902.00751 <https://arxiv.org/abs/1902.00751>`_) sits just behind it.
 """
 
 import math
@@ -181,8 +182,22 @@ draw_heads()
 # %% [markdown]
 # What next
 # ---------
-# - Write it yourself: ``minibert exercises check 01``.
-# - Write a sentence with "he" and two men in it. Which one does head 1 of layer 3 choose?
-# - Shuffle the rows of x before a head attends. What would BERT be without its position table?
+# 1. Write it yourself: ``minibert exercises check 01``.
+# 2. Write a sentence with "he" and two men in it. Which one does head 1 of layer 3 choose?
+# 3. Shuffle the rows of x before a head attends. What would BERT be without its position table?
 #
-# ``03_layer.py`` builds the layer around it.
+# .. raw:: html
+#
+#    <details><summary>Answers</summary>
+#
+# 2. In "My uncle phoned the plumber, but he was away." the uncle (0.69); in "My brother told the
+#    baker that he had lost his keys." the baker (0.67), whom most people would not choose. It is a
+#    guess at a noun for a person, made from what three layers know.
+# 3. The answers are the same, shuffled alike: attention sees a set of vectors. Without positions,
+#    "the dog bit the man" and "the man bit the dog" would be one text to BERT.
+#
+# .. raw:: html
+#
+#    </details>
+#
+# `03_layer.py <03_layer.py>`_ builds the layer around it.

@@ -7,9 +7,9 @@ A trained model is a file of numbers. Here it is read by hand, verified, and ask
 **You will learn** what is in a safetensors file, what a sha256 protects from, how the file's names
 and layouts become the parameters of this encoder, how to compare sentences by their meaning, and
 what a model needs to fill in a missing word. **Time:** 20 minutes to read, a few seconds to run.
-**You need to know** the parts of a layer (``03_layer.py``). A public BERT was trained once, on much
-text, and is then frozen; adapters are added to it (Houlsby et al. 2019, arXiv 1902.00751, section
-1).
+**You need to know** the parts of a layer (`03_layer.py <03_layer.py>`_). A public BERT was trained
+once, on much text, and is then frozen; adapters are added to it (Houlsby et al. 2019, `arXiv
+1902.00751 <https://arxiv.org/abs/1902.00751>`_, section 1).
 """
 
 import hashlib
@@ -139,7 +139,7 @@ assert (topic[nearest] == topic).all(), f"the nearest should be of the same topi
 
 def draw_cosines():
     """The cosine of every two sentences, as a table with shades."""
-    figure, axes = plt.subplots(figsize=(10, 5.8), layout="compressed")
+    figure, axes = plt.subplots(figsize=(11, 5.4), layout="constrained")
     axes.imshow(cosines, cmap="Greys", vmin=0, vmax=1.8)
     for i, j in np.ndindex(9, 9):
         axes.text(j, i, f"{cosines[i, j]:.2f}", ha="center", va="center")
@@ -156,10 +156,10 @@ draw_cosines()
 # --------------
 # BERT was first trained to guess words hidden behind [MASK]. The head for that gives a score to
 # each of the V words of the vocabulary: one more linear map, GELU and LayerNorm, then the product
-# with the word embeddings themselves plus a bias for each word (Devlin et al. 2018, arXiv
-# 1810.04805, section 3.1), :math:`\mathrm{scores} = \mathrm{LayerNorm}(\mathrm{gelu}(h \, W + b))
-# \, E^T + c`. MiniLM comes without this head, BERT-base (440 MB) with it: ``minibert fetch
-# bert-base-uncased``.
+# with the word embeddings themselves plus a bias for each word (Devlin et al. 2018, `arXiv
+# 1810.04805 <https://arxiv.org/abs/1810.04805>`_, section 3.1), :math:`\mathrm{scores} =
+# \mathrm{LayerNorm}(\mathrm{gelu}(h \, W + b)) \, E^T + c`. MiniLM comes without this head,
+# BERT-base (440 MB) with it: ``minibert fetch bert-base-uncased``.
 
 
 # %%
@@ -186,10 +186,23 @@ else:
 # %% [markdown]
 # What next
 # ---------
-# - Write it yourself: ``minibert exercises check 04`` reads such a file.
-# - Sentences 4 and 7 share a word with two meanings. What is their cosine when the "banks" of
-#   sentence 7 become "dykes"?
-# - In STS-B, people rated how similar two sentences are. Does the cosine order the pairs as they
-#   did (``minibert.data.metrics.spearman``)?
+# 1. Write it yourself: ``minibert exercises check 04`` reads such a file.
+# 2. Sentences 4 and 7 share a word with two meanings. What is their cosine when the "banks" of
+#    sentence 7 become "dykes"?
+# 3. In STS-B, people rated how similar two sentences are. Does the cosine order the pairs as they
+#    did (``minibert.data.metrics.spearman``)?
 #
-# So far nothing was learned. That takes gradients: ``05_backward.py``.
+# .. raw:: html
+#
+#    <details><summary>Answers</summary>
+#
+# 2. 0.19 instead of 0.36. Half of the likeness came from the word itself: context tells the two
+#    meanings apart, though not entirely.
+# 3. Largely. On the 240 pairs of the project's own sample, Spearman's correlation is 0.63, without
+#    any training.
+#
+# .. raw:: html
+#
+#    </details>
+#
+# So far nothing was learned. That takes gradients: `05_backward.py <05_backward.py>`_.

@@ -3,11 +3,13 @@ Backwards
 =========
 
 Training needs the gradient of the loss with respect to millions of numbers. This is how it is
-computed, and why it is cheaper when most of BERT is frozen (Houlsby et al. 2019, arXiv 1902.00751).
+computed, and why it is cheaper when most of BERT is frozen (Houlsby et al. 2019, `arXiv 1902.00751
+<https://arxiv.org/abs/1902.00751>`_).
 
 **You will learn** what a vector-Jacobian product is, those of softmax and LayerNorm, how to check
 one, what autograd does and why the order matters, and what freezing saves. **Time:** 40 minutes to
-read, a few seconds to run. **You need to know** the chain rule and a layer (``03_layer.py``).
+read, a few seconds to run. **You need to know** the chain rule and a layer (`03_layer.py
+<03_layer.py>`_).
 """
 
 from dataclasses import replace
@@ -28,26 +30,31 @@ from minibert import Settings, fetch_model, fused, glue_data, load_base, ops
 from minibert.training.gradients import value_and_grads
 
 # %% [markdown]
-# Two gradients on paper
-# ----------------------
-# Let y = f(x) be a step on the way to the loss, and g the gradient of the loss with respect to y.
-# Its gradient with respect to x is :math:`dx_j = \sum_i g_i \, \partial y_i / \partial x_j`, a
-# vector times the Jacobian of f. The sum often has a short formula: the **vector-Jacobian product**
-# (VJP).
+# What is computed
+# ----------------
+# Let y = f(x) be one step on the way to the loss. When the way back has reached y, it knows the
+# gradient of the loss with respect to y: call it g. Each :math:`x_j` moves the loss through every
+# :math:`y_i`, so by the chain rule
 #
-# *Softmax*, :math:`p_i = e^{s_i} / \sum_k e^{s_k}`. Raising :math:`s_j` raises the numerator of
-# :math:`p_j` and every denominator: :math:`\partial p_i / \partial s_j = p_i (\delta_{ij} - p_j)`,
-# where :math:`\delta_{ij}` is 1 if i = j, else 0. So :math:`ds_j = p_j (g_j - \sum_i g_i p_i)`.
+# .. math:: dx_j = \sum_i g_i \, \frac{\partial y_i}{\partial x_j}
 #
-# *LayerNorm*, :math:`y = n w + b` with :math:`n_i = (x_i - \mu) r, \; r = 1 / \sqrt{\sigma^2 +
-# \epsilon}`. One :math:`x_j` moves every :math:`n_i`: directly, through the mean (:math:`\partial
-# \mu / \partial x_j = 1/D`), and through the variance (:math:`\partial r / \partial x_j = -r^2 n_j
-# / D`). So :math:`\partial n_i / \partial x_j = r (\delta_{ij} - 1/D - n_i n_j / D)`, and with h =
-# g w: :math:`dx = r \, (h - \mathrm{mean}(h) - n \, \mathrm{mean}(h n))`.
+# This is the vector g times the matrix of all derivatives, the Jacobian of f: a **vector-Jacobian
+# product** (VJP). A step need not know its Jacobian, only this product, and that often has a short
+# formula. Here are two.
 #
-# **Finite differences** check both. Take the sum of g y as the loss. Its slope from -t to t along a
-# random direction u should be dx · u, apart from an error of order :math:`t^2` and a rounding error
-# of order 1/t.
+# Softmax
+# -------
+# .. math:: p_i = \frac{e^{s_i}}{\sum_k e^{s_k}}
+#
+# The score :math:`s_j` stands in the numerator of :math:`p_j` and in every denominator. The first
+# adds :math:`p_j` to the derivative of :math:`p_j`, the second adds :math:`-p_i p_j` to that of
+# every :math:`p_i`. With :math:`\delta_{ij}`, which is 1 if i = j, else 0:
+#
+# .. math:: \frac{\partial p_i}{\partial s_j} = p_i \, (\delta_{ij} - p_j)
+#
+# Put into the sum above, the whole Jacobian shrinks to one mean of g, weighted by p:
+#
+# .. math:: ds_j = p_j \, \Big( g_j - \sum_i g_i \, p_i \Big)
 
 
 # %%
@@ -57,12 +64,47 @@ def softmax_vjp(g, s):
     return p * (g - np.sum(g * p, axis=-1, keepdims=True))
 
 
-def layer_norm_vjp(g, x, weight, eps):
+scores, wanted = np.array([1.0, 2.0, 0.0]), np.array([1.0, 0.0, 0.0])
+p = ops.softmax(scores)
+jacobian = p[:, None] * (np.eye(3) - p)  # [i, j]
+print("p", p.round(3), "and its Jacobian", jacobian.round(3), sep="\n")
+print("g times the Jacobian", wanted @ jacobian, "the VJP", softmax_vjp(wanted, scores), sep="\n")
+assert np.allclose(wanted @ jacobian, softmax_vjp(wanted, scores), atol=1e-15), "not the VJP"
+
+# %% [markdown]
+# The numbers say it again: a higher :math:`s_0` raises :math:`p_0`, the others lower it, and all
+# three together change nothing (their sum is 0), for softmax looks at differences only.
+#
+# LayerNorm
+# ---------
+# .. math:: n_i = (x_i - \mu) \, r, \qquad r = \frac{1}{\sqrt{\sigma^2 + \epsilon}}
+#
+# One :math:`x_j` moves every :math:`n_i` on three ways.
+#
+# 1. Directly, if i = j: this adds :math:`r \, \delta_{ij}`.
+# 2. Through the mean. As :math:`\partial \mu / \partial x_j = 1 / D`, this adds :math:`-r / D`.
+# 3. Through the variance. As :math:`\partial \sigma^2 / \partial x_j = 2 (x_j - \mu) / D`, the
+#    derivative of r is :math:`-r^2 n_j / D`, and this adds :math:`-r \, n_i n_j / D`.
+#
+# .. math:: \frac{\partial n_i}{\partial x_j}
+#     = r \, \Big( \delta_{ij} - \frac{1}{D} - \frac{n_i n_j}{D} \Big)
+#
+# At the end LayerNorm has a gain and a bias, y = n w + b. So h = g w is what reaches n, and
+#
+# .. math:: dx = r \, \big( h - \mathrm{mean}(h) - n \, \mathrm{mean}(h \, n) \big)
+#
+# with a mean for each of the two sums. To see that each of the three is needed, we look at the
+# first numbers of dx with one, two and three of them, and at the slopes that finite steps measure.
+
+
+# %%
+def layer_norm_vjp(g, x, weight, eps, ways=3):
     """[N, D], [N, D], [D] -> [N, D]"""
     r = 1 / np.sqrt(x.var(-1, keepdims=True) + eps)  # [N, 1]
     n = (x - x.mean(-1, keepdims=True)) * r  # [N, D]
     h = g * weight  # [N, D]
-    return r * (h - h.mean(-1, keepdims=True) - n * (h * n).mean(-1, keepdims=True))
+    terms = (h, -h.mean(-1, keepdims=True), -n * (h * n).mean(-1, keepdims=True))
+    return r * sum(terms[:ways])
 
 
 def slope(f, x, u, g, t):
@@ -74,6 +116,23 @@ rng = np.random.default_rng(0)
 x, g, u = rng.standard_normal((3, 4, 8))
 weight, bias = rng.standard_normal((2, 8))
 layer_norm = partial(ops.layer_norm, weight=weight, bias=bias, eps=1e-12)
+for ways, name in ((1, "directly"), (2, "and the mean"), (3, "and the variance")):
+    print(f"{name:17}", layer_norm_vjp(g, x, weight, 1e-12, ways)[0, :4].round(4))
+corner = [np.eye(32)[j].reshape(4, 8) for j in range(4)]  # one x_j at a time
+measured = np.array([slope(layer_norm, x, one, g, 1e-5) for one in corner])
+print(f"{'measured':17}", measured.round(4))
+assert np.allclose(measured, layer_norm_vjp(g, x, weight, 1e-12)[0, :4], atol=1e-8), measured
+
+# %% [markdown]
+# Checking a VJP
+# --------------
+# One number of dx after the other would be slow, and one direction says as much: the slope along a
+# random direction u should be the sum of dx u. From -t to t it is measured with two errors. One
+# comes from the curve, and goes with :math:`t^2`; the other comes from rounding, and goes with 1/t.
+# So the error falls with t, has a least value, and rises again. A wrong formula shows at once: its
+# error stops falling.
+
+# %%
 GRADIENTS = {
     "softmax": (ops.softmax, softmax_vjp(g, x)),
     "LayerNorm": (layer_norm, layer_norm_vjp(g, x, weight, 1e-12)),
@@ -126,11 +185,14 @@ assert abs(wrong - 2) < 1e-14, f"dy/dx breadth first: {wrong}, not 2"
 # %% [markdown]
 # What freezing saves
 # -------------------
-# A linear map y = x W takes one matrix product forwards and up to two backwards: :math:`dx = g W^T`
-# and :math:`dW = x^T g`. A frozen W needs no dW, but it needs dx if anything *below* it is trained.
+# A linear map y = x W takes one matrix product forwards and up to two backwards:
 #
-# MiniLM has 38 linear maps: 6 in each layer, pooler and head. Adapters add 24. They need every dx,
-# as the embeddings' LayerNorm is trained, but only 25 of the dW. That saves more than a quarter of
+# .. math:: dx = g \, W^T, \qquad dW = x^T g
+#
+# A frozen W needs no dW, but it needs dx if anything *below* it is trained.
+#
+# MiniLM has 37 linear maps: 6 in each layer, and the head. Adapters add 24. They need every dx, as
+# the embeddings' LayerNorm is trained, but only 25 of the dW. That saves more than a quarter of
 # this work, though not more than a third: the gradient still passes through every frozen layer. To
 # measure it, we give BERT a linear map that counts.
 
@@ -156,7 +218,7 @@ base = load_base(fetch_model("minilm"))
 data = glue_data("sst-2", sample="hard")
 sixteen = replace(data, train=data.train[:16])
 uncached = RunOptions(cache=False)  # otherwise the frozen layers would be computed beforehand
-EXPECTED = {"head": [38, 0, 1], "adapters": [62, 62, 25], "full": [38, 38, 38]}  # y, dx, dW
+EXPECTED = {"head": [37, 0, 1], "adapters": [61, 61, 25], "full": [37, 37, 37]}  # y, dx, dW
 work = {}
 for name, expected in EXPECTED.items():
     training = prepare(base, sixteen, method_named(name), Settings(), max_length=64, run=uncached)
@@ -193,7 +255,21 @@ draw_errors_and_work()
 # %% [markdown]
 # What next
 # ---------
-# - Write it yourself: ``minibert exercises check 05`` is LayerNorm's VJP, 06 the loss's gradient.
-# - Leave out the last term of ``layer_norm_vjp``: that forgets the variance. What does the picture
-#   show then?
-# - With gradients one can take a step: ``06_adam.py``.
+# 1. Write it yourself: ``minibert exercises check 05`` is LayerNorm's VJP, 06 the loss's gradient.
+# 2. Leave out the last term of ``layer_norm_vjp`` (``ways=2``): that forgets the variance. What
+#    does the picture show then?
+# 3. Scores that are all the same have p = 1/T. What is the gradient of a score then, in words?
+#
+# .. raw:: html
+#
+#    <details><summary>Answers</summary>
+#
+# 2. The assertion on the power of t fails, and LayerNorm's line is level: the error stays at 0.40
+#    for every t below 0.01. No step is small enough to mend a wrong formula.
+# 3. :math:`ds_j = (g_j - \mathrm{mean}(g)) / T`: how much better than the mean it is to look there.
+#
+# .. raw:: html
+#
+#    </details>
+#
+# With gradients one can take a step: `06_adam.py <06_adam.py>`_.

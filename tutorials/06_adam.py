@@ -2,12 +2,14 @@
 Adam
 ====
 
-A gradient says which way is down, not how far to go. Houlsby et al. 2019 (arXiv 1902.00751,
-section 3.1) leave that to Adam, with a learning rate that first rises and then falls.
+A gradient says which way is down, not how far to go. Houlsby et al. 2019 (`arXiv 1902.00751
+<https://arxiv.org/abs/1902.00751>`_, section 3.1) leave that to Adam, with a learning rate that
+first rises and then falls.
 
 **You will learn** Adam by hand, what its bias correction does, what warm-up and decay add to it,
 and why adapters would be hard to train without it. **Time:** 25 minutes to read, a few seconds to
-run. **You need to know** what a gradient is (``05_backward.py``), and what a running mean is.
+run. **You need to know** what a gradient is (`05_backward.py <05_backward.py>`_), and what a
+running mean is.
 """
 
 from dataclasses import replace
@@ -26,8 +28,9 @@ from minibert.training.optim import Adam, adam_start, adam_step, warm_up_then_de
 # %% [markdown]
 # By hand
 # -------
-# Gradient descent (SGD) steps by rate times gradient g. Adam (Kingma & Ba 2015, arXiv 1412.6980,
-# algorithm 1) keeps two running means for every single parameter, of g and of its square,
+# Gradient descent (SGD) steps by rate times gradient g. Adam (Kingma & Ba 2015, `arXiv 1412.6980
+# <https://arxiv.org/abs/1412.6980>`_, algorithm 1) keeps two running means for every single
+# parameter, of g and of its square,
 #
 # :math:`m_t = \beta_1 m_{t-1} + (1 - \beta_1) g, \quad v_t = \beta_2 v_{t-1} + (1 - \beta_2) g^2`,
 #
@@ -110,9 +113,10 @@ assert (rates[0], np.argmax(rates), rates.max()) == (0, 20, PEAK), "the rate's r
 # %% [markdown]
 # Why adapters want it
 # --------------------
-# Fresh adapters are nearly the identity (``07_the_adapter.py``): what does nearly nothing gets
-# nearly no gradient. Here are the sizes (root mean square) for MiniLM and 32 sentences. No single
-# SGD rate can suit them all. Adam's first step is the rate, whatever the gradient.
+# Fresh adapters are nearly the identity (`07_the_adapter.py <07_the_adapter.py>`_): what does
+# nearly nothing gets nearly no gradient. Here are the sizes (root mean square) for MiniLM and 32
+# sentences. No single SGD rate can suit them all. Adam's first step is the rate, whatever the
+# gradient.
 
 
 # %%
@@ -181,8 +185,23 @@ save_picture(figure, "06_adam")
 # %% [markdown]
 # What next
 # ---------
-# - Write them yourself: ``minibert exercises check 07`` is Adam, 08 the warm-up.
-# - Take 0.0041 as SGD's rate, and 0.9 as Adam's. What breaks, and what does it look like?
-# - What do :math:`\beta_2 = 0.9` and no correction do? Work out the excess first.
+# 1. Write them yourself: ``minibert exercises check 07`` is Adam, 08 the warm-up.
+# 2. Take 0.0041 as SGD's rate, and 0.9 as Adam's. What breaks, and what does it look like?
+# 3. What do :math:`\beta_2 = 0.9` and no correction do? Work out the excess first.
 #
-# What Adam trains here: ``07_the_adapter.py``.
+# .. raw:: html
+#
+#    <details><summary>Answers</summary>
+#
+# 2. SGD explodes: y is multiplied by 1 - 500 · 0.0041 = -1.05 in each step, so it jumps from side
+#    to side, each time a little farther (132 after 100 steps). Adam's steps are nine times as long,
+#    and it swings past the minimum and back; yet it arrives (-0.008, 0.003), as no step is longer
+#    than about its rate.
+# 3. The excess is :math:`(1 - 0.9^t) / \sqrt{1 - 0.9^t} = \sqrt{1 - 0.9^t}`: steps that are too
+#    short rather than too long, 0.32 of the rate at first and 0.94 after 21 steps.
+#
+# .. raw:: html
+#
+#    </details>
+#
+# What Adam trains here: `07_the_adapter.py <07_the_adapter.py>`_.

@@ -8,7 +8,8 @@ earlier ones. Adapters leave the base alone and cannot forget: that is what the 
 **You will learn** how several tasks share one frozen base, that the earlier ones stay as they were
 to the last bit, what sequential fine-tuning does to them, and what each way costs. **Time:** 15
 minutes to read, less than a minute to run. **You need to know** how a task is trained and saved
-(``08_train_a_task.py``). Paper: Houlsby et al. 2019 (arXiv 1902.00751), section 1.
+(`08_train_a_task.py <08_train_a_task.py>`_). Paper: Houlsby et al. 2019 (`arXiv 1902.00751
+<https://arxiv.org/abs/1902.00751>`_), section 1.
 """
 
 from dataclasses import replace
@@ -16,12 +17,22 @@ from dataclasses import replace
 import matplotlib.pyplot as plt
 import numpy as np
 
-from adapters import Bank, TaskModel, method_named, on_base, save_task, top_layers, train_task
+from adapters import (
+    Bank,
+    TaskModel,
+    embed_texts,
+    method_named,
+    on_base,
+    save_task,
+    top_layers,
+    train_task,
+)
 from adapters.methods.table import trained_parameters
 from adapters.pictures import save_picture, tutorial_folder
 from adapters.predict import encode_examples, predict_logits
 from adapters.progress import Progress
 from minibert import Settings, fetch_model, glue_data, load_base
+from minibert.data.metrics import pearson
 from minibert.data.tasks import score
 from minibert.tree import count
 
@@ -31,21 +42,30 @@ from minibert.tree import count
 # Sentiment, acceptability and similarity, from the small sample that comes with this project (in
 # the formats of SST-2, CoLA and STS-B, but not GLUE's sentences). To save time, both ways of
 # learning change only the top two layers of MiniLM and what is above them.
+#
+# For the first two tasks the head reads the mean of a text's last states. For similarity it reads
+# the cosine of two such means, which says much before any training: MiniLM was made for it. What it
+# says is printed here, so that nobody takes it for something learned.
 
 # %%
 TASKS, TOP = ("sst-2", "cola", "sts-b"), 2
+POOLING = {"sst-2": "mean", "cola": "mean", "sts-b": "cosine"}  # what the head reads
 EPOCHS = {"sst-2": 3, "cola": 3, "sts-b": 6}  # 120, 60 and 60 steps
 data = {name: glue_data(name, sample=True) for name in TASKS}
 for part in data.values():
     print(f"data: {part.source}; {len(part.train)} to train on, {len(part.dev)} to score on (dev)")
 base = load_base(fetch_model("minilm"))
+pairs = data["sts-b"].dev
+means = embed_texts(base, [text for pair in pairs for text in pair.text], normalize=True)
+untrained = 100 * pearson(np.sum(means[::2] * means[1::2], axis=1), [pair.label for pair in pairs])
+print(f"sts-b: the cosine of untrained means has a Pearson correlation of {untrained:.1f}")
 
 
 def train(base, name, method, rate):
     """The trained task."""
     settings = Settings(rate=rate, epochs=EPOCHS[name], batch_size=16, seed=0)
-    progress = Progress(f"{name}, {method.name}")
-    return train_task(base, data[name], method, settings, on_report=progress).task
+    options = {"pooling": POOLING[name], "on_report": Progress(f"{name}, {method.name}")}
+    return train_task(base, data[name], method, settings, **options).task
 
 
 # %% [markdown]
@@ -86,8 +106,8 @@ for name in TASKS:
     heads[name] = tree["head"]
     logits = {}
     for known, head in heads.items():
-        model = TaskModel(base, full, {"base": tree["base"], "head": head})
-        encoded = encode_examples(base, data[known].dev, task.max_length)
+        model = TaskModel(base, full, {"base": tree["base"], "head": head}, POOLING[known])
+        encoded = encode_examples(base, data[known].dev, task.max_length, pooling=POOLING[known])
         logits[known] = predict_logits(model, encoded)
     history["one network"].append(logits)
     # the next task starts from here
@@ -119,11 +139,12 @@ def draw_scores():
             label = f"{name} ({data[name].task.metrics[0]})"
             axes.plot(TASKS[begin:], scores[way, name], look, color=colour, label=label)
         axes.axhline(50, color="0.7", lw=1, ls="-.", label="sst-2: majority class")
+        axes.axhline(untrained, color="0.35", lw=1, ls=":", label="sts-b: untrained cosine")
         axes.set(title=way, xlabel="task just learned")
         axes.grid(alpha=0.3)
     panels[0].set_ylabel("dev score (hundredths)")
     handles = panels[0].get_legend_handles_labels()
-    figure.legend(*handles, loc="outside lower center", ncols=4, frameon=False)
+    figure.legend(*handles, loc="outside lower center", ncols=3, frameon=False)
     save_picture(figure, "12_many_tasks")
 
 
@@ -133,9 +154,12 @@ draw_scores()
 # The claims, checked
 # -------------------
 # That adapters do not forget is not a matter of degree: all logits of the earlier tasks are the
-# same to the last bit. (So is the base: ``08_train_a_task.py``.) With one network for all, each
-# text of the first task has other logits after each later task, and in the end 5 points of accuracy
-# or more are gone.
+# same to the last bit. (So is the base: `08_train_a_task.py <08_train_a_task.py>`_.) With one
+# network for all, each text of the first task has other logits after each later task, and in the
+# end 5 points of accuracy or more are gone.
+#
+# Similarity ends above the untrained cosine, from which it began. By how much, 80 pairs cannot say:
+# a correlation of 0.65 on n pairs has an error of about :math:`(1 - 0.65^2) / \sqrt{n}`, here 0.06.
 
 # %%
 for begin, name in enumerate(TASKS):
@@ -158,15 +182,29 @@ firsts = [scores[way, "sst-2"][0] for way in history]
 assert min(firsts) > 50 + 8, f"sst-2 was not learned, so nothing can be forgotten: {firsts}"
 assert lost["adapters"] == 0, f"the adapters of sst-2 have lost {lost['adapters']} points"
 assert lost["one network"] >= 5, f"one network has lost only {lost['one network']:.1f} points"
+for way in history:
+    learned = scores[way, "sts-b"][0]
+    assert learned > untrained, f"{way}: Pearson {learned:.1f}, untrained {untrained:.1f}"
 print(*(f"sst-2 lost {points:.1f} points with {way}" for way, points in lost.items()), sep="; ")
 
 # %% [markdown]
 # What next
 # ---------
-# - Learn the tasks in another order. Which task is forgotten most, and which helps the next one?
-# - Give the one network all six layers (without ``top_layers``; some minutes) and a rate of 5e-5.
-#   Does it forget less?
-# - How many tasks does it take until adapters of this size need more memory than a second network?
-# - Split a task's parameters into trained and frozen yourself: ``minibert exercises check 12``.
+# 1. After "cola", one network has lost some of "sst-2". Would it come back if that were learned
+#    again?
+# 2. How many tasks does it take until adapters of this size need more memory than a second network?
+# 3. Split a task's parameters into trained and frozen yourself: ``minibert exercises check 12``.
 #
-# Next: what else the authors tried, ``13_extensions.py``.
+# .. raw:: html
+#
+#    <details><summary>Answers</summary>
+#
+# 1. Yes, at the price of what came after it: the weights move away from "cola" again. To keep both,
+#    one must train on both at once, and so keep the data of every task for ever.
+# 2. A task takes about 202,000 parameters and a network 22.7 million: 112 tasks.
+#
+# .. raw:: html
+#
+#    </details>
+#
+# Next: what else the authors tried, `13_extensions.py <13_extensions.py>`_.

@@ -8,8 +8,9 @@ None was better, and they say so in a paragraph. This library has them all.
 
 **You will learn** what these forms compute, what they cost, how near to the identity each begins,
 and what a comparison on few sentences can and cannot show. **Time:** 20 minutes to read, less than
-a minute to run. **You need to know** ``07_the_adapter.py`` and ``09_size.py``. Paper: Houlsby et
-al. 2019 (arXiv 1902.00751), the end of section 3.6.
+a minute to run. **You need to know** `07_the_adapter.py <07_the_adapter.py>`_ and `09_size.py
+<09_size.py>`_. Paper: Houlsby et al. 2019 (`arXiv 1902.00751 <https://arxiv.org/abs/1902.00751>`_),
+the end of section 3.6.
 """
 
 import math
@@ -97,8 +98,8 @@ for name in VARIANTS:
 # %% [markdown]
 # A short training each
 # ---------------------
-# As in ``09_size.py``: top two layers, three epochs, one seed, the project's own sample. The rate
-# suits the serial adapter. An eighth row is the serial form with tanh for f.
+# As in `09_size.py <09_size.py>`_: top two layers, three epochs, one seed, the project's own
+# sample. The rate suits the serial adapter. An eighth row is the serial form with tanh for f.
 
 # %%
 NORMALISED = ("batch-norm", "layer-norm")
@@ -175,8 +176,21 @@ print(f"Best of the others: {best}, {100 * lead[best]:+.1f} points")
 # %% [markdown]
 # What next
 # ---------
-# - Train layer-norm with the std of the others, 0.01. Does it matter where it begins?
-# - Give attention-only m = 128, so that it costs as much as serial. Was it the place or the size?
-# - Another idea is LoRA. Merge one into its weight: ``minibert exercises check 15``.
+# 1. Train layer-norm with the std of the others, 0.01. Does it matter where it begins?
+# 2. Give attention-only m = 128, so that it costs as much as serial. Was it the place or the size?
+# 3. Another idea is LoRA. Merge one into its weight: ``minibert exercises check 15``.
 #
-# Next: pointing at words instead of choosing a class, ``14_questions.py``.
+# .. raw:: html
+#
+#    <details><summary>Answers</summary>
+#
+# 1. Not to the accuracy: three seeds gave 70.4 % with 0.01 and 70.2 % with 0.001. It may to other
+#    rates and longer networks, where the beginning can no longer be mended.
+# 2. Neither can be seen here: 70.2 % with m = 64 and 69.0 % with 128 (three seeds); serial has
+#    69.2 % and one standard error is almost 4 points.
+#
+# .. raw:: html
+#
+#    </details>
+#
+# Next: pointing at words instead of choosing a class, `14_questions.py <14_questions.py>`_.

@@ -2,13 +2,15 @@
 Questions and answers
 =====================
 
-A question, a paragraph, and an answer that stands somewhere in the paragraph: SQuAD v1.1
-(Rajpurkar et al. 2016, arXiv 1606.05250). BERT must point at words instead of choosing a class.
+A question, a paragraph, and an answer that stands somewhere in the paragraph: SQuAD v1.1 (Rajpurkar
+et al. 2016, `arXiv 1606.05250 <https://arxiv.org/abs/1606.05250>`_). BERT must point at words
+instead of choosing a class.
 
 **You will learn** how an answer becomes two tokens, how long paragraphs are read in windows, how
 tokens are mapped back to characters, and how answers are scored. **Time:** 25 minutes to read, less
-than a minute to run. **You need to know** how adapters are trained (``08_train_a_task.py``). Paper:
-Houlsby et al. 2019 (arXiv 1902.00751), section 3.5.
+than a minute to run. **You need to know** how adapters are trained (`08_train_a_task.py
+<08_train_a_task.py>`_). Paper: Houlsby et al. 2019 (`arXiv 1902.00751
+<https://arxiv.org/abs/1902.00751>`_), section 3.5.
 """
 
 from pathlib import Path
@@ -141,12 +143,19 @@ print(f"dev: F1 {f1:.2f}; of whole paragraphs {baseline:.2f}")
 assert f1 - baseline >= (0.03 if real else 0.2), f"F1 {f1:.2f}, of paragraphs {baseline:.2f}"
 
 # %% [markdown]
-# The picture: the probability that a token begins, or ends, the answer to a dev question. (On our
-# own questions the likeliest end stands before the likeliest beginning: that is the trap.)
+# Some are right and some are not: a few dozen questions teach no more. What many teach, a run of
+# this project shows (``minibert reproduce squad --budget full``, one seed): MiniLM on 5,696 of
+# SQuAD's questions, two epochs, has an F1 of 0.615 and an exact match of 0.476 with adapters of m =
+# 64, and 0.664 and 0.527 with full fine-tuning.
+#
+# The picture shows the first question whose answer is exactly right: the probability of each token
+# to begin, and to end, the answer.
 
 # %%
-question = data.dev[2]
-said = answers[2]
+right = [exact_match(said, q.answers[0].text) for q, said in zip(data.dev, answers, strict=True)]
+print(f"exactly right: {sum(right):.0f} of {len(right)}")
+assert any(right), "not one answer is right"
+question, said = data.dev[right.index(1)], answers[right.index(1)]
 (window, *_) = make_windows(base.tokenizer, [question], LENGTH, STRIDE)
 batch = make_batch([window.encoded])
 log_p = span_log_probabilities(span_forward(run.model, batch), batch.lengths)  # [T, 2]
@@ -178,8 +187,21 @@ draw_answer()
 # %% [markdown]
 # What next
 # ---------
-# - Ask something that the paragraph does not answer. What should a model say (SQuAD 2.0)?
-# - Take size 2 instead of 64. In figure 5 of the paper, on all of SQuAD, that costs half a point.
-# - Write the loss, a cross-entropy, and its gradient: ``minibert exercises check 06``.
+# 1. Ask something that the paragraph does not answer. What should a model say (SQuAD 2.0)?
+# 2. Take size 2 instead of 64. In figure 5 of the paper, on all of SQuAD, that costs half a point.
+# 3. Write the loss, a cross-entropy, and its gradient: ``minibert exercises check 06``.
 #
-# Next: what makes all this fast enough for NumPy, ``15_fast.py``.
+# .. raw:: html
+#
+#    <details><summary>Answers</summary>
+#
+# 1. It should say that there is no answer: SQuAD 2.0 gives such questions [CLS] as their target, as
+#    windows without the answer have here. This model was never shown one, so it points at
+#    something.
+# 2. Far more, with MiniLM and fewer questions: in the run told above, F1 is 34.3 with m = 2.
+#
+# .. raw:: html
+#
+#    </details>
+#
+# Next: what makes all this fast enough for NumPy, `15_fast.py <15_fast.py>`_.

@@ -8,8 +8,9 @@ task that is trained, judged, kept and used on the next table, with the slips th
 **You will learn** what a table must be like and what is said when it is not, how a part is kept for
 development, what a confusion matrix and a reliability diagram show that an accuracy hides, and how
 a new table is scored. **Time:** 15 minutes to read, about a minute to run. **You need to know** how
-a task is trained (``08_train_a_task.py``). Calibration: Guo et al. 2017 (arXiv 1706.04599); the
-adapters: Houlsby et al. 2019 (arXiv 1902.00751).
+a task is trained (`08_train_a_task.py <08_train_a_task.py>`_). Calibration: Guo et al. 2017 (`arXiv
+1706.04599 <https://arxiv.org/abs/1706.04599>`_); the adapters: Houlsby et al. 2019 (`arXiv
+1902.00751 <https://arxiv.org/abs/1902.00751>`_).
 """
 
 import csv
@@ -199,11 +200,25 @@ assert found == set(data.task.names), f"never found: {set(data.task.names) - fou
 # %% [markdown]
 # What next
 # ---------
-# - The same from the shell: ``minibert train requests.csv --text message --label team --pooling
-#   mean`` writes a report page with these figures, and ``minibert predict TASK --input new.csv
-#   --text message --output scored.csv`` the scored table.
-# - The same in scikit-learn: ``AdapterClassifier(pooling="mean").fit(messages, teams)``.
-# - Make one team rare: keep five of its rows. What do accuracy and macro F1 say now, and what does
-#   ``class_weights="balanced"`` change?
+# 1. The same from the shell: ``minibert train requests.csv --text message --label team`` writes a
+#    report page with these figures, and ``minibert predict TASK --input new.csv --text message
+#    --output scored.csv`` the scored table.
+# 2. The same in scikit-learn: ``AdapterClassifier().fit(messages, teams)``.
+# 3. Make one team rare: keep five of its rows. What do accuracy and macro F1 say now, and what does
+#    ``class_weights="balanced"`` change?
 #
-# Next: why a network answers as it does, ``18_looking_inside.py``.
+# .. raw:: html
+#
+#    <details><summary>Answers</summary>
+#
+# 3. With five rows of "account" left, two seeds gave an accuracy of 82.5 and 81.3 %, and a macro F1
+#    of 0.82 and 0.80. What changed are that team's own ten dev messages: 5 and 4 of them are found.
+#    Balanced weights find 6 and 7, with an accuracy of 82.5 and 86.3 %: rare classes get louder,
+#    though no weight can add what five rows do not say.
+#
+# .. raw:: html
+#
+#    </details>
+#
+# Next: why a network answers as it does, `18_looking_inside.py
+# <18_looking_inside.py>`_.

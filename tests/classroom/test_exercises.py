@@ -35,7 +35,7 @@ PLANNED_TUTORIALS = {
     "08_train_a_task",
     "09_size",
     "10_layers",
-    "11_initial_scale",
+    "11_initialisation",
     "12_many_tasks",
     "13_extensions",
     "14_questions",
@@ -188,7 +188,7 @@ class TestCatalogue:
         elsewhere = {  # exercises of other tutorials that it announces or comes back to
             "01_tokens": ["attention"],
             "09_size": ["parameter_count"],
-            "11_initial_scale": ["near_identity"],
+            "11_initialisation": ["near_identity"],
             "12_many_tasks": ["trained_or_frozen"],
             "13_extensions": ["lora_merge"],
             "14_questions": ["cross_entropy"],

@@ -18,6 +18,8 @@ import pytest
 from conftest import GOLDENS, real_glue
 from tutorial import LESSONS, ONE_PAGE, TUTORIALS, keeps_its_claims, pictures, run
 
+from adapters.tutorials.kept import kept
+from minibert import InputError
 from minibert.checkpoint import load_base
 from minibert.tensors import read_safetensors, write_safetensors
 
@@ -33,6 +35,13 @@ def cells(path: Path) -> tuple[str, list[tuple[str, str]]]:
     """(what stands before the first marker, [(marker line, the cell's text)])."""
     head, *rest = re.split(r"^(# ?%%.*)\n", path.read_text("utf-8"), flags=re.MULTILINE)
     return head, list(zip(rest[::2], rest[1::2], strict=True))
+
+
+def prose(path: Path) -> str:
+    """A tutorial's text: its docstring and its cells of text, without the marks of comments."""
+    texts = [body for marker, body in cells(path)[1] if "markdown" in marker]
+    told = [ast.get_docstring(ast.parse(path.read_text("utf-8"))) or "", *texts]
+    return re.sub(r"^# ?", "", "\n".join(told), flags=re.MULTILINE)
 
 
 def functions(path: Path) -> set[str]:
@@ -120,6 +129,35 @@ class TestTheText:
         assert all(len(title) == len(line) for title, line in headings)
         assert headings[-1][0] == "What next"
 
+    @each_file
+    def test_another_tutorial_or_a_paper_is_never_named_without_a_link_to_it(self, path):
+        text = prose(path)
+        link = re.compile(r"`([^`<]+?)\s+<([^>`]+)>`_")
+        for words, goal in link.findall(text):
+            words = " ".join(words.split())
+            if words.startswith("arXiv"):
+                assert goal == f"https://arxiv.org/abs/{words.removeprefix('arXiv ')}"
+            elif re.fullmatch(r"\d\d_\w+\.py", goal):
+                assert words == goal
+                assert (TUTORIALS / goal).exists(), goal
+        commands = r"``(python|minibert)\s[^`]+``"  # not a mention but something to type
+        bare = re.sub(commands, "", link.sub("", text))
+        assert re.findall(r"\d\d_\w+\.py|arXiv|\b\d{4}\.\d{5}\b", bare) == []
+
+    @each_lesson
+    def test_the_questions_at_the_end_have_answers_which_are_folded(self, path):
+        _, end = prose(path).split("\nWhat next\n")
+        questions, answers = end.split("<details><summary>Answers</summary>")
+        answers, _ = answers.split("</details>")
+        asked = set(re.findall(r"^(\d)\. ", questions, re.MULTILINE))
+        answered = set(re.findall(r"^(\d)\. ", answers, re.MULTILINE))
+        assert answered
+        assert answered <= asked
+        parts = re.split(r"^\d\. ", questions, flags=re.MULTILINE)[1:]
+        unanswered = [p for n, p in enumerate(parts, 1) if str(n) not in answered]
+        # what is not answered here, the exercises answer, or it is a command to type
+        assert [p for p in unanswered if "``" not in p] == []
+
     @each_lesson
     def test_a_tutorial_has_an_equation_and_a_message_for_every_assertion(self, path):
         source = path.read_text("utf-8")
@@ -135,6 +173,39 @@ class TestTheText:
         assert {"minibert", "adapters"} <= imports
         library = [p for folder in ("minibert", "adapters") for p in (ROOT / folder).rglob("*.py")]
         assert functions(path) & set().union(*map(functions, library)) == set()
+
+
+class TestKeptResults:
+    """`--again` computes the results of a longer run anew; otherwise they are read."""
+
+    def test_what_is_kept_is_read_and_not_computed(self, tmp_path):
+        path = tmp_path / "new" / "results.json"
+        first = kept(path, lambda: {"m = 8": (0.5, 1)})
+        assert first == {"m = 8": [0.5, 1]}  # a list, as it will be when it is read
+        assert kept(path, lambda: pytest.fail("computed though it is there")) == first
+
+    def test_again_computes_it_and_keeps_it_in_place_of_the_old(self, tmp_path, monkeypatch):
+        path = tmp_path / "results.json"
+        kept(path, lambda: [1])
+        monkeypatch.setattr("sys.argv", ["09_size.py", "--again"])
+        assert kept(path, lambda: [2]) == [2]
+        monkeypatch.undo()
+        assert kept(path, lambda: [3]) == [2]
+
+    def test_a_damaged_file_is_named_and_not_replaced(self, tmp_path):
+        path = tmp_path / "results.json"
+        path.write_text("[1,", "utf-8")
+        with pytest.raises(InputError, match=r"results\.json"):
+            kept(path, lambda: [1])
+        assert path.read_text("utf-8") == "[1,"
+
+    def test_each_file_of_results_is_of_a_tutorial_that_says_how_to_make_it_anew(self):
+        files = sorted((TUTORIALS / "results").iterdir())
+        assert len(files) >= 4
+        for file in files:
+            text = " ".join(prose(TUTORIALS / f"{file.stem}.py").split())
+            assert f"``python {file.stem}.py --again``" in text
+            assert f"``results/{file.name}``" in text
 
 
 class TestRunning:
