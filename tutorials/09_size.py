@@ -216,8 +216,8 @@ for name in (largest, "head alone"):
 # 2. The paper's mean accuracy over eight tasks was 86.2, 85.8 and 85.7 % for m = 8, 64 and 256. How
 #    many sentences does it take to see 0.4 points?
 # 3. With TOP = 6 the check finds 768 parameters more than P(m). Which are they?
-# 4. Count by hand what ``minibert info`` prints, and have it checked: ``minibert exercises check
-#    10``.
+# 4. Count by hand what ``minibert info`` prints, and have it checked:
+#    ``minibert exercises check 10``.
 #
 # .. raw:: html
 #

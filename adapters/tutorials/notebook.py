@@ -16,7 +16,7 @@ MARKER = re.compile(r"^# %%( \[markdown\])?\n", re.MULTILINE)
 
 # reStructuredText -> Markdown, as far as the two differ in what the tutorials use. Underlined
 # headings, lists, emphasis and ``code`` are the same in both.
-BLOCK = re.compile(r"^\.\. (math|raw):: *(?:html)?\n\n?((?:(?: +.*)?\n)*)", re.MULTILINE)
+BLOCK = re.compile(r"^\.\. (math|raw)::(.*)\n((?:(?: +.*)?\n)*)", re.MULTILINE)
 INLINE = (
     (re.compile(r":math:`([^`]+)`"), r"$\1$"),
     (re.compile(r"`([^`<]+?)\s+<([^>`]+)>`__?"), r"[\1](\2)"),
@@ -42,8 +42,11 @@ def markdown(text: str) -> str:
     """The Markdown of a text in reStructuredText."""
 
     def block(match: re.Match[str]) -> str:
-        inside = dedent(match[2]).strip("\n")
-        return f"$$\n{inside}\n$$\n\n" if match[1] == "math" else f"{inside}\n\n"
+        begun, inside = match[2].strip(), dedent(match[3]).strip("\n")
+        if match[1] == "raw":  # of the kind `begun`, which is html
+            return f"{inside}\n\n"
+        equation = "\n".join(part for part in (begun, inside) if part)
+        return f"$$\n{equation}\n$$\n\n"
 
     text = BLOCK.sub(block, text.strip("\n") + "\n").strip("\n")
     for pattern, form in INLINE:
