@@ -24,6 +24,16 @@ CUTS = {
     "05_backward": ("05_backward", (0.5, 0.0, 1.0, 0.905)),
     "06_adam": ("06_adam", (0.0, 0.0, 0.393, 1.0)),
     "07_the_adapter": ("07_where_it_sits", (0.0, 0.0, 1.0, 1.0)),
+    "04_loading": ("04_meanings", (0.0, 0.04, 0.582, 0.535)),
+    "08_train_a_task": ("08_train_a_task", (0.515, 0.08, 1.0, 0.875)),
+    "11_initialisation": ("11_initialisation", (0.0, 0.0, 0.5, 1.0)),
+    "12_many_tasks": ("12_many_tasks", (0.525, 0.0, 1.0, 0.86)),
+    "13_extensions": ("13_extensions", (0.0, 0.07, 0.53, 1.0)),
+    "14_questions": ("14_questions", (0.0, 0.0, 0.7, 0.88)),
+    "17_your_own_texts": ("17_your_own_texts", (0.0, 0.0, 0.46, 1.0)),
+    "18_looking_inside": ("18_states", (0.5, 0.0, 1.0, 1.0)),
+    "19_meaning": ("19_meaning", (0.0, 0.0, 0.5, 1.0)),
+    "20_pretraining": ("20_pretraining", (0.5, 0.0, 1.0, 1.0)),
 }
 WHOLE = (0.0, 0.0, 1.0, 1.0)
 
