@@ -1,6 +1,11 @@
 """A BERT encoder in NumPy that can be read in an afternoon. Start with `ops` and `model`."""
 
-from minibert.process import ctrl_c, is_command
+from minibert.start_folder import is_command, leave_out
+
+if is_command():
+    leave_out()  # before any other import
+
+from minibert.process import ctrl_c
 
 if is_command():
     ctrl_c.watch()

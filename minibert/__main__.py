@@ -8,10 +8,12 @@ import sys
 
 from minibert.adapters_folder import check_mixed, check_ours
 from minibert.process import ctrl_c, open_closed_streams
+from minibert.start_folder import leave_out
 
 
 def main() -> int:
     """Run the command line; the exit code."""
+    leave_out()
     ctrl_c.watch()
     open_closed_streams()
     for stream in (sys.stdout, sys.stderr):  # what the terminal cannot show is escaped

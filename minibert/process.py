@@ -12,16 +12,6 @@ from types import FrameType
 PATIENCE = 5.0  # seconds after a Ctrl-C in which work is saved, and another one ends nothing
 
 
-def is_command() -> bool:
-    """Whether this process is the `minibert` command. While Python looks for the module of `-m`,
-    argv[0] is "-m". (`pathlib` would take longer to import.)"""
-    program = sys.argv[0] if sys.argv else ""
-    if program == "-m":
-        at = sys.orig_argv.index("-m")
-        return sys.orig_argv[at + 1] == "minibert"
-    return program.replace("\\", "/").rpartition("/")[2].removesuffix(".exe") == "minibert"
-
-
 def open_closed_streams() -> None:
     """A standard stream that is closed (`>&-`) leads nowhere. Otherwise the next file that is
     opened would be in its place, and be printed into."""

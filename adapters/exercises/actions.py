@@ -5,12 +5,14 @@ import json
 import os
 import shlex
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 from adapters.exercises.catalogue import Exercise, exercise_named, exercises
 from adapters.exercises.class_table import as_text, check_format, class_table, write_table
 from adapters.exercises.grade import grade_all, grade_table
 from adapters.exercises.screen import command, explain, finished, heading, hint, listing
+from adapters.exercises.student import check_seconds
 from adapters.exercises.watch import check_all, check_file, watch
 from adapters.exercises.workbook import (
     leave_out_solutions,
@@ -23,6 +25,7 @@ from adapters.exercises.workbook import (
 )
 from minibert.errors import InputError, check_at_most, shown
 from minibert.machine.threads import MOST_THREADS
+from minibert.start_folder import leave_out
 
 
 def run(options: argparse.Namespace) -> int:
@@ -30,8 +33,9 @@ def run(options: argparse.Namespace) -> int:
     one. Raises InputError for words that make no sense."""
     words = list(options.words)
     action = words.pop(0) if words and words[0] in ACTIONS else "watch"
-    if options.seconds <= 0:
-        raise InputError(f"--seconds must be more than 0, not {options.seconds:g}")
+    if "" in (*words, options.folder):
+        raise InputError("an empty name is no folder and no exercise")
+    check_seconds(options.seconds)
     if options.once and action != "watch":
         raise InputError(f"--once cannot be used with {action}")
     if options.json and action != "grade":
@@ -138,6 +142,9 @@ def _grade(options: argparse.Namespace, words: list[str]) -> int:
     if workers < 1:
         raise InputError(f"--workers must be at least 1, not {shown(workers)}")
     check_at_most("--workers", workers, MOST_THREADS)
+    for folder in folders:
+        leave_out(folder)
+    import_module("tabulate")  # once students' code has run, nothing is imported any more
     all_graded = []
     for graded in grade_all(folders, options.seconds, min(workers, len(folders))):
         print(json.dumps(graded) if options.json else grade_table(graded) + "\n", flush=True)

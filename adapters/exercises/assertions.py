@@ -17,8 +17,14 @@ from typing import Any
 import numpy as np
 
 from adapters.exercises.diagnoses import Given, close, diagnose, same_but_dtype
+from minibert.errors import InputError
 
 Meanings = Sequence[tuple[Any, str]]
+
+
+class JudgeError(InputError):
+    """The judge cannot judge: this machine or this installation is at fault, and not the student.
+    There is no verdict then."""
 
 
 class Wrong(Exception):

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from adapters.exercises.assertions import Wrong
 from adapters.exercises.catalogue import Exercise, exercises
-from adapters.exercises.judge import Verdict, checks, judge, read_source
+from adapters.exercises.judge import Verdict, judge, read_source, specifications
 from adapters.exercises.student import SECONDS
 from minibert.errors import InputError
 
@@ -22,22 +23,39 @@ def grade(folder: Path | str, seconds: float = SECONDS) -> dict[str, Any]:
     "exercises": [{"exercise": NN_name, "title", "passed": bool, "credit": the share of the checks
     that hold, "seconds", "failed": the first sentence of the specification that does not hold or
     None, "error": the first error in full or None}]}. The folder's state file is ignored. Raises
-    InputError when there is no such folder.
+    InputError when there is no such folder, and JudgeError, an InputError, where the judge itself
+    cannot work: there is no grade then.
     """
-    folder = Path(folder)
+    return _graded(_read(Path(folder)), seconds)
+
+
+@dataclass(frozen=True)
+class _HandedIn:
+    """A student's folder, and each file as it was before any was run, or why it cannot be read."""
+
+    folder: Path
+    sources: dict[Exercise, bytes | Wrong]
+
+
+def _read(folder: Path) -> _HandedIn:
     if not folder.is_dir():
         raise InputError(f"{folder}: there is no such folder")
-    sources = {}  # all files are read before any of them is run, as one might change the others
+    sources: dict[Exercise, bytes | Wrong] = {}
     for exercise in exercises():
         try:
             sources[exercise] = read_source(folder / exercise.file)
-        except Wrong:
-            continue  # the verdict will say why
+        except Wrong as why:
+            sources[exercise] = why
+    return _HandedIn(folder, sources)
+
+
+def _graded(handed_in: _HandedIn, seconds: float) -> dict[str, Any]:
+    folder = handed_in.folder
     rows: list[dict[str, Any]] = []
     time_outs = 0
     for exercise in exercises():
         if time_outs < TIME_OUTS:
-            path, source = folder / exercise.file, sources.get(exercise)
+            path, source = folder / exercise.file, handed_in.sources[exercise]
             verdict = judge(exercise, path, seconds, source, every=True)
             time_outs += verdict.timed_out
             rows.append(_row(verdict))
@@ -59,19 +77,22 @@ def grade_all(
 ) -> Iterator[dict[str, Any]]:
     """Grade several folders, `workers` at a time. -> what `grade` returns for each, in order.
 
-    Threads are enough: each student's file runs in a process of its own, and the judge waits.
+    All files, the students' and the exercises', are read before any of them runs, as one might
+    change the others. Threads are enough: each student's file runs in a process of its own, and the
+    judge waits.
     """
+    specifications()
+    all_handed_in = [_read(Path(folder)) for folder in folders]
     with ThreadPoolExecutor(workers) as pool:
-        yield from pool.map(lambda folder: grade(folder, seconds), folders)
+        yield from pool.map(lambda handed_in: _graded(handed_in, seconds), all_handed_in)
 
 
 def _row(verdict: Verdict) -> dict[str, Any]:
-    held = len(verdict.met) / len(checks(verdict.exercise))
     return {
         "exercise": verdict.exercise.label,
         "title": verdict.exercise.title,
         "passed": verdict.passed,
-        "credit": 1.0 if verdict.passed else round(held, 2),
+        "credit": round(len(verdict.met) / verdict.of, 2),
         "seconds": round(verdict.seconds, 2),
         "failed": verdict.failed or None,
         "error": verdict.error or None,

@@ -2,7 +2,7 @@
 
 This is the judge's side of the pipe; `child` is the other. The student's code can only end, hang or
 crash its own process, or use up its memory; here each of these is a `Wrong` with a reason. Only
-data ever comes back.
+data ever comes back. What goes wrong before any of the student's code has run is a `JudgeError`.
 """
 
 import contextlib
@@ -20,47 +20,64 @@ from typing import Any
 
 import numpy as np
 
-from adapters.exercises.assertions import Ended, StudentError, Wrong
+from adapters.exercises.assertions import Ended, JudgeError, StudentError, Wrong
 from adapters.exercises.messages import Garbled, Name, pack, read_message, unpack
+from minibert.errors import InputError
 
-SECONDS = 20.0  # for all the checks of one exercise
+SECONDS = 20.0  # for the student's code in all the checks of one exercise
+FEWEST_SECONDS, MOST_SECONDS = 0.1, 86_400.0
 START_SECONDS = 120.0  # for Python to start and import NumPy, even on a busy machine
 MEGABYTES = 2048  # of memory
 KEPT = 4000  # bytes of the student's output
+LONGEST_TEXT = 4000  # characters of what is said about an exception; `child` sends fewer
+
+PACKAGES = Path(__file__).resolve().parents[2]  # where `adapters` and `minibert` are
 
 # Only these variables are passed on: a class's machine may have secrets in its environment.
 PASSED_ON = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SYSTEMROOT", "MINIBERT_KEEP_KERNELS")
 
 
+def check_seconds(seconds: float) -> None:
+    """Raises InputError for a time limit that no clock can keep; nan and infinity are none."""
+    if not FEWEST_SECONDS <= seconds <= MOST_SECONDS:
+        allowed = f"more than 0 (at least {FEWEST_SECONDS:g}, at most {MOST_SECONDS:,.0f})"
+        raise InputError(f"--seconds must be {allowed}, not {seconds:g}")
+
+
 class Process:
-    """The process that runs one file of a student's, while the context manager is open."""
+    """The process that runs one file of a student's, while the context manager is open.
+
+    `seconds`: how long the student's code may take in all; the judge's own work does not count.
+    `answers`: how many answers have come. One message is read for each that is waited for, so that
+    a process which sends without end fills no memory of the judge's.
+    """
 
     def __init__(self, source: bytes, path: str, seconds: float = SECONDS) -> None:
-        self.source, self.path, self.seconds = source, path, seconds
+        self.source, self.path, self.seconds, self.seconds_left = source, path, seconds, seconds
         self.functions: list[Callable[..., Any]] = []  # the judge's, for the student's code
+        self.answers = 0
+        self.wanted = threading.Semaphore(0)  # messages to be read
+        self.closed = False
         self.inbox: queue.Queue[bytes | Exception | None] = queue.Queue()
         self.outbox: queue.Queue[bytes | None] = queue.Queue()
         self.output = bytearray()
 
     def __enter__(self) -> "Process":
-        self.folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
-        self.deadline = time.monotonic() + START_SECONDS
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "adapters.exercises.child"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            cwd=self.folder.name,
-            env=_environment(self.folder.name),
-            start_new_session=True,
-        )
+        try:
+            self.folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        except OSError as error:
+            raise JudgeError(f"{self.path}: not judged: no temporary folder: {error}") from None
+        try:
+            self.process = self._started()
+        except OSError as error:
+            self.folder.cleanup()
+            raise JudgeError(f"{self.path}: not judged: no process for it: {error}") from None
         works = (self._write, self._read, self._keep_output)
         self.threads = [threading.Thread(target=work, daemon=True) for work in works]
         for thread in self.threads:
             thread.start()
         try:
-            self._receive()  # it has started, and none of the student's code has run yet
-            self.deadline = time.monotonic() + self.seconds
+            self._await_start()
             first = {
                 "source": self.source.decode("latin-1"),  # the bytes as text; Python decodes them
                 "path": self.path,
@@ -73,8 +90,33 @@ class Process:
             raise
         return self
 
+    def _started(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "adapters.exercises.child"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=self.folder.name,
+            env=_environment(self.folder.name),
+            start_new_session=True,
+        )
+
+    def _await_start(self) -> None:
+        """Wait until Python and NumPy are loaded; none of the student's code has run by then."""
+        try:
+            message = self._receive(time.monotonic() + START_SECONDS)
+        except Ended:
+            message = {}
+        if message != {"started": True}:
+            self.threads[-1].join(timeout=1)  # for its last words
+            said = self.printed.strip().splitlines()[-1:]
+            why = f": {said[0]}" if said else f" in {START_SECONDS:g} s"
+            raise JudgeError(f"{self.path}: not judged: Python did not start for it{why}")
+
     def __exit__(self, *error: object) -> None:
         self.outbox.put(None)
+        self.closed = True
+        self.wanted.release()
         if hasattr(os, "killpg"):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)  # and any process it has started
@@ -90,21 +132,39 @@ class Process:
     def ask(self, request: dict[str, Any]) -> dict[str, Any]:
         """Send a request and return the answer. Raises StudentError for an exception in the
         student's code, and Wrong when there is no sensible answer."""
-        self.outbox.put(pack(request, self._name_of))
-        while True:
-            answer = self._receive()
-            if "error" in answer:
-                kinds, text = _words(answer.get("kinds")), str(answer.get("text"))
-                function = str(answer.get("function", ""))
-                raise StudentError(str(answer["error"]), kinds, text, function)
-            if "callback" not in answer:
-                return answer
-            self.outbox.put(pack(self._called_back(answer), self._name_of))
-
-    def _receive(self) -> dict[str, Any]:
-        """The next message. Raises Ended when none comes in time, or none that makes sense."""
+        message, start = pack(request, self._name_of), time.monotonic()
         try:
-            body = self.inbox.get(timeout=max(0.0, self.deadline - time.monotonic()))
+            self.outbox.put(message)
+            return self._answer(deadline=start + self.seconds_left)
+        finally:
+            self.seconds_left -= time.monotonic() - start
+
+    def _answer(self, deadline: float) -> dict[str, Any]:
+        """The answer to what was asked; before it, the student's code may call the judge's."""
+        while True:
+            answer = self._receive(deadline)
+            if "callback" not in answer:
+                break
+            self.outbox.put(self._called_back(answer))
+        self.answers += 1
+        if "error" not in answer:
+            return answer
+        message, text, function = (_text(answer.get(key)) for key in ("error", "text", "function"))
+        raise StudentError(
+            message or "your code's process sent an error without words",
+            _words(answer.get("kinds")),
+            text,
+            function,
+        )
+
+    def _receive(self, deadline: float) -> dict[str, Any]:
+        """The next message. Raises Ended when none comes in time, or none that makes sense."""
+        self.wanted.release()
+        wait = deadline - time.monotonic()  # past it not even a message that is there counts
+        try:
+            if wait <= 0:
+                raise queue.Empty
+            body = self.inbox.get(timeout=wait)
         except queue.Empty:
             late = f"no result within {self.seconds:g} s: an endless loop?"
             raise Ended(late, timed_out=True) from None
@@ -118,13 +178,14 @@ class Process:
             raise Ended("your code's process sent something that is not what a function returns")
         return answer
 
-    def _called_back(self, request: dict[str, Any]) -> dict[str, Any]:
+    def _called_back(self, request: dict[str, Any]) -> bytes:
         """Run one of the judge's functions for the student's code. -> the reply to the child"""
         try:
             function = self.functions[request["callback"]]
-            return {"result": function(*request["args"], **request["kwargs"])}
-        except Exception as error:
-            return {"error": f"{type(error).__name__}: {error}"}
+            result = function(*request["args"], **request["kwargs"])
+            return pack({"result": result}, self._name_of)
+        except Exception as error:  # Garbled, too: a result that is too large to be sent
+            return pack({"error": f"{type(error).__name__}: {error!s:.2000}"}, self._name_of)
 
     def _name_of(self, function: Callable[..., Any]) -> Name:
         if function.__class__.__name__ == "primitive" or function.__module__ == "minibert.ops":
@@ -149,6 +210,9 @@ class Process:
         body: bytes | Exception | None = b""
         with self.process.stdout as pipe:
             while isinstance(body, bytes):
+                self.wanted.acquire()
+                if self.closed:
+                    break
                 try:
                     body = read_message(pipe)
                 except (Garbled, OSError) as error:
@@ -229,14 +293,19 @@ def _put(ours: Any, key: Any, value: Any) -> None:
         ours[key] = value
 
 
+def _text(value: Any) -> str:
+    """What the other side sent, which should be a string, and not a long one."""
+    return value[:LONGEST_TEXT] if isinstance(value, str) else ""
+
+
 def _words(value: Any) -> list[str]:
-    """What the other side sent, which should be a list of strings."""
-    return [str(word) for word in value] if isinstance(value, list) else []
+    """What the other side sent, which should be a list of some strings."""
+    return [_text(word) for word in value[:100]] if isinstance(value, list) else []
 
 
 def _environment(home: str) -> dict[str, str]:
     """A minimal environment: the same packages, one thread, no other variables of the judge's."""
-    path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
+    path = os.pathsep.join([*map(os.path.abspath, filter(None, sys.path)), str(PACKAGES)])
     known = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     threads = {f"{blas}_NUM_THREADS": "1" for blas in ("OPENBLAS", "OMP", "MKL")}
     python = {"PYTHONPATH": path, "PYTHONSAFEPATH": "1", "PYTHONDONTWRITEBYTECODE": "1"}
