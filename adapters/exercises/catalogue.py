@@ -62,7 +62,7 @@ def exercise_named(word: str) -> Exercise:
     InputError for any other word."""
     plain = Path(word).name.removesuffix(".py")
     for exercise in exercises():
-        number = plain.isdecimal() and int(plain) == exercise.number
+        number = plain.isdecimal() and plain.lstrip("0") == str(exercise.number)
         if number or plain in (exercise.name, exercise.label):
             return exercise
     raise InputError(f"{word}: no such exercise; there are 1 to {len(exercises())}, see list")

@@ -26,12 +26,14 @@ MILLISECONDS = 1000  # between two looks at the files if the system reports no c
 def check_file(folder: Path, exercise: Exercise, seconds: float = SECONDS) -> Verdict:
     """Check one file of a student's folder, and remember whether it passed."""
     path = folder.resolve() / exercise.file
+    source: bytes | Wrong
     try:
         source = read_source(path)
-    except Wrong:
-        source = None  # the verdict says why
+    except Wrong as why:
+        source = why
     verdict = judge(exercise, path, seconds, source)
-    remember_verdict(folder, exercise, digest(source) if source and verdict.passed else "")
+    version = digest(source) if isinstance(source, bytes) and verdict.passed else ""
+    remember_verdict(folder, exercise, version)
     return verdict
 
 

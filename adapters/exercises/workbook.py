@@ -5,11 +5,14 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from adapters.exercises.assertions import Wrong
 from adapters.exercises.catalogue import Exercise, exercises, material
+from adapters.exercises.judge import read_source
 from minibert.errors import InputError
 from minibert.files import atomic_write
 
 STATE = ".minibert-exercises"
+LARGEST_STATE = 1 << 16  # bytes; three short lines for each exercise are about 2,000
 HEADER = """\
 # What `minibert exercises` remembers about this folder: which version of a file has passed (the
 # first digits of its sha256), how many hints were shown, which solutions were asked for. Lines may
@@ -64,25 +67,38 @@ def read_state(folder: Path) -> State:
     """The state of a folder. Raises InputError if there is none, or for a line that cannot be
     parsed."""
     path = folder / STATE
-    try:
-        lines = path.read_text("utf-8").splitlines()
-    except FileNotFoundError:
-        raise InputError(
-            f"{folder}: no exercises were started here; to start: minibert exercises start DIR"
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from None
     state = State()
-    for number, line in enumerate(lines, start=1):
-        if found := re.fullmatch(r"passed (\w+) ([0-9a-f]+)", line.strip()):
+    for number, line in enumerate(_state_text(path).splitlines(), start=1):
+        if found := re.fullmatch(r"passed (\w+) ([0-9a-f]{12})", line.strip()):
             state.passed[found[1]] = found[2]
         elif found := re.fullmatch(r"hints (\w+) ([0-3])", line.strip()):
             state.hints[found[1]] = int(found[2])
-        elif found := re.fullmatch(r"solution (\w+) asked (\d+)", line.strip()):
+        elif found := re.fullmatch(r"solution (\w+) asked ([0-9]{1,9})", line.strip()):
             state.asked[found[1]] = int(found[2])
         elif line.strip() and not line.startswith("#"):
             raise InputError(f"{path}, line {number}: not understood: {line[:50]!r}; delete it")
     return state
+
+
+def _state_text(path: Path) -> str:
+    """The state file's text. Raises InputError."""
+    try:
+        if path.exists() and not path.is_file():  # reading from a pipe would wait for ever
+            raise InputError(f"{path}: cannot be read: not a file")
+        with path.open("rb") as file:
+            data = file.read(LARGEST_STATE + 1)
+    except FileNotFoundError:
+        raise InputError(
+            f"{path.parent}: no exercises were started here; to start: minibert exercises start DIR"
+        ) from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+    if len(data) > LARGEST_STATE:
+        raise InputError(f"{path}: is larger than {LARGEST_STATE:,} bytes; delete it, and start")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: cannot be read: {error}") from None
 
 
 def write_state(folder: Path, state: State) -> None:
@@ -99,10 +115,10 @@ def digest(source: bytes) -> str:
 
 
 def digest_file(path: Path) -> str:
-    """The digest of a file as it is now; "" if it cannot be read."""
+    """The digest of a student's file as it is now; "" if the judge would not read it."""
     try:
-        return digest(path.read_bytes())
-    except OSError:
+        return digest(read_source(path))
+    except Wrong:
         return ""
 
 
@@ -182,16 +198,30 @@ def leave_out_solutions() -> int:
 
 def reset(folder: Path, exercise: Exercise) -> Path | None:
     """Replace a file by its stub. -> where the student's version is kept, NN_name.py.old1 or the
-    next free number; None if there was no file, or it still was the stub."""
+    next free number; None if there was no file, or it still was the stub. Raises InputError, saying
+    where the student's version is, when that fails."""
     read_state(folder)  # raises if this is not a student's folder
     path, kept = folder / exercise.file, None
     stub = (exercise.folder / "stub.py").read_bytes()
     if digest_file(path) == digest(stub):
         return None
-    if path.exists():
-        suffixes = [old.suffix.removeprefix(".old") for old in folder.glob(f"{path.name}.old*")]
-        numbers = [int(suffix) for suffix in suffixes if suffix.isdecimal()]
-        kept = path.with_name(f"{path.name}.old{max(numbers, default=0) + 1}")
-        path.rename(kept)
-    atomic_write(path, stub)
+    new = path.with_name(f".{path.name}.stub")
+    where = f"{path} is as it was"
+    try:
+        atomic_write(new, stub)  # first: on a full disk, the student's file stays in its place
+        if path.exists() or path.is_symlink():
+            kept = _next_old(path)
+            path.rename(kept)
+            where = f"your version is {kept}, and the stub {new}"
+        new.replace(path)
+    except (InputError, OSError) as error:
+        why = error if isinstance(error, InputError) else f"{path}: {error.strerror or error}"
+        raise InputError(f"{why}; {where}") from None
     return kept
+
+
+def _next_old(path: Path) -> Path:
+    """NN_name.py.old1, or with the next free number."""
+    suffixes = [old.suffix.removeprefix(".old") for old in path.parent.glob(f"{path.name}.old*")]
+    numbers = [int(suffix) for suffix in suffixes if re.fullmatch("[0-9]{1,9}", suffix)]
+    return path.with_name(f"{path.name}.old{max(numbers, default=0) + 1}")
