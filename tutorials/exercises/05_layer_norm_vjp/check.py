@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from adapters.exercises.assertions import at_each_size, same, untouched
+from adapters.exercises.assertions import Wrong, at_each_size, same, untouched
 
 CALL = "layer_norm_vjp(g, x, weight, eps)"
 STEP = 1e-5  # central differences err by about STEP^2 and by 1e-16 / STEP: 1e-10 each
@@ -214,6 +214,8 @@ def check_moving_all_features_together_has_no_effect(student):
     def compare(tokens, size, eps):
         g, x, weight = draw(tokens, size, spread=3.0)
         gradient = student.layer_norm_vjp(g, x, weight, eps)[0]
+        if not np.any(gradient):
+            raise Wrong(f"{CALL}: the gradient for x is 0 everywhere")
         what = "the sum of each row of the gradient for x"
         same(np.sum(gradient, axis=1), np.zeros(tokens), what)
 

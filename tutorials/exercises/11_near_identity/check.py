@@ -31,10 +31,14 @@ def call(seed, d, m, std):
 def weights(student, *case):
     """A fresh adapter's weights: [(name, weight in units of std, float64)]."""
     adapter, std = student.init_adapter(*case), case[-1]
-    return [
+    named = [
         (f"{call(*case)}[{n!r}]['weight']", adapter[n]["weight"].astype(float) / std)
         for n in ("down", "up")
     ]
+    for what, weight in named:  # nan is never beyond a limit
+        if not np.isfinite(weight).all():
+            raise Wrong(f"{what} has numbers that are not finite")
+    return named
 
 
 def check_an_adapter_has_its_four_arrays_and_zero_biases(student):

@@ -10,14 +10,15 @@ MAP = ("weight", "bias")
 
 
 def tree_of(paths):
-    """{"a.0.b": array} -> nested dicts, the layers' numbers as ints."""
+    """{"a.0.b": array} -> nested dicts, the layers' numbers as ints; with arrays of their own, as a
+    student's function may change its own."""
     tree = {}
     for path, array in paths.items():
         *way, last = [int(key) if key.isdigit() else key for key in path.split(".")]
         node = tree
         for key in way:
             node = node.setdefault(key, {})
-        node[last] = array
+        node[last] = np.array(array)
     return tree
 
 

@@ -126,8 +126,8 @@ def check_it_is_the_correlation_of_two_columns(student):
     def compare(texts, right):
         predicted, gold = draw(texts, right)
         expected = float(np.corrcoef(predicted, gold)[0, 1])
-        got = student.matthews(predicted, gold)
         what, meanings = f"matthews of {texts} texts", mistakes(predicted, gold)
+        got = student.matthews(predicted, gold)
         same(got, expected, what, 1e-6, meanings, given={"B": texts})
 
     at_each_size(compare, (40, 0.7), (55, 0.5), (30, 0.2))

@@ -124,11 +124,14 @@ def check_merged_or_apart_the_output_is_the_same(student):
     """Merged or separate, the output is the same."""
 
     def compare(n, size_in, size_out, r, alpha):
-        x, weight, bias, a, b = draw(n, size_in, size_out, r)
+        arguments = draw(n, size_in, size_out, r)
+        x, weight, bias, a, b = arguments
+        expected = product(x, weight) + alpha / r * product(product(x, a), b) + bias
         merged = student.merge(weight.copy(), a.copy(), b.copy(), alpha)
-        apart = student.lora_linear(x, weight, bias, a, b, alpha)
+        apart = student.lora_linear(*(array.copy() for array in arguments), alpha)
         # float32 sums in a different order
-        same(x @ merged + bias, apart, f"x merge(weight, a, b, {alpha}) + bias", 1e-4)
+        same(x @ merged + bias, expected, f"x merge(weight, a, b, {alpha}) + bias", 1e-4)
+        same(apart, expected, f"lora_linear(x, weight, bias, a, b, {alpha})", 1e-4)
 
     at_each_size(compare, (4, 6, 3, 2, 6.0), (3, 4, 5, 3, 4.0))
 
