@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -158,6 +159,7 @@ def checks(exercise: Exercise) -> list[Check]:
 def specifications() -> dict[Exercise, CodeType]:
     """The check.py of every exercise. All are read, and what they import is imported, when the
     first is needed: a student's code could change those of later exercises. Raises JudgeError."""
+    import_module("numpy.ma")  # np.median would, when it is first called
     found = {}
     for exercise in exercises():
         path = exercise.folder / "check.py"
