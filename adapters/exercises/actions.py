@@ -33,8 +33,6 @@ def run(options: argparse.Namespace) -> int:
     one. Raises InputError for words that make no sense."""
     words = list(options.words)
     action = words.pop(0) if words and words[0] in ACTIONS else "watch"
-    if "" in (*words, options.folder):
-        raise InputError("an empty name is no folder and no exercise")
     check_seconds(options.seconds)
     if options.once and action != "watch":
         raise InputError(f"--once cannot be used with {action}")

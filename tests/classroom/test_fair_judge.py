@@ -394,15 +394,6 @@ class TestOddFolders:
         assert time.monotonic() - start < NET
         assert path.read_bytes() == (ATTENTION.folder / "stub.py").read_bytes()
 
-    @pytest.mark.parametrize(
-        "words", [[""], ["grade", ""], ["list", "--in", ""], ["hint", ""], ["start", ""]]
-    )
-    def test_an_empty_name_is_refused(self, mine, words, monkeypatch):
-        monkeypatch.chdir(mine)
-        result = minibert("exercises", *words)
-        assert (result.code, result.err.count("\n")) == (2, 1)
-        assert "an empty name is no folder" in result.err
-
     @pytest.mark.parametrize("number", ["9" * 5000, "-1", "1.5", "nan", "\u0663"])
     def test_a_number_that_no_exercise_has_is_refused(self, mine, number):
         result = minibert("exercises", "hint", "--in", mine, "--", number)
