@@ -72,9 +72,11 @@ TASK_DEFAULTS = {
 
 
 def default_rate_epochs(method: str, task: str, base_sha256: str = "") -> tuple[float, int]:
-    """The learning rate and number of epochs to start from; the rate is the base's own where it is
-    known (weights/manifest.toml)."""
-    rate, epochs = TASK_DEFAULTS.get((method, task), DEFAULTS[method])
+    """The learning rate and number of epochs to start from: the task's own, or else the rate that
+    weights/manifest.toml has for the base."""
+    if (method, task) in TASK_DEFAULTS:
+        return TASK_DEFAULTS[method, task]
+    rate, epochs = DEFAULTS[method]
     return defaults_of(base_sha256).get("rates", {}).get(method, rate), epochs
 
 

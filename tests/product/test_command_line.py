@@ -839,7 +839,7 @@ class TestPackages:
         path = os.pathsep.join([str(tmp_path), str(tmp_path / "site")])
         done = subprocess.run(
             [sys.executable, "-P", "-m", "minibert", "--help"],
-            cwd=tmp_path,
+            cwd=tmp_path / "site",  # of the current folder nothing is imported
             capture_output=True,
             text=True,
             timeout=60,
