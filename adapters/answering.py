@@ -13,10 +13,16 @@ import numpy as np
 
 from adapters.cached_layers import frozen_layers
 from adapters.methods.method import Method
-from adapters.predict import check_length
 from adapters.recipes import optimised, recipe_named
 from adapters.run_folder import RunOptions, data_hash, describe_method
-from adapters.task_model import TaskModel, check_pairs, last_states, new_task_model, papers_pooling
+from adapters.task_model import (
+    TaskModel,
+    check_length,
+    check_pairs,
+    last_states,
+    new_task_model,
+    papers_pooling,
+)
 from adapters.training_run import Training, fit_training
 from minibert import fused
 from minibert.batch import Batch, make_batch
@@ -31,6 +37,7 @@ from minibert.training.schedule import Settings
 from minibert.tree import Tree, merge
 
 MAX_LENGTH, STRIDE = 384, 128  # tokens, as in BERT's released code
+METRICS = ("f1", "exact_match")
 SAMPLE_WINDOWS = 64  # training windows for `settle`
 
 
@@ -213,4 +220,5 @@ def prepare(
             "questions": len(data.train),
             "data_sha256": data_hash(data.train, data.dev),
         },
+        metrics=METRICS,
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from adapters.predict import encode_for, predict_logits
+from adapters.predict import encode_for, finite_logits
 from adapters.task_file import TaskFile, load_task, on_base
 from adapters.task_model import TaskModel
 from minibert.checkpoint import Base
@@ -49,7 +49,7 @@ class Bank:
         task = self.tasks[name]
         texts = check_texts(texts, task.task.pairs)
         encoded = encode_for(self.base, texts, task.max_length, task.pooling)
-        return predict_logits(self.models[name], encoded)
+        return finite_logits(self.models[name], encoded)
 
     def parameters(self) -> int:
         """All parameters in memory: the base once, and every task's own."""

@@ -13,12 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
-from adapters.predict import check_length
+from adapters.task_model import check_length
 from minibert.batch import Batch, group_by_length, make_batch
 from minibert.checkpoint import Base
-from minibert.errors import InputError
-from minibert.files import atomic_write, read_json
+from minibert.errors import InputError, shown
+from minibert.files import atomic_write
 from minibert.heads import mean_pool
+from minibert.json_files import read_json
 from minibert.machine.threads import each, thread_count
 from minibert.model import encode
 from minibert.ops import Array
@@ -98,7 +99,7 @@ def longest_text(base: Base) -> int:
     settings = read_json(path)
     longest = settings.get("max_seq_length") if isinstance(settings, dict) else None
     if type(longest) is not int:
-        raise InputError(f"{path}: max_seq_length is {json.dumps(longest)}, not a whole number")
+        raise InputError(f"{path}: max_seq_length is {shown(longest)}, not a whole number")
     if settings.get("do_lower_case"):
         raise InputError(f"{path}: do_lower_case is not supported; the tokenizer decides")
     try:
@@ -119,13 +120,16 @@ def _vectors(
     """The pooled vectors of encoded texts, groups of similar length at a time: [B, D]."""
 
     def run(numbers: list[int]) -> np.ndarray:
-        return pooled(base, make_batch([encoded[i] for i in numbers]), pooling)
+        with np.errstate(over="ignore", invalid="ignore"):  # looked at below
+            return pooled(base, make_batch([encoded[i] for i in numbers]), pooling)
 
     groups = group_by_length([len(text.ids) for text in encoded])
     vectors = np.empty((len(encoded), base.config.hidden_size), np.float32)
     number = thread_count(threads, len(groups))
     for rows, computed in zip(groups, each(run, groups, number), strict=True):
         vectors[rows] = computed
+    if not np.isfinite(vectors).all():
+        raise InputError(f"{base.folder}: its weights are too large: a text's vector overflows")
     return vectors
 
 

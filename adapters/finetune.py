@@ -9,7 +9,7 @@ import numpy as np
 
 from adapters.cached_layers import LIMIT, Bottom, cache_states, frozen_layers, states_bytes
 from adapters.methods.method import Method
-from adapters.predict import check_labels, check_length, encode_examples, predict_logits
+from adapters.predict import check_labels, encode_examples, predict_logits
 from adapters.recipes import optimised, recipe_named
 from adapters.run_folder import RunOptions, data_hash, describe_method
 from adapters.similarity import fitted_head
@@ -17,6 +17,7 @@ from adapters.task_file import TaskFile, save_task
 from adapters.task_model import (
     COSINE,
     TaskModel,
+    check_length,
     check_pairs,
     chosen_pooling,
     forward,
@@ -195,6 +196,7 @@ def prepare(
             "class_weights": None if weights is None else weights.tolist(),
             "scale": astuple(scale) if data.task.regression else None,
         },
+        metrics=data.task.metrics,
     )
 
 

@@ -16,17 +16,8 @@ from minibert.data.tasks import Example, Task, score
 from minibert.errors import InputError, shown
 from minibert.heads import probabilities
 from minibert.machine.threads import each, thread_count
+from minibert.model import encode
 from minibert.tokenizer import Encoded, Text, check_texts, encode_texts
-
-
-def check_length(base: Base, max_length: int) -> int:
-    """Raises InputError for a maximum length that the base has no positions for."""
-    positions = base.config.max_position_embeddings
-    if not 4 <= max_length <= positions:
-        raise InputError(
-            f"max length must be from 4 to {positions} ({base.name}), not {shown(max_length)}"
-        )
-    return max_length
 
 
 def likeliest(task: Task, logits: np.ndarray) -> tuple[str, dict[str, float]]:
@@ -101,6 +92,33 @@ def predict_logits(
     return logits
 
 
+class NotFinite(InputError):
+    """The logits of a text, by its `number` from 0, are infinite or not a number."""
+
+    def __init__(self, message: str, number: int) -> None:
+        super().__init__(message)
+        self.number = number
+
+
+def finite_logits(
+    model: TaskModel, encoded: Sequence[Encoded], threads: int | None = None
+) -> np.ndarray:
+    """`predict_logits` for an answer: raises NotFinite, naming the first text and the cause, where
+    float32 overflows."""
+    logits = predict_logits(model, encoded, threads)
+    bad = np.flatnonzero(~np.isfinite(logits).all(axis=1))
+    if len(bad):
+        number, base = int(bad[0]), model.base
+        batch = make_batch([encoded[number]])
+        with np.errstate(over="ignore", invalid="ignore"):  # looked at below
+            alone = encode(base.params, batch, base.config)[-1]
+        cause = "the task's parameters are too large for float32"
+        if not np.isfinite(alone).all():
+            cause = f"the weights of the base {base.name} are too large for float32 on this text"
+        raise NotFinite(f"texts[{number}]: its logits are not finite: {cause}", number)
+    return logits
+
+
 OnEncoded = Callable[[Sequence[Encoded]], None]
 
 
@@ -116,14 +134,14 @@ def evaluate_task(
     on_encoded: OnEncoded = ignore,
 ) -> dict[str, float]:
     """A task file's metrics on examples. on_encoded(texts as token ids) is called once, with a
-    `CutTexts` for example. Raises InputError when it belongs to another base, or when
-    there are no examples, or one's text is no text for this task."""
+    `CutTexts` for example. Raises InputError when it belongs to another base, when
+    there are no examples, when one's text is no text for this task, or as `finite_logits` does."""
     if not examples:
         raise InputError(f"{task.task.name}: there are no examples to score")
     encoded = encode_examples(base, examples, task.max_length, task.task.pairs, task.pooling)
     check_labels(task.task, examples)
     on_encoded(encoded)
-    logits = predict_logits(on_base(task, base), encoded, threads)
+    logits = finite_logits(on_base(task, base), encoded, threads)
     return score(task.task, logits, [e.label for e in examples])
 
 
@@ -136,10 +154,10 @@ def predict_texts(
 ) -> np.ndarray:
     """The logits [B, C] of texts. `on_encoded` as in `evaluate_task`.
 
-    Raises InputError when the task belongs to another base, or for the first text that is none for
-    this task.
+    Raises InputError when the task belongs to another base, for the first text that is none for
+    this task, or as `finite_logits` does.
     """
     texts = check_texts(texts, task.task.pairs)
     encoded = encode_for(base, texts, task.max_length, task.pooling)
     on_encoded(encoded)
-    return predict_logits(on_base(task, base), encoded, threads)
+    return finite_logits(on_base(task, base), encoded, threads)

@@ -7,7 +7,7 @@ the text leaves open (head, epsilon, clipping) follows BERT's fine-tuning, witho
 import math
 from dataclasses import dataclass, replace
 
-from minibert.errors import InputError
+from minibert.errors import InputError, shown
 from minibert.fetch.manifest import defaults_of
 from minibert.training.optim import Adam
 from minibert.training.schedule import Settings
@@ -44,7 +44,7 @@ RECIPES = {
 def recipe_named(name: str) -> Recipe:
     """Raises InputError, listing the known ones, for another name."""
     if name not in RECIPES:
-        raise InputError(f"unknown recipe {name!r}; known: {', '.join(RECIPES)}")
+        raise InputError(f"unknown recipe {shown(name)}; known: {', '.join(RECIPES)}")
     return RECIPES[name]
 
 

@@ -50,12 +50,12 @@ class RunOptions:
         """Where the task file is kept."""
         return self.folder / "task.safetensors" if self.folder else None
 
-    def checkpoint(self, identity: dict[str, Any]) -> Checkpoint | None:
-        """The checkpoint of the run with this identity."""
+    def checkpoint(self, identity: dict[str, Any], scores: tuple[str, ...]) -> Checkpoint | None:
+        """The checkpoint of the run with this identity, whose epochs have these scores."""
         if self.folder is None:
             return None
         path = self.folder / "checkpoint.safetensors"
-        return Checkpoint(path, identity, self.resume, unsaid=UNSAID)
+        return Checkpoint(path, identity, self.resume, unsaid=UNSAID, scores=scores)
 
 
 @contextmanager

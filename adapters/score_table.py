@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from adapters.predict import OnEncoded, ignore, likeliest, predict_texts
+from adapters.predict import NotFinite, OnEncoded, ignore, likeliest, predict_texts
 from adapters.task_file import TaskFile, task_digest
 from minibert.checkpoint import Base
 from minibert.data.own import row_text
@@ -33,6 +33,7 @@ from minibert.files import (
     sha256_file,
     writing,
 )
+from minibert.json_files import fitted, read_json
 
 CHUNK = 1024  # rows
 
@@ -75,7 +76,11 @@ class Scoring:
         known = set(self.table.columns)
         while chunk := list(islice(source, CHUNK)):
             texts = [row_text(self.table, row, self.text) for row in chunk]
-            logits = predict_texts(self.task, self.base, texts, self.threads, self.on_encoded)
+            try:
+                logits = predict_texts(self.task, self.base, texts, self.threads, self.on_encoded)
+            except NotFinite as error:
+                where = f"{self.table.name} row {chunk[error.number].number}"
+                raise InputError(str(error).replace(f"texts[{error.number}]", where, 1)) from None
             for row, values in zip(chunk, logits, strict=True):
                 if self.submission:
                     yield submitted(self.task.task, self.table, row, values)
@@ -220,9 +225,9 @@ def delimiter_of(out: Path | None, scoring: Scoring) -> str:
 def _resumed(log: Path, about: dict[str, str], size_now: int) -> tuple[int, int]:
     """The rows and bytes that count of a partial file, which has `size_now` bytes."""
     try:
-        kept = json.loads(log.read_text("utf-8"))
-        rows, size = int(kept.pop("rows")), int(kept.pop("bytes"))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        kept = fitted(dict[str, Any], read_json(log), log)
+        rows, size = (fitted(int, kept.pop(name, None), log) for name in ("rows", "bytes"))
+    except InputError:
         rows, size = 0, -1
         kept = about
     if not (rows > 0 and 0 <= size <= size_now):

@@ -6,25 +6,46 @@ One is its weight file's, the other its tensors', which stays the same when anot
 same weights again. Linear maps lie in it as [out, in], as in every public checkpoint.
 """
 
-import hashlib
 import json
-from collections.abc import Mapping
+import math
+import re
 from dataclasses import asdict, dataclass, field, replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from adapters.methods.batch_norm import STATISTICS
 from adapters.methods.method import ADAPTERS, Method
-from adapters.task_model import POOLER, POOLINGS, TaskModel, base_tree, check_pairs
+from adapters.methods.table import adapter_parameters, check_method, trained_shapes
+from adapters.recipes import recipe_named
+from adapters.task_model import (
+    COSINE,
+    POOLER,
+    POOLINGS,
+    TaskModel,
+    base_tree,
+    check_length,
+    check_pairs,
+)
 from minibert.checkpoint import Base
-from minibert.data.tasks import Task
-from minibert.errors import InputError
-from minibert.files import parse_json
-from minibert.tensors import as_stored, read_safetensors, write_safetensors
+from minibert.data.tasks import Task, check_task
+from minibert.errors import InputError, brief, shown
+from minibert.json_files import fitted, parse_json
+from minibert.tensors import (
+    LARGEST_HEADER,
+    as_stored,
+    read_safetensors,
+    type_name,
+    write_safetensors,
+)
+from minibert.tensors import content_sha256 as _digest
 from minibert.tree import Tree, from_leaves, leaves, merge
 
 FORMAT = "minibert-task-1"
+LABEL_KINDS = ("", "bool", "int", "float", "str")
+SETTLED = tuple(f".norm.{name}" for name in STATISTICS)
 
 
 @dataclass(frozen=True)
@@ -54,16 +75,6 @@ class TaskFile:
         return self.base_name.replace("--", "/")
 
 
-def _digest(about: dict[str, Any], tensors: Mapping[str, np.ndarray]) -> str:
-    """sha256 over the description, names, shapes and bytes: a flipped bit anywhere shows."""
-    digest = hashlib.sha256(json.dumps(about).encode())
-    for name in sorted(tensors):
-        values = np.ascontiguousarray(tensors[name])
-        digest.update(f"{name} {values.shape} {values.dtype.str}\n".encode())
-        digest.update(values.data if values.size else b"")
-    return digest.hexdigest()
-
-
 def _described(task: TaskFile) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """What the file says of a task, and its tensors."""
     tensors = {p: as_stored(p, leaf) for p, leaf in leaves(task.trained)}
@@ -86,31 +97,97 @@ def save_task(path: Path | str, task: TaskFile) -> None:
 
 
 def load_task(path: Path | str) -> TaskFile:
-    """Read a task file. Raises InputError, naming it, when it is missing, damaged or not one."""
+    """Read a task file. Raises InputError, naming it, when it is missing, damaged, not one, or says
+    or holds what no task can, whoever wrote it. Whether it fits its base, `on_base` sees."""
     tensors, metadata = read_safetensors(path)
     if FORMAT not in metadata:
         raise InputError(f"{path}: is not a minibert task file")
-    about = parse_json(metadata[FORMAT], f"{path}: its description is damaged: it")
+    where = f"{path}: its description is damaged"
+    about = fitted(dict[str, Any], parse_json(metadata[FORMAT], where, LARGEST_HEADER), where)
+    if about.pop("sha256", None) != _digest(about, tensors):
+        raise InputError(f"{path}: is damaged: its sha256 is not the one that it promises")
+    if "trained" in about:  # which is what the tensors are
+        raise InputError(f"{where}: trained is not known")
+    task: TaskFile = fitted(TaskFile, about, where)
+    # the adapters' statistics, which are not trained, once matched the pattern of the adapters
+    trains = (ADAPTERS if p == r"adapters\." else p for p in task.method.trained)
+    task = replace(task, method=replace(task.method, trained=tuple(trains)))
     try:
-        if about.pop("sha256") != _digest(about, tensors):
-            raise InputError(f"{path}: is damaged: its sha256 is not the one that it promises")
-        task = _tuples(Task, about.pop("task"))
-        method = _tuples(Method, about.pop("method"))
-        # the adapters' statistics, which are not trained, once matched the pattern of the adapters
-        trains = (ADAPTERS if pattern == r"adapters\." else pattern for pattern in method.trained)
-        method = replace(method, trained=tuple(trains))
-        trained = from_leaves({p: as_stored(p, values) for p, values in tensors.items()})
-        about["scale"] = tuple(about.get("scale", (0.0, 1.0)))  # of files from before it was kept
-        if (pooling := about.get("pooling", POOLER)) not in POOLINGS:
-            raise InputError(f"{path}: has the unknown pooling {pooling!r}")
-        return TaskFile(task=task, method=method, trained=trained, **about)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: its description is damaged: {error}") from None
+        _check_description(task)
+        for name, values in tensors.items():
+            _check_tensor(task.method, name, values)
+            _, *within = reversed([*accumulate(name.split("."), "{}.{}".format)])
+            if taken := tensors.keys() & set(within):
+                raise InputError(f"{name} lies within {min(taken)}, which is a tensor itself")
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    stored = {name: as_stored(name, values) for name, values in tensors.items()}
+    return replace(task, trained=from_leaves(stored))
 
 
-def _tuples(kind: Any, values: dict[str, Any]) -> Any:
-    """A dataclass back from JSON, whose lists were tuples."""
-    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+def _check_description(task: TaskFile) -> None:
+    """Raises InputError for what no training can have said of its task."""
+    check_task(task.task)
+    check_method(task.method)
+    recipe_named(task.recipe)
+    if task.pooling not in POOLINGS:
+        raise InputError(f"has the unknown pooling {shown(task.pooling)}")
+    if task.pooling == COSINE and not (task.task.regression and task.task.pairs):
+        raise InputError(f"pooling {COSINE} is for a score of two texts")
+    if task.label_kind not in LABEL_KINDS:
+        raise InputError(f"has the unknown kind of labels {shown(task.label_kind)}")
+    if task.max_length < 4:
+        raise InputError(f"its max_length is {shown(task.max_length)}, not 4 or more")
+    if task.scale[1] <= 0:
+        raise InputError(f"its scale {task.scale} has no positive deviation")
+    if len(task.base_name) > 255:
+        raise InputError(f"its base_name {shown(task.base_name)} is too long for a folder's name")
+    for name, value in task.results.items():
+        if type(value) not in (int, float) or value != value:
+            raise InputError(f"its result {shown(name)} is {shown(value)}, not a number")
+
+
+def _check_tensor(method: Method, name: str, values: np.ndarray) -> None:
+    """Raises InputError for a tensor that a task of this method does not hold, or not so."""
+    path = re.fullmatch(
+        r"(base|adapters|head)(\.([a-z_]{1,20}|0|[1-9]\d{0,3})){1,6}", name, re.ASCII
+    )
+    own = path and (method.trains(name) or (path[1] == "adapters" and method.size is not None))
+    if not own:
+        raise InputError(
+            f"{shown(name)} is none of the parameters that {shown(method.name)} trains"
+        )
+    if values.dtype != np.float32:
+        raise InputError(f"{name} is of type {type_name(values)}; a task's parameters are F32")
+    if not np.isfinite(values).all():
+        raise InputError(f"{name} has values that are NaN or infinite")
+    if name.endswith("norm.variance") and (values < 0).any():
+        raise InputError(f"{name} has negative values")
+
+
+def _check_fit(task: TaskFile, base: Base) -> None:
+    """Raises InputError unless the task's parameters are those that its method has on this base, by
+    name and shape."""
+    config, method, name = base.config, task.method, brief(str(task.method))
+    check_length(base, task.max_length)
+    if max(method.first_layer, method.last_layer or 0) >= config.num_hidden_layers:
+        raise InputError(f"{name} is not for {config.num_hidden_layers} layers ({base.name})")
+    found = {path: leaf.shape for path, leaf in leaves(task.trained)}
+    trains = {p: shape for p, shape in found.items() if not p.endswith(SETTLED)}
+    of_adapters = sum(math.prod(s) for p, s in trains.items() if p.startswith("adapters."))
+    if of_adapters != (wanted := adapter_parameters(config, method)):
+        raise InputError(
+            f"has {of_adapters:,} parameters in its adapters; {name} has {shown(wanted)} on "
+            f"{base.name}"
+        )
+    shapes = trained_shapes(config, method, task.task.outputs, task.pooling == POOLER)
+    for path in shapes.keys() - found.keys():
+        raise InputError(f"lacks {path}, which {name} trains on {base.name}")
+    for path, shape in found.items():
+        if path not in shapes:
+            raise InputError(f"has {shown(path)}, which {name} does not train on {base.name}")
+        if shape != shapes[path]:
+            raise InputError(f"{path} has shape {shape}, but {base.name} asks for {shapes[path]}")
 
 
 def on_base(task: TaskFile, base: Base, path: Path | str = "task") -> TaskModel:
@@ -132,5 +209,9 @@ def on_base(task: TaskFile, base: Base, path: Path | str = "task") -> TaskModel:
         )
     if task.task.pairs:
         check_pairs(base)
+    try:
+        _check_fit(task, base)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
     tree = merge({"base": base_tree(base, task.pooling)}, task.trained)
     return TaskModel(base, task.method, tree, task.pooling)

@@ -15,7 +15,7 @@ from minibert import fused
 from minibert.batch import Batch
 from minibert.checkpoint import Base
 from minibert.data.tasks import Task
-from minibert.errors import InputError
+from minibert.errors import InputError, shown
 from minibert.fetch.manifest import defaults_of
 from minibert.heads import classify, mean_pool
 from minibert.machine.threads import one_blas_thread
@@ -105,6 +105,16 @@ def check_pairs(base: Base) -> None:
     """Raises InputError for a base that cannot tell the second text of a pair from the first."""
     if base.config.type_vocab_size < 2:
         raise InputError(f"{base.folder}: takes no pairs of texts: its type_vocab_size is 1")
+
+
+def check_length(base: Base, max_length: int) -> int:
+    """Raises InputError for a maximum length that the base has no positions for."""
+    positions = base.config.max_position_embeddings
+    if not 4 <= max_length <= positions:
+        raise InputError(
+            f"max length must be from 4 to {positions} ({base.name}), not {shown(max_length)}"
+        )
+    return max_length
 
 
 def base_tree(base: Base, pooling: str) -> Tree:

@@ -28,7 +28,8 @@ class Training:
     loss(model, numbers, rng): of the training examples of these numbers; score(model): the dev
     metrics; lengths: the examples' tokens. sample: training texts, for what is settled after
     training; first_only: the loss needs each text's [CLS] alone. identity: what a run must have in
-    common with the one that it resumes.
+    common with the one that it resumes. metrics: the names of the dev metrics, where known, the
+    first of which chooses the best epoch.
     """
 
     model: TaskModel
@@ -39,6 +40,7 @@ class Training:
     sample: Batch
     first_only: bool
     identity: dict[str, Any]
+    metrics: tuple[str, ...] = ()
 
     def problem(self) -> Problem:
         """The training as the loop sees it: functions of the trained leaves {path: array} alone.
@@ -79,7 +81,7 @@ def fit_training(
         state = fit(
             training.problem(),
             training.settings,
-            run.checkpoint(training.identity),
+            run.checkpoint(training.identity, training.metrics),
             threads=run.threads,
             on_best=on_best,
             on_report=run.on_report,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minibert.config import ACTIVATIONS, BertConfig, read_config
-from minibert.errors import InputError
+from minibert.errors import InputError, brief, shown
 from minibert.parameters import Shapes, masked_token_shapes, parameter_shapes
 from minibert.tensors import as_stored, type_name
 from minibert.tokenizer import encode_texts, load_tokenizer
@@ -70,11 +70,12 @@ class Base:
         tokens that the weights have no embedding for."""
         tokenizer = load_tokenizer(self.folder)
         # No text has the token "", which is an empty line of vocab.txt.
-        last, token = max((n, token) for token, n in tokenizer.get_vocab().items() if token)
+        known = ((n, token) for token, n in tokenizer.get_vocab().items() if token)
+        last, token = max(known, default=(-1, ""))
         if last >= self.config.vocab_size:
             raise InputError(
-                f"{self.folder}: its tokenizer's largest id is {last} ({token!r}), but config.json "
-                f"says vocab_size {self.config.vocab_size}"
+                f"{self.folder}: its tokenizer's largest id is {last} ({shown(token)}), but "
+                f"config.json says vocab_size {self.config.vocab_size}"
             )
         return tokenizer
 
@@ -178,6 +179,7 @@ def load_base(folder: Path | str, *, pooler: bool = False, dtype: Any = np.float
     folder = Path(folder)
     config = read_config(folder / "config.json")
     weights = read_weights(folder)
+    _check_layers(weights, config)
     wanted = _wanted(config, weights.tensors, pooler)
     found, extra = _found(weights, wanted, dtype)
     _check_fit(weights.path, config, wanted, {n: leaf.shape for n, leaf in found.items()}, extra)
@@ -197,6 +199,17 @@ def tensors_sha256(params: Tree) -> str:
         digest.update(f"{path} {values.shape} {values.dtype.str}\n".encode())
         digest.update(values.data)
     return digest.hexdigest()
+
+
+def _check_layers(weights: Weights, config: BertConfig) -> None:
+    """Raise InputError for more layers than the file has tensors, before anything as long as that
+    is made. The other sizes are compared as shapes."""
+    layers, tensors = config.num_hidden_layers, len(weights.tensors)
+    if layers > tensors:
+        raise InputError(
+            f"{weights.path}: has {tensors:,} tensors, but config.json says "
+            f"num_hidden_layers {shown(layers)}"
+        )
 
 
 def _wanted(config: BertConfig, tensors: dict[str, np.ndarray], pooler: bool) -> Shapes:
@@ -225,7 +238,7 @@ def _found(weights: Weights, wanted: Shapes, dtype: Any) -> tuple[dict[str, np.n
         if path not in wanted:
             extra.append(name)
         elif path in found:
-            raise InputError(f"{weights.path}: has {path} twice, the second time as {name}")
+            raise InputError(f"{weights.path}: has {path} twice, the second time as {brief(name)}")
         else:
             found[path] = as_stored(path, _floats(weights.file(name), name, values, dtype))
     return found, sorted(extra)
@@ -236,14 +249,14 @@ def _floats(file: Path, name: str, values: np.ndarray, dtype: Any) -> np.ndarray
     which are what quantised weights are stored as: they mean nothing without their scale."""
     if values.dtype.kind != "f":
         raise InputError(
-            f"{file}: {name} is of type {type_name(values)}; weights must be floats (F32, F16, "
-            "BF16 or F64)"
+            f"{file}: {brief(name)} is of type {type_name(values)}; weights must be floats (F32, "
+            "F16, BF16 or F64)"
         )
     with np.errstate(over="ignore"):  # looked at below
         values = values.astype(dtype, copy=False)
     if not np.isfinite(values).all():
         raise InputError(
-            f"{file}: {name} has weights that are NaN, infinite or beyond {np.dtype(dtype)}"
+            f"{file}: {brief(name)} has weights that are NaN, infinite or beyond {np.dtype(dtype)}"
         )
     return values
 
@@ -257,13 +270,13 @@ def _check_fit(
     if missing:
         unused = {_bare(name): name for name in extra}
         nearest = get_close_matches(hub_name(missing[0]), unused, n=1, cutoff=0.6)
-        hint = f"; the nearest name in it is {unused[nearest[0]]}" if nearest else ""
+        hint = f"; the nearest name in it is {brief(unused[nearest[0]])}" if nearest else ""
         count = f"{len(missing)} of {len(wanted)} missing"
         raise InputError(f"{file}: lacks {missing[0]} ({count}){hint}")
     beyond = [name for name in extra if re.match(r"encoder\.layer\.\d+\.", _bare(name))]
     if beyond:
         raise InputError(
-            f"{file}: has {beyond[0]}, but config.json says "
+            f"{file}: has {brief(beyond[0])}, but config.json says "
             f"num_hidden_layers {config.num_hidden_layers}"
         )
     for path, shape in wanted.items():

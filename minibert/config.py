@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from minibert.errors import InputError
-from minibert.files import read_json
+from minibert.errors import InputError, shown
+from minibert.json_files import read_json
 
 # config.json's names of the feed-forward activation, and those of the functions here. The tanh form
 # has had many names, which transformers computes in as many ways, all equal but for rounding.
@@ -60,19 +60,20 @@ class BertConfig:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if field.type is int and (type(value) is not int or value < 1):
-                raise InputError(f"{field.name} must be a positive integer, not {value!r}")
+                raise InputError(f"{field.name} must be a positive integer, not {shown(value)}")
             if field.type is float and (
                 isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1
             ):
-                raise InputError(f"{field.name} must be a number in [0, 1), not {value!r}")
+                raise InputError(f"{field.name} must be a number in [0, 1), not {shown(value)}")
         if self.hidden_size % self.num_attention_heads:
             raise InputError(
-                f"hidden_size {self.hidden_size} cannot be cut into "
-                f"num_attention_heads {self.num_attention_heads} equal heads"
+                f"hidden_size {shown(self.hidden_size)} cannot be cut into "
+                f"num_attention_heads {shown(self.num_attention_heads)} equal heads"
             )
         if self.hidden_act not in tuple(ACTIVATIONS):  # JSON may hold anything, even a list
             raise InputError(
-                f"hidden_act {self.hidden_act!r} is not supported; known: {', '.join(ACTIVATIONS)}"
+                f"hidden_act {shown(self.hidden_act)} is not supported; "
+                f"known: {', '.join(ACTIVATIONS)}"
             )
 
     def to_dict(self) -> dict[str, Any]:
@@ -92,7 +93,7 @@ def read_config(path: Path | str) -> BertConfig:
         if name == "embedding_size" and raw.get(name) == raw.get("hidden_size"):
             continue
         if raw.get(name, default) not in allowed:
-            raise InputError(f"{path}: {name} is {raw[name]!r}; only {default!r} is supported")
+            raise InputError(f"{path}: {name} is {shown(raw[name])}; only {default!r} is supported")
     if "model_type" not in raw:
         raise InputError(f"{path}: has no model_type; a BERT configuration says 'bert'")
     known = {field.name for field in dataclasses.fields(BertConfig)}

@@ -23,6 +23,12 @@ class Diverged(InputError):
     """Training diverged: the loss or the logits are no longer finite at this learning rate."""
 
 
+def brief(text: str) -> str:
+    """A name or another library's message as it is, or if it is long, its beginning."""
+    text = " ".join(text.split())
+    return text if len(text) <= 200 else f"{text[:200]}..."
+
+
 def shown(value: object) -> str:
     """A value in one short line of a message."""
     try:

@@ -2,7 +2,6 @@
 
 import errno
 import hashlib
-import json
 import os
 import shutil
 import stat
@@ -11,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from minibert.errors import InputError
 
@@ -166,24 +165,6 @@ def sha256_file(path: Path | str) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-
-
-def parse_json(text: str | bytes, where: object) -> Any:
-    """JSON that came from outside. Raises InputError, naming `where`, for anything else."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:  # the latter for brackets without end
-        raise InputError(f"{where}: is not JSON: {error}") from None
-
-
-def read_json(path: Path) -> Any:
-    """A JSON file's content. Raises InputError, naming the file, when it cannot be read."""
-    try:
-        return parse_json(path.read_text("utf-8"), path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: is not JSON: {error}") from None
 
 
 def read_sums(folder: Path) -> dict[str, str]:

@@ -4,18 +4,22 @@ A file is 8 bytes of header length (little-endian), a JSON header
 {name: {dtype, shape, data_offsets}}, and the tensors' bytes.
 """
 
+import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from minibert.errors import InputError
+from minibert.errors import InputError, brief
 from minibert.files import atomic_write
+from minibert.json_files import parse_json
 
 DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4",
           "I16": "<i2", "I8": "i1", "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1",
           "BOOL": "?"}  # fmt: skip
+LARGEST_HEADER = 100_000_000  # bytes, the library's own bound
 
 
 def read_safetensors(path: Path | str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -33,11 +37,13 @@ def read_safetensors(path: Path | str) -> tuple[dict[str, np.ndarray], dict[str,
             pass
         with path.open("rb") as file:
             size = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(size))
+            header = parse_json(file.read(size), path, LARGEST_HEADER)
     except SafetensorError as error:
         if what := _other_content(path):
             raise InputError(f"{path}: is {what}") from None
-        raise InputError(f"{path}: is damaged or not a safetensors file: {error}") from None
+        raise InputError(
+            f"{path}: is damaged or not a safetensors file: {brief(str(error))}"
+        ) from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
     metadata = header.pop("__metadata__", None) or {}
@@ -45,13 +51,16 @@ def read_safetensors(path: Path | str) -> tuple[dict[str, np.ndarray], dict[str,
     tensors = {}
     for name, entry in header.items():
         if entry["dtype"] not in DTYPES:
-            raise InputError(f"{path}: {name} has the unsupported type {entry['dtype']}")
+            raise InputError(f"{path}: {brief(name)} has the unsupported type {entry['dtype']}")
         start, stop = entry["data_offsets"]
         flat = np.asarray(data[start:stop]) if stop > start else np.empty(0, np.uint8)
         # offsets need not be aligned to the element size; a view then needs one copy
         dtype = np.dtype(DTYPES[entry["dtype"]])
         aligned = (8 + size + start) % dtype.itemsize == 0
-        values = (flat if aligned else flat.copy()).view(dtype).reshape(entry["shape"])
+        try:
+            values = (flat if aligned else flat.copy()).view(dtype).reshape(entry["shape"])
+        except ValueError:  # of more dimensions, or larger ones beside a 0, than NumPy has
+            raise InputError(f"{path}: {brief(name)} has a shape that no array can have") from None
         if entry["dtype"] == "BF16":
             values = (values.astype(np.uint32) << 16).view(np.float32)
         tensors[name] = values
@@ -87,6 +96,17 @@ def write_safetensors(
     from safetensors.numpy import save
 
     atomic_write(path, save({n: np.asarray(t, order="C") for n, t in tensors.items()}, metadata))
+
+
+def content_sha256(about: dict[str, Any], tensors: Mapping[str, np.ndarray]) -> str:
+    """sha256 over a description and the tensors' names, shapes and bytes: a flipped bit anywhere
+    shows."""
+    digest = hashlib.sha256(json.dumps(about).encode())
+    for name in sorted(tensors):
+        values = np.ascontiguousarray(tensors[name])
+        digest.update(f"{name} {values.shape} {values.dtype.str}\n".encode())
+        digest.update(values.data if values.size else b"")
+    return digest.hexdigest()
 
 
 def as_stored(path: str, values: np.ndarray) -> np.ndarray:

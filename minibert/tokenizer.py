@@ -7,14 +7,23 @@ A tokenizer is shared by all that use its base, at the same time too: nothing is
 Texts are encoded whole and cut here.
 """
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from minibert.errors import InputError, shown
-from minibert.tokenizer_files import DEFAULTS, add_tokens, read_settings, set_normalizer
+from minibert.errors import InputError, brief, shown
+from minibert.tokenizer_files import (
+    DEFAULTS,
+    LARGEST,
+    add_tokens,
+    check_template,
+    read_settings,
+    set_normalizer,
+)
 
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
@@ -49,28 +58,41 @@ def load_tokenizer(folder: Path | str) -> "Tokenizer":
     if not file.exists():
         raise InputError(f"{folder}: has neither tokenizer.json nor vocab.txt")
     if settings.use_json:
-        try:
+        check_template(file)
+        with refused(f"{file}: cannot be read"):
             tokenizer = Tokenizer.from_file(str(file))
-        except Exception as error:  # the library raises bare Exception
-            raise InputError(f"{file}: cannot be read: {error}") from None
         if tokenizer.truncation and tokenizer.truncation["direction"] != "right":
             raise InputError(f"{file}: truncation cuts the beginning; only the end is supported")
     else:
         special = {role: settings.name(role) for role in ("unk_token", "cls_token", "sep_token")}
         options = (settings.lower, settings.strip_accents, settings.chinese)
         tokenizer = _without_added_tokens(file, special, *options)
-    add_tokens(tokenizer, settings)
-    set_normalizer(tokenizer, settings, file)
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
+    with refused(f"{file}: cannot be used"):
+        add_tokens(tokenizer, settings)
+        set_normalizer(tokenizer, settings, file)
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
     unknown = getattr(tokenizer.model, "unk_token", None)
     if unknown is not None and tokenizer.model.token_to_id(unknown) is None:
         raise InputError(f"{file}: lacks its unk_token {unknown!r}")
-    try:
-        frame(tokenizer)
-    except InputError as error:
-        raise InputError(f"{file}: post_processor: {error}") from None
+    with refused(f"{file}: cannot be used"):
+        try:
+            frame(tokenizer)
+        except InputError as error:
+            raise InputError(f"{file}: post_processor: {error}") from None
     return tokenizer
+
+
+@contextmanager
+def refused(what: str) -> Iterator[None]:
+    """Within the block, whatever the library raises is an InputError that begins with `what`. It
+    raises bare Exception, and where its Rust code panics, what is no Exception at all."""
+    try:
+        yield
+    except (InputError, KeyboardInterrupt, SystemExit, GeneratorExit, MemoryError):
+        raise
+    except BaseException as error:
+        raise InputError(f"{what}: {brief(str(error))}") from None
 
 
 def wordpiece(
@@ -103,14 +125,19 @@ def _without_added_tokens(
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
     try:
-        tokens = vocab.read_text("utf-8").removesuffix("\n").split("\n")
+        with vocab.open("rb") as file:
+            text = file.read(LARGEST + 1)
+        if len(text) > LARGEST:
+            raise InputError(f"{vocab}: is not read: it has more than {LARGEST:,} bytes")
+        lines = io.TextIOWrapper(io.BytesIO(text), "utf-8").read()  # of any system's line ends
+        tokens = lines.removesuffix("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{vocab}: cannot be read: {error}") from None
     ids = {token: number for number, token in enumerate(tokens)}
     unk, cls, sep = (special[role] for role in ("unk_token", "cls_token", "sep_token"))
     for token in (unk, cls, sep):
         if token not in ids:
-            raise InputError(f"{vocab}: lacks the token {token}")
+            raise InputError(f"{vocab}: lacks the token {brief(token)}")
     tokenizer = Tokenizer(models.WordPiece(ids, unk_token=unk))
     tokenizer.normalizer = normalizers.BertNormalizer(
         lowercase=lower, strip_accents=strip_accents, handle_chinese_chars=chinese
@@ -127,17 +154,38 @@ def _without_added_tokens(
 
 def frame(tokenizer: "Tokenizer") -> tuple[int, int]:
     """The ids of [CLS] and [SEP], whatever their names. Raises InputError for a tokenizer that
-    does not put them around a text and a pair as BERT reads them."""
+    does not put them around a text and a pair as BERT reads them, or gives them other ids than its
+    vocabulary."""
     whole = uncut(tokenizer)
     single, pair = whole.encode(""), whole.encode("", "")
-    if len(single.ids) == 2:
-        cls, sep = single.ids
-        if pair.ids == [cls, sep, sep] and single.type_ids + pair.type_ids == [0, 0, 0, 0, 1]:
-            return cls, sep
-    raise InputError(
-        f"an empty text is {single.tokens} and an empty pair {pair.tokens}; "
-        "BERT reads [CLS] [SEP] and, the last in segment 1, [CLS] [SEP] [SEP]"
-    )
+    cls, sep = single.ids if len(single.ids) == 2 else (-1, -1)
+    segments = single.type_ids + pair.type_ids
+    if pair.ids != [cls, sep, sep] or segments != [0, 0, 0, 0, 1]:
+        raise InputError(
+            f"an empty text is {shown(single.tokens)} and an empty pair {shown(pair.tokens)}; "
+            "BERT reads [CLS] [SEP] and, the last in segment 1, [CLS] [SEP] [SEP]"
+        )
+    for token, number in zip(single.tokens, (cls, sep), strict=True):
+        if (known := whole.token_to_id(token)) != number:
+            raise InputError(f"{shown(token)} is token {number}, but in the vocabulary {known}")
+    for probe in (whole.encode("a"), whole.encode("a", "b")):
+        _check_segments(probe)
+    return cls, sep
+
+
+def _check_segments(text: "Encoding") -> None:
+    """Raises InputError unless a text is [CLS] its tokens [SEP], all in segment 0, and a pair has
+    its second one's tokens and another [SEP] behind that, in segment 1."""
+    parts = text.sequence_ids  # of each token, None for the special ones
+    first, second = parts.count(0), parts.count(1)
+    wanted, segments = [None, *[0] * first, None], [0] * (first + 2)
+    if text.n_sequences == 2:
+        wanted, segments = [*wanted, *[1] * second, None], segments + [1] * (second + 1)
+    if parts != wanted or text.type_ids != segments:
+        raise InputError(
+            f"a text is {shown(text.tokens)} in segments {shown(text.type_ids)}; BERT reads "
+            "[CLS] text [SEP] in segment 0 and a pair's second text [SEP] in segment 1"
+        )
 
 
 def check_texts(texts: Iterable[Any], pairs: bool | None, name: str = "texts") -> list[Text]:
@@ -185,7 +233,9 @@ def encode_texts(tokenizer: "Tokenizer", texts: Sequence[Text], max_length: int)
     for pair in {not isinstance(text, str) for text in clean}:
         if max_length < tokenizer.num_special_tokens_to_add(pair):
             raise InputError(f"max length {max_length} has no room for [CLS] and [SEP]")
-    return [_cut(e, max_length) for e in uncut(tokenizer).encode_batch(clean)]
+    with refused("the tokenizer fails on a text"):
+        encoded = uncut(tokenizer).encode_batch(clean)
+    return [_cut(e, max_length) for e in encoded]
 
 
 def uncut(tokenizer: "Tokenizer") -> "Tokenizer":

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from minibert.errors import InputError
-from minibert.files import read_json
+from minibert.errors import InputError, shown
+from minibert.json_files import read_json
 
 if TYPE_CHECKING:
     from tokenizers import AddedToken, Tokenizer
@@ -31,6 +31,7 @@ DEFAULTS = {
 ROLES = ("bos_token", "eos_token", *DEFAULTS)  # in the order in which missing tokens are added
 FLAGS = ("content", "single_word", "lstrip", "rstrip", "normalized", "special")  # of a token
 MORE = "additional_special_tokens"
+LARGEST = 1 << 27  # bytes of any of these files; those of 250,000 tokens have an eighth of it
 
 # Settings of which only these values give the ids that `encode_texts` computes; the first is the
 # default. With do_basic_tokenize and never_split transformers' own two tokenizers disagree.
@@ -87,7 +88,8 @@ def read_settings(folder: Path) -> TokenizerSettings:
     bert_class = _check_class(folder, raw.get("tokenizer_class")) != "PreTrainedTokenizerFast"
     for name, allowed in ONLY.items():
         if raw.get(name, allowed[0]) not in allowed:
-            raise InputError(f"{path}: {name} is {raw[name]!r}; only {allowed[0]!r} is supported")
+            given = shown(raw[name])
+            raise InputError(f"{path}: {name} is {given}; only {allowed[0]!r} is supported")
     inputs = _strings(path, raw, "model_input_names")
     if inputs and "token_type_ids" not in inputs:
         raise InputError(f"{path}: model_input_names lacks 'token_type_ids', which BERT reads")
@@ -111,7 +113,7 @@ def read_settings(folder: Path) -> TokenizerSettings:
     )
     for word in _strings(path, raw, "never_split"):
         if word not in map(_content, settings.roles.values()):
-            raise InputError(f"{path}: never_split has {word!r}, which is not supported")
+            raise InputError(f"{path}: never_split has {shown(word)}, which is not supported")
     return settings
 
 
@@ -202,19 +204,41 @@ def set_normalizer(tokenizer: "Tokenizer", settings: TokenizerSettings, file: Pa
     tokenizer.normalizer = wanted
 
 
+def check_template(file: Path) -> None:
+    """Raises InputError where tokenizer.json puts tokens around a text whose ids it does not say:
+    the library looks them up unchecked."""
+    todo = [_read_object(file).get("post_processor")]
+    while todo:
+        processor = todo.pop()
+        if not isinstance(processor, dict):
+            continue
+        todo += _list(processor.get("processors"))
+        known = processor.get("special_tokens")
+        pieces = [*_list(processor.get("single")), *_list(processor.get("pair"))]
+        for piece in pieces:
+            token = piece.get("SpecialToken") if isinstance(piece, dict) else None
+            name = token.get("id") if isinstance(token, dict) else None
+            if isinstance(name, str) and not (isinstance(known, dict) and name in known):
+                raise InputError(f"{file}: post_processor: special_tokens lacks {shown(name)}")
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
 def _strings(path: Path, raw: dict[str, Any], name: str) -> list[str]:
     """A list of strings, empty for null."""
     value = raw.get(name)
     if value is None:
         return []
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise InputError(f"{path}: {name} is {value!r}; a list of strings is expected")
+        raise InputError(f"{path}: {name} is {shown(value)}; a list of strings is expected")
     return value
 
 
 def _read_object(path: Path) -> dict[str, Any]:
     """A JSON object; empty without the file."""
-    content = read_json(path) if path.exists() else {}
+    content = read_json(path, LARGEST) if path.exists() else {}
     if not isinstance(content, dict):
         raise InputError(f"{path}: is not a JSON object")
     if not _has_characters_only(content):
@@ -237,7 +261,9 @@ def _check_class(folder: Path, name: Any) -> str:
         path = folder / "config.json"
         name = _read_object(path).get("tokenizer_class") or "BertTokenizer"
     if name not in CLASSES:
-        raise InputError(f"{path}: tokenizer_class is {name!r}; only {CLASSES[0]!r} is supported")
+        raise InputError(
+            f"{path}: tokenizer_class is {shown(name)}; only {CLASSES[0]!r} is supported"
+        )
     return str(name)
 
 
@@ -245,7 +271,7 @@ def _choice(path: Path, raw: dict[str, Any], name: str, default: Any, allowed: t
     value = raw.get(name, default)
     if not any(value is choice for choice in allowed):
         words = " or ".join(json.dumps(choice) for choice in allowed)
-        raise InputError(f"{path}: {name} is {value!r}; it must be {words}")
+        raise InputError(f"{path}: {name} is {shown(value)}; it must be {words}")
     return value
 
 
@@ -278,7 +304,7 @@ def _by_role(
     found = {role: raw[role] and read(path, role, raw[role]) for role in ROLES if role in raw}
     several = raw.get(MORE) or []
     if not isinstance(several, list):
-        raise InputError(f"{path}: {MORE} is {several!r}; a list is expected")
+        raise InputError(f"{path}: {MORE} is {shown(several)}; a list is expected")
     return found | {MORE: [read(path, MORE, one) for one in several]}
 
 
@@ -287,7 +313,7 @@ def _typed_token(path: Path, key: str, value: Any) -> "AddedToken | str":
     if isinstance(value, dict) and value.get("__type") == "AddedToken":
         return _added_token(path, key, {k: v for k, v in value.items() if k != "__type"})
     if not isinstance(value, str):
-        raise InputError(f"{path}: {key} has {value!r}, which is no token")
+        raise InputError(f"{path}: {key} has {shown(value)}, which is no token")
     return value
 
 
@@ -302,7 +328,7 @@ def _stated(path: Path, tokens: Any) -> dict[int, "AddedToken"]:
     """tokenizer_config.json's added_tokens_decoder, {id: token}."""
     key = "added_tokens_decoder"
     if not isinstance(tokens, dict):
-        raise InputError(f"{path}: {key} is {tokens!r}; an object is expected")
+        raise InputError(f"{path}: {key} is {shown(tokens)}; an object is expected")
     return {_number(path, n): _added_token(path, key, token) for n, token in tokens.items()}
 
 
@@ -311,7 +337,7 @@ def _stated_in_json(path: Path) -> dict[int, "AddedToken"]:
     key = "added_tokens"
     items = _read_object(path).get(key) or []
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-        raise InputError(f"{path}: {key} is {items!r}; a list of objects is expected")
+        raise InputError(f"{path}: {key} is {shown(items)}; a list of objects is expected")
     return {_number(path, item.pop("id", None)): _added_token(path, key, item) for item in items}
 
 
@@ -341,14 +367,13 @@ def _added_token(path: Path, key: str, value: Any) -> "AddedToken":
             return AddedToken(**{flag: value[flag] for flag in FLAGS if flag in value})
     except (KeyError, TypeError):  # no object; a flag that is not true or false
         pass
-    raise InputError(f"{path}: {key} has {value!r}, which is no token")
+    raise InputError(f"{path}: {key} has {shown(value)}, which is no token")
 
 
 def _number(path: Path, value: Any) -> int:
-    try:
+    if type(value) is int or (isinstance(value, str) and value.isascii() and value.isdecimal()):
         return int(value)
-    except (TypeError, ValueError):
-        raise InputError(f"{path}: {value!r} is no token id") from None
+    raise InputError(f"{path}: {shown(value)} is no token id")
 
 
 def _content(token: "AddedToken | str") -> str:

@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from minibert.errors import InputError
-from minibert.files import read_json, read_sums, sha256_file
+from minibert.errors import InputError, brief, shown
+from minibert.files import read_sums, sha256_file
+from minibert.json_files import fitted, read_json
 from minibert.tensors import read_safetensors
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -59,14 +61,14 @@ def read_index(path: Path) -> dict[str, str]:
     """An index's {tensor: name of its shard}. Raises InputError, naming it, for a damaged one."""
     index = read_json(path)
     try:
-        shard_of = index["weight_map"]
-        if not all(isinstance(name, str) for name in shard_of.values()):
-            raise TypeError
-    except (AttributeError, KeyError, TypeError, ValueError):
+        shard_of: dict[str, str] = fitted(dict[str, Any], index, path)["weight_map"]
+        fitted(dict[str, str], shard_of, path)
+    except (InputError, KeyError):
         raise InputError(f"{path}: is damaged or has no weight_map of tensors and files") from None
     for name in shard_of.values():  # beside the index, so that no index points anywhere else
-        if not name or Path(name).name != name or "\\" in name:
-            raise InputError(f"{path}: {name!r} is no name of a file beside it")
+        plain = name.isprintable() and len(name) < 250 and "\\" not in name
+        if not (name and plain and Path(name).name == name):
+            raise InputError(f"{path}: {shown(name)} is no name of a file beside it")
     return shard_of
 
 
@@ -86,9 +88,11 @@ def _read_shards(index: Path) -> Weights:
             _checked_sha256(shard)
         for tensor, values in read_safetensors(shard)[0].items():
             if shard_of.get(tensor) != name:
-                raise InputError(f"{shard}: has {tensor}, which {index.name} does not say")
+                raise InputError(f"{shard}: has {brief(tensor)}, which {index.name} does not say")
             tensors[tensor], shards[tensor] = values, shard
     for tensor, name in shard_of.items():
         if tensor not in tensors:
-            raise InputError(f"{index.parent / name}: lacks {tensor}, which {index.name} promises")
+            raise InputError(
+                f"{index.parent / name}: lacks {brief(tensor)}, which {index.name} promises"
+            )
     return Weights(index, tensors, None, shards)

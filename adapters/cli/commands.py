@@ -111,7 +111,7 @@ def embed_command(options: argparse.Namespace) -> None:
     import numpy as np
 
     from adapters.embed import embed_blocks, json_line, save_vectors
-    from adapters.predict import check_length
+    from adapters.task_model import check_length
     from minibert.checkpoint import load_base
     from minibert.data.tasks import Task
     from minibert.fetch.models import locate_model

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 def train_command(options: argparse.Namespace) -> None:
     """Python: `adapters.train_task`."""
     from adapters.methods.table import method_named
-    from adapters.predict import check_length
     from adapters.recipes import recipe_named
+    from adapters.task_model import check_length
     from minibert.checkpoint import load_base
     from minibert.fetch.models import locate_model
     from minibert.machine.threads import thread_count

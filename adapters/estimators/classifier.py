@@ -1,5 +1,6 @@
 """The estimator of classes."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -16,7 +17,7 @@ from adapters.task_file import TaskFile
 from minibert.data.labels import check_spellings, is_missing, is_numeric
 from minibert.data.own import class_metrics
 from minibert.data.tasks import Task
-from minibert.errors import InputError
+from minibert.errors import InputError, shown
 from minibert.heads import probabilities
 
 KINDS = {"b": "bool", "i": "int", "u": "int", "f": "float"}  # of NumPy's types
@@ -71,7 +72,7 @@ class AdapterClassifier(ClassifierMixin, AdapterEstimator):
         labels that are spelled like integers come back as integers, all others as strings."""
         super()._restore(task)
         names, kind = task.task.names, task.label_kind
-        if not kind and all(n.removeprefix("-").isdecimal() and str(int(n)) == n for n in names):
+        if not kind and all(re.fullmatch("0|-?[1-9][0-9]{0,17}", name) for name in names):
             kind = "int"
         readers: dict[str, Callable[[str], Any]] = {
             "bool": lambda name: name == "True",
@@ -79,7 +80,10 @@ class AdapterClassifier(ClassifierMixin, AdapterEstimator):
             "float": float,
         }
         read = readers.get(kind, str)
-        self.classes_ = np.array([read(name) for name in names])
+        try:
+            self.classes_ = np.array([read(name) for name in names])
+        except ValueError:
+            raise BadInput(f"the task's labels {shown(names)} are not of kind {kind}") from None
 
 
 def _class_weights(chosen: Any, classes: np.ndarray) -> str | list[float] | None:

@@ -43,6 +43,7 @@ def batch_norm(features: Array, norm: Tree, ops: ModuleType) -> Array:
     return (features - mean) / np.sqrt(variance + EPS) * norm["weight"] + norm["bias"]
 
 
+STATISTICS = ("mean", "variance")  # of each adapter's "norm": settled, not trained
 VARIANT = Variant("batch-norm", "z + f(BatchNorm(z W_down + b_down)) W_up + b_up", norm=batch_norm)
 
 

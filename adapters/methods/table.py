@@ -10,15 +10,21 @@ and, where something is left to do after training, `settle` (see `batch_norm`).
 """
 
 import math
+import re
 from dataclasses import dataclass, replace
+from functools import cache
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from adapters.methods import batch_norm, bottleneck, lora, pfeiffer, variants
+from adapters.methods.batch_norm import STATISTICS
 from adapters.methods.method import ADAPTERS, HEAD, NORMS, Method
 from minibert.config import BertConfig
 from minibert.errors import InputError, check_at_most, shown
-from minibert.parameters import parameter_shapes
+from minibert.parameters import Shapes, parameter_shapes
+from minibert.tree import leaves
 
 
 @dataclass(frozen=True)
@@ -92,6 +98,47 @@ def check_variant(name: str) -> None:
         raise InputError(f"unknown variant {name!r}; known: {', '.join(VARIANTS)}")
 
 
+def check_method(method: Method) -> None:
+    """Raises InputError for a method from a file that can be none: one of the table with other
+    patterns, settings that no adapter has, or patterns of its own that are no short, plain ones."""
+    if known := TABLE.get(method.name):
+        free = (*known.choices, "first_layer", "last_layer")
+        chosen: dict[str, Any] = {name: getattr(method, name) for name in free}
+        if replace(known.method, **chosen) != method:
+            raise InputError(f"method {method.name!r} is not the one that is known by that name")
+        if known.adapters and method.size is None:
+            raise InputError(f"method {method.name!r} has no size")
+    if method.size is not None and method.size < 1:
+        raise InputError(f"adapter size must be at least 1, not {shown(method.size)}")
+    check_std(method.std)
+    bottleneck.check_activation(method.activation)
+    check_variant(method.variant)
+    first, last = method.first_layer, method.last_layer
+    if first < 0 or (last is not None and last < first):
+        raise InputError(f"the method's layers are from {shown(first)} to {shown(last)}")
+    for pattern in method.trained:
+        _check_pattern(pattern)
+
+
+def check_std(std: float | None) -> None:
+    """Raises InputError for an initial std that is not positive, or beyond all sense."""
+    if std is not None and not 0 < std < float("inf"):
+        raise InputError(f"the adapters' initial std must be positive, not {std}")
+    check_at_most("the adapters' initial std", std or 0, LARGEST_STD)
+
+
+def _check_pattern(pattern: str) -> None:
+    """Raises InputError for what is no regular expression, or one that could search for years: with
+    a repeated group, or many repetitions."""
+    repeated = re.search(r"\)[*+{]", pattern)
+    if len(pattern) > 200 or repeated or len(re.findall(r"[*+{]", pattern)) > 3:
+        raise InputError(f"the pattern {shown(pattern)} is too long or complicated")
+    try:
+        re.compile(pattern)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise InputError(f"{shown(pattern)} is no pattern: {error}") from None
+
+
 def method_named(
     name: str,
     size: int | None = None,
@@ -108,9 +155,7 @@ def method_named(
     if activation is not None:
         bottleneck.check_activation(activation)
     check_variant(variant)
-    if std is not None and not 0 < std < float("inf"):
-        raise InputError(f"the adapters' initial std must be positive, not {std}")
-    check_at_most("the adapters' initial std", std or 0, LARGEST_STD)
+    check_std(std)
     check_at_most(f"the size of method {name!r}", size or 0, LARGEST_SIZE)
     entry = TABLE[name]
     form = None if variant == "serial" else variant
@@ -159,6 +204,33 @@ def adapter_parameters(config: BertConfig, method: Method) -> int:
         return 0
     layers = sum(map(method.has_layer, range(config.num_hidden_layers)))
     return layers * adapters_of(method).layer_parameters(config.hidden_size, method)
+
+
+@cache
+def trained_shapes(config: BertConfig, method: Method, outputs: int, pooler: bool) -> Shapes:
+    """What a task of this method holds, by path: all that is trained, and all of its adapters. The
+    arguments are those of `trained_parameters`. Of the adapters, whose size may come from a file,
+    one layer's are made: see first that `adapter_parameters` are as many as there are."""
+    d = config.hidden_size
+    shapes = {
+        f"base.{path}": shape
+        for path, shape in parameter_shapes(config).items()
+        if pooler or not path.startswith("pooler.")
+    }
+    shapes |= {"head.weight": (d, outputs), "head.bias": (outputs,)}
+    shapes = {path: shape for path, shape in shapes.items() if method.trains(path)}
+    if method.size is None:
+        return shapes
+    one_layer = replace(config, num_hidden_layers=1)
+    filled = replace(method, std=method.std or 1.0)
+    made = adapters_of(method).init(np.random.default_rng(0), one_layer, filled)[0]
+    of_layer = {path: leaf.shape for path, leaf in leaves(made)}
+    for path, shape in list(of_layer.items()):
+        if hasattr(adapters_of(method), "settle") and path.endswith(".norm.weight"):
+            of_layer |= {path.replace("weight", name): shape for name in STATISTICS}
+    for layer in filter(method.has_layer, range(config.num_hidden_layers)):
+        shapes |= {f"adapters.{layer}.{path}": shape for path, shape in of_layer.items()}
+    return shapes
 
 
 def trained_parameters(

@@ -38,20 +38,34 @@ def matthews(predicted: np.ndarray, gold: np.ndarray) -> float:
 
 def pearson(predicted: np.ndarray, gold: np.ndarray) -> float:
     """Covariance over the product of the standard deviations, -1 to 1."""
-    if np.ptp(predicted) == 0 or np.ptp(gold) == 0:  # rounding may not give 0 below
-        return 0.0
-    x = np.asarray(predicted, np.float64) - np.mean(predicted, dtype=np.float64)
-    y = np.asarray(gold, np.float64) - np.mean(gold, dtype=np.float64)
+    x, y = _deviations(predicted), _deviations(gold)
     product = float(x @ x) * float(y @ y)
     return float(x @ y) / math.sqrt(product) if product > 0 else 0.0
+
+
+def _deviations(values: np.ndarray) -> np.ndarray:
+    """The deviations from the mean of values brought down to about 1, so that no square overflows;
+    the scale cancels in a correlation. All 0 for equal values: rounding may not give 0. [B] -> [B]
+    """
+    values = _brought_down(np.asarray(values, np.float64))
+    if values.min() == values.max():
+        return np.zeros_like(values)
+    return values - values.mean()
+
+
+def _brought_down(values: np.ndarray) -> np.ndarray:
+    """The values, or if any is larger than 1, all divided by such a power of 2 that none is: that
+    rounds only what is too small beside it to count."""
+    _, exponent = np.frexp(np.abs(values).max(initial=0.0))
+    return np.ldexp(values, -max(0, int(exponent)))
 
 
 def r2(predicted: np.ndarray, gold: np.ndarray) -> float:
     """1 - squared errors / squared deviations from the mean: the share of the variance explained.
     1 at best; 0 for always guessing the mean, below it for worse."""
-    gold = np.asarray(gold, np.float64)
-    total = float(np.sum((gold - gold.mean()) ** 2))
-    errors = float(np.sum((np.asarray(predicted, np.float64) - gold) ** 2))
+    both = _brought_down(np.stack([np.asarray(v, np.float64) for v in (predicted, gold)]))  # [2, B]
+    total = float(np.sum((both[1] - both[1].mean()) ** 2))
+    errors = float(np.sum((both[0] - both[1]) ** 2))
     return 1 - errors / total if total else 0.0
 
 
@@ -87,3 +101,4 @@ METRICS = {
     "r2": r2,
     "spearman": spearman,
 }
+OF_SCORES = ("pearson", "r2", "spearman")  # the others are of classes

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from minibert.errors import InputError
-from minibert.files import parse_json
+from minibert.json_files import parse_json
 
 csv.field_size_limit(2**31 - 1)  # by default a cell of 131,072 characters is an error
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from minibert.errors import InputError
 from minibert.fetch.datasets import find_split, squad_folder
-from minibert.files import read_json
+from minibert.json_files import read_json
 
 
 class Answer(NamedTuple):

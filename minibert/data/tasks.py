@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minibert.data.metrics import METRICS
-from minibert.errors import InputError
+from minibert.data.metrics import METRICS, OF_SCORES
+from minibert.errors import InputError, shown
 from minibert.tokenizer import Text
 
 Column = int | str  # by number in a file without header, by name otherwise
@@ -104,6 +104,24 @@ def glue_task(name: str) -> Task:
         if name.lower().replace("-", "") == key.replace("-", ""):
             return task
     raise InputError(f"unknown task {name!r}; known: {', '.join(GLUE)}")
+
+
+def check_task(task: Task) -> None:
+    """Raises InputError for a task that cannot be learned or scored: of another number of texts
+    than one or two, without two classes of different names, or with metrics that are unknown or of
+    the other kind."""
+    if len(task.text) not in (1, 2):
+        raise InputError(f"task {shown(task.name)}: has {len(task.text)} text columns, not 1 or 2")
+    for classes in (task.values, task.names):
+        if len(classes) != len(task.values) or len(set(classes)) != len(classes):
+            raise InputError(f"task {shown(task.name)}: its labels {shown(classes)} are damaged")
+    if len(task.values) == 1:
+        raise InputError(f"task {shown(task.name)}: has one class only")
+    known = [name for name in METRICS if (name in OF_SCORES) == task.regression]
+    for name in task.metrics or ("",):
+        if name not in known:
+            kind = "scores" if task.regression else "classes"
+            raise InputError(f"unknown metric {shown(name)} of {kind}; known: {', '.join(known)}")
 
 
 def predictions(task: Task, logits: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ import numpy as np
 from minibert.errors import Diverged
 from minibert.machine.threads import thread_count
 from minibert.training.optim import Leaves, adam_step, clip_global_norm, global_norm
-from minibert.training.resume import Checkpoint, State, save_state, start
+from minibert.training.resume import Checkpoint, State, check_place, save_state, start
 from minibert.training.schedule import DROPOUT, Settings, Step, generator, schedule, steps_per_epoch
 from minibert.training.shards import batch_gradients
 
@@ -79,6 +79,8 @@ def fit(
     per_epoch = steps_per_epoch(settings, len(problem.lengths))
     total = per_epoch * settings.epochs
     state = start(problem.leaves, checkpoint)
+    if checkpoint:
+        check_place(checkpoint, state, per_epoch, total)
     saved_at = time.monotonic()
     try:
         if state.step // per_epoch > len(state.epochs):  # stopped while scoring an epoch

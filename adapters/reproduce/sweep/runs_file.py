@@ -10,13 +10,39 @@ import os
 from pathlib import Path
 from typing import Any
 
+from minibert.data.tasks import GLUE
 from minibert.errors import InputError
 from minibert.files import lock
+from minibert.json_files import fitted, parse_json
 
 Config = dict[str, Any]
 Runs = dict[str, dict[str, Any]]  # by key: {"key", "config", "result"}
 
 FILE = "runs.jsonl"
+
+# The entries of results, and which of them each kind of run gives unless it has diverged.
+Scores = dict[str, float]
+FORMS: dict[str, Any] = {
+    "dev": Scores,
+    "constant": Scores,
+    "validation": list[Scores],
+    "epochs": list[Scores],
+    "spans": list[dict[str, int | Scores]],
+    "scores": list[list[Scores]],
+    "changed": list[list[int]],
+    "parameters": dict[str, int] | int,
+    "examples": list[int],
+    "best_epoch": int,
+    "loss": float,
+    "seconds": float,
+    "diverged": str,
+}
+GIVES = {
+    "classify": ("dev", "validation"),
+    "ablation": ("dev", "spans"),
+    "sequence": ("scores", "changed"),
+    "squad": ("dev", "epochs"),
+}
 
 
 def run_key(config: Config) -> str:
@@ -40,14 +66,30 @@ def read_runs(folder: Path) -> Runs:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     runs: Runs = {}
     for row, line in enumerate(lines, start=1):
-        try:
-            run = json.loads(line)
-            if run["key"] != run_key(run["config"]):
-                raise ValueError("its key does not match its configuration")
-            runs[run["key"]] = {"result": run["result"], **run}
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{path} row {row}: is damaged: {error}") from None
+        where = f"{path} row {row}"
+        run = fitted(dict[str, Any], parse_json(line, where), f"{where}: is damaged")
+        for name in ("config", "result"):
+            fitted(dict[str, Any], run.get(name), f"{where}: is damaged: its {name}")
+        if run.get("key") != run_key(run["config"]):
+            raise InputError(f"{where}: is damaged: its key does not match its configuration")
+        check_result(run["config"], run["result"], f"{where}: is damaged: its result")
+        runs[run["key"]] = run
     return runs
+
+
+def check_result(config: Config, result: dict[str, Any], where: str) -> None:
+    """Raises InputError, naming `where` and the entry, for a result without what its kind of run
+    gives, or with an entry of another form."""
+    for name, value in result.items():
+        fitted(FORMS.get(name, Any), value, f"{where}: {name}")
+    kind, task = config.get("kind"), config.get("task")
+    needed = GIVES.get(kind, ()) if isinstance(kind, str) and "diverged" not in result else ()
+    if missing := [name for name in needed if not result.get(name)]:
+        raise InputError(f"{where} has no {missing[0]}")
+    if kind == "classify" and needed and isinstance(task, str) and task in GLUE:
+        for scores in (result["dev"], *result["validation"]):
+            if lacking := set(GLUE[task].metrics) - scores.keys():
+                raise InputError(f"{where} lacks a score: {min(lacking)}")
 
 
 def append_run(folder: Path, config: Config, result: dict[str, Any]) -> bool:
