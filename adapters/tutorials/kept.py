@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from minibert.files import atomic_write, read_json
+from minibert.files import atomic_write
+from minibert.json_files import read_json
 
 AGAIN = "--again"
 
