@@ -46,8 +46,6 @@ lint: $(VENV)/installed-lint
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# What is known is in .mutants, so it goes on where it was stopped, and a module is tried again only
-# when it or its tests have changed. ARGS='ops optim' chooses.
 # What CI installs, pinned by hash: for its Python and machine, from pyproject.toml; and what builds
 # the package (hatchling needs editables for --editable).
 lock: $(VENV)/pyvenv.cfg
@@ -57,6 +55,8 @@ lock: $(VENV)/pyvenv.cfg
 			--python-version 3.11 --python-platform x86_64-manylinux_2_28 \
 			--extra browser --extra lint --output-file .ci/requirements.lock pyproject.toml -
 
+# What is known is in .mutants, so it goes on where it was stopped, and a module is tried again only
+# when it or its tests have changed. ARGS='ops optim' chooses.
 mutants: $(VENV)/installed-mutants
 	$(BIN)/python -m pytest tests/product/test_mutants.py
 	$(BIN)/python mutants/run.py $(ARGS)

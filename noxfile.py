@@ -1,10 +1,8 @@
 """The tests on every Python and with the oldest and the newest dependencies that are allowed.
 
-    pip install nox uv
-    nox                            # everything: an hour
-    nox -s "tests(3.13, newest)" -- tests/story
-
-What passed, and with which versions: docs/versions.md.
+pip install nox uv
+nox                            # everything: an hour
+nox -s "tests(3.13, newest)" -- tests/story
 """
 
 import nox

@@ -159,8 +159,9 @@ def prepare(
     if data.task.regression:
         labels = scale.standardised(labels)
     if pooling == COSINE:
-        cosines = predict_logits(model, encoded[:SAMPLE_TEXTS], run.threads)[:, 0]
-        fitted = fitted_head(model.tree["head"], cosines, labels[:SAMPLE_TEXTS])
+        step = max(1, len(encoded) // SAMPLE_TEXTS)  # from everywhere: a table may be sorted
+        cosines = predict_logits(model, encoded[::step], run.threads)[:, 0]
+        fitted = fitted_head(model.tree["head"], cosines, labels[::step])
         model = replace(model, tree={**model.tree, "head": fitted})
     gold = [example.label for example in data.dev]
 

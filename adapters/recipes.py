@@ -54,8 +54,9 @@ def optimised(settings: Settings, recipe: Recipe) -> Settings:
 
 
 # Peak learning rate and epochs where the user gives none: (rate, epochs) by tuning method, and for
-# some tasks. Tried on MiniLM with RTE, MRPC, CoLA and 4,000 sentences of SST-2 (their numbers:
-# docs/accuracy.md); the other large tasks have SST-2's number of epochs.
+# some tasks. Those of adapters, full and head were tried on MiniLM's pooler with RTE, MRPC, CoLA
+# and 4,000 sentences of SST-2 (docs/accuracy.md); the other large tasks have SST-2's number of
+# epochs. What suits a base better is in weights/manifest.toml.
 DEFAULTS = {
     "adapters": (1e-3, 5),
     "full": (5e-5, 3),

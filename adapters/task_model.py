@@ -145,12 +145,13 @@ def new_task_model(
         filled = replace(method, std=recipe.adapter_std if method.std is None else method.std)
         every = adapters_of(method).init(rng, config, filled)
         tree["adapters"] = {n: layer for n, layer in every.items() if method.has_layer(n)}
-    tree["head"] = {
-        "weight": truncated_normal(rng, (outputs, config.hidden_size), recipe.head_std).T,
-        "bias": np.zeros(outputs, np.float32),
-    }
     if pooling == COSINE:
         tree["head"] = cosine_head(config.hidden_size)
+    else:
+        tree["head"] = {
+            "weight": truncated_normal(rng, (outputs, config.hidden_size), recipe.head_std).T,
+            "bias": np.zeros(outputs, np.float32),
+        }
     return TaskModel(base, method, tree, pooling)
 
 

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import IO
 
@@ -79,7 +80,7 @@ def put_in_place(new: Path, path: Path) -> None:
     """Rename a finished file to `path`, which keeps its mode and owner. Raises OSError.
 
     A file with other names, too (hard links), is written into: a new one would part from them. Only
-    of such a file a reader may see a part.
+    of such a file a reader may see a part, and only such a file is lost on a disk that is full.
     """
     try:
         old = path.stat()
@@ -101,7 +102,7 @@ def put_in_place(new: Path, path: Path) -> None:
 @contextmanager
 def _written_beside(path: Path, data: bytes) -> Iterator[Path]:
     """A temporary file beside `path` with this content, on the disk. It is locked, so that no other
-    process takes it for left over, and gone at the end."""
+    process removes it as a left-over, and it is gone at the end."""
     handle, new = _locked_file(path)
     with os.fdopen(handle, "wb") as file:
         try:
@@ -152,6 +153,7 @@ def _is_standard_output(found: os.stat_result) -> bool:
         return False
 
 
+@cache  # to be read it must be set, for a moment, for all threads
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)

@@ -10,12 +10,24 @@ import sys
 
 
 def is_command() -> bool:
-    """Whether this process is the `minibert` command. While Python looks for the module of `-m`,
-    argv[0] is "-m"."""
-    program = sys.argv[0] if sys.argv else ""
-    if program == "-m":
-        return ("-m", "minibert") in zip(sys.orig_argv, sys.orig_argv[1:], strict=False)
-    return program.replace("\\", "/").rpartition("/")[2].removesuffix(".exe") == "minibert"
+    """Whether this process was started as the `minibert` command.
+
+    As Python was started (`orig_argv`): argv changes while `-m` is looked for, and the processes of
+    a pool are given that of their parent.
+    """
+    words = iter(sys.orig_argv[1:])
+    for word in words:
+        if not word.startswith("-"):  # a script
+            return word.replace("\\", "/").rpartition("/")[2].removesuffix(".exe") == "minibert"
+        if word in ("-W", "-X"):
+            next(words, "")  # their value
+        elif not word.startswith("--"):  # short options, which can stand together: -Bum minibert
+            options, m, module = word.partition("m")
+            if "c" not in options and m:
+                return (module or next(words, "")) == "minibert"
+            if "c" in options:
+                return False
+    return False
 
 
 def leave_out(folder: str = os.curdir) -> None:

@@ -79,7 +79,7 @@ assert np.allclose(wanted @ jacobian, softmax_vjp(wanted, scores), atol=1e-15), 
 # ---------
 # .. math:: n_i = (x_i - \mu) \, r, \qquad r = \frac{1}{\sqrt{\sigma^2 + \epsilon}}
 #
-# One :math:`x_j` moves every :math:`n_i` on three ways.
+# One :math:`x_j` moves every :math:`n_i` in three ways.
 #
 # 1. Directly, if i = j: this adds :math:`r \, \delta_{ij}`.
 # 2. Through the mean. As :math:`\partial \mu / \partial x_j = 1 / D`, this adds :math:`-r / D`.

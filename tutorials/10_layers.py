@@ -175,7 +175,7 @@ draw_triangle()
 # Three findings are larger than the noise. (The errors in the picture are those of seeds; that the
 # sentences are only 240 adds about 2 points to the error of the largest numbers.) First, no single
 # layer matters much: without one, 2 points are lost at most, averaged over the seeds. Second, all
-# together matter: without any adapter it is 10 points. Third, that is more than twice what the
+# together matter: without any adapter it is 10 points. Third, that is about twice what the
 # single layers cost together. So they stand in for each other: what one lacks, the next ones mend.
 #
 # Two things are not claimed. The upper half costs a point more than the lower one, but a point is

@@ -36,8 +36,7 @@ def _run(arguments: Sequence[str], out: Output) -> int:
         return code or 0
     except SystemExit as done:  # after --help, --version or a wrong option
         out.goes_on = True
-        sys.stdout.flush()
-        return int(done.code or 0)
+        return _flushed(out, int(done.code or 0))
     except InputError as error:
         return _fail(str(error))
     except ModuleNotFoundError as error:
@@ -53,6 +52,16 @@ def _run(arguments: Sequence[str], out: Output) -> int:
     except OSError as error:
         out.drop()
         return _fail(f"{error.filename or 'standard output'}: {error.strerror or error}")
+
+
+def _flushed(out: Output, code: int) -> int:
+    """The exit code, or 2 where what was printed cannot be written, as on a full disk."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        out.drop()
+        return _fail(f"standard output: {error.strerror or error}")
+    return code
 
 
 def _fail(message: str) -> int:

@@ -14,7 +14,7 @@ def material() -> Path:
     """The folder with the tutorials: tutorials/ in a checkout, adapters/tutorials/material in an
     installed package. Raises InputError where there is neither."""
     package = Path(__file__).parent
-    for folder in (package.parents[1] / "tutorials", package / "material"):
+    for folder in (package / "material", package.parents[1] / "tutorials"):
         if any(folder.glob(SCRIPTS)):
             return folder
     raise InputError("this installation has no tutorials")

@@ -13,7 +13,6 @@ import pytest
 from autograd import value_and_grad
 from cases import DTYPES
 from command_line import minibert
-from runs import contents, ctrl_c, equal, stop_at
 from toy import ADAPTERS, MAX_LENGTH, SETTINGS, train
 
 from adapters.bank import Bank
@@ -22,7 +21,7 @@ from adapters.embed import embed_texts
 from adapters.finetune import HeadOptions, prepare, train_task
 from adapters.methods.table import METHODS
 from adapters.predict import predict_logits, predict_texts
-from adapters.recipes import RECIPES
+from adapters.recipes import RECIPES, default_rate_epochs
 from adapters.similarity import cosine_head, cosine_rows, encode_apart, fitted_head
 from adapters.task_file import load_task
 from adapters.task_model import chosen_pooling, new_task_model
@@ -35,13 +34,14 @@ from minibert.model import encode
 from minibert.tokenizer import encode_texts
 from minibert.training.loop import Interrupted
 from minibert.training.schedule import Settings
+from runs import contents, ctrl_c, equal, stop_at
 
 TASK = Task("alike", "", ("one", "other"), "score", metrics=("pearson", "spearman"))
 WORDS = ["ba", "bi", "bo", "da", "di", "do", "fa", "fi", "fo", "ga", "gi", "go"]
 
 
 def pairs(number: int, seed: int) -> list[Example]:
-    """Two texts of 2 to 6 words; the score is the share of words that they have in common."""
+    """Two texts of 2 to 5 words; the score is the share of words that they have in common."""
     rng = np.random.default_rng(seed)
     made = []
     for _ in range(number):
@@ -281,3 +281,21 @@ def test_the_command_line_refuses_it_in_one_line(tmp_path):
         "minibert: error: pooling cosine is for a score of two texts, which sst-2 is not\n"
     )
     assert not (tmp_path / "run").exists()
+
+
+def test_a_base_has_rates_of_its_own_and_a_task_s_rate_comes_first(minilm):
+    assert default_rate_epochs("lora", "", minilm.sha256)[0] == 5e-3
+    assert (
+        default_rate_epochs("lora", "")[0] == default_rate_epochs("lora", "", "unknown")[0] == 1e-3
+    )
+    assert default_rate_epochs("adapters", "cola", minilm.sha256) == (3e-4, 5)
+
+
+def test_a_table_that_is_sorted_by_its_scores_is_fitted_from_everywhere(tiny):
+    """600 rows: the first 256 all have the lowest score."""
+    made = sorted(pairs(600, 4), key=lambda example: example.label)
+    data = Data(TASK, made, pairs(24, 2), "sorted pairs")
+    head = HeadOptions("cosine")
+    training = prepare(tiny, data, ADAPTERS, SETTINGS, max_length=MAX_LENGTH, head=head)
+    assert made[255].label < 0.4
+    assert abs(training.model.tree["head"]["weight"][0, 0]) > 0.5
