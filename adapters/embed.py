@@ -16,7 +16,7 @@ import numpy as np
 from adapters.task_model import check_length
 from minibert.batch import Batch, group_by_length, make_batch
 from minibert.checkpoint import Base
-from minibert.errors import InputError, shown
+from minibert.errors import InputError
 from minibert.files import atomic_write
 from minibert.heads import mean_pool
 from minibert.json_files import read_json
@@ -99,7 +99,9 @@ def longest_text(base: Base) -> int:
     settings = read_json(path)
     longest = settings.get("max_seq_length") if isinstance(settings, dict) else None
     if type(longest) is not int:
-        raise InputError(f"{path}: max_seq_length is {shown(longest)}, not a whole number")
+        raise InputError(
+            f"{path}: max_seq_length is {json.dumps(longest)[:99]}, not a whole number"
+        )
     if settings.get("do_lower_case"):
         raise InputError(f"{path}: do_lower_case is not supported; the tokenizer decides")
     try:

@@ -26,7 +26,6 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from parity import golden_batch, golden_gradients, golden_texts, golden_tree
-from runs import bits, contents, ctrl_c, stop_at, without_dropout
 from toy import ADAPTERS, MAX_LENGTH, METHOD_LIST, SETTINGS, TASK, examples, toy_data, train
 
 import adapters.finetune as finetune
@@ -37,11 +36,11 @@ from adapters.cached_layers import Bottom
 from adapters.finetune import task_loss, train_task
 from adapters.methods.method import split
 from adapters.methods.table import METHODS, method_named
-from adapters.predict import check_length, encode_examples, evaluate_task, predict_texts
+from adapters.predict import encode_examples, evaluate_task, predict_texts
 from adapters.recipes import RECIPES
 from adapters.run_folder import RunOptions
 from adapters.task_file import load_task, on_base
-from adapters.task_model import TaskModel, forward, new_task_model
+from adapters.task_model import TaskModel, check_length, forward, new_task_model
 from adapters.train_data import subset
 from adapters.training_run import Training, fit_training
 from minibert import ops
@@ -59,6 +58,7 @@ from minibert.training.optim import Adam
 from minibert.training.resume import Checkpoint, State, load_state
 from minibert.training.schedule import Settings, epoch_batches, schedule
 from minibert.tree import from_leaves, leaves, merge
+from runs import bits, contents, ctrl_c, stop_at, without_dropout
 
 STEPS = 9
 EVERY_METHOD = pytest.mark.parametrize("method", METHOD_LIST, ids=lambda method: method.name)
