@@ -18,7 +18,7 @@ from minibert.tensors import (
 )
 from minibert.training.optim import Leaves, adam_start
 
-GROUPS = ("now", "best", "first", "second")  # of a checkpoint's tensors
+GROUPS = ("first", "second", "now", "best")  # of a checkpoint's tensors
 
 
 @dataclass(frozen=True)
