@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 .PHONY: help demo test lint lock mutants tutorials thumbnails reproduce bench compare docs docs-test linkcheck clean
 
 help:
-	@echo "make demo    install, fetch real BERT weights, train an adapter, use it (a few minutes)"
+	@echo "make demo    install, fetch real BERT weights, train an adapter, use it (two minutes)"
 	@echo "make test    install and run the whole test suite"
 	@echo "make lint    install and run ruff and mypy"
 	@echo "make mutants change the code in every small way: does a test fail? (ARGS=ops: in one module;"

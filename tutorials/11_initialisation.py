@@ -1,6 +1,6 @@
 """
-How to begin
-============
+Initialisation
+==============
 
 A fresh adapter is nearly the identity because its weights are drawn small. How small must they be?
 We train with initial weights from 1e-7 to 1, and see what is left of the base at the start, and

@@ -1,4 +1,4 @@
-"""`minibert demo`: the whole path in a few minutes, on real weights, and on real data if they can
+"""`minibert demo`: the whole path in about a minute, on real weights, and on real data if they can
 be fetched."""
 
 import math

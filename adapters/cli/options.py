@@ -360,5 +360,5 @@ COMMANDS: dict[str, tuple[str, Callable[[Parser], None]]] = {
     "exercises": ("write BERT and its adapters yourself, checked as you save", _exercises),
     "tutorials": ("the tutorials as scripts and notebooks, in a folder of your own", _tutorials),
     "doctor": ("describe this machine, measure its matrix products, say what to set", _doctor),
-    "demo": ("train and use an adapter in a few minutes", _demo),
+    "demo": ("train and use an adapter in about a minute", _demo),
 }
