@@ -107,7 +107,7 @@ def learning_rate(t, steps, peak):  # up from 0 in the first tenth of the steps,
     return peak * min((t - 1) / (0.1 * steps), (steps - t + 1) / (0.9 * steps))
 
 
-def train(rng, tree, examples, heads, epochs=2, batch=8, peak=1e-3):  # -> {path: trained array}
+def train(rng, tree, examples, heads, epochs=2, batch=8, peak=5e-4):  # -> {path: trained array}
     trained, frozen = partition(tree, is_trained)
     p = dict(leaves(trained))
     m = dict.fromkeys(p, 0.0)

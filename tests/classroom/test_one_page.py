@@ -86,7 +86,7 @@ def moved(flat: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 def trained_model(base: Base) -> TaskModel:
     """A model of the library whose adapters, LayerNorms and head are not as they began."""
-    fresh = new_task_model(base, METHOD, recipe_named("paper"), 2, seed=3)
+    fresh = new_task_model(base, METHOD, recipe_named("paper"), 2, seed=3, pooling="pooler")
     trained, _ = split(fresh.tree, METHOD)
     return replace(fresh, tree=merge(fresh.tree, from_leaves(moved(dict(leaves(trained))))))
 
@@ -134,7 +134,7 @@ class TestTheModel:
 class TestWhatIsTrained:
     def test_the_page_trains_what_the_papers_method_trains(self, page, base):
         tree = page.new_tree(np.random.default_rng(0), base.params, 64, 2)
-        library = new_task_model(base, METHOD, recipe_named("paper"), 2, seed=0).tree
+        library = new_task_model(base, METHOD, recipe_named("paper"), 2, 0, "pooler").tree
         own, expected = (
             {path: (leaf.shape, leaf.dtype) for path, leaf in leaves(t) if chosen(path)}
             for t, chosen in ((tree, page.is_trained), (library, METHOD.trains))
@@ -262,15 +262,15 @@ class TestRunning:
     """`python tutorials/00_one_page.py`, on the default weights."""
 
     def test_the_page_trains_saves_loads_and_predicts(self, minilm, tmp_path):
-        """On the sample. Seeds 0 to 4 gave 63.8 to 71.2 %; asked for is a lead of 8 points over the
-        majority class, two standard errors of an accuracy on 160 sentences."""
+        """On the sample. Seed 0 gave 93.3 %; asked for is a lead of 30 points over the majority class.
+        (At twice the rate this seed collapsed to one class.)"""
         folder = tmp_path / "files"
         printed = run(PATH, tmp_path, MINIBERT_TUTORIAL_OUT=str(folder))
         assert "step 160 of 160: loss" in printed
         said = re.search(r"^dev accuracy (\S+)%, majority class (\S+)%$", printed, re.MULTILINE)
         accuracy, majority = map(float, said.groups())
         assert majority == 50.0
-        assert accuracy >= majority + 8
+        assert accuracy >= majority + 30
         assert len(re.findall(r"^(negative|positive): \w.*\.$", printed, re.MULTILINE)) == 3
         with np.load(folder / "00_one_page.npz") as file:
             assert sum(array.size for array in file.values()) == 595_200 + 9_984 + 770
