@@ -17,7 +17,7 @@ import toy
 from autograd import value_and_grad
 from tutorial import TUTORIALS, run
 
-from adapters.finetune import prepare
+from adapters.finetune import HeadOptions, prepare
 from adapters.methods.method import split
 from adapters.methods.table import method_named
 from adapters.recipes import recipe_named
@@ -107,7 +107,8 @@ class TestTheModel:
         """float64, without dropout. Rounding is 1e-16 of the numbers at hand, so 1e-10 of a
         gradient's largest element leaves room for cancellation, and for no mistake."""
         base = replace(base, params=cast(base.params, np.float64))
-        training = prepare(base, data_for(base), METHOD, Settings(), max_length=MAX_LENGTH)
+        how = {"max_length": MAX_LENGTH, "head": HeadOptions("pooler")}
+        training = prepare(base, data_for(base), METHOD, Settings(), **how)
         problem, (_, frozen) = training.problem(), split(training.model.tree, METHOD)
         flat = moved({path: leaf.astype(np.float64) for path, leaf in problem.leaves.items()})
         numbers = np.arange(6)
@@ -262,7 +263,7 @@ class TestRunning:
     """`python tutorials/00_one_page.py`, on the default weights."""
 
     def test_the_page_trains_saves_loads_and_predicts(self, minilm, tmp_path):
-        """On the sample. Seed 0 gave 93.3 %; asked for is a lead of 30 points over the majority class.
+        """On the sample. Seed 0 gave 93.3 %; asked for is a lead of 30 points over the majority.
         (At twice the rate this seed collapsed to one class.)"""
         folder = tmp_path / "files"
         printed = run(PATH, tmp_path, MINIBERT_TUTORIAL_OUT=str(folder))
