@@ -47,7 +47,7 @@ from minibert.tree import count
 
 # %%
 M, TOP = 64, 2
-data = glue_data("sst-2", sample="hard")
+data = glue_data("sst-2", sample=True)
 print(f"data: {data.source}; {len(data.train)} to train on, {len(data.dev)} to score on (dev)")
 base = load_base(fetch_model("minilm"))
 config = base.config

@@ -189,6 +189,8 @@ def missing_count(got: np.ndarray, right: np.ndarray, given: Given, tolerance: f
                 return f"Right up to one term: {name} ({value:g}) is not added"
             if lacks == -value:
                 return f"Right up to one term: {name} ({value:g}) is added once too often"
+            if lacks == 2 * value:
+                return f"Right up to one term: {name} ({value:g}) is subtracted instead of added"
     return ""
 
 
@@ -261,6 +263,11 @@ def other_shape(got: np.ndarray, right: np.ndarray, given: Given, tolerance: flo
     if got.shape == right.shape or not _clear(right, tolerance):
         return ""
     for name, reduce in (("sum", np.sum), ("mean", np.mean)):
+        for axis in range(right.ndim):
+            if right.shape[axis] > 1:
+                once = reduce(right, axis=axis, keepdims=True)
+                if got.shape == once.shape and _equal(got, once, tolerance):
+                    return f"That is the right result, but with its {name} taken over axis {axis}"
         for axis in range(got.ndim):
             if got.shape[axis] > 1 and _equal(reduce(got, axis=axis), right, tolerance):
                 return f"Its {name} over axis {axis} would be right: that {name} is missing"

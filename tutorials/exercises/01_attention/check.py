@@ -7,6 +7,11 @@ import numpy as np
 from adapters.exercises.assertions import at_each_size, same, untouched
 
 CALL = "attention(q, k, v)"
+SEES_THE_PAST = (
+    "There query t sees keys 0 to t only, as in a decoder; here each query sees all keys"
+)
+SHIFTED = "The values are mixed one place off: weight t belongs to value t"
+ONE_KEY_OUT = "One key is left out, the first or the last: each query sees all of them"
 
 
 def draw(queries, keys, d, e, spread=1.0):
@@ -41,6 +46,8 @@ def likely_mistakes(q, k, v):
     # the same, as a function that subtracts each row's maximum has them
     shifted = np.exp(scores - scores.max(axis=1, keepdims=True))
     squared = np.sqrt((scores * scores).sum(axis=1, keepdims=True))
+    lengths = np.outer(np.linalg.norm(q, axis=1), np.linalg.norm(k, axis=1))
+    cosines = q @ k.T / lengths
     others = (
         ("the number of keys", keys),
         ("the number of entries", queries * d),
@@ -86,6 +93,21 @@ def likely_mistakes(q, k, v):
         (
             shifted / np.sqrt((shifted**2).sum(axis=1, keepdims=True)) @ v,
             "The weights of a query should sum to 1, not their squares",
+        ),
+        *(
+            (weights / weights.sum(axis=1, keepdims=True) @ v, text)
+            for weights, text in (
+                (np.tril(shifted), SEES_THE_PAST),
+                (np.exp(np.abs(scores)), "The scores keep their sign: no absolute values"),
+                (np.exp(cosines), "The scores are dot products divided by sqrt(d), not cosines"),
+                (np.exp(scores**2), "The scores are not squared: the softmax is of q k / sqrt(d)"),
+                *((np.roll(shifted, step, axis=1), SHIFTED) for step in (-1, 1)),
+                *(
+                    (np.where(np.arange(keys) == out, 0, shifted), ONE_KEY_OUT)
+                    for out in (0, keys - 1)
+                ),
+            )
+            if (weights.sum(axis=1) > 0).all()
         ),
         (scores @ v, "That is the result without the softmax"),
         (

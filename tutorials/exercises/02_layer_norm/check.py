@@ -139,6 +139,38 @@ def likely_mistakes(x, weight, bias, eps):
             centred / (variance + eps) ** 2 * weight + bias,
             "That is a division by the square; the square *root* of the variance divides",
         ),
+        *(
+            (
+                (x + x.mean(axis=1, keepdims=True)) / np.sqrt(square + eps) * weight + bias,
+                "The mean is subtracted from x, not added",
+            )
+            for square in (
+                variance,
+                ((x + x.mean(axis=1, keepdims=True)) ** 2).mean(axis=1, keepdims=True),
+            )
+        ),
+        (x + xhat * weight + bias, "x itself is added there; LayerNorm has no skip connection"),
+        *(
+            (
+                (x - x.sum(axis=1, keepdims=True)) / np.sqrt(square + eps) * weight + bias,
+                "That is the sum of the row; its mean is subtracted",
+            )
+            for square in (
+                variance,
+                ((x - x.sum(axis=1, keepdims=True)) ** 2).mean(axis=1, keepdims=True),
+            )
+        ),
+        (
+            centred / np.sqrt((centred**4).mean(axis=1, keepdims=True) + eps) * weight + bias,
+            "The variance is the mean of the squares; that is the mean of the fourth powers",
+        ),
+        (
+            centred / np.sqrt((centred * centred).mean() + eps) * weight + bias,
+            "That is the variance of all numbers together: each token, one row, has its own",
+        ),
+        (xhat * weight[::-1] + bias, "weight is in reverse order: weight d belongs to feature d"),
+        (xhat * weight + bias[::-1], "bias is in reverse order: bias d belongs to feature d"),
+        (xhat * weight.mean() + bias, "Each feature has its own weight; that takes their mean"),
         (xhat * (weight + bias), "bias is added after the multiplication, not to weight"),
         (centred * weight + bias, "The division by the standard deviation is missing"),
         (x / np.sqrt(variance + eps) * weight + bias, "The mean has not been subtracted from x"),

@@ -106,6 +106,11 @@ def check_gelu_is_x_times_the_normal_distribution(student):
         (lambda x: x * sigmoid(1.702 * x), SIGMOID),
         (lambda x: x * sigmoid(x), SILU),
         (lambda x: max(x, 0.0), RELU),
+        (lambda x: x * x * phi(x), "x is a factor once; there it is squared"),
+        (lambda x: x + phi(x), "x is multiplied by Phi(x), not added to it"),
+        (lambda x: x if x > 0 else math.exp(x) - 1, "That is ELU, another activation"),
+        (lambda x: math.log(1 + math.exp(x)), "That is softplus, another activation"),
+        (math.tanh, "That is tanh itself; GELU is x Phi(x)"),
         (
             lambda x: x * 0.5 * math.erf(x / math.sqrt(2)),
             "Phi is 0.5 * (1 + erf): the 1 is missing",
@@ -129,6 +134,8 @@ def check_its_slope_is_its_own_derivative(student):
     mistakes = [
         (slope(approximate), OTHER.format("the derivative of the tanh approximation")),
         (phi, "That is Phi(x): the product rule has a second term, x times Phi's derivative"),
+        (lambda x: phi(x) + x * x * bell(x), "The second term has a factor x too much"),
+        (lambda x: x + phi(x) * bell(x), "The product rule is x' Phi + x Phi', and x' is 1"),
         (lambda x: phi(x) + bell(x), "The second term lacks its factor x"),
         (lambda x: x * bell(x), "The first term of the product rule, Phi(x), is missing"),
         (

@@ -47,6 +47,9 @@ def by_differences(g, x, weight, eps):
     return tuple(gradients)
 
 
+FIRST_ALONE = "That is the first token alone: every token uses the same one, so sum over axis 0"
+
+
 def likely_mistakes(g, x, weight, eps):
     """[(wrong result, what it means)]; None: this gradient may be anything"""
     g, x, weight = (array.astype(np.float64) for array in (g, x, weight))
@@ -140,6 +143,10 @@ def likely_mistakes(g, x, weight, eps):
             ((h - mean - x * (h * xhat).mean(axis=1, keepdims=True)) / s, None, None),
             "The last mean is multiplied by xhat, not by x",
         ),
+        (
+            ((h - mean - x / s * (h * x / s).mean(axis=1, keepdims=True)) / s, None, None),
+            "xhat is x minus its mean, divided by s: the mean has not been subtracted",
+        ),
         ((None, g * xhat, None), "Every token uses the same weight: sum over the tokens, axis 0"),
         ((None, (g * x).sum(axis=0), None), "What weight multiplies is xhat, not x"),
         (
@@ -154,6 +161,8 @@ def likely_mistakes(g, x, weight, eps):
         ),
         ((None, xhat.sum(axis=0), None), "The chain rule is missing: xhat is multiplied by g"),
         ((None, (h * xhat).sum(axis=0), None), "y is linear in weight: no weight in its gradient"),
+        ((None, (g * xhat)[0], None), FIRST_ALONE),
+        ((None, None, g[0]), FIRST_ALONE),
         ((None, None, g), "Every token uses the same bias: sum over the tokens, axis 0"),
         ((None, None, g.mean(axis=0)), "That is a mean over the tokens; it is their sum"),
         ((None, None, g.sum(axis=1)), "Sum over the tokens, axis 0, not over the row"),

@@ -48,6 +48,16 @@ ALL_COLUMNS = (
 )
 
 
+def other_labels(labels, classes):
+    """[(other labels, what it means to have used them)]"""
+    return [
+        ((labels - 1) % classes, "The labels are off by one: they count from 0, as columns do"),
+        ((labels + 1) % classes, "The labels are off by one: they count from 0, as columns do"),
+        (labels[::-1], "The labels are in reverse order: label b belongs to row b"),
+        (0 * labels + labels[0], "That takes the first text's label for every text"),
+    ]
+
+
 def losses(logits, labels):
     """[(wrong result, what it means)] for the loss"""
     texts, classes = logits.shape
@@ -78,6 +88,28 @@ def losses(logits, labels):
             -np.mean(logits[rows, labels]),
             "Those are the logits themselves: log p, log softmax, is missing",
         ),
+        *(
+            (-np.mean(np.log(p)[rows, other]), text)
+            for other, text in other_labels(labels, classes)
+        ),
+        (
+            -np.mean(np.log(p)[0, labels[0]]),
+            "That is the loss of the first text alone; it is the mean over all B texts",
+        ),
+        *(
+            (
+                -np.mean(shifted[rows, labels] + np.log(np.exp(shifted).sum(1))),
+                "The logarithm of the sum is subtracted from the logit, not added to it",
+            )
+            for shifted in (logits, logits - logits.max(1, keepdims=True))
+        ),
+        *(
+            (
+                np.mean(np.log(np.exp(shifted).sum(0))[labels] - shifted[rows, labels]),
+                "The sum of exp is that of each text, one row: over axis 1, the classes",
+            )
+            for shifted in (logits, logits - logits.max(1, keepdims=True))
+        ),
         (-np.mean(p[rows, labels]), "That is the mean of -p: the logarithm is missing"),
         (np.mean(1 - p[rows, labels]), "That is the mean of 1 - p; the loss is that of -log p"),
         (-np.log(np.mean(p[rows, labels])), "That is the log of the mean; it is a mean of logs"),
@@ -104,6 +136,14 @@ def losses(logits, labels):
                 "That is a softmax over all logits at once: each text, one row, has its own sum",
             )
             for moved in (logits, logits - logits.max(axis=1, keepdims=True))
+        ),
+        (
+            np.mean(p.argmax(axis=1) != labels),
+            "That is the share of wrong answers, which has no gradient; the loss is of -log p",
+        ),
+        *(
+            (-chosen(np.log(p[rows, labels])), "That is a single text's loss, not the mean of all")
+            for chosen in (np.max, np.min)
         ),
         (
             -np.median(np.log(p[rows, labels])),
@@ -145,6 +185,11 @@ def gradients(logits, labels):
         (p - hot / texts, "B divides all of it, (p - one-hot) / B: parentheses"),
         (p / texts - hot, "B divides all of it, (p - one-hot) / B: subtract 1 first"),
         ((p + hot) / texts, "At the label, 1 is subtracted, not added"),
+        *(
+            ((p - np.eye(classes)[other]) / texts, text)
+            for other, text in other_labels(labels, classes)
+        ),
+        (hot / texts, "That is the one-hot part alone: p is missing"),
         (-hot / texts, "That is the one-hot part alone: p is missing"),
         ((np.log(p) - hot) / texts, "That is log p minus one-hot; it is p: exp is missing"),
         ((logits - hot) / texts, "Those are the logits minus one-hot; it is p: softmax is missing"),

@@ -224,7 +224,17 @@ def check_the_first_step_is_as_long_as_the_rate(student):
             0.001 * g.astype(float) ** 2,
         ]
         uncorrected = [-rate * np.sign(g) * 0.1 / math.sqrt(0.001), *expected[1:]]
-        meanings = [(uncorrected, "That is the first step without bias correction")]
+        length = np.abs(expected[1]) / 0.1  # |g|
+        meanings = [
+            (uncorrected, "That is the first step without bias correction"),
+            *(
+                (
+                    [-rate * np.sign(g) * length / (length + eps), *expected[1:]],
+                    f"That has eps = {eps:g}; it is 1e-8",
+                )
+                for eps in (1e-4, 1e-5, 1e-6, 1e-7)
+            ),
+        ]
         got = student.adam_step(start, g, start.copy(), start.copy(), 1, rate)
         compare(got, expected, "the first step, adam_step(p, g, 0, 0, 1, rate)", meanings)
 

@@ -71,6 +71,18 @@ def mistakes(step, total, warm_up):
             None if rising else ((total - step) / (total - warm_up)) ** 2,
             "That falls along a parabola; the decay is a straight line",
         ),
+        (
+            None if rising else (total - step + 1) / (total - warm_up + 1),
+            "At step `total`, one after the last, nothing is left: that would still have a step",
+        ),
+        (
+            None if rising else ((total - step) / (total - warm_up)) ** 0.5,
+            "That falls along a root; the decay is a straight line",
+        ),
+        (
+            None if rising or after == 0 else 0.1 ** (after / (total - warm_up)),
+            "That falls exponentially; the decay is a straight line",
+        ),
         (warm_up / step if rising and step else None, "That is upside down: step / warm_up"),
         (
             None if rising else (total - warm_up) / (total - step),

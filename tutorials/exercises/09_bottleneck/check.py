@@ -68,6 +68,9 @@ def without_biases(adapter, names=("down", "up")):
 
 def mistakes(adapter, z):
     """[(wrong result, what it means)]"""
+    down, up = adapter["down"], adapter["up"]
+    rest = by_loops(adapter, z, skip=0.0)
+    inner = z.astype(np.float64) @ down["weight"]  # [N, m], without its bias
     return [
         (
             by_loops(adapter, z, skip=0.0),
@@ -114,6 +117,29 @@ def mistakes(adapter, z):
             "That is the sigmoid kind of GELU; the adapter's is the tanh kind",
         ),
         (z, "That is z alone: the adapter has no effect"),
+        (z * (1 + rest), "The rest is added to z, not multiplied with it"),
+        (z * rest, "The rest is added to z, not multiplied with it"),
+        (
+            by_loops({**adapter, "up": {**up, "weight": down["weight"].T}}, z),
+            'That goes up by the down map, transposed: the up map has its own weight, up["weight"]',
+        ),
+        (
+            by_loops({**adapter, "down": {**down, "weight": up["weight"].T}}, z),
+            "That goes down by the up map, transposed: the down map has its own weight, "
+            'down["weight"]',
+        ),
+        (
+            by_loops({**adapter, "down": {**down, "bias": -down["bias"]}}, z),
+            "b_down is added, not subtracted",
+        ),
+        (
+            z + (rest - up["bias"]) * up["bias"],
+            "b_up is added, not multiplied with what comes up",
+        ),
+        (
+            z + f_of_all(inner, down["bias"]) @ up["weight"] + up["bias"],
+            "b_down is added before f, inside it",
+        ),
     ]
 
 
@@ -196,6 +222,11 @@ def check_the_sublayer_ends_with_adapter_skip_and_norm(student):
             ),
             (normed(x + adapt(adapt(z))), "The adapter is applied twice"),
             (normed(2 * x + adapt(z)), "x is added twice"),
+            (
+                layer_norm((x + adapt(z)).T, {"weight": 1, "bias": 0}, eps).T * norm["weight"]
+                + norm["bias"],
+                "That normalises over the tokens; each token, one row, is normalised on its own",
+            ),
             (normed(x * adapt(z)), "A(z) is added to x, not multiplied"),
             (normed(x - adapt(z)), "A(z) is added to x, not subtracted"),
             (

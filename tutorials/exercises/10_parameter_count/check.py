@@ -86,6 +86,8 @@ def check_each_layer_has_two_adapters(student):
             ),
             (layers * 4 * one, "Each layer has two adapters, not four: 2md + d + m has both maps"),
             (layers * 3 * one, "Each layer has two adapters, one for each sublayer"),
+            ((layers + 2) * one, "layers *times* two adapters; that adds 2 to the layers"),
+            (layers**2 * one, "Each layer has two adapters; that squares the number of layers"),
             (layers * 2 + one, "layers times two times an adapter's; that adds them"),
             (layers + 2 * one, "layers times two times an adapter's; that adds the layers"),
             (
@@ -142,6 +144,18 @@ def check_a_task_has_adapters_norms_and_head(student):
                 adapters + 2 * layers * 2 * d + d + head,
                 "The LayerNorm after the embeddings has d gains and d biases, too",
             ),
+            (
+                adapters + (2 * layers + 1) * 2 * m + head,
+                "A LayerNorm has a gain and a bias for each of d features, not m",
+            ),
+            (
+                adapters + norms + d * classes * classes,
+                "The head's biases are added, one for each class, not multiplied",
+            ),
+            (
+                adapters + norms + m * classes + classes,
+                "The head reads d numbers, not m: the bottleneck is inside the adapters",
+            ),
             (norms, "That is the LayerNorms alone: adapters and head are missing"),
             (adapters // 2 + norms + head, "Each layer has two adapters, one for each sublayer"),
             (
@@ -170,6 +184,7 @@ def check_a_task_has_adapters_norms_and_head(student):
         got = student.own_parameters(d, m, layers, classes)
         given = {
             "all adapters": adapters,
+            "one layer's adapters": adapters // layers,
             "every LayerNorm": norms,
             "one LayerNorm": norm,
             "the head": head,
@@ -186,6 +201,8 @@ def check_many_tasks_share_one_base(student):
         meanings = [
             (tasks * (1 + share), "That is a base for each task; all tasks share one"),
             (1 + share, "That is only one task"),
+            (1 - tasks * share, "The tasks' parameters are added to the base, not subtracted"),
+            ((base + tasks + own) / base, "tasks times own; that adds them"),
             (tasks * share, "The base itself is missing"),
             (expected * base, "That is in parameters; the total is in units of the base"),
             (base + tasks * share, "Only a part is divided by the base: parentheses"),

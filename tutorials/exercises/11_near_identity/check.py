@@ -68,12 +68,19 @@ def check_nothing_lies_beyond_two_std(student):
         (*pair, case[-1]) for case in CASES for pair in weights(student, *case)
     ):
         size = np.abs(weight)
+        if abs(mean := float(np.mean(weight))) > 0.5 and np.max(size) < 4:
+            raise Wrong(f"{what} has a mean of {mean:.3g} std; the distribution's mean is 0")
         largest, beyond = size.max(), int(np.sum(size > 2.0001))
         if not largest <= 2.0001:  # not <=: nan too
             if abs(largest * scale - 2) < 1e-3:
                 raise Wrong(
                     f"{what} has {beyond:,} of {size.size:,} numbers beyond two std, the largest "
                     f"at {largest:.2f} std: the factor std is missing"
+                )
+            if abs(largest * math.sqrt(scale) - 2) < 0.01:
+                raise Wrong(
+                    f"{what} has {beyond:,} of {size.size:,} numbers beyond two std, the largest "
+                    f"at {largest:.2f} std: std is the standard deviation itself, not its root"
                 )
             if abs(largest * 0.8796 - 2) < 0.01:
                 raise Wrong(
@@ -134,6 +141,20 @@ def check_the_rest_is_normal(student):
             )
 
 
+def check_each_number_is_drawn_on_its_own(student):
+    """No row or column of a weight has larger numbers than another: they are not in order."""
+    for case in CASES:
+        for what, weight in weights(student, *case):
+            for axis, line in enumerate(("columns", "rows")):
+                means = weight.mean(axis=axis)
+                # the mean of n numbers of size 0.88 is 0 to 0.88 / sqrt(n)
+                if np.std(means) > 2 * 0.88 / math.sqrt(weight.shape[axis]):
+                    raise Wrong(
+                        f"{what}: the means of its {line} differ by more than chance. Each number "
+                        "is drawn on its own; they are not sorted, and no row or column repeats"
+                    )
+
+
 def check_the_two_weights_are_drawn_apart(student):
     """The two weights are drawn separately, from one generator."""
     for case in CASES:
@@ -162,7 +183,7 @@ def check_the_seed_decides(student):
 
 def check_the_bound_is_that_of_two_projections(student):
     """The bound is (2 std)^2 m d |z|."""
-    for z_norm, d, m, std in ((3.0, 8, 2, 0.5), (10.0, 5, 4, 0.25)):
+    for z_norm, d, m, std in ((3.0, 7, 2, 0.3), (10.0, 5, 3, 0.2)):
         meanings = [
             (
                 2 * std * math.sqrt(m * d) * z_norm,
@@ -180,6 +201,8 @@ def check_the_bound_is_that_of_two_projections(student):
             ((2 * std) ** 2 * m * d * math.sqrt(z_norm), "|z| counts as it is, without a root"),
             ((4 * std) ** 2 * m * d * z_norm, "(2 std)^2 is 4 std^2; that is 16 std^2"),
             ((2 * std) ** 2 * m * d / z_norm, "|z| multiplies; that is a division by it"),
+            ((2 * std) ** 2 * m * m * z_norm, "Each weight has m times d numbers, not m times m"),
+            ((2 * std) ** 2 * d * d * z_norm, "Each weight has m times d numbers, not d times d"),
             ((2 * std) ** 2 * d * z_norm, "The factor m is missing"),
             ((2 * std) ** 2 * m * z_norm, "The factor d is missing"),
         ]

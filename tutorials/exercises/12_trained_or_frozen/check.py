@@ -126,6 +126,10 @@ def mistakes(patterns):
             any_of(re.match, lambda path: ".".join(path.split(".")[-2:])),
             "That matches the last two keys alone: the path so far must be passed on to the end",
         ),
+        (
+            lambda path: any_of(re.match)(path) == (len(path.split(".")) % 2 == 0),
+            "The two trees are swapped at every level: return trained, frozen",
+        ),
         (lambda path: True, "Everything is trained there: is the path that is matched right?"),
     ]
 
@@ -146,6 +150,14 @@ def compare(got, paths, trains, what, why=lambda path: "", patterns=None):
         if trained and frozen:
             raise Wrong(f"{what}: {path} is in both trees; each leaf belongs in exactly one")
         if not trained and not frozen:
+            flat = path.rpartition(".")[2] in found[0].keys() | found[1].keys()
+            long = any(key.endswith(f".{path}") for part in found for key in part)
+            if flat or long:
+                raise Wrong(
+                    f"{what}: {path} is not where it should be. The two trees have the same keys "
+                    "and the same nesting as `tree`: a key is one part of the path, and what the "
+                    "recursion returns goes under that key"
+                )
             raise Wrong(f"{what}: {path} is in neither tree")
         if trained != should:
             words = ("trained", "frozen") if should else ("frozen", "trained")

@@ -49,6 +49,14 @@ def check_every_text_is_counted_once(student):
                 "Both have to be right at once: said 1 and true 1",
             ),
             ([0, 0, 0, texts], "Nothing was found: 1 is compared with 1, predicted == 1"),
+            (
+                [count / texts for count in (tp, fp, fn, tn)],
+                "Those are shares of all texts; the numbers of texts are asked for: sum, not mean",
+            ),
+            *(
+                (by_loop(predicted[part], gold[part]), "One text is not counted: the first or last")
+                for part in (slice(1, None), slice(None, -1))
+            ),
             ([0, 0, 0, 0], "Everything is 0 there: the counts are sums over the texts"),
             ([tp + tn, fp, fn, 0], "tp are those that are right *and* 1; the others are tn"),
             ([tp, fp + fn, fp + fn, tn], "fp are wrong and said 1, fn wrong and said 0"),
@@ -78,6 +86,9 @@ def mistakes(predicted, gold):
         (top / product, "The root in the denominator is missing"),
         ((tp * tn + fp * fn) / product**0.5, "It is tp tn *minus* fp fn"),
         ((tp * fp - fn * tn) / product**0.5, "It is tp tn - fp fn"),
+        ((tp * tn - fp + fn) / product**0.5, "fp and fn are multiplied: tp tn - fp fn"),
+        ((tp * tn - fp - fn) / product**0.5, "fp and fn are multiplied: tp tn - fp fn"),
+        ((tp * tn - (fp + fn)) / product**0.5, "fp and fn are multiplied: tp tn - fp fn"),
         ((tp * fn - fp * tn) / product**0.5, "It is tp tn - fp fn"),
         (-top / product**0.5, "The sign is wrong: it is tp tn - fp fn"),
         ((tp + tn - fp - fn) / texts, "That is the accuracy, stretched to -1 to 1"),
@@ -117,6 +128,10 @@ def mistakes(predicted, gold):
         (top / (product / one) ** 0.5, f"One of the four sums, {name}, is missing under the root")
         for one, name in zip(sums, ("tp + fp", "tp + fn", "tn + fp", "tn + fn"), strict=True)
     ]
+    wrong += [
+        (top / (one * other) ** 0.5, "Under the root there are four sums; that has two of them")
+        for one, other in combinations(sums, 2)
+    ]
     return wrong
 
 
@@ -143,6 +158,8 @@ def check_all_right_is_1_and_all_wrong_is_minus_1(student):
         same(got, -1.0, "matthews(1 - gold, gold)", 1e-6, given={})
 
     at_each_size(compare, (40,), (23,))
+    for few in ([1, 0], [0, 0, 1]):  # where the denominator is small, nothing may be added to it
+        same(student.matthews(np.array(few), np.array(few)), 1.0, f"matthews of {few}", 1e-6)
 
 
 def check_a_constant_guess_is_worth_nothing(student):

@@ -152,6 +152,8 @@ HEAT_MAPS = (
         [[0.125, 0.375, 0.5], [0.0, 0.25, 0.625], [0.0, 0.0, 0.75]],
     ),
     ([0.5, 0.75, 0.25], 1.0, [[0.5, 0.25], [0.0, 0.75]]),
+    # without some adapters it is better
+    ([0.75, 0.25, 0.5], 0.5, [[-0.25, 0.25], [0.0, 0.0]]),
 )
 
 
@@ -188,12 +190,28 @@ def wrong_maps(accuracies, full, expected):
             "That is the difference from the best span; the loss is full - accuracy",
         ),
         (
+            filled([full / accuracy for accuracy in accuracies]),
+            "The loss is full minus accuracy, not divided by it",
+        ),
+        (
+            filled([loss / (b - a + 1) for loss, (a, b) in zip(lost, places, strict=True)]),
+            "That is the loss for each layer of the span; all of it is asked for",
+        ),
+        (
             filled([full + accuracy for accuracy in accuracies]),
             "The loss is full minus accuracy, not plus",
         ),
         (
             filled([full * accuracy for accuracy in accuracies]) if full != 1 else None,
             "The loss is full minus accuracy, not times",
+        ),
+        (
+            filled([max(loss, 0.0) for loss in lost]),
+            "A loss may be negative, where it is better without the adapters: nothing is cut off",
+        ),
+        (
+            filled([abs(loss) for loss in lost]),
+            "A loss may be negative, where it is better without the adapters: without abs",
         ),
         (filled([100 * loss for loss in lost]), "That is in percent; the loss is full - accuracy"),
         (filled(lost, lambda first, last: (last, first)), "Rows are first, columns last"),

@@ -7,7 +7,7 @@ import numpy as np
 from adapters.exercises.assertions import at_each_size, same, untouched
 
 # (n, in, out, r, alpha)
-CASES = (3, 5, 4, 2, 6.0), (2, 4, 4, 3, 5.0), (4, 3, 5, 1, 7.0)
+CASES = (3, 5, 6, 2, 7.0), (2, 4, 4, 3, 5.0), (4, 3, 5, 1, 7.0)
 
 
 def draw(n, size_in, size_out, r):
@@ -89,9 +89,22 @@ def check_the_change_is_added_to_the_linear_map(student):
             (without - bias + alpha / r * change, "The bias is added, not subtracted"),
             (without + alpha / r * (change + bias), "The scale is not for the bias: parentheses"),
             (alpha / r * (plain + change), "The scale is for the change alone: parentheses"),
+            ((without + alpha / r * change) * bias, "The bias is added, not multiplied"),
+            (without + alpha / r * change * bias, "The bias is added, not multiplied"),
             (without + change, "alpha / r and the bias are missing"),
             (alpha / r * change + bias, "x W is missing: the change is added to it"),
             (alpha / r * change, "x W and the bias are missing: that is the change alone"),
+            (
+                without + alpha / r * change + x.sum(1, dtype=np.float64, keepdims=True) * bias,
+                "The bias is added to the output, not to the weight, where x multiplies it",
+            ),
+            *(
+                (plain + alpha / r * f(product(x, a)) @ b, text)
+                for f, text in (
+                    (np.tanh, "LoRA is linear: nothing stands between A and B, no tanh"),
+                    (lambda y: np.maximum(y, 0), "LoRA is linear: nothing stands between A and B"),
+                )
+            ),
             (bias + alpha / r * (without + change), "The scale is for the change alone, not x W"),
         ]
         got = student.lora_linear(x, weight, bias, a, b, alpha)
@@ -112,6 +125,10 @@ def check_merging_adds_the_change_to_the_weight(student):
         if size_in == size_out:
             turned = weight + alpha / r * change.T
             meanings.append((turned, "The change is transposed: A B is [in, out], as W is"))
+        meanings += [
+            (start + alpha / r * moved, "A B is in another order: it is added as it is")
+            for moved in (change[::-1], change[:, ::-1])
+        ]
         what = f"merge(weight [{size_in}, {size_out}], a, b, {alpha}) with r = {r}"
         given = {"r": r, "alpha": alpha, "W": start, "A B": change}
         got = student.merge(weight, a, b, alpha)
