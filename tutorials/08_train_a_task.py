@@ -91,7 +91,7 @@ assert sizes == expected, f"trained parameters: {sizes}, not {expected}"
 
 # %%
 RATES = {"full": 1e-4, "adapters": 1e-3, "head": 1e-1}
-EPOCHS = {"full": 3, "adapters": 3 if real else 6, "head": 3 if real else 6}
+EPOCHS = {"full": 2, "adapters": 3 if real else 5, "head": 3 if real else 6}
 frozen_before = {path: array.copy() for path, array in leaves(base.params)}
 runs = {}
 seconds = {}

@@ -47,15 +47,17 @@ base = load_base(fetch_model("minilm"))
 method = method_named("adapters", 64)
 
 
-def one_training(seed):
+SETTINGS = [Settings(rate=1e-3, epochs=4, batch_size=16, seed=seed) for seed in SEEDS]
+
+
+def one_training(settings):
     """A trained task on its base, and its results."""
-    settings = Settings(rate=1e-3, epochs=4, batch_size=16, seed=seed)
-    progress = Progress(f"adapters, seed {seed}")
+    progress = Progress(f"adapters, seed {settings.seed}")
     run = train_task(base, data, method, settings, pooling="mean", on_report=progress)
     return on_base(run.task, base), run.task.results["accuracy"]
 
 
-model, promised = one_training(seed=0)  # the task's own arrays over those of the base
+model, promised = one_training(SETTINGS[0])  # the task's own arrays over those of the base
 majority = max(np.bincount([example.label for example in data.dev])) / len(data.dev)
 
 # %% [markdown]
@@ -114,13 +116,15 @@ def triangle(model):
 
 def others():
     """What the other seeds lose: a row of each triangle after the other, without its gaps."""
-    found = [triangle(one_training(seed)[0]) for seed in SEEDS[1:]]
+    found = [triangle(one_training(how)[0]) for how in SETTINGS[1:]]
     return [lost[np.isfinite(lost)].tolist() for lost in found]
 
 
 mine = triangle(model)
 spans = np.isfinite(mine)
-lost = np.array([mine[spans], *kept(RESULTS / "10_layers.json", others)])  # [3 seeds, 21]
+made_with = {"base": base, "data": data, "method": method, "settings": SETTINGS[1:]}
+theirs = kept(RESULTS / "10_layers.json", made_with, others)
+lost = np.array([mine[spans], *theirs])  # [3 seeds, 21]
 mean, error = np.full((2, layers, layers), np.nan)
 mean[spans] = lost.mean(axis=0)
 error[spans] = lost.std(axis=0, ddof=1) / np.sqrt(len(SEEDS))

@@ -24,6 +24,7 @@ from adapters.pictures import save_picture
 from adapters.progress import Progress
 from adapters.show import table
 from adapters.tutorials.kept import kept
+from adapters.tutorials.noise import mean_and_error
 from minibert import (
     Settings,
     encode,
@@ -80,11 +81,11 @@ for std, method in methods.items():
 # All have the same rate, and the same random numbers times another std.
 
 # %%
+SETTINGS = [Settings(rate=3e-3, epochs=5, batch_size=16, seed=seed) for seed in SEEDS]
 
 
-def one_training(std, seed):
+def one_training(std, settings):
     """The dev accuracy after the last epoch, and the training loss in it."""
-    settings = Settings(rate=3e-3, epochs=5, batch_size=16, seed=seed)
     progress = Progress(f"std {std:g}")
     run = train_task(base, data, methods[std], settings, pooling="mean", on_report=progress)
     return run.epochs[-1]["accuracy"], float(np.mean(run.losses[-40:]))
@@ -92,23 +93,20 @@ def one_training(std, seed):
 
 results = kept(
     RESULTS / "11_initialisation.json",
-    lambda: {f"{std:g}": [one_training(std, seed) for seed in SEEDS] for std in STDS},
+    {"base": base, "data": data, "methods": methods, "settings": SETTINGS},
+    lambda: {f"{std:g}": [one_training(std, how) for how in SETTINGS] for std in STDS},
 )
-repeated, _ = one_training(1e-2, 0)
+repeated, _ = one_training(1e-2, SETTINGS[0])
 difference = repeated - results["0.01"][0][0]
 print(f"std 0.01, seed 0, again: {100 * repeated:.1f} %, {100 * difference:+.1f} points")
 assert abs(difference) < 0.03, "other processors round differently, but not by so much"
 
+# %% [markdown]
+# The errors are those of `09_size.py <09_size.py>`_: of seeds and dev sentences together.
 
-def mean_and_error(accuracies):
-    """Of some seeds' accuracies on the dev sentences: errors as in 09_size.py."""
-    p = float(np.mean(accuracies))
-    of_seeds = np.var(accuracies, ddof=1) / len(accuracies)
-    return p, math.sqrt(of_seeds + p * (1 - p) / len(data.dev))
-
-
+# %%
 runs = {std: results[f"{std:g}"] for std in STDS}
-accuracy = {std: mean_and_error([a for a, _ in own]) for std, own in runs.items()}
+accuracy = {std: mean_and_error([a for a, _ in own], len(data.dev)) for std, own in runs.items()}
 losses = {std: float(np.mean([loss for _, loss in own])) for std, own in runs.items()}
 rows = [
     (

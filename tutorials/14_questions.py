@@ -195,9 +195,9 @@ draw_answer()
 #
 #    <details><summary>Answers</summary>
 #
-# 1. It should say that there is no answer: SQuAD 2.0 gives such questions [CLS] as their target, as
-#    windows without the answer have here. This model was never shown one, so it points at
-#    something.
+# 1. It should say that there is no answer: for SQuAD 2.0, BERT is trained with [CLS] as the target
+#    of such a question. Here only windows that lack the answer have this target, and an answer is
+#    looked for among the paragraph's tokens alone. So this model always points at something.
 # 2. Far more, with MiniLM and fewer questions: in the run told above, F1 is 0.343 with m = 2.
 #
 # .. raw:: html

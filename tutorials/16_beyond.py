@@ -134,12 +134,13 @@ for name, model in models.items():
 
 # %%
 SEEDS, RATES = (0, 1, 2), (1e-3, 3e-3, 1e-2, 3e-2)
+SETTINGS = Settings(epochs=5, batch_size=16)
 RESULTS = Path(globals().get("__file__", "x")).parent / "results"
 
 
 def one_training(name, rate, seed):
     """A method's run."""
-    settings = Settings(rate=rate, epochs=5, batch_size=16, seed=seed)
+    settings = replace(SETTINGS, rate=rate, seed=seed)
     return train_task(base, data, methods[name], settings, pooling="mean")
 
 
@@ -155,7 +156,9 @@ def chosen_and_tried():
     return found
 
 
-results = kept(RESULTS / "16_beyond.json", chosen_and_tried)
+made_with = {"base": base, "data": data, "methods": methods, "settings": SETTINGS}
+made_with |= {"rates": RATES, "seeds": SEEDS}
+results = kept(RESULTS / "16_beyond.json", made_with, chosen_and_tried)
 parts = {}  # what the repeated runs trained
 for name in ("LoRA, r = 18", "BitFit"):
     rate, accuracies = results[name]

@@ -10,6 +10,7 @@ The one page is code and hardly anything else; test_one_page.py runs it and hold
 import ast
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from conftest import GOLDENS, real_glue
 from tutorial import LESSONS, ONE_PAGE, TUTORIALS, keeps_its_claims, pictures, run
 
 from adapters.tutorials.kept import kept
-from minibert import InputError
+from minibert import InputError, Settings, glue_data
 from minibert.checkpoint import load_base
 from minibert.tensors import read_safetensors, write_safetensors
 
@@ -175,28 +176,66 @@ class TestTheText:
         assert functions(path) & set().union(*map(functions, library)) == set()
 
 
+MADE_WITH = {"settings": Settings(epochs=5), "sizes": (1, 8)}
+
+
 class TestKeptResults:
-    """`--again` computes the results of a longer run anew; otherwise they are read."""
+    """`--again` computes the results of a longer run anew; otherwise they are read, if they were
+    made with what the tutorial has now."""
 
     def test_what_is_kept_is_read_and_not_computed(self, tmp_path):
         path = tmp_path / "new" / "results.json"
-        first = kept(path, lambda: {"m = 8": (0.5, 1)})
+        first = kept(path, MADE_WITH, lambda: {"m = 8": (0.5, 1)})
         assert first == {"m = 8": [0.5, 1]}  # a list, as it will be when it is read
-        assert kept(path, lambda: pytest.fail("computed though it is there")) == first
+        assert kept(path, MADE_WITH, lambda: pytest.fail("computed though it is there")) == first
 
     def test_again_computes_it_and_keeps_it_in_place_of_the_old(self, tmp_path, monkeypatch):
         path = tmp_path / "results.json"
-        kept(path, lambda: [1])
+        kept(path, MADE_WITH, lambda: [1])
         monkeypatch.setattr("sys.argv", ["09_size.py", "--again"])
-        assert kept(path, lambda: [2]) == [2]
+        assert kept(path, {"sizes": (64,)}, lambda: [2]) == [2]
         monkeypatch.undo()
-        assert kept(path, lambda: [3]) == [2]
+        assert kept(path, {"sizes": (64,)}, lambda: [3]) == [2]
+
+    @pytest.mark.parametrize(
+        "now, names",
+        [
+            ({**MADE_WITH, "settings": Settings(epochs=1)}, "settings"),
+            ({**MADE_WITH, "settings": Settings(epochs=5, seed=1)}, "settings"),
+            ({"settings": Settings(epochs=1), "sizes": (1, 64)}, "settings and sizes"),
+            ({**MADE_WITH, "seeds": (0, 1)}, "seeds"),
+            ({"settings": Settings(epochs=5)}, "sizes"),
+        ],
+    )
+    def test_what_was_made_with_other_settings_is_refused_by_their_names(
+        self, now, names, tmp_path
+    ):
+        path = tmp_path / "09_size.json"
+        kept(path, MADE_WITH, lambda: [1])
+        before = path.read_bytes()
+        says = rf"with other {names}; make it anew: python 09_size\.py --again"
+        with pytest.raises(InputError, match=says):
+            kept(path, now, lambda: pytest.fail("minutes of computing that nobody has asked for"))
+        assert path.read_bytes() == before
+
+    def test_other_data_are_noticed_by_a_single_sentence(self, tmp_path):
+        path, data = tmp_path / "results.json", glue_data("sst-2", sample=True)
+        kept(path, {"data": data}, lambda: [1])
+        assert kept(path, {"data": data}, lambda: pytest.fail("computed again")) == [1]
+        with pytest.raises(InputError, match="made with other data"):
+            kept(path, {"data": replace(data, dev=data.dev[1:])}, lambda: [2])
+
+    def test_results_that_do_not_say_what_they_were_made_with_are_refused(self, tmp_path):
+        path = tmp_path / "results.json"
+        path.write_text('{"m = 8": [0.5]}', "utf-8")
+        with pytest.raises(InputError, match=r"results\.json: does not say .* --again"):
+            kept(path, MADE_WITH, lambda: [1])
 
     def test_a_damaged_file_is_named_and_not_replaced(self, tmp_path):
         path = tmp_path / "results.json"
         path.write_text("[1,", "utf-8")
         with pytest.raises(InputError, match=r"results\.json"):
-            kept(path, lambda: [1])
+            kept(path, MADE_WITH, lambda: [1])
         assert path.read_text("utf-8") == "[1,"
 
     def test_each_file_of_results_is_of_a_tutorial_that_says_how_to_make_it_anew(self):
