@@ -190,7 +190,7 @@ print(f"{best} is {100 * lead[best]:+.1f}, {worst} {100 * lead[worst]:+.1f} poin
 #    one standard error of a difference. It may with other rates and in deeper networks, where such
 #    a beginning can no longer be mended.
 # 2. Neither can be seen here: 90.1 % with m = 64 and 91.2 % with 128 (three seeds); serial has
-#    SERIAL %, and one standard error is almost 2 points.
+#    91.9 %, and one standard error is almost 2 points.
 #
 # .. raw:: html
 #

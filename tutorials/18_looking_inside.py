@@ -127,7 +127,7 @@ def margin(states, batch, layer=0):
 
 
 texts = [example.text for example in data.dev[:60]]
-words = [inside.words_of(base.tokenizer, text) for text in texts]
+words = [inside.rows_of_words(base.tokenizer, text) for text in texts]
 together = make_batch(encoded[:60])
 states = entering(model, together)
 answers = margin(states[0], together)  # [60]

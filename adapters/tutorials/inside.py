@@ -27,7 +27,7 @@ def best_threshold(values: np.ndarray, labels: np.ndarray) -> float:
     return float(max(share.max(), 1 - share.min()))
 
 
-def words_of(tokenizer: Tokenizer, text: str) -> Words:
+def rows_of_words(tokenizer: Tokenizer, text: str) -> Words:
     """The rows of each word's tokens; [CLS] and [SEP] belong to none."""
     numbers = tokenizer.encode(text).word_ids
     every = range(max(n for n in numbers if n is not None) + 1)
@@ -39,7 +39,7 @@ def spelled(tokenizer: Tokenizer, text: str) -> list[str]:
     tokens = tokenizer.encode(text).tokens
     return [
         "".join(tokens[row].removeprefix("##") for row in rows)
-        for rows in words_of(tokenizer, text)
+        for rows in rows_of_words(tokenizer, text)
     ]
 
 
