@@ -58,13 +58,12 @@ batch = make_batch(encoded)
 # ------------------------
 # Each review is 384 numbers. *Principal components* are the directions in which a cloud of points
 # varies most. With the points as the rows of X, and their mean subtracted, the singular value
-# decomposition has them as the rows of :math:`V^T`, in order:
+# decomposition has them as the rows of :math:`V^T`, in order; component k has this share of the
+# variance:
 #
 # .. math::
 #
 #    X = U S V^T, \qquad \mathrm{share}_k = S_k^2 \Big/ \sum_j S_j^2
-#
-# (share: the part of the variance that is along component k).
 #
 # Nobody tells this decomposition which review is positive. If a component separates the classes
 # nevertheless, then that is what the states differ in most.

@@ -54,8 +54,8 @@ print(f"{len(text)} sentences to read, {len(held_out)} held out, such as: {held_
 # pair of pieces that stand side by side often, until the vocabulary is as large as wanted. Frequent
 # words end up whole, the rare ones stay in pieces.
 #
-# What is in no piece is unknown. We add every letter within a word, so that a new name can be
-# spelled; but a sign that the text never has, such as a comma, becomes [UNK].
+# We add every letter within a word, so that a new name can be spelled. But a word whose first
+# letter begins no word of the text ("Quentin") becomes [UNK], and so does a sign not in the text.
 
 # %%
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -78,7 +78,7 @@ def train_vocabulary(sentences, size):
 vocabulary = train_vocabulary(text, 250)
 (FOLDER / "vocab.txt").write_text("\n".join(vocabulary) + "\n", "utf-8")
 tokenizer = wordpiece(FOLDER / "vocab.txt")
-for words in ("Jasper likes honey.", "Agatha, 7, likes kiwis"):
+for words in ("Jasper likes honey.", "Agatha, Quentin > kiwis"):
     print(words, "->", " ".join(tokenizer.encode(words, add_special_tokens=False).tokens))
 
 # %% [markdown]
@@ -120,7 +120,7 @@ def masked(batch, rows, rng):
 # A BERT of two layers, 64 numbers a token. The head for masked words ends in the word embeddings
 # themselves (*tied* embeddings, as in `04_loading.py <04_loading.py>`_), so what a word looks like
 # when it is read and when it is guessed is learned together. Dropout is off: no sentence is read
-# often enough to be learned by heart.
+# often enough to be learned by heart. The training loop is that of all other tutorials.
 
 # %%
 config = tiny_config(len(vocabulary))
@@ -170,10 +170,6 @@ def held_out_loss(params):
     return float(cross_entropy(guesses(params, blanked, asked), answers))
 
 
-# %% [markdown]
-# The training loop and Adam are those of all other tutorials.
-
-# %%
 problem = Problem(
     dict(leaves(untrained)),
     reading_loss,
@@ -212,8 +208,7 @@ for kind, (phrase, _) in PHRASES.items():
     likeliest = fill_in([f"{name} {phrase.format('[MASK]')}." for name in NAMES]).argmax(axis=1)
     for name, word in zip(NAMES, likeliest, strict=True):
         came_back.append(vocabulary[word] in things(kind, HOME[name]))
-    print(f"{NAMES[0]} {phrase.format('[MASK]')}. {vocabulary[likeliest[0]]}")
-print(f"{sum(came_back)} of {len(came_back)} such words are of the right island")
+print(f"{sum(came_back)} of {len(came_back)} masked words are of the right island")
 assert np.mean(came_back) > 0.9, f"only {sum(came_back)} came back"
 
 people = sorted(NAMES, key=HOME.get)
@@ -242,11 +237,10 @@ save_picture(figure, "20_pretraining")
 
 # %%
 blank = replace(base, params=untrained, sha256="before pre-training")
-small = method_named("adapters", 16)
 WAYS = {
-    "adapters": (base, small, 3e-3),
+    "adapters": (base, method_named("adapters", 16), 3e-3),
     "head alone": (base, method_named("head"), 1e-2),
-    "adapters, no pre-training": (blank, small, 3e-3),
+    "adapters, no pre-training": (blank, method_named("adapters", 16), 3e-3),
 }
 accuracies = {way: [] for way in WAYS}
 for split in range(3):
@@ -269,7 +263,7 @@ assert max(abs(without - 50)) < 10 < min(with_all - 60), f"and be useless withou
 # What next
 # ---------
 # 1. Choose 40 % of the tokens, or 5 %. What becomes of the loss after 18 epochs, and why is it no
-#    fair comparison? (The question to the held-out sentences must stay the same.)
+#    fair comparison?
 # 2. Always use [MASK], without the 10 % that stay and the 10 % that are swapped. The loss measured
 #    here hardly changes. What would?
 #
