@@ -212,9 +212,9 @@ assert on_hard < best["adapters"] - 2 * error, "contrast pairs should be far har
 assert on_hard > 0.5 - 2 * error, "and yet not worse than guessing"
 
 # %% [markdown]
-# Trained on the sample's plain reviews, seed 0 is right on 58.1 % of them, two standard errors (of 4
-# points) above guessing: it has learned which words people praise and blame with. An accuracy says
-# how hard the sentences are as much as how good the model is. Nothing that was trained on the hard
+# Trained on the sample's plain reviews, seed 0 is right on 58.1 % of them, two standard errors (4
+# points each) above guessing: it has learned which words people praise and blame with. An accuracy
+# says how hard the sentences are as much as how good the model is. Nothing trained on the hard
 # sample itself went beyond 76 % there.
 #
 # What next
