@@ -74,6 +74,7 @@ sphinx_gallery_conf = {
     "within_subsection_order": "FileNameSortKey",
     "nested_sections": False,
     "download_all_examples": False,
+    "notebook_extensions": set(),  # its notebooks show reStructuredText; stage.py has laid out ours
     "write_computation_times": False,  # its page would load scripts from elsewhere
     "remove_config_comments": True,
     "reset_modules": ("matplotlib",),

@@ -3,7 +3,7 @@
 Many of the site's pages are files from elsewhere in the repository: the README, the reports of a
 reproduction, the tutorials. Here they are brought together, and their links between files become
 links between pages. A link to a file without a page becomes plain text; a link to a file that does
-not exist is an error. Needs nothing but Python.
+not exist is an error. Needs no Sphinx.
 """
 
 import ast
@@ -18,6 +18,10 @@ from pathlib import Path
 from listings import exercise_table, tutorial, tutorial_index, verdict_table
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT)]
+
+from adapters.tutorials.notebook import notebook  # noqa: E402
+
 STAGED = ROOT / "docs" / "_build" / "source"
 
 # files of the repository -> pages, with another title where the file's own says too little
@@ -268,12 +272,15 @@ def script(path: Path, root: Path = ROOT) -> str:
 
 
 def tutorial_files(root: Path = ROOT) -> dict[str, bytes]:
-    """The tutorials, and the data files that they read.
+    """The tutorials, their notebooks as `minibert tutorials start` writes them, and the data files
+    that they read.
 
     They are run in scripts/, as notebooks are in their folder: sphinx-gallery does not tell a
     script its own file. Its pages go to tutorials/.
     """
     files = {f"scripts/{path.name}": script(path, root).encode() for path in tutorials(root)}
+    for path in tutorials(root):
+        files[f"tutorials/{path.stem}.ipynb"] = notebook(path.read_text("utf-8")).encode()
     header = (root / "docs" / "gallery.rst").read_text("utf-8")
     index = tutorial_index(header, map(tutorial, tutorials(root)), small_pictures(root))
     files["scripts/GALLERY_HEADER.rst"] = index.encode()

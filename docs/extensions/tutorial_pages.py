@@ -1,8 +1,9 @@
 """What is otherwise than sphinx-gallery does it: the tutorials' index, and buttons on each.
 
 The index is the one of `docs/listings.py`, with a sentence and minutes for each tutorial; the small
-pictures that sphinx-gallery adds to it are left out. A tutorial's notebook and script are at the
-end of its page, where few look, with a note at the top that says so: buttons take its place.
+pictures that sphinx-gallery adds to it are left out. A tutorial's files are at the end of its page,
+where few look, with a note at the top that says so: buttons take the place of both. The notebook is
+ours (docs/stage.py), so that nothing in it is left in reStructuredText.
 """
 
 import re
@@ -10,6 +11,9 @@ import re
 NOTE = re.compile(
     r"\.\. only:: html\n\n    \.\. note::\n"
     r"        :class: sphx-glr-download-link-note\n\n(?: {8}.*\n)+"
+)
+END = re.compile(
+    r"^\.\. _sphx_glr_download_tutorials_\w+\.py:\n\n\.\. only:: html\n(?:\n| .*\n)+", re.M
 )
 TITLE = re.compile(r"^(\.\. _sphx_glr_tutorials_(\w+)\.py:\n\n+.+\n=+\n)", re.MULTILINE)
 
@@ -33,7 +37,7 @@ def with_buttons(page: str) -> str:
         r"   :download:`Download the notebook <\2.ipynb>`\n"
         r"   :download:`Download the script <\2.py>`\n\n"
     )
-    return TITLE.sub(buttons, NOTE.sub("", page), count=1)
+    return TITLE.sub(buttons, END.sub("", NOTE.sub("", page)), count=1)
 
 
 def read(app, name: str, source: list[str]) -> None:

@@ -5,6 +5,7 @@ What a browser shows of it is in `test_site_in_a_browser.py`.
 
 import ast
 import importlib.util
+import json
 import os
 import pkgutil
 import re
@@ -24,6 +25,7 @@ import pytest
 
 import adapters
 import minibert
+from adapters.tutorials.start import tutorial_files
 from minibert import Base
 
 ROOT = Path(__file__).parents[2]
@@ -156,6 +158,21 @@ class TestPages:
             made, own = ((folder / name).read_text("utf-8") for folder in folders)
             assert re.sub(r"<[^<>\n]+>`_", "", made) == re.sub(r"<[^<>\n]+>`_", "", own)
 
+    def test_the_notebooks_are_those_of_the_command_and_nothing_else_makes_any(self, staged):
+        """`minibert tutorials start` writes them; test_wheel.py looks into each."""
+        gallery = runpy.run_path(str(DOCS / "conf.py"))["sphinx_gallery_conf"]
+        assert not gallery["notebook_extensions"]
+        command = {n: text for n, text in tutorial_files().items() if n.endswith(".ipynb")}
+        made = {path.name: path.read_bytes() for path in (staged / "tutorials").glob("*.ipynb")}
+        assert made == command
+        assert len(made) == len(stage.tutorials())
+        for name, text in made.items():
+            whole = json.loads(text)
+            assert (whole["nbformat"], whole["nbformat_minor"]) == (4, 5)
+            told = [c["source"] for c in whole["cells"] if c["cell_type"] == "markdown"]
+            left = re.compile(r"^\s*\.\. [\w-]+::|:\w+:`|`_\b", re.M)
+            assert not left.search("\n".join(told)), name
+
     def test_what_a_tutorial_reads_is_where_it_is_run(self, staged):
         data = sorted((ROOT / "tutorials").glob("*/*.json"))
         assert data
@@ -250,6 +267,7 @@ class TestTheFirstPage:
         assert '<a href="interactive/parameters.html">' in self.page  # the sliders, in one click
         start = re.search(r"^:::\{container\} start\n(.*?)^:::$", self.page, re.M | re.S)[1]
         assert "(reading-order.md)" in start  # the code
+        assert '<a href="_modules/index.html">' in start  # all of it
 
     def test_its_pictures_say_in_words_what_they_show(self):
         pictures = re.findall(r"^!\[(.*)\]\(figures/(.*)\)$", self.page, re.M)
@@ -323,6 +341,16 @@ class TestLists:
             for one in known["exercise"]
         ]
 
+    def test_the_page_of_exercises_is_for_students_and_teachers(self, staged):
+        """How to add one is on the contributors' page."""
+        page = (staged / "exercises.md").read_text("utf-8")
+        for words in ("exercises start", "exercises hint", "exercises solution", "(teaching.md)"):
+            assert words in page
+        told = (staged / "contributing.md").read_text("utf-8").partition("\n## An exercise\n")[2]
+        for file in ("stub.py", "check.py", "wrong.toml", "info.toml"):
+            assert f"{file}`" not in page
+            assert f"{file}`" in told
+
     def test_the_first_page_of_the_ledger_counts_the_verdicts(self, staged):
         page = (staged / "ledger.md").read_text("utf-8")
         ledger = (ROOT / "results/minilm-full/claims.md").read_text("utf-8")
@@ -343,7 +371,10 @@ class TestLists:
             ".. only:: html\n\n    .. note::\n        :class: sphx-glr-download-link-note\n\n"
             "        :ref:`Go to the end <x>`\n        to download the full example code.\n\n"
             ".. rst-class:: sphx-glr-example-title\n\n.. _sphx_glr_tutorials_07_a.py:\n\n\n"
-            "The adapter\n===========\n\nText.\n"
+            "The adapter\n===========\n\nText.\n\n"
+            ".. _sphx_glr_download_tutorials_07_a.py:\n\n.. only:: html\n\n"
+            "  .. container:: sphx-glr-footer sphx-glr-footer-example\n\n"
+            "      :download:`Download zipped: 07_a.zip <07_a.zip>`\n"
         )
         made = tutorial_pages.with_buttons(page)
         assert "Go to the end" not in made
@@ -351,7 +382,7 @@ class TestLists:
         assert title.endswith("The adapter\n")
         files = re.findall(r":download:`.+ <(.+)>`", rest)
         assert files == ["07_a.ipynb", "07_a.py"]
-        assert rest.endswith("\nText.\n")
+        assert rest.rstrip().endswith("\nText.")
 
     def test_an_index_that_is_made_otherwise_by_sphinx_gallery_is_an_error(self):
         index = 'Ours.\n\n.. raw:: html\n\n    <div class="sphx-glr-thumbnails">\n\nTheirs.\n'

@@ -30,7 +30,7 @@ from minibert.parameters import parameter_shapes
 
 ROOT = Path(__file__).parents[2]
 SITE = Path(os.environ.get("MINIBERT_SITE", ROOT / "docs" / "_build" / "html")).resolve()
-WIDTHS = {"phone": (360, 740), "laptop": (1280, 900), "desktop": (1600, 1000)}
+WIDTHS = {"small": (360, 740), "phone": (390, 844), "laptop": (1280, 900), "desktop": (1600, 1000)}
 MAIN = (
     "index",
     "tutorials/index",
@@ -111,23 +111,32 @@ def sliders(browser, site) -> Iterator:
     seen.page.close()
 
 
-CUT_CODE = """[...document.querySelectorAll("pre")]
+# What is cut at a side, but for tables that scroll by themselves under a shade that says so, and
+# where `printed` for lines of text.
+CUT = """(printed) => [...document.querySelectorAll("pre, .table-wrapper")]
     .filter((e) => e.scrollWidth > e.clientWidth + 1)
+    .filter((e) => !((printed || e.tagName !== "PRE") && getComputedStyle(e).overflowX === "auto"
+        && getComputedStyle(e).backgroundImage.includes("gradient")))
     .map((e) => e.textContent.split("\\n").reduce((a, b) => (b.length > a.length ? b : a)))"""
+CUT_CODE = """[...document.querySelectorAll("pre")]
+    .filter((e) => !e.closest(".highlight-text, .sphx-glr-script-out"))
+    .filter((e) => e.scrollWidth > e.clientWidth + 1).map((e) => e.textContent.slice(0, 200))"""
 
 
 @pytest.mark.parametrize("name", [p.as_posix() for p in pages()] or ["index.html"])
 def test_each_page_works_from_its_file_at_every_width(browser, site, name):
     """Nothing is asked of a network, nothing complains, nothing overflows, equations are shown,
-    pictures have words. Code scrolls by itself on a phone alone."""
+    pictures have words. On a phone code goes on below; tables, and what is printed in columns,
+    scroll by themselves under a shade."""
     seen = Seen(browser, site / name)
     try:
         for width, (x, y) in WIDTHS.items():
             seen.page.set_viewport_size({"width": x, "height": y})
             wide = seen.page.evaluate("[document.scrollingElement.scrollWidth, innerWidth]")
             assert wide[0] <= wide[1], f"{name} is {wide[0]} wide on a {width} of {wide[1]}"
-            cut = seen.page.evaluate(CUT_CODE)
-            assert cut == [] or width == "phone", f"{name} has code cut on a {width}: {cut}"
+            narrow = width in ("small", "phone")
+            cut = seen.page.evaluate(CUT, narrow) + seen.page.evaluate(CUT_CODE)
+            assert cut == [], f"{name} has lines cut on a {width}: {cut}"
         wordless = seen.page.evaluate(
             "[...document.querySelectorAll('img:not(.toggler)')]"
             ".filter((i) => !/\\w \\w/.test(i.alt)).map((i) => i.src)"
@@ -192,6 +201,28 @@ def test_a_main_page_can_be_read_in_the_light_and_in_the_dark(browser, site, nam
     seen.page.close()
 
 
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_pictures_of_the_first_page_have_its_ground(browser, site, scheme, theme, tmp_path):
+    """In the system's scheme, and in the theme that a reader chooses against it."""
+    image = pytest.importorskip("matplotlib.image")
+    seen = Seen(browser, site / "index.html", color_scheme=scheme)
+    if theme != scheme:
+        seen.page.evaluate("(theme) => { document.body.dataset.theme = theme; }", theme)
+    body = seen.page.locator("body").evaluate("(e) => getComputedStyle(e).backgroundColor")
+    ground = np.array([float(n) for n in re.findall(r"[\d.]+", body)[:3]])
+    pictures = seen.page.locator("article img")
+    assert pictures.count() == 2
+    for number in range(2):
+        path = tmp_path / f"{number}.png"
+        pictures.nth(number).screenshot(path=path)
+        pixels = 255 * image.imread(path)[..., :3]
+        corner = pixels[3, 3]
+        assert np.abs(corner - ground).max() <= 4, (number, corner, ground)
+        assert np.abs(pixels - ground).max() > 150  # what is drawn stands out of it
+    seen.page.close()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_name_in_the_code_is_underlined(browser, site, scheme):
     seen = Seen(browser, site / "tutorials/07_the_adapter.html", color_scheme=scheme)
@@ -219,6 +250,11 @@ def test_the_sliders_and_every_tutorials_notebook_are_one_click_away(site):
             page.read_text("utf-8").partition('class="tutorial-buttons')[2][:2000]
         ).links
         assert [Path(link).name for link in links[:2]] == [f"{page.stem}.ipynb", f"{page.stem}.py"]
+        whole = json.loads((page.parent / links[0]).read_text("utf-8"))
+        assert (whole["nbformat"], whole["nbformat_minor"]) == (4, 5)
+        told = [c["source"] for c in whole["cells"] if c["cell_type"] == "markdown"]
+        assert told
+        assert not re.search(r"^\s*\.\. [\w-]+::|:\w+:`", "\n".join(told), re.M), page
 
 
 def test_the_tutorials_have_equations(site):
