@@ -38,7 +38,8 @@ def learning_curve(
     left, right = figure.subplots(1, 2)
     draw_losses(left, runs)
     draw_metric(right, runs, constant)
-    figure.legend(loc="outside lower center", ncols=4, frameon=False)  # never over the data
+    columns = 4 if sum(map(len, runs)) < 60 else 2
+    figure.legend(loc="outside lower center", ncols=columns, frameon=False)  # never over the data
     figure.suptitle(visible(title, "\n"), fontsize=11)
     write_figure(figure, path)
 

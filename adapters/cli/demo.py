@@ -52,9 +52,9 @@ class Contestant:
 # The base was trained to mean its mean; the paper's heads read the pooler. The pooled vectors of
 # this base are small, so a good head on them needs large weights: a high rate.
 CONTESTANTS = (
-    Contestant("adapters", "adapters, LayerNorms and head; mean", "adapters", "mean", 1e-3, 6),
-    Contestant("head-mean", "head alone; mean", "head", "mean", 3e-3, 12),
-    Contestant("head-pooler", "head alone; pooler", "head", "pooler", 1e-1, 12),
+    Contestant("adapters", "adapters, LayerNorms, head on the mean", "adapters", "mean", 1e-3, 6),
+    Contestant("head-on-mean", "head alone, on the mean", "head", "mean", 3e-3, 12),
+    Contestant("head-on-pooler", "head alone, on the pooler", "head", "pooler", 1e-1, 12),
 )
 
 
@@ -95,8 +95,9 @@ def demo(out: Path) -> None:
     print(f"\n{table([(what, f'{100 * value:.1f}') for what, value in rows], headers)}")
     print(uncertainty(rows[0][1], data))
 
-    curves = {one.folder: (trained.losses, trained.epochs) for one, trained in runs.items()}
-    learning_curve(picture, curves, f"{data.source}\non {base.name.partition('@')[0]}", constant)
+    curves = {one.what: (trained.losses, trained.epochs) for one, trained in runs.items()}
+    title = f"{base.name.partition('@')[0]} learns {data.task.name} from {len(data.train):,} texts"
+    learning_curve(picture, curves, f"{title}\n{data.source}", constant)
     path = out / "adapters" / "task.safetensors"
     print(f"\nadapter file    {path} ({path.stat().st_size / 1e6:.2f} MB)")
     print(f"learning curve  {picture}\n")
