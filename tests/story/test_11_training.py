@@ -26,6 +26,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from parity import golden_batch, golden_gradients, golden_texts, golden_tree
+from runs import bits, contents, ctrl_c, stop_at, without_dropout
 from toy import ADAPTERS, MAX_LENGTH, METHOD_LIST, SETTINGS, TASK, examples, toy_data, train
 
 import adapters.finetune as finetune
@@ -58,7 +59,6 @@ from minibert.training.optim import Adam
 from minibert.training.resume import Checkpoint, State, load_state
 from minibert.training.schedule import Settings, epoch_batches, schedule
 from minibert.tree import from_leaves, leaves, merge
-from runs import bits, contents, ctrl_c, stop_at, without_dropout
 
 STEPS = 9
 EVERY_METHOD = pytest.mark.parametrize("method", METHOD_LIST, ids=lambda method: method.name)
