@@ -16,6 +16,7 @@ __all__, __getattr__, __dir__ = lazy(
         "finetune": "Trained train_task",
         "methods.table": "layer_span method_named top_layers",
         "predict": "evaluate_task predict_texts",
+        "progress": "Progress",
         "recipes": "recipe_named",
         "report.judgement": "judge",
         "report.page": "About report_page",

@@ -9,6 +9,7 @@ import numpy as np
 
 from adapters.cached_layers import LIMIT, Bottom, cache_states, frozen_layers, states_bytes
 from adapters.methods.method import Method
+from adapters.methods.table import METHODS
 from adapters.predict import check_labels, encode_examples, predict_logits
 from adapters.recipes import optimised, recipe_named
 from adapters.run_folder import RunOptions, data_hash, describe_method
@@ -63,7 +64,8 @@ class Trained:
     """A finished run: the task file of its best epoch, and how it went.
 
     `epochs`: the dev metrics after each epoch; `losses`: one a step; `constant`: the metrics of
-    always guessing the majority class.
+    always guessing the majority class; `untrained`: those of the base's own cosine, where that is
+    what training begins with (pooling `cosine`).
     """
 
     task: TaskFile
@@ -71,6 +73,7 @@ class Trained:
     losses: list[float]
     epochs: list[dict[str, float]]
     constant: dict[str, float]
+    untrained: dict[str, float] | None = None
 
 
 def train_task(
@@ -121,7 +124,8 @@ def train_task(
     state = fit_training(training, run, on_best=keep)
     constant = constant_score(data.task, data.train, data.dev)
     task = package(about, training, state)
-    return Trained(task, run.task_path, state.losses, state.epochs, constant)
+    untrained = training.untrained
+    return Trained(task, run.task_path, state.losses, state.epochs, constant, untrained)
 
 
 def prepare(
@@ -158,12 +162,15 @@ def prepare(
     labels = np.array([example.label for example in data.train])
     if data.task.regression:
         labels = scale.standardised(labels)
+    gold, untrained = [example.label for example in data.dev], None
     if pooling == COSINE:
+        # fresh adapters are near the identity, but the base's own cosine has none
+        bare = new_task_model(base, METHODS["head"], chosen, 1, settings.seed, pooling)
+        untrained = score(data.task, predict_logits(bare, dev, run.threads, dev_bottom), gold)
         step = max(1, len(encoded) // SAMPLE_TEXTS)  # from everywhere: a table may be sorted
         cosines = predict_logits(model, encoded[::step], run.threads)[:, 0]
         fitted = fitted_head(model.tree["head"], cosines, labels[::step])
         model = replace(model, tree={**model.tree, "head": fitted})
-    gold = [example.label for example in data.dev]
 
     def dev_score(model: TaskModel) -> dict[str, float]:
         logits = predict_logits(scale.model_in_own_units(model), dev, run.threads, dev_bottom)
@@ -198,6 +205,7 @@ def prepare(
             "scale": astuple(scale) if data.task.regression else None,
         },
         metrics=data.task.metrics,
+        untrained=untrained,
     )
 
 

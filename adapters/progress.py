@@ -11,6 +11,7 @@ from minibert.errors import visible
 from minibert.training.loop import Report
 
 COUNT = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}"
+RECENT = 0.95  # the weight of what came before in a running mean: over about 20 steps
 STEPS = "{desc} {percentage:3.0f}%|{bar}| step {n_fmt}/{total_fmt}, ETA {remaining}{postfix}"
 
 
@@ -40,8 +41,8 @@ def count_bar(name: str) -> Callable[[int, int], None]:
 class Progress:
     """A progress bar over a run's steps with loss, tokens/s and ETA; a line after every epoch.
 
-    Call it with each Report; `task` says whose F1 is shown. Without a terminal only the epochs'
-    lines are printed.
+    Call it with each Report; `task` says whose F1 is shown. Loss and tokens/s are running means
+    over about the last 20 steps. Without a terminal only the epochs' lines are printed.
     """
 
     def __init__(self, name: str, task: Task | None = None) -> None:
@@ -54,10 +55,12 @@ class Progress:
         if self.bar is None:
             first = report.step - 1  # a resumed run does not start at 0
             self.bar = progress_bar(self.name, STEPS, total=report.total, initial=first)
-        self.tokens += report.tokens
-        self.seconds += report.seconds
-        # a running mean over about 20 steps: one batch's loss jumps too much to read
-        self.loss = report.loss if not self.loss else 0.95 * self.loss + 0.05 * report.loss
+        # one batch's loss jumps too much to read; and the speed is that of now, not of the start,
+        # when libraries are still being loaded, or of before the machine had other work
+        self.tokens = RECENT * self.tokens + report.tokens
+        self.seconds = RECENT * self.seconds + report.seconds
+        new = 1 - RECENT if self.loss else 1.0
+        self.loss += new * (report.loss - self.loss)
         speed = f"loss {self.loss:.3f}, {self.tokens / self.seconds:,.0f} tokens/s"
         self.bar.set_postfix_str(speed, refresh=False)
         self.bar.update(1)

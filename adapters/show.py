@@ -14,7 +14,7 @@ from adapters.methods.method import Method, parameter_table
 from adapters.methods.table import TABLE, adapter_parameters, method_rows
 from adapters.predict import likeliest
 from adapters.task_file import TaskFile
-from adapters.task_model import POOLER, POOLINGS, TaskModel
+from adapters.task_model import POOLER, POOLINGS, TaskModel, base_tree, chosen_pooling
 from minibert.checkpoint import Base
 from minibert.data.labels import warnings
 from minibert.data.tasks import Data, Task
@@ -64,13 +64,20 @@ def trained_table(model: TaskModel, style: str = "simple") -> str:
 
 def methods_table(base: Base, chosen: Method | None = None) -> str:
     """Every kind of tuning method on a base: what it trains, and what share of all parameters that
-    is. `chosen` takes the place of the table's method of its name."""
-    config, rows = base.config, []
-    for method, what, trained in method_rows(config, chosen, "pooler" in base.params):
+    is. `chosen` takes the place of the table's method of its name. As in `trained_table`, the
+    pooler counts only where the head reads it: by default, on this base."""
+    config, rows, pooling = base.config, [], chosen_pooling(base, None)
+    for method, what, trained in method_rows(config, chosen, pooling == POOLER):
         head = 2 * config.hidden_size + 2
-        total = count(base.params) + adapter_parameters(config, method) + head
+        total = count(base_tree(base, pooling)) + adapter_parameters(config, method) + head
         rows.append((str(method), what, f"{trained:,}", f"{100 * trained / total:.3f} %"))
     return table(rows, ("method", "trains, besides the head", "trained parameters", "share"))
+
+
+def counted(model: TaskModel) -> str:
+    """What a model's head reads, and whether the pooler's parameters are counted with it."""
+    pooler = "counts" if model.pooling == POOLER else "does not count"
+    return f"on {POOLINGS[model.pooling]} (so the pooler {pooler})"
 
 
 def metrics_text(metrics: Mapping[str, float], task: Task | None = None) -> str:
@@ -128,10 +135,16 @@ def describe_base(base: Base) -> str:
             ("model", base.folder),
             *base.config.to_dict().items(),
             ("parameters", f"{count(base.params):,}"),
+            *_of_pooler(base),
             ("weights sha256", base.sha256),
             ("unused tensors", ", ".join(base.extra) or "none"),
         ]
     )
+
+
+def _of_pooler(base: Base) -> list[tuple[str, str]]:
+    pooler = base.params.get("pooler")
+    return [("of which the pooler's", f"{count(pooler):,}")] if pooler else []
 
 
 def describe_task(task: TaskFile, path: Path) -> str:
@@ -171,6 +184,7 @@ def describe_result(trained: Trained, picture: Path, page: Path, command: str) -
     return facts(
         [
             (constant_name(task), f"dev {metrics_text(trained.constant, task)}"),
+            *untrained_row(trained),
             (
                 f"last epoch ({len(trained.epochs)})",
                 f"dev {metrics_text(last, task)}",
@@ -182,6 +196,15 @@ def describe_result(trained: Trained, picture: Path, page: Path, command: str) -
             ("use it", command),
         ]
     )
+
+
+def untrained_row(trained: Trained) -> list[tuple[str, str]]:
+    """What the base does without training, as a line of facts: for a score of two texts it is the
+    one to beat, far above the constant guess. Nothing where training begins with nothing."""
+    if trained.untrained is None:
+        return []
+    said = f"dev {metrics_text(trained.untrained, trained.task.task)}"
+    return [("the base's own cosine, untrained", said)]
 
 
 def use_command(task: Task, path: Path, options: str = "") -> str:

@@ -29,7 +29,8 @@ class Training:
     metrics; lengths: the examples' tokens. sample: training texts, for what is settled after
     training; first_only: the loss needs each text's [CLS] alone. identity: what a run must have in
     common with the one that it resumes. metrics: the names of the dev metrics, where known, the
-    first of which chooses the best epoch.
+    first of which chooses the best epoch. untrained: those of the base's own cosine, where training
+    begins with it.
     """
 
     model: TaskModel
@@ -41,6 +42,7 @@ class Training:
     first_only: bool
     identity: dict[str, Any]
     metrics: tuple[str, ...] = ()
+    untrained: dict[str, float] | None = None
 
     def problem(self) -> Problem:
         """The training as the loop sees it: functions of the trained leaves {path: array} alone.

@@ -139,7 +139,7 @@ def info_command(options: argparse.Namespace) -> None:
     """Python: `minibert.load_base`, `adapters.load_task`."""
     from adapters.methods.table import method_named
     from adapters.recipes import recipe_named
-    from adapters.show import describe_base, describe_task, methods_table, trained_table
+    from adapters.show import counted, describe_base, describe_task, methods_table, trained_table
     from adapters.task_file import load_task
     from adapters.task_model import new_task_model
     from minibert.checkpoint import load_base
@@ -157,7 +157,7 @@ def info_command(options: argparse.Namespace) -> None:
     print(describe_base(base))
     print(f"\nWith method {method}, for a task of two classes:\n")
     print(trained_table(model))
-    print("\nThe methods, each with a head for two classes:\n")
+    print(f"\nThe methods, each with a head for two classes {counted(model)}:\n")
     print(methods_table(base, method))
 
 

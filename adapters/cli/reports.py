@@ -51,14 +51,17 @@ def about_training(trained: "Trained", data: "Data", options: str) -> "About":
     """
     from adapters.report.judgement import judge
     from adapters.report.page import About
-    from adapters.show import constant_name, use_command
+    from adapters.show import constant_name, untrained_row, use_command
     from minibert.data.tasks import majority_logits
 
     task, dev = data.task, data.dev
     command = use_command(task, Path("task.safetensors"), options)
     return About(
         data=f"the dev examples of {data.source}",
-        facts=[("data", f"{len(data.train):,} training and {len(dev):,} dev examples")],
+        facts=[
+            ("data", f"{len(data.train):,} training and {len(dev):,} dev examples"),
+            *untrained_row(trained),
+        ],
         baseline=judge(task, dev, majority_logits(task, data.train, len(dev))),
         baseline_name=constant_name(task),
         trained=trained,

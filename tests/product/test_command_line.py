@@ -31,11 +31,13 @@ from adapters.cli.demo import CONTESTANTS
 from adapters.cli.help_text import python_lines
 from adapters.cli.programs import minibert_program, python_program
 from adapters.predict import predict_texts
+from adapters.progress import Progress
 from adapters.task_file import load_task
 from minibert.checkpoint import load_base
 from minibert.data.glue import glue_data
 from minibert.errors import InputError
 from minibert.tensors import read_safetensors, write_safetensors
+from minibert.training.loop import Report
 
 OPTIONS = {
     "fetch": {"MODEL|TASK"},
@@ -632,6 +634,17 @@ class TestStoppingAndResuming:
         bar = r"cola +\d+%\|[^|]+\| step \d+/100, ETA \d\d:\d\d, loss [\d.]+, [\d,]+ tokens/s"
         assert re.search(bar, shown)
         assert "cola: epoch 1, loss" in shown
+
+    def test_the_speed_is_that_of_the_last_steps_and_not_of_the_start(self, capsys):
+        """100 steps at 10 tokens/s, then 100 at 1,000: over all of them it would be 20."""
+        show = Progress("slow start")
+        for step in range(1, 201):
+            seconds = 10.0 if step <= 100 else 0.1
+            scores = {"accuracy": 0.5} if step in (100, 200) else None
+            show(Report(step, 200, step // 101, 0.5, 100, seconds, scores))
+        speeds = re.findall(r"loss 0\.500, ([\d,]+) tokens/s", capsys.readouterr().err)
+        assert speeds[0] == "10"
+        assert 400 < int(speeds[-1]) < 1000
 
     def test_ctrl_c_says_how_to_resume(self, stopped):
         out, code, shown = stopped

@@ -15,10 +15,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cases import RECIPE_TABLE
+from command_line import minibert
 
 from adapters.cli.commands import COMMANDS
 from adapters.cli.options import make_parser
+from adapters.methods.method import split
 from adapters.methods.table import VARIANTS, adapter_parameters, method_named, method_rows
+from adapters.recipes import recipe_named
+from adapters.task_model import new_task_model
 from minibert import BertConfig
 from minibert.checkpoint import Base
 from minibert.parameters import parameter_shapes
@@ -262,11 +266,16 @@ def test_the_readmes_parameters_are_counted():
 def test_the_methods_page_has_the_tables_of_the_code(minilm: Base):
     for setting, paper, code in RECIPE_TABLE:
         assert f"| {setting} | {paper} | {code} |" in PAGES["methods"]
-    whole = count(minilm.params) + 2 * (minilm.config.hidden_size + 1)
-    assert rows(PAGES["methods"], "method") == [
-        [str(method), what, f"{trained:,}", f"{100 * trained / whole:.3f} %"]
-        for method, what, trained in method_rows(minilm.config)
-    ]
+    shown = []  # counted on the models themselves; the pooler is none of them
+    for method, what, _ in method_rows(minilm.config, pooler=False):
+        model = new_task_model(minilm, method, recipe_named("paper"), 2, 0)
+        trained, whole = count(split(model.tree, method)[0]), count(model.tree)
+        shown.append([str(method), what, f"{trained:,}", f"{100 * trained / whole:.3f} %"])
+    assert rows(PAGES["methods"], "method") == shown
+    told = minibert("info", minilm.folder).out.partition("The methods")[2]
+    lines = [re.split(r" {2,}", line) for line in told.splitlines()[4:]]
+    assert lines == shown  # and so does the command
+    assert "(so the pooler does not count)" in told
     assert sorted(rows(PAGES["methods"], "variant")) == sorted(
         [f"`{name}`", what] for name, (what, _) in VARIANTS.items()
     )

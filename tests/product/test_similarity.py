@@ -5,6 +5,7 @@ through the cosine that is nearest to the scores. Held to plain loops in float64
 line; and to what it is for: training begins with what the base can do, and ends better.
 """
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,8 @@ import numpy as np
 import pytest
 from autograd import value_and_grad
 from cases import DTYPES
-from command_line import minibert
+from command_line import ON_TINY, minibert, works
+from runs import contents, ctrl_c, equal, stop_at
 from toy import ADAPTERS, MAX_LENGTH, SETTINGS, train
 
 from adapters.bank import Bank
@@ -34,7 +36,6 @@ from minibert.model import encode
 from minibert.tokenizer import encode_texts
 from minibert.training.loop import Interrupted
 from minibert.training.schedule import Settings
-from runs import contents, ctrl_c, equal, stop_at
 
 TASK = Task("alike", "", ("one", "other"), "score", metrics=("pearson", "spearman"))
 WORDS = ["ba", "bi", "bo", "da", "di", "do", "fa", "fi", "fo", "ga", "gi", "go"]
@@ -245,6 +246,7 @@ def test_similarity_by_default_begins_with_the_untrained_cosine_and_ends_above_i
     run = train_task(minilm, data, METHODS["adapters"], settings)
     scores = [epoch["pearson"] for epoch in run.epochs]
     assert untrained > 0.55
+    assert abs(run.untrained["pearson"] - untrained) < 1e-4  # told beside what was learned
     assert scores[0] > untrained - 0.02
     assert scores[-1] > untrained + 0.04
 
@@ -281,6 +283,22 @@ def test_the_command_line_refuses_it_in_one_line(tmp_path):
         "minibert: error: pooling cosine is for a score of two texts, which sst-2 is not\n"
     )
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("pooling, told", [("cosine", True), ("mean", False)])
+def test_a_training_that_begins_with_the_cosine_says_what_that_was_worth(tmp_path, pooling, told):
+    """In what is printed and on the page; a training from nothing has the constant guess alone."""
+    result = works(
+        *("train", "--task", "sts-b", "--sample", *ON_TINY, "--pooling", pooling),
+        *("--method", "head", "--epochs", 1, "--out", tmp_path),
+    )
+    line = r"^the base's own cosine, untrained +(dev pearson -?[\d.]+, spearman -?[\d.]+)$"
+    printed = re.search(line, result.out, re.M)
+    page = (tmp_path / "report.html").read_text("utf-8")
+    assert bool(printed) == told == ("own cosine, untrained" in page)
+    assert re.search(r"^always the training mean +dev pearson 0\.0", result.out, re.M)
+    if printed:
+        assert printed[1] in page
 
 
 def test_a_base_has_rates_of_its_own_and_a_task_s_rate_comes_first(minilm):
