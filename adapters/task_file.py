@@ -75,12 +75,16 @@ class TaskFile:
         return self.base_name.replace("--", "/")
 
 
-def _described(task: TaskFile) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """What the file says of a task, and its tensors."""
-    tensors = {p: as_stored(p, leaf) for p, leaf in leaves(task.trained)}
+def description(task: TaskFile) -> dict[str, Any]:
+    """What the file says of a task, besides its tensors."""
     about = asdict(replace(task, trained={}))
     del about["trained"]
-    return about, tensors
+    return about
+
+
+def _described(task: TaskFile) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """What the file says of a task, and its tensors."""
+    return description(task), {p: as_stored(p, leaf) for p, leaf in leaves(task.trained)}
 
 
 def task_digest(task: TaskFile) -> str:
@@ -113,9 +117,9 @@ def load_task(path: Path | str) -> TaskFile:
     trains = (ADAPTERS if p == r"adapters\." else p for p in task.method.trained)
     task = replace(task, method=replace(task.method, trained=tuple(trains)))
     try:
-        _check_description(task)
+        check_description(task)
         for name, values in tensors.items():
-            _check_tensor(task.method, name, values)
+            check_tensor(task.method, name, values)
             _, *within = reversed([*accumulate(name.split("."), "{}.{}".format)])
             if taken := tensors.keys() & set(within):
                 raise InputError(f"{name} lies within {min(taken)}, which is a tensor itself")
@@ -125,7 +129,7 @@ def load_task(path: Path | str) -> TaskFile:
     return replace(task, trained=from_leaves(stored))
 
 
-def _check_description(task: TaskFile) -> None:
+def check_description(task: TaskFile) -> None:
     """Raises InputError for what no training can have said of its task."""
     check_task(task.task)
     check_method(task.method)
@@ -147,7 +151,7 @@ def _check_description(task: TaskFile) -> None:
             raise InputError(f"its result {shown(name)} is {shown(value)}, not a number")
 
 
-def _check_tensor(method: Method, name: str, values: np.ndarray) -> None:
+def check_tensor(method: Method, name: str, values: np.ndarray) -> None:
     """Raises InputError for a tensor that a task of this method does not hold, or not so."""
     path = re.fullmatch(
         r"(base|adapters|head)(\.([a-z_]{1,20}|0|[1-9]\d{0,3})){1,6}", name, re.ASCII
@@ -173,6 +177,9 @@ def _check_fit(task: TaskFile, base: Base) -> None:
     if max(method.first_layer, method.last_layer or 0) >= config.num_hidden_layers:
         raise InputError(f"{name} is not for {config.num_hidden_layers} layers ({base.name})")
     found = {path: leaf.shape for path, leaf in leaves(task.trained)}
+    for where, size in method.sizes:  # before anything as large as that is made
+        if (has := found.get(f"adapters.{where}.down.weight", (0, 0))[1:]) != (size,):
+            raise InputError(f"its adapter at {shown(where)} has size {shown(has)}, not {size}")
     trains = {p: shape for p, shape in found.items() if not p.endswith(SETTLED)}
     of_adapters = sum(math.prod(s) for p, s in trains.items() if p.startswith("adapters."))
     if of_adapters != (wanted := adapter_parameters(config, method)):

@@ -9,8 +9,9 @@ two sublayers, attention and feed-forward, each followed by a skip connection an
 `adapt(layer, place, z, x)` is where adapters come in without the encoder knowing them. The encoder
 calls it on each sublayer's output z (place ATTENTION or FEED_FORWARD), after its projection and
 dropout and before the skip connection; x is the sublayer's input (Houlsby et al. 2019, figure 2).
-It also calls it on the attention's three projections (place QUERY, KEY or VALUE), with x the rows
-that were projected. It returns what takes z's place; the default returns z.
+It also calls it on the output z = x W + b of each of a layer's six linear maps (place QUERY, KEY,
+VALUE, ATTENTION_OUTPUT, INNER or OUTER), with x the map's input. It returns what takes z's place;
+the default returns z.
 """
 
 from collections.abc import Callable
@@ -29,6 +30,8 @@ Adapt = Callable[[int, str, Array, Array], Array]
 
 ATTENTION, FEED_FORWARD = PLACES = ("attention", "feed_forward")
 QUERY, KEY, VALUE = "query", "key", "value"
+ATTENTION_OUTPUT = "attention_output"
+INNER, OUTER = "feed_forward_inner", "feed_forward_output"
 
 
 def no_adapters(layer: int, place: str, z: Array, x: Array) -> Array:
@@ -55,6 +58,10 @@ class ForwardPass:
     def affine(self, x: Array, p: Tree) -> Array:
         """x W + b. [N, in] -> [N, out]"""
         return self.ops.linear(x, p["weight"], p["bias"])
+
+    def adapted(self, number: int, place: str, x: Array, p: Tree) -> Array:
+        """One of layer `number`'s linear maps, with its adapter if there is one. [N, in] -> [N, out]"""
+        return self.adapt(number, place, self.affine(x, p), x)
 
     def add_norm(self, x: Array, z: Array, p: Tree) -> Array:
         """LayerNorm(x + z), the skip connection x and the sublayer's output z. [N, D] -> [N, D]"""
@@ -96,18 +103,19 @@ def self_attention(
     `queries` has `query_lengths[b]` rows of text b; each attends to every row of x of its own text.
     """
     heads, rate = run.config.num_attention_heads, run.config.attention_probs_dropout_prob
-    query = run.adapt(number, QUERY, run.affine(queries, p["query"]), queries)  # [M, D]
-    key = run.adapt(number, KEY, run.affine(x, p["key"]), x)  # [N, D]
-    value = run.adapt(number, VALUE, run.affine(x, p["value"]), x)  # [N, D]
+    query = run.adapted(number, QUERY, queries, p["query"])  # [M, D]
+    key = run.adapted(number, KEY, x, p["key"])  # [N, D]
+    value = run.adapted(number, VALUE, x, p["value"])  # [N, D]
     keep = run.keep_mask(heads * int(query_lengths @ run.lengths), rate)
     mixed = run.ops.attention(query, key, value, query_lengths, run.lengths, heads, keep, rate)
-    return run.affine(mixed, p["output"])  # [M, D]
+    return run.adapted(number, ATTENTION_OUTPUT, mixed, p["output"])  # [M, D]
 
 
-def feed_forward(p: Tree, x: Array, run: ForwardPass) -> Array:
+def feed_forward(p: Tree, number: int, x: Array, run: ForwardPass) -> Array:
     """Two linear maps with the activation between them. [N, D] -> [N, F] -> [N, D]"""
     activation = getattr(run.ops, ACTIVATIONS[run.config.hidden_act])
-    return run.affine(activation(run.affine(x, p["inner"])), p["output"])
+    inner = activation(run.adapted(number, INNER, x, p["inner"]))  # [N, F]
+    return run.adapted(number, OUTER, inner, p["output"])
 
 
 def encoder_layer(params: Tree, number: int, x: Array, run: ForwardPass) -> Array:
@@ -122,7 +130,7 @@ def encoder_layer(params: Tree, number: int, x: Array, run: ForwardPass) -> Arra
         queries, query_lengths = run.first_tokens(x), np.ones_like(run.lengths)
     z = run.drop(self_attention(attention, number, queries, x, query_lengths, run))
     x = run.add_norm(queries, run.adapt(number, ATTENTION, z, queries), attention["norm"])
-    z = run.drop(feed_forward(feed, x, run))
+    z = run.drop(feed_forward(feed, number, x, run))
     return run.add_norm(x, run.adapt(number, FEED_FORWARD, z, x), feed["norm"])
 
 

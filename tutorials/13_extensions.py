@@ -60,7 +60,7 @@ def form(name, std):
 
 cost = {}  # parameters a layer
 for name, (formula, file) in VARIANTS.items():
-    cost[name] = file.layer_parameters(config.hidden_size, form(name, std=0.01))
+    cost[name] = file.layer_parameters(config, form(name, std=0.01))
     print(f"{name:15} {cost[name]:7,} parameters a layer   {formula}")
 
 # %% [markdown]

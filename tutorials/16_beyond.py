@@ -89,7 +89,7 @@ for name, (kind, size) in CHOSEN.items():
     model = new_task_model(base, method, recipe_named("paper"), outputs=2, seed=0, pooling="mean")
     trained = list(leaves(split(model.tree, method)[0]))
     counts.append([sum(a.size for path, a in trained if path.startswith(part)) for part in PARTS])
-    added = adapters_of(method).layer_parameters(D, method) if size else 0
+    added = adapters_of(method).layer_parameters(base.config, method) if size else 0
     assert sum(counts[-1]) == added + OF_BASE.get(kind, 0), f"{name}: {sum(counts[-1]):,} a layer"
     methods[name] = method
     models[name] = model

@@ -57,9 +57,9 @@ def attach(tree: Tree, config: BertConfig, method: Method, ops: ModuleType = fus
     return variants.attach_variant(tree, VARIANT, method.activation, ops)
 
 
-def layer_parameters(d: int, method: Method) -> int:
+def layer_parameters(config: BertConfig, method: Method) -> int:
     """Of one layer's adapters, without the 2m numbers of each that are not trained."""
-    return len(VARIANT.places) * variants.variant_parameters(d, method.size or 0, VARIANT)
+    return len(VARIANT.places) * variants.variant_parameters(config.hidden_size, method.size or 0, VARIANT)
 
 
 def settle(

@@ -93,9 +93,9 @@ def parameter_count(d: int, m: int) -> int:
     return 2 * m * d + d + m
 
 
-def layer_parameters(d: int, method: Method) -> int:
+def layer_parameters(config: BertConfig, method: Method) -> int:
     """Of one layer's two adapters."""
-    return len(PLACES) * parameter_count(d, method.size or 0)
+    return len(PLACES) * parameter_count(config.hidden_size, method.size or 0)
 
 
 def size_and_std(method: Method, least: int = 1) -> tuple[int, float]:

@@ -14,6 +14,8 @@ from minibert.tree import Tree, leaves, partition
 NORMS = r"base\.(embeddings|layers)\.(.*\.)?norm\."  # not the masked-token head's, never used
 ADAPTERS = r"adapters\..*(weight|bias)$"
 HEAD = r"head\."
+POOLER = r"base\.pooler\."
+BIASES = r"base\.(embeddings|layers|pooler)\.(.*\.)?bias$"
 
 SIZE_SYMBOLS = {"lora": "r"}  # what a method's paper calls its size; Houlsby's m is usual
 
@@ -24,7 +26,10 @@ class Method:
 
     Only layers from `first_layer` to `last_layer` (None: the top) are trained, and the embeddings
     only if `first_layer` is 0. `activation` and `variant` are the adapters'; `std` is that of their
-    initialisation, None for the recipe's.
+    initialisation, None for the recipe's. `targets` and `alpha` are LoRA's, see there.
+
+    sizes: where the adapters are, and how large each is, if that is not the same in all layers:
+    (("0.attention", 16), ("3.feed_forward", 64)). Only adapters from other libraries have it.
     """
 
     name: str
@@ -35,13 +40,22 @@ class Method:
     last_layer: int | None = None
     variant: str = "serial"
     std: float | None = None
+    targets: tuple[str, ...] = ()
+    alpha: float | None = None
+    sizes: tuple[tuple[str, int], ...] = ()
 
     def __str__(self) -> str:
         words = [self.name]
         if self.variant != "serial":
             words.append(self.variant)
         if self.size is not None:
-            words.append(f"{SIZE_SYMBOLS.get(self.name, 'm')} = {self.size}")
+            symbol, sizes = SIZE_SYMBOLS.get(self.name, "m"), {size for _, size in self.sizes}
+            several = f" to {max(sizes)}" if len(sizes) > 1 else ""
+            words.append(f"{symbol} = {min(sizes, default=self.size)}{several}")
+        if self.targets:
+            words.append(f"on {' and '.join(self.targets)}")
+        if self.alpha is not None:
+            words.append(f"alpha = {self.alpha:g}")
         if self.std is not None:
             words.append(f"initial std {self.std:g}")
         if self.first_layer:

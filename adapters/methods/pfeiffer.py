@@ -55,6 +55,6 @@ def init(rng: np.random.Generator, config: BertConfig, method: Method) -> Tree:
     }
 
 
-def layer_parameters(d: int, method: Method) -> int:
+def layer_parameters(config: BertConfig, method: Method) -> int:
     """Of one layer's adapter: half of Houlsby's two."""
-    return parameter_count(d, method.size or 0)
+    return parameter_count(config.hidden_size, method.size or 0)

@@ -4,7 +4,7 @@ A file of adapters exports
 
     init(rng, config, method)            fresh adapters: {layer: {place: adapter}}
     attach(tree, config, method, ops)    the hook `adapt` that the encoder calls
-    layer_parameters(d, method)          how many parameters one layer's adapters have
+    layer_parameters(config, method)     how many parameters one layer's adapters have
 
 and, where something is left to do after training, `settle` (see `batch_norm`).
 """
@@ -20,11 +20,12 @@ import numpy as np
 
 from adapters.methods import batch_norm, bottleneck, lora, pfeiffer, variants
 from adapters.methods.batch_norm import STATISTICS
-from adapters.methods.method import ADAPTERS, HEAD, NORMS, Method
+from adapters.methods.method import ADAPTERS, BIASES, HEAD, NORMS, Method
 from minibert.config import BertConfig
 from minibert.errors import InputError, check_at_most, shown
+from minibert.model import PLACES
 from minibert.parameters import Shapes, parameter_shapes
-from minibert.tree import leaves
+from minibert.tree import Tree, leaves
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,10 @@ TABLE = {
         Entry(Method("norms", (NORMS, HEAD)), "every LayerNorm"),
         Entry(Method("head", (HEAD,)), "nothing (frozen features)"),
         Entry(
-            Method("lora", (ADAPTERS, HEAD), size=8), "A and B beside query, value", lora, ("size",)
+            Method("lora", (ADAPTERS, HEAD), size=8),
+            "A and B beside query, value",
+            lora,
+            ("size", "targets", "alpha"),
         ),
         Entry(
             Method("pfeiffer", (ADAPTERS, HEAD), size=48, activation="relu"),
@@ -65,13 +69,10 @@ TABLE = {
             pfeiffer,
             ("size", "activation", "std"),
         ),
-        Entry(
-            Method("biases", (r"base\.(embeddings|layers|pooler)\.(.*\.)?bias$", HEAD)),
-            "every bias (BitFit)",
-        ),
+        Entry(Method("biases", (BIASES, HEAD)), "every bias (BitFit)"),
     )
 }
-LARGEST_SIZE, LARGEST_STD = 16_384, 1000.0  # far beyond any use
+LARGEST_SIZE, LARGEST_STD, LARGEST_ALPHA = 16_384, 1000.0, 1e6  # far beyond any use
 METHODS = {name: entry.method for name, entry in TABLE.items()}
 
 # The variants of the paper's adapters: what each computes, and the file that has it.
@@ -102,14 +103,21 @@ def check_method(method: Method) -> None:
     """Raises InputError for a method from a file that can be none: one of the table with other
     patterns, settings that no adapter has, or patterns of its own that are no short, plain ones."""
     if known := TABLE.get(method.name):
-        free = (*known.choices, "first_layer", "last_layer")
+        free = (*known.choices, "first_layer", "last_layer", "sizes", "trained")
         chosen: dict[str, Any] = {name: getattr(method, name) for name in free}
-        if replace(known.method, **chosen) != method:
+        # its LayerNorms may be frozen, and an adapter from another library may train more
+        fewer = {*known.method.trained} - {NORMS} - {*method.trained}
+        if replace(known.method, **chosen) != method or fewer:
             raise InputError(f"method {method.name!r} is not the one that is known by that name")
         if known.adapters and method.size is None:
             raise InputError(f"method {method.name!r} has no size")
-    if method.size is not None and method.size < 1:
-        raise InputError(f"adapter size must be at least 1, not {shown(method.size)}")
+    for size in (method.size, *(size for _, size in method.sizes)):
+        if size is not None and size < 1:
+            raise InputError(f"adapter size must be at least 1, not {shown(size)}")
+    if len(dict(method.sizes)) < len(method.sizes):
+        raise InputError("the method's sizes name a place twice")
+    lora.check_targets(method.targets)
+    check_alpha(method.alpha)
     check_std(method.std)
     bottleneck.check_activation(method.activation)
     check_variant(method.variant)
@@ -125,6 +133,13 @@ def check_std(std: float | None) -> None:
     if std is not None and not 0 < std < float("inf"):
         raise InputError(f"the adapters' initial std must be positive, not {std}")
     check_at_most("the adapters' initial std", std or 0, LARGEST_STD)
+
+
+def check_alpha(alpha: float | None) -> None:
+    """Raises InputError for a LoRA alpha that is not positive, or beyond all sense."""
+    if alpha is not None and not 0 < alpha < float("inf"):
+        raise InputError(f"LoRA's alpha must be positive, not {alpha}")
+    check_at_most("LoRA's alpha", alpha or 0, LARGEST_ALPHA)
 
 
 def _check_pattern(pattern: str) -> None:
@@ -145,11 +160,16 @@ def method_named(
     activation: str | None = None,
     variant: str = "serial",
     std: float | None = None,
+    **of_kind: Any,
 ) -> Method:
     """A method of the table, with adapters of this size (m, or LoRA's rank r), activation, variant
-    and initial std instead of its own. Raises InputError for another name, an unknown activation or
-    variant, an std that is not positive, a size or std beyond any use, or any of these for a method
-    that has no such thing."""
+    and initial std instead of its own.
+
+    of_kind: LoRA's `targets`, the maps it adapts (see `lora.MAPS`), and its `alpha`;
+    `freeze_layernorm`: True leaves the LayerNorms as they are. Raises InputError for another name,
+    an unknown activation, variant or target, an std or alpha that is not positive, a size, std or
+    alpha beyond any use, or any of these for a method that has no such thing.
+    """
     if name not in METHODS:
         raise InputError(f"unknown method {name!r}; known: {', '.join(METHODS)}")
     if activation is not None:
@@ -157,15 +177,32 @@ def method_named(
     check_variant(variant)
     check_std(std)
     check_at_most(f"the size of method {name!r}", size or 0, LARGEST_SIZE)
+    freeze_layernorm = of_kind.pop("freeze_layernorm", False)
+    targets, alpha = tuple(of_kind.pop("targets", None) or ()), of_kind.pop("alpha", None)
+    if of_kind:
+        raise TypeError(f"method_named() has no argument {min(of_kind)!r}")
+    lora.check_targets(targets)
+    check_alpha(alpha)
     entry = TABLE[name]
     form = None if variant == "serial" else variant
     asked = {"size": size, "activation": activation, "variant": form, "std": std}
+    asked |= {"targets": targets or None, "alpha": alpha}
     chosen: dict[str, Any] = {what: value for what, value in asked.items() if value is not None}
     for what in chosen:
         if what not in entry.choices:
             why = "" if entry.adapters else "has no adapters, so it "
             raise InputError(f"method {name!r} {why}takes no {what}")
-    return replace(entry.method, **chosen)
+    method = replace(entry.method, **chosen)
+    return without_layernorm(method) if freeze_layernorm else method
+
+
+def without_layernorm(method: Method) -> Method:
+    """The method with every LayerNorm frozen. Raises InputError for one that trains none besides
+    other things."""
+    rest = tuple(pattern for pattern in method.trained if pattern not in (NORMS, HEAD))
+    if NORMS not in method.trained or not rest:
+        raise InputError(f"method {method.name!r} has no LayerNorms that could be left frozen")
+    return replace(method, trained=(*rest, HEAD))
 
 
 def top_layers(method: Method, top: int, config: BertConfig) -> Method:
@@ -202,8 +239,11 @@ def adapter_parameters(config: BertConfig, method: Method) -> int:
     """How many parameters all of the method's adapters have, by its file's formula."""
     if method.size is None:
         return 0
+    if method.sizes:
+        shapes = _shapes_by_size(config, method).values()
+        return sum(math.prod(shape) for shape in shapes)
     layers = sum(map(method.has_layer, range(config.num_hidden_layers)))
-    return layers * adapters_of(method).layer_parameters(config.hidden_size, method)
+    return layers * adapters_of(method).layer_parameters(config, method)
 
 
 @cache
@@ -221,15 +261,38 @@ def trained_shapes(config: BertConfig, method: Method, outputs: int, pooler: boo
     shapes = {path: shape for path, shape in shapes.items() if method.trains(path)}
     if method.size is None:
         return shapes
-    one_layer = replace(config, num_hidden_layers=1)
-    filled = replace(method, std=method.std or 1.0)
-    made = adapters_of(method).init(np.random.default_rng(0), one_layer, filled)[0]
-    of_layer = {path: leaf.shape for path, leaf in leaves(made)}
+    if method.sizes:
+        return shapes | _shapes_by_size(config, method)
+    of_layer = {path: leaf.shape for path, leaf in leaves(_one_layer(config, method))}
     for path, shape in list(of_layer.items()):
         if hasattr(adapters_of(method), "settle") and path.endswith(".norm.weight"):
             of_layer |= {path.replace("weight", name): shape for name in STATISTICS}
     for layer in filter(method.has_layer, range(config.num_hidden_layers)):
         shapes |= {f"adapters.{layer}.{path}": shape for path, shape in of_layer.items()}
+    return shapes
+
+
+def _one_layer(config: BertConfig, method: Method) -> Tree:
+    """Fresh adapters of one layer: {place: adapter}."""
+    one_layer = replace(config, num_hidden_layers=1)
+    filled = replace(method, std=method.std or 1.0)
+    made: Tree = adapters_of(method).init(np.random.default_rng(0), one_layer, filled)[0]
+    return made
+
+
+def _shapes_by_size(config: BertConfig, method: Method) -> Shapes:
+    """The adapters of a method with `sizes`, by path. Raises InputError for a layer or place that
+    has none."""
+    file, shapes = adapters_of(method), {}
+    places = lora.MAPS if file is lora else PLACES
+    for where, size in method.sizes:
+        layer, _, place = where.partition(".")
+        if not (layer.isdecimal() and int(layer) < config.num_hidden_layers and place in places):
+            raise InputError(f"method {method.name!r} has no adapter at {shown(where)}")
+        targets = (place,) if file is lora else ()
+        (made, *_) = _one_layer(config, replace(method, size=size, targets=targets)).values()
+        for path, leaf in leaves(made):
+            shapes[f"adapters.{int(layer)}.{place}.{path}"] = leaf.shape
     return shapes
 
 

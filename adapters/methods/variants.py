@@ -188,7 +188,7 @@ def variant_parameters(d: int, m: int, variant: Variant) -> int:
     return bottleneck.parameter_count(d, m) + deeper + (2 * m if variant.norm else 0)
 
 
-def layer_parameters(d: int, method: Method) -> int:
+def layer_parameters(config: BertConfig, method: Method) -> int:
     """Of one layer's adapters."""
     variant = VARIANTS[method.variant]
-    return len(variant.places) * variant_parameters(d, method.size or 0, variant)
+    return len(variant.places) * variant_parameters(config.hidden_size, method.size or 0, variant)

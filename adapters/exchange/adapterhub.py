@@ -1,0 +1,391 @@
+"""AdapterHub's library `adapters` (Poth et al. 2023, arXiv 2311.11077): a folder with
+adapter_config.json and adapter.safetensors, and the head in head_config.json and
+model_head.safetensors.
+
+Its names of what is here: `double_seq_bn` is Houlsby's adapter, `seq_bn` Pfeiffer's, `par_bn` the
+parallel one. It keeps LayerNorms frozen, and never saves a pooler: its two-layer head on the raw
+[CLS] is a pooler of its own, and becomes the task's.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from adapters.exchange.foreign import (
+    Foreign,
+    check_none_left,
+    check_settings,
+    method_of,
+    numbered_labels,
+    settings_of,
+    taken,
+    tensors_of,
+    write_settings,
+    write_tensors,
+)
+from adapters.methods.method import NORMS, Method
+from adapters.task_model import CLS, POOLER, TaskModel
+from minibert.checkpoint import Base
+from minibert.config import BertConfig
+from minibert.errors import InputError, brief, shown
+from minibert.json_files import fitted
+from minibert.model import ATTENTION, FEED_FORWARD
+from minibert.ops import Array
+from minibert.tensors import as_stored
+from minibert.tree import leaves
+
+CONFIG, TENSORS, PICKLE = "adapter_config.json", "adapter.safetensors", "pytorch_adapter.bin"
+HEAD_CONFIG, HEAD_TENSORS = "head_config.json", "model_head.safetensors"
+HEAD_PICKLE = "pytorch_model_head.bin"
+VERSION = "adapters.1.3.0"  # whose files these are, field by field
+
+ACTIVATIONS = {
+    "swish": "swish",
+    "silu": "swish",
+    "relu": "relu",
+    "gelu": "gelu",
+    "gelu_new": "gelu_tanh",
+    "tanh": "tanh",
+}
+PLACES = {ATTENTION: "attention.output", FEED_FORWARD: "output"}
+PARTS = {"down": "adapter_down.0", "up": "adapter_up"}
+
+# Of its settings: the only values that are computed here, and those that say how an adapter is
+# trained or initialised, or that are looked at below.
+ONLY: dict[str, tuple[Any, ...]] = {
+    "original_ln_after": (True,),
+    "ln_before": (False,),
+    "ln_after": (False,),
+    "use_gating": (False,),
+    "inv_adapter": (None, "", False),
+    "phm_layer": (False,),
+}
+FREE = {
+    "mh_adapter", "output_adapter", "reduction_factor", "non_linearity", "original_ln_before",
+    "is_parallel", "scaling", "residual_before_ln", "adapter_residual_before_ln", "leave_out",
+    "cross_adapter", "init_weights", "init_weights_seed", "inv_adapter_reduction_factor", "dropout",
+    "phm_dim", "factorized_phm_W", "shared_W_phm", "shared_phm_rule", "factorized_phm_rule",
+    "phm_c_init", "phm_init_range", "learn_phm", "hypercomplex_nonlinearity", "phm_rank",
+    "phm_bias", "stochastic_depth",
+}  # fmt: skip
+HEAD_FREE = {"num_labels", "label2id", "dropout_prob", "layers", "activation_function",
+             "use_pooler", "bias", "head_type"}  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------ reading
+
+
+def read_adapterhub(folder: Path, head: Path, base: Base) -> Foreign:
+    """The adapter in a folder, with the head in a folder, on this base. Raises InputError, naming
+    the file and the setting or tensor, for what cannot be computed here."""
+    file = folder / CONFIG
+    about = settings_of(file)
+    if about.get("model_type") not in (None, "bert"):
+        raise InputError(f"{file}: is for a model of type {shown(about['model_type'])}, not bert")
+    if about.get("hidden_size") not in (None, base.config.hidden_size):
+        raise InputError(
+            f"{file}: is for hidden size {shown(about['hidden_size'])}; {base.name} has "
+            f"{base.config.hidden_size}"
+        )
+    name, settings = about.get("name"), about.get("config")
+    if not isinstance(name, str) or not isinstance(settings, dict):
+        raise InputError(f"{file}: has no name or no config of an adapter")
+    architecture = settings.pop("architecture", None)
+    if architecture is not None:
+        raise InputError(f"{file}: architecture is {shown(architecture)}; only null is supported")
+    kind, variant = _form(settings, file)
+    activation = _activation(settings, about, file)
+    sizes = _sizes(settings, base.config, file)
+    tensors = tensors_of(folder, TENSORS, PICKLE)
+    found = _adapters(tensors, name, sizes, settings, base.config.hidden_size, folder / TENSORS)
+    of_head, pooling, labels = read_head(head, base)
+    usual = {
+        f"{layer}.{place}": max(sizes.values())
+        for layer in range(base.config.num_hidden_layers)
+        for place in PLACES
+        if kind == "adapters" or place == FEED_FORWARD
+    }
+    own_pooler = "base.pooler.weight" in of_head
+    method = method_of(
+        kind, sizes, usual, own_pooler, activation=activation, variant=variant
+    )
+    said = about.get("model_name")
+    base_said = said if isinstance(said, str) else ""
+    return Foreign(name, method, found | of_head, pooling, labels, base_said)
+
+
+def _form(settings: dict[str, Any], file: Path) -> tuple[str, str]:
+    """(method, variant) of the settings."""
+    check_settings(settings, ONLY, FREE, file)
+    if settings.get("is_parallel", False):
+        return "adapters", "parallel"
+    if not settings.get("original_ln_before", False):
+        return "adapters", "serial"
+    # where the skip connection around the adapter begins, which only matters then
+    residual = settings.get("residual_before_ln", True)
+    if residual is not True:
+        raise InputError(
+            f"{file}: residual_before_ln is {shown(residual)}; only true is supported"
+        )
+    return "pfeiffer", "serial"
+
+
+def _activation(settings: dict[str, Any], about: dict[str, Any], file: Path) -> str:
+    name = settings.get("non_linearity")
+    ours = ACTIVATIONS.get(name.lower()) if isinstance(name, str) else None
+    if ours is None:
+        known = ", ".join(ACTIVATIONS)
+        raise InputError(f"{file}: non_linearity is {shown(name)}; supported: {known}")
+    if ours.startswith("gelu") and "version" not in about:
+        raise InputError(
+            f"{file}: does not say which version wrote it, and {name} has meant several functions"
+        )
+    return ours
+
+
+def _sizes(settings: dict[str, Any], config: BertConfig, file: Path) -> dict[str, int]:
+    """{"layer.place": size}. Its m is the integer part of d / reduction_factor, at least 1."""
+    factors = settings.get("reduction_factor")
+    left_out = fitted(list[int], settings.get("leave_out") or [], f"{file}: leave_out")
+    places = [
+        place
+        for place, key in ((ATTENTION, "mh_adapter"), (FEED_FORWARD, "output_adapter"))
+        if settings.get(key)
+    ]
+    sizes = {}
+    for layer in range(config.num_hidden_layers):
+        factor = factors
+        if isinstance(factors, dict):
+            factor = factors.get(str(layer), factors.get("default"))
+        if layer in left_out:
+            continue
+        if isinstance(factor, bool) or not isinstance(factor, (int, float)) or not factor > 0:
+            raise InputError(f"{file}: reduction_factor is {shown(factors)}, not positive numbers")
+        if factor * 65536 < config.hidden_size:
+            raise InputError(f"{file}: reduction_factor {shown(factor)} is beyond any use")
+        for place in places:
+            sizes[f"{layer}.{place}"] = max(1, int(config.hidden_size // factor))
+    if not sizes:
+        raise InputError(f"{file}: leaves no layer with an adapter")
+    return sizes
+
+
+def _adapters(
+    tensors: dict[str, Array],
+    name: str,
+    sizes: dict[str, int],
+    settings: dict[str, Any],
+    d: int,
+    file: Path,
+) -> dict[str, Array]:
+    """Our leaves of the adapters' tensors, with the scaling of what an adapter adds multiplied into
+    its up-projection."""
+    tensors = {re.sub(r"^bert\.", "", key): values for key, values in tensors.items()}
+    fixed = settings.get("scaling", 1.0)
+    learned = {"learned": (1,), "channel": (d,)}.get(fixed) if isinstance(fixed, str) else None
+    if learned is None and (isinstance(fixed, bool) or not isinstance(fixed, (int, float))):
+        raise InputError(f"{file}: scaling is {shown(fixed)}; a number is supported")
+    found = {}
+    for where, m in sizes.items():
+        layer, _, place = where.partition(".")
+        stem = f"encoder.layer.{layer}.{PLACES[place]}.adapters.{name}"
+        down, up = (f"{stem}.{part}" for part in PARTS.values())
+        scale = taken(tensors, f"{stem}.scaling", learned, file) if learned else np.float32(fixed)
+        ours = f"adapters.{where}"
+        found[f"{ours}.down.weight"] = taken(tensors, f"{down}.weight", (m, d), file)
+        found[f"{ours}.down.bias"] = taken(tensors, f"{down}.bias", (m,), file)
+        weight = taken(tensors, f"{up}.weight", (d, m), file)  # [m, d], as here
+        bias = taken(tensors, f"{up}.bias", (d,), file)
+        unscaled = learned is None and fixed == 1
+        found[f"{ours}.up.weight"] = weight if unscaled else (weight.T * np.reshape(scale, (-1, 1))).T
+        found[f"{ours}.up.bias"] = bias if unscaled else bias * scale
+    check_none_left(tensors, file)
+    return found
+
+
+def read_head(folder: Path, base: Base) -> tuple[dict[str, Array], str, tuple[str, ...]]:
+    """(leaves of the head, and of a pooler of its own; pooling; label names)."""
+    file, d = folder / HEAD_CONFIG, base.config.hidden_size
+    if not file.exists():
+        raise InputError(
+            f"{folder}: has no {HEAD_CONFIG}: an adapter without a head answers nothing; name the "
+            "folder of the head"
+        )
+    about = settings_of(file)
+    tensors = tensors_of(folder, HEAD_TENSORS, HEAD_PICKLE)
+    name, settings = about.get("name"), about.get("config")
+    if settings is None and about.get("model_class") == "BertForSequenceClassification":
+        settings = {"head_type": "classification", "layers": 1, "use_pooler": True}
+        settings |= {key: about.get(key) for key in ("num_labels", "label2id")}
+        names = {"classifier": ""}
+    elif isinstance(settings, dict):
+        names = {f"heads.{name}.{number}": "" for number in (1, 4)}
+    else:
+        raise InputError(f"{file}: has no config of a head")
+    outputs, layers = settings.get("num_labels"), settings.get("layers")
+    if settings.get("head_type") != "classification":
+        raise InputError(
+            f"{file}: head_type is {shown(settings.get('head_type'))}; only 'classification' is "
+            "supported, which with one label is regression"
+        )
+    check_settings(settings, {}, HEAD_FREE, file)
+    if type(outputs) is not int or not 1 <= outputs <= 100_000:
+        raise InputError(f"{file}: num_labels is {shown(outputs)}")
+    # a file of one head may hold others whose names begin alike
+    own = {key: v for key, v in tensors.items() if any(key.startswith(f"{n}.") for n in names)}
+    first, *second = names
+    where, found = folder / HEAD_TENSORS, {}
+    pooled, last = bool(settings.get("use_pooler")), first
+    activation = settings.get("activation_function")
+    if layers == 2 and not pooled and activation == "tanh":
+        found["base.pooler.weight"] = taken(own, f"{first}.weight", (d, d), where)
+        found["base.pooler.bias"] = taken(own, f"{first}.bias", (d,), where)
+        last, pooling = second[0], POOLER
+    elif layers == 1:
+        pooling = POOLER if pooled else CLS
+    else:
+        raise InputError(
+            f"{file}: a head of {shown(layers)} layers with {shown(activation)} on "
+            f"{'the pooled' if pooled else 'the raw'} [CLS] is not supported; those of one layer, "
+            "and of two with 'tanh' on the raw [CLS] are"
+        )
+    if pooling == POOLER and not found and "pooler" not in base.params:
+        raise InputError(f"{file}: reads a pooler, which {base.folder} does not have")
+    found["head.weight"] = taken(own, f"{last}.weight", (outputs, d), where)
+    has_bias = settings.get("bias", True)
+    zeros = np.zeros(outputs, np.float32)
+    found["head.bias"] = taken(own, f"{last}.bias", (outputs,), where) if has_bias else zeros
+    check_none_left(own, where)
+    return found, pooling, numbered_labels(settings.get("label2id"), outputs, file)
+
+
+# ------------------------------------------------------------------------------------------ writing
+
+
+def write_adapterhub(
+    folder: Path, name: str, model: TaskModel, labels: tuple[str, ...], base_said: str
+) -> None:
+    """Write a task's adapters and head. Raises InputError for a method, a vector of the text or
+    trained parameters that the format has no place for."""
+    method, config, d = model.method, model.base.config, model.base.config.hidden_size
+    sizes = {
+        f"{layer}.{place}": adapter["down"]["bias"].size
+        for layer, places in model.tree["adapters"].items()
+        for place, adapter in places.items()
+    }
+    about = {
+        "hidden_size": d,
+        "model_class": "BertAdapterModel",
+        "model_name": base_said,
+        "model_type": "bert",
+        "name": name,
+        "version": VERSION,
+    }
+    settings = _settings(method, sizes, config)
+    tensors = {}
+    for path, leaf in leaves(model.tree["adapters"]):
+        layer, place, part, kind = path.split(".")
+        stem = f"bert.encoder.layer.{layer}.{PLACES[place]}.adapters.{name}"
+        tensors[f"{stem}.{PARTS[part]}.{kind}"] = as_stored(path, leaf)
+    write_settings(folder / CONFIG, {"config": settings, **about})
+    write_tensors(folder / TENSORS, tensors)
+    own_pooler = method.trains("base.pooler.weight")
+    two_layers = model.pooling == POOLER and own_pooler
+    numbers = {"base.pooler": 1, "head": 4} if two_layers else {"head": 1}
+    parts = {"base.pooler": model.tree["base"].get("pooler", {}), "head": model.tree["head"]}
+    tensors = {
+        f"heads.{name}.{number}.{kind}": as_stored(kind, parts[part][kind])
+        for part, number in numbers.items()
+        for kind in ("weight", "bias")
+    }
+    head = {
+        "head_type": "classification",
+        "num_labels": int(model.tree["head"]["bias"].size),
+        "layers": len(numbers),
+        "activation_function": "tanh" if two_layers else None,
+        "label2id": {label: n for n, label in enumerate(labels)} or None,
+        "use_pooler": model.pooling == POOLER and not two_layers,
+        "bias": True,
+        "dropout_prob": None,
+    }
+    write_settings(folder / HEAD_CONFIG, {"config": head, **about})
+    write_tensors(folder / HEAD_TENSORS, tensors)
+
+
+def refuse(model: TaskModel) -> str:
+    """Why the format has no place for a task of this model, in words; "" where it has."""
+    method = model.method
+    if "adapters" not in model.tree or method.name not in ("adapters", "pfeiffer"):
+        return f"method {brief(method.name)!r} is none of its adapters"
+    if method.variant not in ("serial", "parallel", "attention-only"):
+        return f"it has no adapters of the variant {method.variant!r}"
+    if model.pooling not in (POOLER, CLS):
+        return f"its heads read the pooled or raw [CLS], not {model.pooling!r}"
+    by_layer = (
+        {adapter["down"]["bias"].size for adapter in places.values()}
+        for places in model.tree["adapters"].values()
+    )
+    if any(len(sizes) > 1 for sizes in by_layer):
+        return "it has one size for all adapters of a layer"
+    places = [{*layer} for layer in model.tree["adapters"].values()]
+    if any(layer != places[0] for layer in places):
+        return "its adapters are at the same places in each layer"
+    return ""
+
+
+def trains_norms(method: Method) -> bool:
+    """Whether a task has LayerNorms of its own, which the format has no place for."""
+    return NORMS in method.trained
+
+
+def _settings(method: Method, sizes: Mapping[str, int], config: BertConfig) -> dict[str, Any]:
+    """The library's settings of an adapter, all of them."""
+    of_layer = {int(where.partition(".")[0]): m for where, m in sizes.items()}
+    places = {where.partition(".")[2] for where in sizes}
+    factors = {layer: _factor(config.hidden_size, m) for layer, m in of_layer.items()}
+    first, *others = factors.values()
+    same = all(factor == first for factor in others)
+    theirs = {ours: name for name, ours in reversed(ACTIVATIONS.items())}
+    return {
+        "mh_adapter": ATTENTION in places,
+        "output_adapter": FEED_FORWARD in places,
+        "reduction_factor": first if same else {str(n): f for n, f in factors.items()},
+        "non_linearity": theirs[method.activation],
+        "original_ln_before": method.name == "pfeiffer",
+        "original_ln_after": True,
+        "ln_before": False,
+        "ln_after": False,
+        "init_weights": "houlsby",
+        "init_weights_seed": None,
+        "is_parallel": method.variant == "parallel",
+        "scaling": 1.0,
+        "use_gating": False,
+        "residual_before_ln": True,
+        "adapter_residual_before_ln": False,
+        "inv_adapter": None,
+        "inv_adapter_reduction_factor": None,
+        "cross_adapter": False,
+        "leave_out": [n for n in range(config.num_hidden_layers) if n not in of_layer],
+        "dropout": 0.0,
+        "phm_layer": False,
+        "phm_dim": 4,
+        "factorized_phm_W": True,
+        "shared_W_phm": False,
+        "shared_phm_rule": True,
+        "factorized_phm_rule": False,
+        "phm_c_init": "normal",
+        "phm_init_range": 0.0001,
+        "learn_phm": True,
+        "hypercomplex_nonlinearity": "glorot-uniform",
+        "phm_rank": 1,
+        "phm_bias": True,
+        "stochastic_depth": 0.0,
+    }
+
+
+def _factor(d: int, m: int) -> float:
+    """A reduction factor r with int(d // r) == m: d / m, unless rounding spoils it."""
+    return d / m if int(d // (d / m)) == m else d / (m + 0.5)

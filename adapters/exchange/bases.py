@@ -1,0 +1,54 @@
+"""Which base an adapter is for: what its files say, compared with the base at hand."""
+
+import re
+
+from minibert.checkpoint import Base
+from minibert.errors import InputError, shown
+from minibert.fetch.manifest import Model, known_models
+from minibert.weight_files import SINGLE
+
+
+def public_name(base: Base) -> str:
+    """The name by which other libraries find a base: ORG/NAME on the hub, or else its folder."""
+    if model := _known(base):
+        return model.repository
+    repository = base.name.partition("@")[0].replace("--", "/")
+    return repository if _on_the_hub(repository) else str(base.folder)
+
+
+def check_base(said: str, base: Base, where: object) -> None:
+    """Raises InputError, with both names, when the files say that they are for another base. Only a
+    name on the hub says which one that is: a path of somebody's machine does not."""
+    if not _on_the_hub(said) or _name(said) in _names(base):
+        return
+    raise InputError(f"{where}: is for the base {shown(said)}, not for {public_name(base)}")
+
+
+def base_said(said: str) -> str:
+    """The name of a base by which it may be found here; "" where the files do not say."""
+    return said if _on_the_hub(said) else ""
+
+
+def _on_the_hub(name: str) -> bool:
+    """Whether it looks like ORG/NAME, or like one of the first models, which have no ORG."""
+    if name.split("/")[0] in ("", ".", "..", "~", "weights", "models", "runs", "results", "tmp"):
+        return False
+    return re.fullmatch(r"[\w-][\w.-]*/[\w.-]+|bert-[\w.-]+|MiniLM[\w.-]*", name) is not None
+
+
+def _name(repository: str) -> str:
+    """bert-base-uncased of google-bert/bert-base-uncased: it was on the hub under both."""
+    return repository.rpartition("/")[2].lower()
+
+
+def _names(base: Base) -> set[str]:
+    """All names that a base goes by."""
+    names = {_name(public_name(base)), base.folder.name.lower(), base.folder.resolve().name.lower()}
+    if model := _known(base):
+        names |= {model.name, _name(model.repository)}
+    return names
+
+
+def _known(base: Base) -> Model | None:
+    found = (m for m in known_models().values() if m.sha256.get(SINGLE) == base.sha256)
+    return next(found, None)

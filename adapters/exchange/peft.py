@@ -1,0 +1,253 @@
+"""PEFT's LoRA: a folder with adapter_config.json and adapter_model.safetensors.
+
+Which maps it adapts, and with which ranks, its tensors say by themselves; of its settings the
+scaling and what else is trained count. A map's A and B are `lora_A.weight` [r, in] and
+`lora_B.weight` [out, r].
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from adapters.exchange.foreign import (
+    Foreign,
+    check_none_left,
+    check_settings,
+    method_of,
+    settings_of,
+    taken,
+    tensors_of,
+    write_settings,
+    write_tensors,
+)
+from adapters.methods.lora import ADAPTED, ALPHA, MAPS, map_sizes
+from adapters.methods.method import ADAPTERS, BIASES, HEAD, POOLER as OWN_POOLER
+from adapters.task_model import POOLER, TaskModel
+from minibert.checkpoint import Base, hub_name, our_path
+from minibert.errors import InputError, brief, shown
+from minibert.ops import Array
+from minibert.parameters import parameter_shapes
+from minibert.tensors import as_stored
+from minibert.tree import leaves
+
+CONFIG, TENSORS, PICKLE = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"
+PREFIX = "base_model.model."
+
+# Its settings that change the mathematics, with the only values that are computed here; and those
+# that say how an adapter was initialised or trained, or that are looked at below.
+ONLY: dict[str, tuple[Any, ...]] = {
+    "use_dora": (False,),
+    "fan_in_fan_out": (False,),
+    "lora_bias": (False,),
+    "use_qalora": (False,),
+    "init_lora_weights": (True, False, "gaussian", "eva", "orthogonal"),  # the base as it was
+    "task_type": ("SEQ_CLS", None),
+}
+FREE = {
+    "peft_type", "peft_version", "auto_mapping", "base_model_name_or_path", "revision", "r",
+    "inference_mode", "target_modules", "exclude_modules", "lora_alpha", "lora_dropout", "bias",
+    "use_rslora", "modules_to_save", "layers_to_transform", "layers_pattern", "rank_pattern",
+    "alpha_pattern", "megatron_core", "loftq_config", "eva_config", "qalora_group_size",
+    "runtime_config", "ensure_weight_tying",
+}  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------ reading
+
+
+def read_peft(folder: Path, base: Base) -> Foreign:
+    """The adapter in a folder, on this base. Raises InputError, naming the file and the setting or
+    tensor, for what cannot be computed here."""
+    file, where = folder / CONFIG, folder / TENSORS
+    settings = settings_of(file)
+    if settings.get("peft_type") != "LORA":
+        raise InputError(
+            f"{file}: peft_type is {shown(settings.get('peft_type'))}; only 'LORA' is supported"
+        )
+    check_settings(settings, ONLY, FREE, file)
+    tensors = {
+        _plain(key): values
+        for key, values in tensors_of(folder, TENSORS, PICKLE).items()
+        if ".original_module." not in key  # as it was before training; bias="all" saves it too
+    }
+    found, sizes, alpha = _low_ranks(tensors, settings, base, file)
+    rest = _others(tensors, base, where)
+    outputs = tensors.get("classifier.bias", np.empty(0)).size
+    d = base.config.hidden_size
+    rest["head.weight"] = taken(tensors, "classifier.weight", (outputs, d), where)
+    rest["head.bias"] = taken(tensors, "classifier.bias", (outputs,), where)
+    check_none_left(tensors, where)
+    if "pooler" not in base.params:
+        raise InputError(f"{file}: reads a pooler, which {base.folder} does not have")
+    own_pooler = {p for p in rest if p.startswith("base.pooler.")}
+    biases = tuple(sorted(p for p in rest if p.startswith("base.") and p.endswith(".bias")))
+    every_bias = {f"base.{path}" for path in parameter_shapes(base.config) if path.endswith("bias")}
+    more: tuple[str, ...] = ()
+    if {*biases} >= every_bias:
+        more = (BIASES,)
+    elif {*biases} - own_pooler:
+        more = (_pattern(sizes),)
+    usual = {
+        f"{layer}.{name}": max(sizes.values())
+        for layer in range(base.config.num_hidden_layers)
+        for name in dict.fromkeys(where.partition(".")[2] for where in sizes)
+    }
+    maps = tuple(name for name in MAPS if f"0.{name}" in usual)
+    targets = () if maps == ADAPTED or sizes != usual else maps
+    whole_pooler = "base.pooler.weight" in own_pooler
+    method = method_of("lora", sizes, usual, whole_pooler, more, targets=targets, alpha=alpha)
+    for path in [p for p in rest if p.startswith("base.") and not method.trains(p)]:
+        raise InputError(f"{where}: has {brief(path)}, but not those of other maps")
+    said = settings.get("base_model_name_or_path")
+    return Foreign(
+        "lora", method, found | rest, POOLER, (), said if isinstance(said, str) else ""
+    )
+
+
+def _plain(name: str) -> str:
+    """A tensor's name without what PEFT puts around it: modules_to_save, base_layer, bert."""
+    name = name.removeprefix(PREFIX).replace(".modules_to_save.", ".").replace(".base_layer.", ".")
+    return re.sub(r"\.default(?=\.|$)", "", name).removeprefix("bert.")
+
+
+def _low_ranks(
+    tensors: dict[str, Array], settings: dict[str, Any], base: Base, file: Path
+) -> tuple[dict[str, Array], dict[str, int], float]:
+    """(our leaves, {"layer.map": rank}, alpha). Where alpha / r is not the same function of r for
+    all maps, it is multiplied into B."""
+    config, where = base.config, file.parent / TENSORS
+    by_path = {f"layers.{n}.{path}": f"{n}.{name}" for n in range(config.num_hidden_layers)
+               for name, path in MAPS.items()}  # fmt: skip
+    found, sizes, alphas = {}, {}, {}
+    for key in [key for key in tensors if key.endswith(".lora_A.weight")]:
+        stem = key.removesuffix(".lora_A.weight")
+        place = by_path.get(our_path(f"{stem}.weight").removesuffix(".weight"))
+        if place is None:
+            raise InputError(f"{where}: adapts {brief(stem)}, which is no linear map of a layer")
+        size_in, size_out = map_sizes(config, place.partition(".")[2])
+        r = len(tensors[key])
+        if r < 1:
+            raise InputError(f"{where}: {brief(key)} has rank 0")
+        found[f"adapters.{place}.down.weight"] = taken(tensors, key, (r, size_in), where)
+        up = taken(tensors, f"{stem}.lora_B.weight", (size_out, r), where)
+        found[f"adapters.{place}.up.weight"] = up
+        sizes[place], alphas[place] = r, _alpha(settings, stem, r, file)
+    if not sizes:
+        raise InputError(f"{where}: has no lora_A")
+    every = {*alphas.values()}
+    alpha = every.pop() if len(every) == 1 else ALPHA
+    for place, own in alphas.items():
+        if own != alpha:
+            path = f"adapters.{place}.up.weight"
+            found[path] = (found[path].T * np.float32(own / alpha)).T
+    return found, sizes, alpha
+
+
+def _alpha(settings: dict[str, Any], module: str, r: int, file: Path) -> float:
+    """alpha with which alpha / r is this module's scaling: rank-stabilised LoRA (Kalajdzievski
+    2023, arXiv 2312.03732) divides by sqrt(r)."""
+    alpha = settings.get("lora_alpha", 8)
+    patterns = settings.get("alpha_pattern") or {}
+    if not isinstance(patterns, dict):
+        raise InputError(f"{file}: alpha_pattern is {shown(patterns)}, not an object")
+    names = [f"bert.{module}", module, f"{PREFIX}bert.{module}"]
+    for pattern, value in patterns.items():
+        if any(_matches(pattern, name, file) for name in names):
+            alpha = value
+            break
+    if isinstance(alpha, bool) or not isinstance(alpha, (int, float)) or not 0 < alpha < 1e6:
+        raise InputError(f"{file}: lora_alpha is {shown(alpha)}, not a positive number")
+    return float(alpha) * (math.sqrt(r) if settings.get("use_rslora") else 1.0)
+
+
+def _matches(pattern: str, module: str, file: Path) -> bool:
+    """Whether a pattern of PEFT means this module: the end of its name, from a dot on."""
+    if len(pattern) > 200 or re.search(r"\)[*+{]", pattern):
+        raise InputError(f"{file}: the pattern {shown(pattern)} is too long or complicated")
+    try:
+        return re.fullmatch(rf"(.*\.)?({pattern})", module) is not None
+    except (re.error, OverflowError, RecursionError):
+        raise InputError(f"{file}: {shown(pattern)} is no pattern") from None
+
+
+def _others(tensors: dict[str, Array], base: Base, where: Path) -> dict[str, Array]:
+    """The base's own parameters that were trained too: biases, and the pooler."""
+    shapes, found = parameter_shapes(base.config), {}
+    for key in [*tensors]:
+        path = our_path(key)
+        if path in shapes and (path.endswith(".bias") or path.startswith("pooler.")):
+            found[f"base.{path}"] = taken(tensors, key, shapes[path][::-1], where)
+    return found
+
+
+def _pattern(sizes: Mapping[str, int]) -> str:
+    """The pattern of the adapted maps' own biases."""
+    maps = {MAPS[where.partition(".")[2]].replace(".", r"\.") for where in sizes}
+    return rf"base\.layers\.\d+\.({'|'.join(sorted(maps))})\.bias$"
+
+
+# ------------------------------------------------------------------------------------------ writing
+
+
+def write_peft(folder: Path, model: TaskModel, base_said: str) -> None:
+    """Write a task's LoRA, its classifier and what else it trains."""
+    method, tensors, ranks = model.method, {}, {}
+    modules: list[str] = []
+    for layer, maps in model.tree["adapters"].items():
+        for name, part in maps.items():
+            module = f"bert.{hub_name(f'layers.{layer}.{MAPS[name]}.weight')}".removesuffix(".weight")
+            modules.append(module)
+            ranks[module] = part["down"]["weight"].shape[1]
+            tensors[f"{PREFIX}{module}.lora_A.weight"] = part["down"]["weight"].T
+            tensors[f"{PREFIX}{module}.lora_B.weight"] = part["up"]["weight"].T
+    for kind in ("weight", "bias"):
+        tensors[f"{PREFIX}classifier.{kind}"] = as_stored(kind, model.tree["head"][kind])
+    trained = [p for p, _ in leaves({"base": model.tree["base"]}) if method.trains(p)]
+    for path in trained:
+        name = f"bert.{hub_name(path.removeprefix('base.'))}"
+        module, _, kind = name.rpartition(".")
+        module = f"{module}.base_layer" if module in ranks else module
+        leaf = dict(leaves(model.tree["base"]))[path.removeprefix("base.")]
+        tensors[f"{PREFIX}{module}.{kind}"] = as_stored(path, leaf)
+    r = max(ranks.values())
+    own_pooler = "base.pooler.weight" in trained
+    biases = [p for p in trained if not p.startswith("base.pooler.")]
+    settings = {
+        "peft_type": "LORA",
+        "task_type": "SEQ_CLS",
+        "auto_mapping": None,
+        "base_model_name_or_path": base_said,
+        "revision": None,
+        "inference_mode": True,
+        "r": r,
+        "lora_alpha": ALPHA if method.alpha is None else method.alpha,
+        "lora_dropout": 0.0,
+        "fan_in_fan_out": False,
+        "bias": "none" if not biases else "all" if BIASES in method.trained else "lora_only",
+        "use_rslora": False,
+        "use_dora": False,
+        "target_modules": modules,
+        "rank_pattern": {module: rank for module, rank in ranks.items() if rank != r},
+        "alpha_pattern": {},
+        "modules_to_save": ["classifier", *(["pooler"] if own_pooler else [])],
+        "init_lora_weights": True,
+    }
+    write_settings(folder / CONFIG, settings)
+    write_tensors(folder / TENSORS, tensors)
+
+
+def refuse(model: TaskModel) -> str:
+    """Why the format has no place for a task of this model, in words; "" where it has."""
+    method = model.method
+    if method.name != "lora":
+        return f"of the methods here it has 'lora' alone, not {brief(method.name)!r}"
+    if model.pooling != POOLER:
+        return f"its classifier reads the pooler, not {model.pooling!r}"
+    others = {*method.trained} - {ADAPTERS, HEAD, OWN_POOLER, BIASES}
+    if any(not pattern.endswith(r"\.bias$") for pattern in others):
+        return "it has no place for what else the task trains"
+    return ""

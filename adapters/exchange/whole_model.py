@@ -1,0 +1,161 @@
+"""transformers' folder of a whole classifier: config.json, model.safetensors and the tokenizer's
+files, as `AutoModelForSequenceClassification.from_pretrained` loads it.
+
+It holds every parameter, so any task fits that needs no new layers: full fine-tuning, the top
+layers, biases, LayerNorms, the head alone, and LoRA merged into its weights.
+"""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from adapters.exchange.foreign import (
+    Foreign,
+    check_none_left,
+    numbered_labels,
+    settings_of,
+    taken,
+    write_settings,
+    write_tensors,
+)
+from adapters.methods.lora import merge_lora
+from adapters.methods.method import Method
+from adapters.methods.table import METHODS
+from adapters.task_model import POOLER, TaskModel, base_tree
+from minibert.checkpoint import Base, hub_name, load_base
+from minibert.errors import InputError
+from minibert.ops import Array
+from minibert.tensors import as_stored
+from minibert.tree import Tree, leaves
+from minibert.weight_files import SINGLE, read_weights
+
+CONFIG, CLASS = "config.json", "BertForSequenceClassification"
+
+
+# ------------------------------------------------------------------------------------------ reading
+
+
+def read_whole_model(folder: Path, base: Base) -> Foreign:
+    """A classifier's folder as a task of this base: what differs from it was trained. Raises
+    InputError where it is no BERT classifier, or its encoder has other sizes than the base."""
+    file = folder / CONFIG
+    settings = settings_of(file)
+    own = load_base(folder, pooler=True)  # as strict as for any base
+    for name in ("hidden_act", "layer_norm_eps", "num_attention_heads"):
+        if getattr(own.config, name) != getattr(base.config, name):
+            raise InputError(f"{file}: {name} is not that of {base.name}")
+    tensors = {key: v for key, v in read_weights(folder).tensors.items() if "classifier" in key}
+    d, outputs = base.config.hidden_size, tensors.get("classifier.bias", np.empty(0)).size
+    where = folder / SINGLE
+    head = {
+        "head.weight": taken(tensors, "classifier.weight", (outputs, d), where),
+        "head.bias": taken(tensors, "classifier.bias", (outputs,), where),
+    }
+    check_none_left(tensors, where)
+    ours = dict(leaves({"base": base_tree(base, POOLER)}))
+    theirs = dict(leaves({"base": base_tree(own, POOLER)}))
+    if missing := {p: v.shape for p, v in ours.items()}.items() ^ {
+        p: v.shape for p, v in theirs.items()
+    }.items():
+        raise InputError(f"{where}: {min(missing)[0]} is not as in {base.name}")
+    changed = {p for p, v in ours.items() if not np.array_equal(v, theirs[p])}
+    method = _smallest(changed, base)
+    trained = {p: np.array(v, np.float32) for p, v in theirs.items() if method.trains(p)}
+    if settings.get("problem_type") == "multi_label_classification":
+        raise InputError(f"{file}: problem_type is multi_label_classification; not supported")
+    labels = numbered_labels(_label2id(settings), outputs, file)
+    said = settings.get("_name_or_path")
+    named = said if isinstance(said, str) else ""
+    return Foreign(folder.resolve().name, method, trained | _float32(head), POOLER, labels, named)
+
+
+def _label2id(settings: dict[str, Any]) -> Any:
+    """{label: number}, from id2label where there is one, which transformers itself goes by."""
+    named = settings.get("id2label")
+    if not (isinstance(named, dict) and all(str(n).isdecimal() for n in named)):
+        return settings.get("label2id")
+    return {label: int(n) for n, label in named.items() if isinstance(label, str)}
+
+
+def _float32(tensors: dict[str, Array]) -> dict[str, Array]:
+    return {path: np.array(values, np.float32) for path, values in tensors.items()}
+
+
+def _smallest(changed: set[str], base: Base) -> Method:
+    """The method of fewest parameters, in the fewest layers, that trains all that has changed."""
+    for name in ("head", "norms", "biases", "full"):
+        if all(METHODS[name].trains(path) for path in changed):
+            break
+    method = METHODS[name]
+    layers = [int(p.split(".")[2]) for p in changed if p.startswith("base.layers.")]
+    below = any(path.startswith("base.embeddings.") for path in changed)
+    if below or name == "head":
+        return method
+    top = base.config.num_hidden_layers - 1
+    return replace(method, first_layer=min(layers, default=top))
+
+
+# ------------------------------------------------------------------------------------------ writing
+
+
+def write_whole_model(folder: Path, model: TaskModel, labels: tuple[str, ...]) -> None:
+    """Write the task's model, LoRA merged, with its configuration and the base's tokenizer."""
+    tree: Tree = model.tree
+    if "adapters" in tree:
+        tree = merge_lora(tree, model.method.alpha)
+    tensors = {
+        f"bert.{hub_name(path)}": as_stored(path, leaf)
+        for path, leaf in leaves(tree["base"])
+        if not path.startswith("masked_tokens.")
+    }
+    for kind in ("weight", "bias"):
+        tensors[f"classifier.{kind}"] = as_stored(kind, tree["head"][kind])
+    outputs = int(tree["head"]["bias"].size)
+    named = labels or tuple(f"LABEL_{n}" for n in range(outputs))
+    settings: dict[str, Any] = {
+        **settings_of(model.base.folder / CONFIG),
+        "architectures": [CLASS],
+        "id2label": {str(n): label for n, label in enumerate(named)},
+        "label2id": {label: n for n, label in enumerate(named)},
+        "problem_type": "regression" if outputs == 1 else "single_label_classification",
+        "torch_dtype": "float32",
+    }
+    settings.pop("dtype", None)
+    write_settings(folder / CONFIG, settings)
+    copy_tokenizer(model.base, folder)
+    write_tensors(folder / SINGLE, tensors)
+
+
+def write_base(folder: Path, model: TaskModel) -> None:
+    """Write the task's base alone, with the parameters of it that the task has trained."""
+    tensors = {
+        hub_name(path): as_stored(path, leaf)
+        for path, leaf in leaves(model.tree["base"])
+        if not path.startswith("masked_tokens.")
+    }
+    settings = settings_of(model.base.folder / CONFIG) | {"architectures": ["BertModel"]}
+    write_settings(folder / CONFIG, settings)
+    copy_tokenizer(model.base, folder)
+    write_tensors(folder / SINGLE, tensors)
+
+
+def copy_tokenizer(base: Base, folder: Path) -> None:
+    """Copy the base's tokenizer files, whichever it has."""
+    for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt"):
+        if (base.folder / name).exists():
+            shutil.copyfile(base.folder / name, folder / name)
+
+
+def refuse(model: TaskModel) -> str:
+    """Why the format has no place for a task of this model, in words; "" where it has."""
+    if "adapters" in model.tree and model.method.name != "lora":
+        return (
+            "its adapters are layers with an activation, which no weight of the base can take in; "
+            "LoRA, which is linear, can be merged"
+        )
+    if model.pooling != POOLER:
+        return f"its classifier reads the pooler, not {model.pooling!r}"
+    return ""
