@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from adapters.methods.batch_norm import STATISTICS
-from adapters.methods.method import ADAPTERS, Method
+from adapters.methods.method import ADAPTERS, Method, described
 from adapters.methods.table import adapter_parameters, check_method, trained_shapes
 from adapters.recipes import recipe_named
 from adapters.task_model import (
@@ -77,7 +77,7 @@ class TaskFile:
 
 def description(task: TaskFile) -> dict[str, Any]:
     """What the file says of a task, besides its tensors."""
-    about = asdict(replace(task, trained={}))
+    about = asdict(replace(task, trained={})) | {"method": described(task.method)}
     del about["trained"]
     return about
 

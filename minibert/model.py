@@ -60,7 +60,7 @@ class ForwardPass:
         return self.ops.linear(x, p["weight"], p["bias"])
 
     def adapted(self, number: int, place: str, x: Array, p: Tree) -> Array:
-        """One of layer `number`'s linear maps, with its adapter if there is one. [N, in] -> [N, out]"""
+        """x W + b, one of a layer's linear maps, as `adapt` changes it. [N, in] -> [N, out]"""
         return self.adapt(number, place, self.affine(x, p), x)
 
     def add_norm(self, x: Array, z: Array, p: Tree) -> Array:

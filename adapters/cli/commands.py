@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from adapters.cli.exchange import export_command, import_command, push_command
 from adapters.cli.inputs import check_output, find_base, given_texts, load_examples
 from adapters.cli.predict_table import predict_table
 from adapters.cli.programs import python_program
@@ -259,6 +260,9 @@ COMMANDS = {
     "evaluate": evaluate_command,
     "predict": predict_command,
     "embed": embed_command,
+    "import": import_command,
+    "export": export_command,
+    "push": push_command,
     "info": info_command,
     "reproduce": reproduce_command,
     "exercises": exercises_command,

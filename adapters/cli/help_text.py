@@ -67,6 +67,29 @@ EXAMPLES: dict[str, tuple[str, str]] = {
         '  vectors = embed_texts(base, ["It rains.", "It is wet."], normalize=True)\n'
         "  print(vectors.shape, vectors[0] @ vectors[1])\n",
     ),
+    "import": (
+        "  minibert import downloads/rotten_tomatoes --out rotten.safetensors --base minilm\n"
+        "  minibert import org/my-adapter --out mine.safetensors --task mrpc --pairs\n",
+        "  from adapters.exchange import import_adapter\n"
+        "  from minibert import load_base, locate_model\n"
+        '  base = load_base(locate_model("minilm"))\n'
+        '  print(import_adapter("downloads/rotten_tomatoes", base, out="rotten.safetensors"))\n',
+    ),
+    "export": (
+        "  minibert export runs/rte-lora/task.safetensors rte-lora --format peft\n"
+        "  minibert export runs/rte-adapters/task.safetensors rte --format adapterhub "
+        "--merge-base\n",
+        "  from adapters.exchange import export_adapter\n"
+        + _OPEN
+        + '  export_adapter(task, base, "rte", "adapterhub", merge_base=True)\n',
+    ),
+    "push": (
+        "  minibert push runs/rte-adapters/task.safetensors org/rte-minilm --licence apache-2.0\n",
+        "  from adapters.exchange import push_task\n"
+        "  from minibert import load_base, locate_model\n"
+        '  base, path = load_base(locate_model("minilm")), "runs/rte-adapters/task.safetensors"\n'
+        '  push_task(path, base, "org/rte-minilm", "apache-2.0")\n',
+    ),
     "info": (
         "  minibert info minilm --method adapters --size 8\n"
         "  minibert info runs/rte-adapters/task.safetensors\n",

@@ -160,6 +160,13 @@ def _train(parser: Parser) -> None:
     add("--variant", default="serial", metavar="NAME",
         help="the adapter's form: serial (the paper's, default), or one of the extensions that it "
         "tried: layer-norm, batch-norm, deep, attention-only, parallel or multiplicative")
+    add("--freeze-layernorm", action="store_true",
+        help="leave the LayerNorms as they are, so that the adapters fit into AdapterHub's files")
+    add("--lora-targets", nargs="+", metavar="MAP",
+        help="the linear maps that lora adapts: query, key, value, attention_output, "
+        "feed_forward_inner, feed_forward_output (default: query value)")
+    add("--lora-alpha", type=float, metavar="ALPHA",
+        help="lora's change is multiplied by ALPHA / rank (default: 8)")
     add("--std", type=float, metavar="STD",
         help="standard deviation of the adapters' initial weights (default: the recipe's)")
     add("--top-layers", type=int, metavar="K",
@@ -274,6 +281,52 @@ def _embed(parser: Parser) -> None:
     _add_threads(add)
 
 
+def _import(parser: Parser) -> None:
+    add = parser.add_argument
+    add("source", metavar="DIR|ORG/NAME",
+        help="a folder that AdapterHub, PEFT or transformers wrote, in safetensors, or a repository "
+        "of the hub; which of them, its files say")
+    add("--out", type=Path, required=True, metavar="FILE", help="the task file to write")
+    add("--base", metavar="MODEL",
+        help="model name or folder (default: the base that the files name, if it is fetched)")
+    add("--task", metavar="NAME",
+        help="the GLUE task that it is: how its labels are read and scored (default: a task of its "
+        "own, scored by accuracy, or by Pearson's correlation for one output)")
+    add("--labels", nargs="+", metavar="LABEL",
+        help="the names of its outputs, in order (default: those in the files, else 0 1 ...)")
+    add("--pairs", action="store_true", help="it reads pairs of texts (default: single ones)")
+    add("--max-length", type=int, default=128, metavar="N",
+        help="longest text in tokens, [CLS] and [SEP] included (default: 128)")
+    add("--head", type=Path, metavar="DIR",
+        help="AdapterHub: the folder with the head (default: that of the adapter)")
+
+
+def _export(parser: Parser) -> None:
+    add = parser.add_argument
+    add("file", type=Path, metavar="FILE", help=TASK_FILE)
+    add("out", type=Path, metavar="DIR", help="the folder to write, new or empty")
+    add("--format", required=True, metavar="NAME",
+        help="adapterhub (methods adapters and pfeiffer), peft (lora) or transformers (a whole "
+        "model: full, norms, biases, head, and lora merged)")
+    add("--merge-base", action="store_true",
+        help="AdapterHub has no place for trained LayerNorms: write a base that has them, too, in "
+        "DIR/base")
+    add("--base", metavar="MODEL", help=BASE)
+
+
+def _push(parser: Parser) -> None:
+    add = parser.add_argument
+    add("file", type=Path, metavar="FILE", help=TASK_FILE)
+    add("repository", metavar="ORG/NAME", help="a repository of the hub, made if there is none")
+    add("--licence", required=True, metavar="NAME",
+        help="under which others may use the task: apache-2.0, mit, cc-by-4.0, ...; it stands on "
+        "the model card")
+    add("--private", action="store_true", help="a new repository is for you alone")
+    add("--force", action="store_true",
+        help="overwrite the task file and card of a repository that has files (default: an error)")
+    add("--base", metavar="MODEL", help=BASE)
+
+
 def _info(parser: Parser) -> None:
     add = parser.add_argument
     add("name", metavar="MODEL|FILE", help=f"a model name or folder, or {TASK_FILE}")
@@ -355,6 +408,9 @@ COMMANDS: dict[str, tuple[str, Callable[[Parser], None]]] = {
     "evaluate": ("score a trained task on labelled examples", _evaluate),
     "predict": ("label texts with a trained task", _predict),
     "embed": ("turn texts into sentence vectors of a model", _embed),
+    "import": ("make a task file of an adapter of AdapterHub, PEFT or transformers", _import),
+    "export": ("write a task in the files of AdapterHub, PEFT or transformers", _export),
+    "push": ("put a task on the Hugging Face hub, with a model card", _push),
     "info": ("describe a model or a trained task", _info),
     "reproduce": ("run the tables, figures and claims of the paper", _reproduce),
     "exercises": ("write BERT and its adapters yourself, checked as you save", _exercises),

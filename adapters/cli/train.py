@@ -33,7 +33,14 @@ def train_command(options: argparse.Namespace) -> None:
     from minibert.machine.threads import thread_count
 
     method = method_named(
-        options.method, options.size, options.activation, options.variant, options.std
+        options.method,
+        options.size,
+        options.activation,
+        options.variant,
+        options.std,
+        targets=options.lora_targets,
+        alpha=options.lora_alpha,
+        freeze_layernorm=options.freeze_layernorm,
     )
     recipe = recipe_named(options.recipe)
     data = load_data(options)

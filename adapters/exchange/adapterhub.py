@@ -109,9 +109,7 @@ def read_adapterhub(folder: Path, head: Path, base: Base) -> Foreign:
         if kind == "adapters" or place == FEED_FORWARD
     }
     own_pooler = "base.pooler.weight" in of_head
-    method = method_of(
-        kind, sizes, usual, own_pooler, activation=activation, variant=variant
-    )
+    method = method_of(kind, sizes, usual, own_pooler, activation=activation, variant=variant)
     said = about.get("model_name")
     base_said = said if isinstance(said, str) else ""
     return Foreign(name, method, found | of_head, pooling, labels, base_said)
@@ -127,9 +125,7 @@ def _form(settings: dict[str, Any], file: Path) -> tuple[str, str]:
     # where the skip connection around the adapter begins, which only matters then
     residual = settings.get("residual_before_ln", True)
     if residual is not True:
-        raise InputError(
-            f"{file}: residual_before_ln is {shown(residual)}; only true is supported"
-        )
+        raise InputError(f"{file}: residual_before_ln is {shown(residual)}; only true is supported")
     return "pfeiffer", "serial"
 
 
@@ -184,24 +180,25 @@ def _adapters(
     """Our leaves of the adapters' tensors, with the scaling of what an adapter adds multiplied into
     its up-projection."""
     tensors = {re.sub(r"^bert\.", "", key): values for key, values in tensors.items()}
-    fixed = settings.get("scaling", 1.0)
-    learned = {"learned": (1,), "channel": (d,)}.get(fixed) if isinstance(fixed, str) else None
-    if learned is None and (isinstance(fixed, bool) or not isinstance(fixed, (int, float))):
-        raise InputError(f"{file}: scaling is {shown(fixed)}; a number is supported")
+    scaling = settings.get("scaling", 1.0)
+    learned = {"learned": (1,), "channel": (d,)}.get(scaling) if isinstance(scaling, str) else None
+    if learned is None and (isinstance(scaling, bool) or not isinstance(scaling, (int, float))):
+        raise InputError(f"{file}: scaling is {shown(scaling)}; a number is supported")
     found = {}
     for where, m in sizes.items():
         layer, _, place = where.partition(".")
         stem = f"encoder.layer.{layer}.{PLACES[place]}.adapters.{name}"
         down, up = (f"{stem}.{part}" for part in PARTS.values())
-        scale = taken(tensors, f"{stem}.scaling", learned, file) if learned else np.float32(fixed)
-        ours = f"adapters.{where}"
-        found[f"{ours}.down.weight"] = taken(tensors, f"{down}.weight", (m, d), file)
-        found[f"{ours}.down.bias"] = taken(tensors, f"{down}.bias", (m,), file)
         weight = taken(tensors, f"{up}.weight", (d, m), file)  # [m, d], as here
         bias = taken(tensors, f"{up}.bias", (d,), file)
-        unscaled = learned is None and fixed == 1
-        found[f"{ours}.up.weight"] = weight if unscaled else (weight.T * np.reshape(scale, (-1, 1))).T
-        found[f"{ours}.up.bias"] = bias if unscaled else bias * scale
+        if learned or scaling != 1:
+            factor = taken(tensors, f"{stem}.scaling", learned, file) if learned else scaling
+            by_feature = np.broadcast_to(np.float32(factor), d)
+            weight, bias = (weight.T * by_feature[:, None]).T, bias * by_feature
+        found[f"adapters.{where}.down.weight"] = taken(tensors, f"{down}.weight", (m, d), file)
+        found[f"adapters.{where}.down.bias"] = taken(tensors, f"{down}.bias", (m,), file)
+        found[f"adapters.{where}.up.weight"] = weight
+        found[f"adapters.{where}.up.bias"] = bias
     check_none_left(tensors, file)
     return found
 

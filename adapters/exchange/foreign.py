@@ -16,6 +16,7 @@ from minibert.json_files import fitted, read_json
 from minibert.ops import Array
 from minibert.tensors import as_stored, read_safetensors, write_safetensors
 
+
 @dataclass(frozen=True)
 class Foreign:
     """An adapter that another library's files hold, in our terms.

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from adapters.exchange import adapterhub, peft, whole_model
 from adapters.exchange.bases import base_said, check_base
+from adapters.exchange.download import TASK_FILE, download_adapter
 from adapters.exchange.foreign import Foreign, settings_of
 from adapters.exchange.note import noted_task
-from adapters.task_file import TaskFile, check_description, on_base, save_task
+from adapters.task_file import TaskFile, check_description, load_task, on_base, save_task
 from minibert.checkpoint import Base, load_base
 from minibert.data.tasks import Task, glue_task
 from minibert.errors import InputError, shown
@@ -49,12 +50,16 @@ def import_adapter(
     wanted = wanted or Wanted()
     folder = adapter_folder(source)
     kind = format_of(folder)
-    base = base or _named_base(folder, kind)
-    found = _read(folder, kind, base, wanted)
-    check_base(found.base, base, folder)
-    if found.outputs < 1:
-        raise InputError(f"{folder}: its head has no outputs")
-    task = noted_task(folder, found) or _new_task(found, base, wanted, folder)
+    if kind == "minibert":
+        task = load_task(folder / TASK_FILE)
+        base = base or load_base(locate_model(task.base_model))
+    else:
+        base = base or _named_base(folder, kind)
+        found = _read(folder, kind, base, wanted)
+        check_base(found.base, base, folder)
+        if found.outputs < 1:
+            raise InputError(f"{folder}: its head has no outputs")
+        task = noted_task(folder, found) or _new_task(found, base, wanted, folder)
     try:
         check_description(task)
     except InputError as error:
@@ -70,8 +75,6 @@ def adapter_folder(source: Path | str) -> Path:
     that is downloaded into the hub's cache. Raises InputError for none, or several."""
     folder = Path(source)
     if not folder.is_dir():
-        from adapters.exchange.download import download_adapter
-
         folder = download_adapter(str(source))
     if _configs(folder):
         return folder
@@ -84,11 +87,14 @@ def adapter_folder(source: Path | str) -> Path:
 
 
 def _configs(folder: Path) -> list[str]:
-    return [n for n in (adapterhub.CONFIG, whole_model.CONFIG) if (folder / n).is_file()]
+    known = (TASK_FILE, adapterhub.CONFIG, whole_model.CONFIG)
+    return [name for name in known if (folder / name).is_file()]
 
 
 def format_of(folder: Path) -> str:
     """Which library wrote a folder, by its files. Raises InputError for none of the known."""
+    if (folder / TASK_FILE).exists():
+        return "minibert"
     if not (folder / adapterhub.CONFIG).exists():
         return "transformers"
     settings = settings_of(folder / adapterhub.CONFIG)
@@ -104,7 +110,11 @@ def _read(folder: Path, kind: str, base: Base, wanted: Wanted) -> Foreign:
         return adapterhub.read_adapterhub(folder, wanted.head or folder, base)
     if wanted.head:
         raise InputError(f"{folder}: a head of its own folder is AdapterHub's alone")
-    return peft.read_peft(folder, base) if kind == "peft" else whole_model.read_whole_model(folder, base)
+    return (
+        peft.read_peft(folder, base)
+        if kind == "peft"
+        else whole_model.read_whole_model(folder, base)
+    )
 
 
 SAYS_BASE = {
@@ -145,7 +155,9 @@ def _task(found: Foreign, wanted: Wanted, folder: Path) -> Task:
     outputs = found.outputs
     labels = tuple(wanted.labels) or found.labels
     if wanted.labels and len(labels) != (0 if outputs == 1 else outputs):
-        raise InputError(f"{folder}: its head has {outputs} outputs, but {len(labels)} labels are given")
+        raise InputError(
+            f"{folder}: its head has {outputs} outputs, but {len(labels)} labels are given"
+        )
     if wanted.task is None:
         text = ("sentence1", "sentence2") if wanted.pairs else ("sentence",)
         if outputs == 1:
@@ -154,7 +166,9 @@ def _task(found: Foreign, wanted: Wanted, folder: Path) -> Task:
         return Task(found.name, "", text, "label", named, named)
     task = glue_task(wanted.task)
     if outputs != task.outputs:
-        raise InputError(f"{folder}: its head has {outputs} outputs, {task.name} has {task.outputs}")
+        raise InputError(
+            f"{folder}: its head has {outputs} outputs, {task.name} has {task.outputs}"
+        )
     if task.regression or not labels or labels in (task.names, task.values):
         return task
     for known in (task.names, task.values):

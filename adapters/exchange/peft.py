@@ -25,7 +25,8 @@ from adapters.exchange.foreign import (
     write_tensors,
 )
 from adapters.methods.lora import ADAPTED, ALPHA, MAPS, map_sizes
-from adapters.methods.method import ADAPTERS, BIASES, HEAD, POOLER as OWN_POOLER
+from adapters.methods.method import ADAPTERS, BIASES, HEAD
+from adapters.methods.method import POOLER as OWN_POOLER
 from adapters.task_model import POOLER, TaskModel
 from minibert.checkpoint import Base, hub_name, our_path
 from minibert.errors import InputError, brief, shown
@@ -103,9 +104,7 @@ def read_peft(folder: Path, base: Base) -> Foreign:
     for path in [p for p in rest if p.startswith("base.") and not method.trains(p)]:
         raise InputError(f"{where}: has {brief(path)}, but not those of other maps")
     said = settings.get("base_model_name_or_path")
-    return Foreign(
-        "lora", method, found | rest, POOLER, (), said if isinstance(said, str) else ""
-    )
+    return Foreign("lora", method, found | rest, POOLER, (), said if isinstance(said, str) else "")
 
 
 def _plain(name: str) -> str:
@@ -199,7 +198,9 @@ def write_peft(folder: Path, model: TaskModel, base_said: str) -> None:
     modules: list[str] = []
     for layer, maps in model.tree["adapters"].items():
         for name, part in maps.items():
-            module = f"bert.{hub_name(f'layers.{layer}.{MAPS[name]}.weight')}".removesuffix(".weight")
+            module = f"bert.{hub_name(f'layers.{layer}.{MAPS[name]}.weight')}".removesuffix(
+                ".weight"
+            )
             modules.append(module)
             ranks[module] = part["down"]["weight"].shape[1]
             tensors[f"{PREFIX}{module}.lora_A.weight"] = part["down"]["weight"].T

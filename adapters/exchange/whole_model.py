@@ -57,9 +57,10 @@ def read_whole_model(folder: Path, base: Base) -> Foreign:
     check_none_left(tensors, where)
     ours = dict(leaves({"base": base_tree(base, POOLER)}))
     theirs = dict(leaves({"base": base_tree(own, POOLER)}))
-    if missing := {p: v.shape for p, v in ours.items()}.items() ^ {
-        p: v.shape for p, v in theirs.items()
-    }.items():
+    if (
+        missing := {p: v.shape for p, v in ours.items()}.items()
+        ^ {p: v.shape for p, v in theirs.items()}.items()
+    ):
         raise InputError(f"{where}: {min(missing)[0]} is not as in {base.name}")
     changed = {p for p, v in ours.items() if not np.array_equal(v, theirs[p])}
     method = _smallest(changed, base)

@@ -59,7 +59,9 @@ def attach(tree: Tree, config: BertConfig, method: Method, ops: ModuleType = fus
 
 def layer_parameters(config: BertConfig, method: Method) -> int:
     """Of one layer's adapters, without the 2m numbers of each that are not trained."""
-    return len(VARIANT.places) * variants.variant_parameters(config.hidden_size, method.size or 0, VARIANT)
+    return len(VARIANT.places) * variants.variant_parameters(
+        config.hidden_size, method.size or 0, VARIANT
+    )
 
 
 def settle(

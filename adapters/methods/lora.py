@@ -3,8 +3,8 @@
     z = x W + b + (alpha / r) (x A) B                     section 4.1
 
 W [in, out] and b are the base's, frozen; A [in, r] and B [r, out] are trained, for the query and
-the value of every layer (section 5.1), or for others of its six linear maps. x are the rows, z what
-the map makes of them, r is the rank. (The paper multiplies columns and so writes B A x.) No layer is
+the value of every layer (section 5.1), or for others of its six linear maps. x are the map's input
+rows, z its output, r is the rank. (The paper multiplies columns and so writes B A x.) No layer is
 added: once trained, A B can be added to W, and the model is an ordinary BERT again.
 """
 

@@ -185,9 +185,9 @@ def method_named(
     check_alpha(alpha)
     entry = TABLE[name]
     form = None if variant == "serial" else variant
-    asked = {"size": size, "activation": activation, "variant": form, "std": std}
+    asked: dict[str, Any] = {"size": size, "activation": activation, "variant": form, "std": std}
     asked |= {"targets": targets or None, "alpha": alpha}
-    chosen: dict[str, Any] = {what: value for what, value in asked.items() if value is not None}
+    chosen = {what: value for what, value in asked.items() if value is not None}
     for what in chosen:
         if what not in entry.choices:
             why = "" if entry.adapters else "has no adapters, so it "

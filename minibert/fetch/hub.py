@@ -1,6 +1,8 @@
 """A model's files from the Hugging Face hub, by `huggingface_hub` and into its own cache."""
 
 import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,16 +31,9 @@ def download_snapshot(model: Model, progress: bool) -> Path:
     where there is no single file of weights. Raises Unreachable when the hub fails, InputError for
     a repository that is unknown, not accessible to the user, or not a BERT.
     """
-    import huggingface_hub as hub
-    from huggingface_hub import constants, errors, utils
-
-    quiet = not progress and not utils.are_progress_bars_disabled()
-    if quiet:
-        utils.disable_progress_bars()
-    repository, timeout = model.repository, constants.HF_HUB_ETAG_TIMEOUT
-    try:
-        info = hub.model_info(repository, revision=model.revision, timeout=timeout)
-        present = {file.rfilename for file in info.siblings or ()}
+    repository = model.repository
+    with quiet_unless(progress), hub_errors(repository, model.revision):
+        present = listed_files(repository, model.revision)
         if missing := model.missing(present):
             raise InputError(f"{repository}: has no {missing}; pickles (*.bin) are never opened")
         revision = model.revision
@@ -54,6 +49,41 @@ def download_snapshot(model: Model, progress: bool) -> Path:
                 raise InputError(f"{repository}: has no {name}, which its {INDEX} names")
             _download_file(model, name, revision)
         return path.parent
+
+
+def listed_files(repository: str, revision: str) -> set[str]:
+    """The names of a repository's files. Raises what the hub's library does."""
+    import huggingface_hub as hub
+
+    timeout = hub.constants.HF_HUB_ETAG_TIMEOUT
+    info = hub.model_info(repository, revision=revision, timeout=timeout)
+    return {file.rfilename for file in info.siblings or ()}
+
+
+@contextmanager
+def quiet_unless(progress: bool) -> Iterator[None]:
+    """Within the block the hub's library shows no progress bars, or those that it would."""
+    from huggingface_hub import utils
+
+    quiet = not progress and not utils.are_progress_bars_disabled()
+    if quiet:
+        utils.disable_progress_bars()
+    try:
+        yield
+    finally:
+        if quiet:
+            utils.enable_progress_bars()
+
+
+@contextmanager
+def hub_errors(repository: str, revision: str = "main") -> Iterator[None]:
+    """Within the block what the hub's library raises is an InputError that says it in one line, or
+    Unreachable where the hub fails."""
+    from huggingface_hub import constants, errors
+
+    try:
+        yield
+        return
     except InputError:
         raise
     except errors.GatedRepoError:
@@ -61,25 +91,28 @@ def download_snapshot(model: Model, progress: bool) -> Path:
     except errors.RepositoryNotFoundError:
         problem = f"is private, or does not exist at {constants.ENDPOINT}"
     except errors.RevisionNotFoundError:
-        problem = f"has no revision {model.revision}"
+        problem = f"has no revision {revision}"
     except errors.HFValidationError as error:
         problem = cause(error)
+    except errors.LocalTokenNotFoundError:
+        problem = "needs to know who you are: run `hf auth login`, or set HF_TOKEN"
     except Exception as error:  # of the HTTP library, which differs between versions of the hub's
         if not (isinstance(error, OSError) and error.errno):  # not of the disk
             raise Unreachable(f"{constants.ENDPOINT} cannot be reached ({cause(error)})") from None
         problem = f"{error.filename or constants.HF_HUB_CACHE} cannot be written: {error.strerror}"
-    finally:
-        if quiet:
-            utils.enable_progress_bars()
     raise InputError(f"{repository}: {problem}")
 
 
 def _download_file(model: Model, name: str, revision: str) -> Path:
-    """One file of a model in the hub's cache: no more bytes of it than the hub announces. Raises
-    InputError where that is not what we know of the file, or where the hub sends more."""
+    known = model.files.get(name, {}).get("bytes")
+    return download_file(model.repository, name, revision, known)
+
+
+def download_file(repository: str, name: str, revision: str, known: int | None = None) -> Path:
+    """One file of a repository in the hub's cache: no more bytes of it than the hub announces, or
+    than are `known`. Raises InputError where that is not so, and what the hub's library does."""
     import huggingface_hub as hub
 
-    repository, known = model.repository, model.files.get(name, {}).get("bytes")
     url = hub.hf_hub_url(repository, name, revision=revision)
     size = hub.get_hf_file_metadata(url).size
     if size is None or known not in (None, size):

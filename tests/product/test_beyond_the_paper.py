@@ -151,7 +151,7 @@ class TestLora:
             np.testing.assert_allclose(grads[name], theirs, rtol=0, atol=1e-12, err_msg=name)
 
     def test_lora_leaves_every_other_place_and_layer_as_it_is(self):
-        part = lora.init_projection(np.random.default_rng(0), 5, 3)
+        part = lora.init_map(np.random.default_rng(0), 5, 5, 3)
         adapt = lora.attach({"adapters": {3: {"value": part}}}, BERT_BASE, METHODS["lora"])
         z = np.ones((2, 5), np.float32)
         for layer, place in ((3, "query"), (3, "key"), (3, "attention"), (2, "value")):
@@ -160,7 +160,7 @@ class TestLora:
     def test_lora_starts_with_uniform_a_and_zero_b(self):
         """Kaiming-uniform with slope sqrt(5) has the bound 1 / sqrt(d). Of 32 x 384 draws the
         largest is above 0.99 of it (all below: chance 1e-53), and their variance is bound^2 / 3."""
-        part = lora.init_projection(np.random.default_rng(0), 384, 32)
+        part = lora.init_map(np.random.default_rng(0), 384, 384, 32)
         down, up = part["down"]["weight"], part["up"]["weight"]
         assert (down.shape, up.shape) == ((384, 32), (32, 384))
         assert down.dtype == up.dtype == np.float32
@@ -348,6 +348,10 @@ class TestParity:
 # ------------------------------------------------------------------------------------- the hook
 
 
+ORDER = ("query", "key", "value", "attention_output", "attention", "feed_forward_inner",
+         "feed_forward_output", "feed_forward")  # fmt: skip
+
+
 class TestWhereTheHookIsCalled:
     def calls(self, tiny: Base, **named: Any) -> list[tuple]:
         found = []
@@ -359,24 +363,25 @@ class TestWhereTheHookIsCalled:
         encode(tiny.params, some_batch(), tiny.config, adapt=adapt, **named)
         return found
 
-    def test_the_hook_is_called_five_times_a_layer_in_the_order_of_computation(self, tiny):
-        order, n = ("query", "key", "value", "attention", "feed_forward"), sum(LENGTHS)
-        places = [(layer, place, n, n) for layer in range(2) for place in order]
+    def test_the_hook_is_called_eight_times_a_layer_in_the_order_of_computation(self, tiny):
+        n = sum(LENGTHS)
+        places = [(layer, place, n, n) for layer in range(2) for place in ORDER]
         assert self.calls(tiny) == places
 
     def test_in_the_last_layer_only_the_texts_first_tokens_have_queries(self, tiny):
         n, b = sum(LENGTHS), len(LENGTHS)
-        rows = {"query": b, "key": n, "value": n, "attention": b, "feed_forward": b}
+        rows = {place: n if place in ("key", "value") else b for place in ORDER}
         found = self.calls(tiny, first_only=True)
-        assert found[5:] == [(1, place, r, r) for place, r in rows.items()]
+        assert found[8:] == [(1, place, r, r) for place, r in rows.items()]
 
-    def test_the_hook_gets_each_projection_and_the_rows_that_it_is_of(self, tiny):
+    def test_the_hook_gets_each_linear_map_and_the_rows_that_it_is_of(self, tiny):
         own = cast(tiny.params, np.float64)
         seen: list[str] = []
 
         def adapt(layer: int, place: str, z: np.ndarray, x: np.ndarray) -> np.ndarray:
-            part = own["layers"][layer]["attention"].get(place)
-            if part:
+            if place in lora.MAPS:
+                sublayer, name = lora.MAPS[place].split(".")
+                part = own["layers"][layer][sublayer][name]
                 expected = plain_loops.linear(x, part["weight"], part["bias"])
                 np.testing.assert_allclose(z, expected, rtol=0, atol=1e-12)
                 seen.append(place)
@@ -384,7 +389,7 @@ class TestWhereTheHookIsCalled:
 
         batch = some_batch()
         encode(own, batch, tiny.config, adapt=adapt, first_only=True)
-        assert seen == ["query", "key", "value"] * 2
+        assert seen == [place for place in ORDER if place in lora.MAPS] * 2
 
     def test_what_the_hook_returns_is_what_attention_computes_with(self, tiny):
         """All keys the same: every token attends to all others alike, whatever it asks."""
@@ -554,7 +559,7 @@ class TestCounts:
         for number, layer in adapters.items():
             of_layer = leaves({"adapters": {number: layer}})
             trained = sum(leaf.size for path, leaf in of_layer if chosen.trains(path))
-            assert adapters_of(chosen).layer_parameters(32, chosen) == trained > 0
+            assert adapters_of(chosen).layer_parameters(tiny.config, chosen) == trained > 0
 
     @pytest.mark.parametrize("outputs", [1, 3])
     @pytest.mark.parametrize(

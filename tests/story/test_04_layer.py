@@ -260,7 +260,7 @@ class TestFeedForward:
         params = layer_params(tiny, dtype)["feed_forward"]
         x = states_for([6], 32, dtype)
         between = plain_loops.ACTIVATIONS[activation.replace("gelu_new", "gelu_tanh")]
-        y = feed_forward(params, x, ForwardPass(config, np.array([6]), ops=level))
+        y = feed_forward(params, 0, x, ForwardPass(config, np.array([6]), ops=level))
         assert y.dtype == dtype
         expected = plain_loops.feed_forward(params, x, between)
         np.testing.assert_allclose(y, expected, rtol=0, atol=tolerance)
@@ -268,9 +268,9 @@ class TestFeedForward:
     def test_each_token_goes_through_feed_forward_alone(self, tiny, level, dtype, tolerance):
         params, x = layer_params(tiny, dtype)["feed_forward"], states_for([6], 32, dtype)
         run = ForwardPass(tiny.config, np.array([6]), ops=level)
-        y = feed_forward(params, x, run)
+        y = feed_forward(params, 0, x, run)
         for n in range(6):
-            alone = feed_forward(params, x[n : n + 1], run)
+            alone = feed_forward(params, 0, x[n : n + 1], run)
             np.testing.assert_allclose(alone, y[n : n + 1], rtol=0, atol=tolerance)
 
 
