@@ -18,7 +18,7 @@ from minibert.training.resume import Checkpoint, State
 from minibert.training.schedule import Settings
 
 # What checkpoints of earlier versions leave unsaid: they come from before there was a choice.
-UNSAID = {"pooling": POOLER, "targets": [], "alpha": None, "sizes": []}
+UNSAID: dict[str, Any] = {"pooling": POOLER, "targets": [], "alpha": None, "sizes": []}
 
 
 @dataclass(frozen=True)

@@ -150,7 +150,7 @@ def _of_pooler(base: Base) -> list[tuple[str, str]]:
 def describe_task(task: TaskFile, path: Path) -> str:
     """What a task file holds, and what it needs."""
     results = {name: value for name, value in task.results.items() if name != "epoch"}
-    epoch = task.results.get("epoch", "?")
+    of_epoch = f" (epoch {task.results.get('epoch', '?')})"
     entry = TABLE.get(task.method.name)
     has_activation = entry and "activation" in entry.choices
     activation = f", activation {task.method.activation}" if has_activation else ""
@@ -170,7 +170,7 @@ def describe_task(task: TaskFile, path: Path) -> str:
             ("parameters", f"{count(task.trained):,} in {len(list(leaves(task.trained)))} tensors"),
             (
                 "dev results",
-                f"{metrics_text(results, task.task)} (epoch {epoch})",
+                metrics_text(results, task.task) + of_epoch if results else "not measured here",
             ),
         ]
     )

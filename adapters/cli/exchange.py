@@ -22,7 +22,7 @@ def import_command(options: argparse.Namespace) -> None:
     task = import_adapter(options.source, base, wanted, options.out)
     of_base = base_option(options.base) if options.base else ""
     print(describe_task(task, options.out))
-    print(f"use it      {use_command(task.task, options.out, of_base)}")
+    print(f"use it        {use_command(task.task, options.out, of_base)}")
 
 
 def export_command(options: argparse.Namespace) -> None:

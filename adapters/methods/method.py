@@ -54,7 +54,7 @@ class Method:
             several = f" to {max(sizes)}" if len(sizes) > 1 else ""
             words.append(f"{symbol} = {min(sizes, default=self.size)}{several}")
         if self.targets:
-            words.append(f"on {' and '.join(self.targets)}")
+            words.append(f"on {' + '.join(self.targets)}")
         if self.alpha is not None:
             words.append(f"alpha = {self.alpha:g}")
         if self.std is not None:
