@@ -284,8 +284,8 @@ def _embed(parser: Parser) -> None:
 def _import(parser: Parser) -> None:
     add = parser.add_argument
     add("source", metavar="DIR|ORG/NAME",
-        help="a folder that AdapterHub, PEFT or transformers wrote, in safetensors, or a repository of "
-        "the hub; which of them, its files say")
+        help="a folder that AdapterHub, PEFT or transformers wrote, in safetensors, or such a "
+        "repository of the hub; which of them, its files say")
     add("--out", type=Path, required=True, metavar="FILE", help="the task file to write")
     add("--base", metavar="MODEL",
         help="model name or folder (default: the base that the files name, if it is fetched)")

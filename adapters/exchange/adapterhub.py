@@ -183,7 +183,7 @@ def _adapters(
     scaling = settings.get("scaling", 1.0)
     learned = {"learned": (1,), "channel": (d,)}.get(scaling) if isinstance(scaling, str) else None
     if learned is None and (isinstance(scaling, bool) or not isinstance(scaling, (int, float))):
-        raise InputError(f"{file}: scaling is {shown(scaling)}; a number is supported")
+        raise InputError(f"{file.parent / CONFIG}: scaling is {shown(scaling)}, not a number")
     found = {}
     for where, m in sizes.items():
         layer, _, place = where.partition(".")

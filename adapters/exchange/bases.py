@@ -3,7 +3,7 @@
 import re
 
 from minibert.checkpoint import Base
-from minibert.errors import InputError, shown
+from minibert.errors import InputError, visible
 from minibert.fetch.manifest import Model, known_models
 from minibert.weight_files import SINGLE
 
@@ -21,7 +21,7 @@ def check_base(said: str, base: Base, where: object) -> None:
     name on the hub says which one that is: a path of somebody's machine does not."""
     if not _on_the_hub(said) or _name(said) in _names(base):
         return
-    raise InputError(f"{where}: is for the base {shown(said)}, not for {public_name(base)}")
+    raise InputError(f"{where}: is for the base {visible(said[:100])!r}, not for {public_name(base)}")
 
 
 def base_said(said: str) -> str:

@@ -1,5 +1,5 @@
-"""Export tasks with minibert, for `exchange_goldens.py check` to load: those of exchange/, imported,
-and one of every kind that can be trained here.
+"""Export tasks with minibert, for `exchange_goldens.py check` to load: those of exchange/, imported
+first, and one of every kind that can be trained here.
 
     PYTHONPATH=. python tests/goldens/export_with_minibert.py FOLDER
 """
