@@ -21,7 +21,8 @@ def check_base(said: str, base: Base, where: object) -> None:
     name on the hub says which one that is: a path of somebody's machine does not."""
     if not _on_the_hub(said) or _name(said) in _names(base):
         return
-    raise InputError(f"{where}: is for the base {visible(said[:100])!r}, not for {public_name(base)}")
+    theirs = visible(said[:100])
+    raise InputError(f"{where}: is for the base {theirs!r}, not for {public_name(base)}")
 
 
 def base_said(said: str) -> str:
