@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint lock mutants tutorials thumbnails reproduce bench compare docs docs-test linkcheck clean
+.PHONY: help demo test lint lock mutants tutorials thumbnails reproduce bench exchange-goldens compare docs docs-test linkcheck clean
 
 help:
 	@echo "make demo    install, fetch real BERT weights, train an adapter, use it (two minutes)"
@@ -14,6 +14,8 @@ help:
 	@echo "make tutorials  run all tutorials; their pictures go to runs/tutorials (ten minutes)"
 	@echo "make reproduce  the paper's tables, figures and claims (ARGS='--budget full': in hours)"
 	@echo "make bench   measure this project on this machine (20 minutes; ARGS=... for a part)"
+	@echo "make exchange-goldens  adapters of AdapterHub, PEFT and transformers for the tests, and what"
+	@echo "             these libraries make of ours (installs them apart; two minutes)"
 	@echo "make compare measure it against torch, AdapterHub and ONNX Runtime, which it installs"
 	@echo "             apart (an hour and more; ARGS=--quick: some minutes)"
 	@echo "make docs    the site, tutorials run, in docs/_build/html (some minutes the first time;"
@@ -93,6 +95,25 @@ $(PEERS)/installed: benchmarks/requirements.txt
 compare: $(VENV)/installed-cli $(PEERS)/installed
 	$(BIN)/minibert fetch minilm
 	$(BIN)/python benchmarks/compare.py --peer $(PEERS)/bin/python $(ARGS)
+
+# What other libraries save for the tests to read, and what they make of what we export. Run as files
+# and without PYTHONPATH: AdapterHub's package and this project's folder have one name.
+GOLDENS ?= .venv-goldens
+
+$(GOLDENS)/installed: tests/goldens/requirements.txt
+	$(PYTHON) -m venv $(GOLDENS)
+	$(GOLDENS)/bin/python -m pip install --quiet --disable-pip-version-check \
+		$(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $$(grep ^torch== $<)
+	$(GOLDENS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+exchange-goldens: $(VENV)/installed-cli $(GOLDENS)/installed
+	$(GOLDENS)/bin/python tests/goldens/exchange_goldens.py make
+	rm -rf runs/exchange
+	$(BIN)/python tests/goldens/export_with_minibert.py runs/exchange
+	$(GOLDENS)/bin/python tests/goldens/exchange_goldens.py check runs/exchange \
+		> tests/goldens/exchange/checked.md
+	cat tests/goldens/exchange/checked.md
 
 # Pages are gathered first (docs/stage.py), then built; what has not changed is not run again. A
 # warning is an error, and so is a reference that leads nowhere.
