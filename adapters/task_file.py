@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from adapters.methods.batch_norm import STATISTICS
-from adapters.methods.method import ADAPTERS, Method, described
+from adapters.methods.method import ADAPTERS, Method
 from adapters.methods.table import adapter_parameters, check_method, trained_shapes
 from adapters.recipes import recipe_named
 from adapters.task_model import (
@@ -45,6 +45,8 @@ from minibert.tree import Tree, from_leaves, leaves, merge
 
 FORMAT = "minibert-task-1"
 LABEL_KINDS = ("", "bool", "int", "float", "str")
+# What earlier versions neither knew nor wrote of a method, and what that means.
+LATER: dict[str, Any] = {"targets": (), "alpha": None, "sizes": ()}
 SETTLED = tuple(f".norm.{name}" for name in STATISTICS)
 
 
@@ -77,8 +79,10 @@ class TaskFile:
 
 def description(task: TaskFile) -> dict[str, Any]:
     """What the file says of a task, besides its tensors."""
-    about = asdict(replace(task, trained={})) | {"method": described(task.method)}
+    about = asdict(replace(task, trained={}))
     del about["trained"]
+    method = about["method"].items()
+    about["method"] = {name: v for name, v in method if name not in LATER or v != LATER[name]}
     return about
 
 

@@ -33,6 +33,7 @@ CUTS = {
     "17_your_own_texts": ("17_your_own_texts", (0.0, 0.0, 0.46, 1.0)),
     "18_looking_inside": ("18_states", (0.5, 0.0, 1.0, 1.0)),
     "19_meaning": ("19_meaning", (0.0, 0.0, 0.5, 1.0)),
+    "21_other_libraries": ("21_other_libraries", (0.0, 0.0, 0.66, 1.0)),
     "20_pretraining": ("20_pretraining", (0.45, 0.0, 1.0, 1.0)),
 }
 WHOLE = (0.0, 0.0, 1.0, 1.0)

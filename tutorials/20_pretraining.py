@@ -281,4 +281,5 @@ assert max(abs(without - 50)) < 10 < min(with_all - 60), f"and be useless withou
 #
 #    </details>
 #
-# This is the last tutorial. The exercises begin with ``minibert exercises start my-exercises``.
+# Next: an adapter that another library has trained, `21_other_libraries.py
+# <21_other_libraries.py>`_.

@@ -7,8 +7,7 @@ and only that part is ever differentiated.
 """
 
 import re
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from minibert.tree import Tree, leaves, partition
 
@@ -77,16 +76,6 @@ class Method:
         if self.first_layer and path.startswith("base.embeddings."):
             return False
         return any(re.match(pattern, path) for pattern in self.trained)
-
-
-# What earlier versions neither knew nor wrote, and what that means.
-LATER: dict[str, Any] = {"targets": (), "alpha": None, "sizes": ()}
-
-
-def described(method: Method) -> dict[str, Any]:
-    """A method's fields as files have them, so that earlier versions read all that they know."""
-    fields = asdict(method).items()
-    return {name: value for name, value in fields if name not in LATER or value != LATER[name]}
 
 
 def split(tree: Tree, method: Method) -> tuple[Tree, Tree]:
