@@ -29,8 +29,7 @@ from minibert.tree import Tree
 Adapt = Callable[[int, str, Array, Array], Array]
 
 ATTENTION, FEED_FORWARD = PLACES = ("attention", "feed_forward")
-QUERY, KEY, VALUE = "query", "key", "value"
-ATTENTION_OUTPUT = "attention_output"
+QUERY, KEY, VALUE, ATTENTION_OUTPUT = "query", "key", "value", "attention_output"
 INNER, OUTER = "feed_forward_inner", "feed_forward_output"
 
 

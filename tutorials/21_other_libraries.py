@@ -28,7 +28,7 @@ from minibert import encode, encode_texts, fetch_model, load_base, make_batch
 from minibert.data.glue import glue_data
 from minibert.tensors import read_safetensors
 
-FOLDER = Path(globals().get("__file__", "x")).parent / "results" / "adapterhub_reviews"
+FOLDER = Path(globals().get("__file__", "x")).parent / "adapterhub"
 THERE = 95.4  # % of the dev sentences, as its own library judged them
 
 # %% [markdown]
@@ -52,7 +52,7 @@ d, m = (
 )
 total = sum(values.size for values in tensors.values())
 print(f"{total:,} numbers: 6 layers x 2 adapters x (2md + d + m), m = {m}")
-assert total == 6 * 2 * (2 * m * d + d + m)
+assert total == 6 * 2 * (2 * m * d + d + m), f"{total:,} is not 12 (2md + d + m)"
 
 # %% [markdown]
 # Is it the same function?
@@ -74,8 +74,14 @@ assert round(accuracy, 1) == THERE, f"{accuracy:.1f}: not the same function"
 # At work
 # -------
 # The m features of a bottleneck are few enough to be shown. Of two sentences, the four features of
-# the adapter after the last layer's feed-forward sublayer, :math:`f(z W_{down} + b_{down})`, for
-# every token; and how far the adapters move a token's state, :math:`|B(z)| / |z|`, layer by layer.
+# the adapter after the last layer's feed-forward sublayer, for every token,
+#
+# .. math::
+#
+#    h = f(z W_{down} + b_{down}),
+#
+# and how far the adapters move a token's state, :math:`|B(z)| / |z|` with :math:`B(z) = h W_{up} +
+# b_{up}`, layer by layer.
 
 # %%
 SENTENCES = (
@@ -88,7 +94,7 @@ encoded = encode_texts(base.tokenizer, SENTENCES, 64)
 hook, features, moved = model.attach(), {}, {}
 
 
-def watch(layer, place, z, x):
+def kept_in_view(layer, place, z, x):
     """Call the adapters as always, and keep what they do."""
     adapter = adapters[layer].get(place)
     if adapter is not None:
@@ -101,7 +107,7 @@ def watch(layer, place, z, x):
 
 
 batch = make_batch(encoded)
-encode(model.tree["base"], batch, base.config, adapt=watch)
+encode(model.tree["base"], batch, base.config, adapt=kept_in_view)
 last = features[5, "feed_forward"]  # [N, m]
 middle = len(encoded[0].ids)
 words = [base.tokenizer.id_to_token(int(token)) for token in batch.ids]
@@ -133,7 +139,7 @@ save_picture(figure, "21_other_libraries")
 by_class = {0: [], 1: []}
 for example in data.dev:
     batch = make_batch(encode_texts(base.tokenizer, [example.text], 128))
-    encode(model.tree["base"], batch, base.config, adapt=watch)
+    encode(model.tree["base"], batch, base.config, adapt=kept_in_view)
     by_class[example.label].append(features[5, "feed_forward"][0])
 means = {name: np.mean(by_class[label], axis=0) for label, name in enumerate(task.task.names)}
 rows = [(name, *(f"{value:.2f}" for value in mean)) for name, mean in means.items()]

@@ -18,7 +18,7 @@ from adapters import AutoAdapterModel, DoubleSeqBnConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "minibert" / "data" / "samples" / "reviews"
-OUT = ROOT / "tutorials" / "results" / "adapterhub_reviews"
+OUT = ROOT / "tutorials" / "adapterhub"
 NAME, EPOCHS, BATCH, RATE = "reviews", 6, 16, 3e-3
 
 
