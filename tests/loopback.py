@@ -1,6 +1,7 @@
 """A server on the loopback that plays the Hugging Face hub and the hosts of GLUE and SQuAD, so that
 the real downloads run and nothing leaves this machine."""
 
+import base64
 import contextlib
 import hashlib
 import json
@@ -38,6 +39,7 @@ class Server:
     silent: bool = False
     endless: set[str] = field(default_factory=set)
     sent: int = 0
+    made: set[str] = field(default_factory=set)  # repositories that a push has made
     asked: list[tuple[str, str]] = field(default_factory=list)
     tokens: dict[str, str | None] = field(default_factory=dict)
     url: str = ""
@@ -66,6 +68,41 @@ def handler(server: Server) -> type[BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             self.respond()
 
+        def do_POST(self) -> None:
+            """What a push asks for: a repository, how to upload its files, a commit of them."""
+            path = self.path.partition("?")[0]
+            server.asked.append((self.command, path))
+            server.tokens[path] = self.headers.get("Authorization")
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            if path in server.refusals:
+                status, code = server.refusals[path]
+                self.send({"X-Error-Code": code}, status=status)
+            elif not server.tokens[path]:
+                self.send({}, status=401)
+            elif path == "/api/repos/create":
+                about = json.loads(body)
+                name = "/".join(filter(None, (about.get("organization"), about["name"])))
+                exists = name in server.made or bool(server.repository(name))
+                server.made.add(name)
+                self.answer({"url": f"{server.url}/{name}"}, 409 if exists else 200)
+            elif "/preupload/" in path:
+                asked = json.loads(body)["files"]
+                modes = {"uploadMode": "regular", "shouldIgnore": False}
+                self.answer({"files": [{"path": file["path"], **modes} for file in asked]})
+            elif "/commit/" in path:
+                name = path.removeprefix("/api/models/").partition("/commit/")[0]
+                for line in map(json.loads, body.splitlines()):
+                    if line["key"] == "file":
+                        data = base64.b64decode(line["value"]["content"])
+                        server.files[f"/{name}/{line['value']['path']}"] = data
+                url = f"{server.url}/{name}/commit/{COMMIT}"
+                self.answer({"success": True, "commitOid": COMMIT, "commitUrl": url})
+            else:
+                self.send({}, status=404)
+
+        def answer(self, value: Any, status: int = 200) -> None:
+            self.send({"Content-Type": "application/json"}, json.dumps(value).encode(), status)
+
         def respond(self) -> None:
             path = self.path.partition("?")[0]
             if (
@@ -88,9 +125,10 @@ def handler(server: Server) -> type[BaseHTTPRequestHandler]:
             else:
                 self.send({}, status=404)
 
-        def describe(self, name: str, revision: str) -> None:
+        def describe(self, name: str, revision: str = "main") -> None:
             """What the hub says of a repository: its commit and its files."""
-            if not (files := server.repository(name)):
+            files = server.repository(name)
+            if not files and name not in server.made:
                 self.send({"X-Error-Code": "RepoNotFound"}, status=401)
             elif revision not in ("main", COMMIT):
                 self.send({"X-Error-Code": "RevisionNotFound"}, status=404)
@@ -125,7 +163,7 @@ def handler(server: Server) -> type[BaseHTTPRequestHandler]:
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
-            if self.command == "GET":
+            if self.command in ("GET", "POST"):
                 stop = server.breaks.pop(self.path, server.stalls.get(self.path, len(data)))
                 self.wfile.write(data[:stop])
                 self.wfile.flush()

@@ -163,9 +163,7 @@ means = {name: np.mean(by_class[label], axis=0) for label, name in enumerate(tas
 rows = [(name, *(f"{value:.2f}" for value in mean)) for name, mean in means.items()]
 print(table(rows, ("said", *(f"feature {n + 1}" for n in range(m)))))
 late, early = (moved[layer, "attention"].mean() for layer in (5, 1))
-assert late > 2 * early, (
-    f"moved by {late:.2f} at the top, {early:.2f} in layer 2"
-)
+assert late > 2 * early, f"moved by {late:.2f} at the top, {early:.2f} in layer 2"
 more = means["positive"] > means["negative"]
 assert more.tolist() == [True, False, True, False], "1 and 3 for praise, 2 and 4 for complaints"
 

@@ -9,7 +9,7 @@ from adapters.show import metrics_text, table
 from adapters.task_file import TaskFile
 from adapters.task_model import POOLINGS
 from minibert.checkpoint import Base
-from minibert.errors import InputError
+from minibert.errors import InputError, visible
 from minibert.fetch.manifest import known_models
 from minibert.tree import count
 
@@ -57,7 +57,7 @@ def model_card(task: TaskFile, base: Base, repository: str, licence: str, file: 
 
 # {repository.partition("/")[2]}
 
-{task.task.name}, learned on a frozen BERT by minibert: this repository holds the trained parameters
+{visible(task.task.name)}, learned on a frozen BERT by minibert: this repository holds the trained parameters
 alone, and needs its base.
 
 {table([(name, value.replace("|", " ")) for name, value in rows], ("", ""), "github")}

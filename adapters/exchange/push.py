@@ -8,7 +8,7 @@ from adapters.task_file import load_task, on_base
 from minibert.checkpoint import Base
 from minibert.errors import InputError
 from minibert.fetch.home import require_network
-from minibert.fetch.hub import hub_errors
+from minibert.fetch.hub import hub_errors, listed_files
 
 
 def push_task(
@@ -36,7 +36,7 @@ def push_task(
     api = HfApi()
     with hub_errors(repository):
         api.create_repo(repository, private=private, exist_ok=True)
-        theirs = {file for file in api.list_repo_files(repository) if file != ".gitattributes"}
+        theirs = listed_files(repository, "main") - {".gitattributes"}
         if theirs and not force:
             raise InputError(
                 f"{repository}: already has files ({', '.join(sorted(theirs)[:3])}); --force "

@@ -12,6 +12,8 @@ from minibert.fetch.home import Unreachable, cause
 from minibert.fetch.manifest import Model
 from minibert.weight_files import INDEX, shard_names
 
+WHO = "needs to know who you are: run `hf auth login`, or set HF_TOKEN"
+
 
 def cached_snapshot(repository: str, revision: str) -> Path | None:
     """The folder of a revision in the hub's cache, complete or not; no request is made."""
@@ -95,8 +97,15 @@ def hub_errors(repository: str, revision: str = "main") -> Iterator[None]:
     except errors.HFValidationError as error:
         problem = cause(error)
     except errors.LocalTokenNotFoundError:
-        problem = "needs to know who you are: run `hf auth login`, or set HF_TOKEN"
+        problem = WHO
     except Exception as error:  # of the HTTP library, which differs between versions of the hub's
+        refused = {
+            401: WHO,
+            403: "is not yours to change: another account, or a token to read only",
+        }
+        status = getattr(getattr(error, "response", None), "status_code", None)
+        if status in refused:
+            raise InputError(f"{repository}: {refused[status]}") from None
         if not (isinstance(error, OSError) and error.errno):  # not of the disk
             raise Unreachable(f"{constants.ENDPOINT} cannot be reached ({cause(error)})") from None
         problem = f"{error.filename or constants.HF_HUB_CACHE} cannot be written: {error.strerror}"
