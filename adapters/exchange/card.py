@@ -57,8 +57,8 @@ def model_card(task: TaskFile, base: Base, repository: str, licence: str, file: 
 
 # {repository.partition("/")[2]}
 
-{visible(task.task.name)}, learned on a frozen BERT by minibert: this repository holds the trained parameters
-alone, and needs its base.
+{visible(task.task.name)}, learned on a frozen BERT by minibert: this repository holds the trained
+parameters alone, and needs its base.
 
 {table([(name, value.replace("|", " ")) for name, value in rows], ("", ""), "github")}
 
