@@ -83,7 +83,7 @@ def default_rate_epochs(method: str, task: str, base_sha256: str = "") -> tuple[
 
 # A rate that suits a thousand steps learns next to nothing in twenty-five: few examples are seen in
 # more epochs, though not in any number.
-STEPS, MOST_EPOCHS = 200, 40
+STEPS, MOST_EPOCHS = 300, 40
 
 
 def enough_epochs(epochs: int, examples: int, batch_size: int) -> int:

@@ -186,7 +186,7 @@ def _train(parser: Parser) -> None:
         help="peak learning rate (default: one that works for the base, method and task)")
     add("--epochs", type=int, metavar="N",
         help="passes over the training data (default: by method and task; more of few examples, "
-        "for some 200 steps)")
+        "for some 300 steps)")
     add("--stop-after", type=int, metavar="N",
         help="stop after N epochs in turn that are no better on the development data")
     add("--class-weights", metavar="NAME",
