@@ -29,6 +29,13 @@ def brief(text: str) -> str:
     return text if len(text) <= 200 else f"{text[:200]}..."
 
 
+def bounded(line: str, most: int = 1200) -> str:
+    """A line as it is, or if it is very long, as with a path of thousands of characters, without
+    its middle: the culprit's beginning and what is wrong with it stay."""
+    half = most // 2
+    return line if len(line) <= most else f"{line[:half]} ... {line[-half:]}"
+
+
 def shown(value: object) -> str:
     """A value in one short line of a message."""
     try:
