@@ -99,8 +99,8 @@ def _forgotten_if_refused(path: Path, new: bool) -> Iterator[None]:
 
 def _download_file(model: Model, name: str, revision: str) -> Path:
     """One file of a model in the hub's cache: no more bytes of it than the hub announces. Raises
-    InputError where that is not what we know of the file, where the hub sends more, or where it names
-    a digest or commit that is none: they become names of files in the cache."""
+    InputError where that is not what we know of the file, where the hub sends more, or where it
+    names a digest or commit that is none: they become names of files in the cache."""
     import huggingface_hub as hub
 
     repository, known = model.repository, model.files.get(name, {}).get("bytes")

@@ -35,7 +35,7 @@ class Ended(NamedTuple):
     err: str
 
 
-def run_child(call: Callable[[], Any], stop: Stop | None = None) -> Ended:
+def run_child(call: Callable[[], Any], stop: Stop | None = None, seconds: float = SECONDS) -> Ended:
     """Fork, `call()` in the child, and wait for it. Its exit code is what `call` returns; an
     exception is a traceback and exit code 1. A child that does not end is killed, and said to
     hang."""
@@ -50,7 +50,7 @@ def run_child(call: Callable[[], Any], stop: Stop | None = None) -> Ended:
     while ended[0] == 0:
         ended = os.waitpid(child, os.WNOHANG)
         since = time.monotonic() - begun
-        if since > SECONDS and not hangs:
+        if since > seconds and not hangs:
             hangs = True
             os.kill(child, signal.SIGKILL)
         elif stop and ended[0] == 0:

@@ -6,6 +6,7 @@ written for a moment is gone; a training goes on to the bits of an undisturbed o
 
 import errno
 import os
+import random
 import resource
 import shutil
 from collections.abc import Callable
@@ -96,6 +97,7 @@ def trials() -> list[tuple[str, str, int]]:
     for name in COMMANDS:
         found += [(name, "limit", limit) for limit in LIMITS]
         found += [(name, "event", number + 1) for number in range(whole(name)[1])]
+    random.Random(0).shuffle(found)  # so that the first few are of all kinds
     return found
 
 

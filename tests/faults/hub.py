@@ -263,7 +263,7 @@ def patient() -> None:
 
 
 def fetching_a_table(home: Path, data: bytes | None) -> Callable[[], int]:
-    """To be called in a child: `minibert fetch sst-2`, whose archive is this one and known to be."""
+    """To be called in a child: `minibert fetch sst-2`, whose archive, known, is this one."""
 
     def call() -> int:
         (home / "minibert").mkdir(parents=True, exist_ok=True)

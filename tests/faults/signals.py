@@ -24,7 +24,7 @@ def request(number: int) -> str:
     moment = random.Random(f"signal {number}").uniform(0.02, undisturbed()[1])
     with new_folder() as folder:
         ended = run_child(minibert(*TRAIN, folder / "run"), asking(sent, moment))
-        return told(ended, sent[0]) or unfinished(folder / "run") or goes_on(folder)
+        return told(ended, sent) or unfinished(folder / "run") or goes_on(folder)
 
 
 def asking(sent: tuple[signal.Signals, ...], moment: float) -> Stop:
@@ -38,10 +38,11 @@ def asking(sent: tuple[signal.Signals, ...], moment: float) -> Stop:
     return stop
 
 
-def told(ended: Ended, first: signal.Signals) -> str:
-    """ "" for a run that was finished, or stopped with one line and the first signal's code."""
+def told(ended: Ended, sent: tuple[signal.Signals, ...]) -> str:
+    """ "" for a run that was finished, or stopped with one line and the code of a signal. (Two
+    can be there before Python looks; it then takes the lower number first.)"""
     stopped = [line for line in ended.err.splitlines() if line.startswith("minibert: stopped")]
-    codes = (0, 128 + first)
+    codes = (0, *(128 + number for number in sent))
     if fault := fault_of(ended, codes):
         return fault
     if len(stopped) != (ended.code != 0):
