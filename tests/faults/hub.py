@@ -21,6 +21,7 @@ from faults.child import fault_of, files, minibert, run_child
 from faults.kills import new_folder
 from loopback import COMMIT, Server, serve
 
+from adapters.output import LINE_UP
 from minibert.config import BertConfig
 
 MODEL = {
@@ -195,7 +196,7 @@ def meet(call: Callable[[Any], Callable[[], int]], way: Any) -> str:
     first = run_child(call(way))
     if fault := fault_of(first):
         return fault
-    if "\x1b" in first.err:
+    if "\x1b" in first.err.replace(LINE_UP, ""):  # which draws progress bars
         return f"a terminal obeys: {first.err!r}"
     second = run_child(call(None))
     return "" if second.code == 0 else f"afterwards: {second.err[-300:]!r}"

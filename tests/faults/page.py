@@ -86,8 +86,8 @@ def measured(ran: dict[str, Pieces]) -> str:
             early, late = (sum(m[2] for m in part) / 3 for part in (found[1:4], found[-3:]))
             lines.append(
                 f"Of {100 * len(found):,} {name}, memory grew by {(last - first) / 2**20:.1f} "
-                f"MB of {last / 2**20:.0f} after the first 400; 100 took {early:.2f} s of processor "
-                f"time at the beginning and {late:.2f} s at the end.\n"
+                f"MB of {last / 2**20:.0f} after the first 400; 100 took {early:.2f} s of "
+                f"processor time at the beginning and {late:.2f} s at the end.\n"
             )
     return "\n".join(lines)
 
