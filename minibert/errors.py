@@ -31,8 +31,8 @@ def brief(text: str) -> str:
 
 
 def bounded(line: str, most: int = 900) -> str:
-    """A line as it is, or if it is very long, as with a name of thousands of characters, without its
-    middle: the culprit's beginning and what is wrong with it stay."""
+    """A line as it is, or if it is very long, as with a name of thousands of characters, without
+    its middle: the culprit's beginning and what is wrong with it stay."""
     half = most // 2
     return line if len(line) <= most else f"{line[:half]} ... {line[-half:]}"
 

@@ -54,7 +54,11 @@ CAMPAIGNS = {
     ),
     "disk": Campaign("a full disk, at each write", disk.full, disk.writes, 20, 5),
     "structured": Campaign(
-        "files changed in form, sums right", fuzz.structured, lambda: 150_000, 2000, 700,
+        "files changed in form, sums right",
+        fuzz.structured,
+        lambda: 150_000,
+        2000,
+        700,
         found=(8354, 9938, 15_636),
     ),
     "plain": Campaign(

@@ -20,6 +20,7 @@ from toy import ADAPTERS, METHOD_LIST, SETTINGS, TASK, examples, toy_data, train
 
 from adapters.bank import Bank
 from adapters.embed import embed_texts
+from adapters.finetune import Trained
 from adapters.methods.method import Method
 from adapters.methods.table import METHODS, method_named, trained_shapes
 from adapters.predict import evaluate_task, predict_texts
@@ -28,6 +29,7 @@ from adapters.task_file import FORMAT, TaskFile, load_task, on_base, save_task
 from minibert.checkpoint import Base, load_base
 from minibert.config import BertConfig
 from minibert.data.metrics import pearson, r2, spearman
+from minibert.data.squad import read_questions
 from minibert.errors import InputError
 from minibert.json_files import fitted, parse_json, read_json
 from minibert.tensors import content_sha256, read_safetensors
@@ -48,6 +50,17 @@ def refusal(call: Any) -> str:
 
 
 # -------------------------------------------------------------------------------------- JSON
+
+
+def test_a_message_is_short_whatever_it_quotes(tmp_path):
+    words = "." * 5000
+    asked = {"id": words, "question": "q", "answers": [{"text": words, "answer_start": 0}]}
+    path = tmp_path / "train.json"
+    paragraphs = [{"context": "c", "qas": [asked]}]
+    path.write_text(json.dumps({"data": [{"title": "t", "paragraphs": paragraphs}]}))
+    said = refusal(lambda: read_questions(path))
+    assert said.startswith(f"{path}: question ...")
+    assert said.endswith("at character 0")
 
 
 class TestJSON:
@@ -524,8 +537,8 @@ class TestCheckpoints:
         return folder / "checkpoint.safetensors"
 
     @staticmethod
-    def resume(tiny: Base, path: Path) -> None:
-        train(tiny, path.parent, resume=True)
+    def resume(tiny: Base, path: Path) -> Trained:
+        return train(tiny, path.parent, resume=True)
 
     def test_a_flipped_bit_anywhere_is_refused(self, tiny, stopped, tmp_path):
         """It would go on to other bits, and say nothing."""
@@ -567,6 +580,13 @@ class TestCheckpoints:
         before = path.read_bytes()
         assert refusal(lambda: self.resume(tiny, path)).startswith(f"{path}: ")
         assert path.read_bytes() == before
+
+    def test_a_loss_that_is_a_whole_number_becomes_a_float(self, tiny, stopped, tmp_path):
+        """However large: NumPy has no integer of 30 digits."""
+        about, tensors = parts_of(stopped, "run")
+        losses = [10**30, *about["losses"][1:]]
+        path = signed(tmp_path / stopped.name, about | {"losses": losses}, tensors, "run")
+        assert np.array(self.resume(tiny, path).losses).dtype == np.float64
 
     @pytest.mark.parametrize("group", ["now", "best", "first", "second"])
     @pytest.mark.parametrize("how", ["NaN", "type", "shape", "gone", "more"])

@@ -79,8 +79,11 @@ def read_runs(folder: Path) -> Runs:
 
 
 def checked_result(config: Config, result: dict[str, Any], where: str) -> dict[str, Any]:
-    """The result, its entries of the types that they should have. Raises InputError, naming `where` and the entry, for a result without what its kind of run
-    gives, or with an entry of another form."""
+    """The result, its entries of the types that they should have.
+
+    Raises InputError, naming `where` and the entry, for a result without what its kind of run
+    gives, or with an entry of another form.
+    """
     result = {
         name: fitted(FORMS.get(name, Any), value, f"{where}: {name}")
         for name, value in result.items()
