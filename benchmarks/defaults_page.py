@@ -51,9 +51,10 @@ and on the dev set. The rate in bold is the default.
 ## Epochs
 
 Adapters at their default rate, pooling `mean`, batches of 32, accuracy. The sample is the project's
-own reviews. On so few, more steps than fifty neither gain nor lose anything beyond the error; on 2,250
-sentences of SST-2 they gain (one seed; an accuracy of 872 sentences has an error of 1.3). So the
-default is the task's number of epochs or, if that is less, as many as have 300 steps, at most 40.
+own reviews. On so few, more steps than fifty neither gain nor lose anything beyond the error; on
+2,250 sentences of SST-2 they gain (one seed; an accuracy of 872 sentences has an error of 1.3). So
+the default is the task's number of epochs or, if that is less, as many as have 300 steps, at most
+40.
 
 {epochs}
 
