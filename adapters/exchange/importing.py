@@ -51,6 +51,8 @@ def import_adapter(
     folder = adapter_folder(source)
     kind = format_of(folder)
     if kind == "minibert":
+        if wanted != Wanted():
+            raise InputError(f"{folder}: has a task file, which says all of the task itself")
         task = load_task(folder / TASK_FILE)
         base = base or load_base(locate_model(task.base_model))
     else:
@@ -59,7 +61,9 @@ def import_adapter(
         check_base(found.base, base, folder)
         if found.outputs < 1:
             raise InputError(f"{folder}: its head has no outputs")
-        task = noted_task(folder, found) or _new_task(found, base, wanted, folder)
+        silent = replace(wanted, head=None) == Wanted()  # what the user says counts more
+        noted = noted_task(folder, found) if silent else None
+        task = noted or _new_task(found, base, wanted, folder)
     try:
         check_description(task)
     except InputError as error:

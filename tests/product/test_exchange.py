@@ -190,6 +190,11 @@ class TestComingBack:
         )
         assert import_adapter(tmp_path / "out", tiny).results == {}
 
+    def test_what_the_user_says_counts_more_than_the_note(self, tiny, tmp_path):
+        export_adapter(import_adapter(EXCHANGE / "lora", tiny), tiny, tmp_path / "out", "peft")
+        task = import_adapter(tmp_path / "out", tiny, Wanted(labels=("bad", "good")))
+        assert task.task.names == ("bad", "good")
+
     def test_merged_layernorms_are_a_base_with_the_same_answers(self, tiny, tmp_path):
         task = some_task(tiny, method_named("adapters", 3), "pooler", ("a", "b"))
         export_adapter(task, tiny, tmp_path / "out", "adapterhub", merge_base=True)
