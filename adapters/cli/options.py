@@ -295,7 +295,7 @@ def _import(parser: Parser) -> None:
     add("--labels", nargs="+", metavar="LABEL",
         help="the names of its outputs, in order (default: those in the files, else 0 1 ...)")
     add("--pairs", action="store_true", help="it reads pairs of texts (default: single ones)")
-    add("--max-length", type=int, default=128, metavar="N",
+    add("--max-length", type=int, metavar="N",
         help="longest text in tokens, [CLS] and [SEP] included (default: 128)")
     add("--head", type=Path, metavar="DIR",
         help="AdapterHub: the folder with the head (default: that of the adapter)")

@@ -10,12 +10,14 @@ from adapters.exchange.download import TASK_FILE, download_adapter
 from adapters.exchange.foreign import Foreign, settings_of
 from adapters.exchange.note import noted_task
 from adapters.task_file import TaskFile, check_description, load_task, on_base, save_task
+from adapters.task_model import check_length
 from minibert.checkpoint import Base, load_base
 from minibert.data.tasks import Task, glue_task
 from minibert.errors import InputError, shown
 from minibert.fetch.models import locate_model
 from minibert.tree import from_leaves
 
+USUAL_LENGTH = 128  # tokens
 FORMATS = ("adapterhub", "peft", "transformers")
 
 
@@ -24,14 +26,14 @@ class Wanted:
     """What the files cannot say of a task, where the user does.
 
     task: one of GLUE, whose metric and label names it then has; labels: the names of the outputs,
-    in order; pairs: it reads two texts; max_length: in tokens; head: another folder that has the
-    head, for AdapterHub.
+    in order; pairs: it reads two texts; max_length: in tokens, None for 128 or what the base can;
+    head: another folder that has the head, for AdapterHub.
     """
 
     task: str | None = None
     labels: Sequence[str] = ()
     pairs: bool = False
-    max_length: int = 128
+    max_length: int | None = None
     head: Path | None = None
 
 
@@ -140,11 +142,13 @@ def _named_base(folder: Path, kind: str) -> Base:
 
 def _new_task(found: Foreign, base: Base, wanted: Wanted, folder: Path) -> TaskFile:
     """The task that a file without our own note describes, with what the user says."""
+    length = wanted.max_length
+    usual = min(USUAL_LENGTH, base.config.max_position_embeddings)
     return TaskFile(
         _task(found, wanted, folder),
         found.method,
         "paper",
-        min(wanted.max_length, base.config.max_position_embeddings),
+        usual if length is None else check_length(base, length),
         base.name,
         base.sha256,
         trained=from_leaves(found.trained),
