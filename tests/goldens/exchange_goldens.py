@@ -26,6 +26,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForSequenceClassification, BertTokenizer
 from transformers.utils import logging as transformers_logging
 
+import adapters  # AdapterHub's package, not this repository's folder
 from adapters import AutoAdapterModel, DoubleSeqBnConfig, ParBnConfig, SeqBnConfig
 
 HERE = Path(__file__).resolve().parent
@@ -60,6 +61,7 @@ ADAPTERHUB: dict[str, tuple[Any, int, dict[str, Any]]] = {
         ONE_LAYER,
     ),
 }
+STATIC = "pfeiffer-static-head"
 # name: (the settings, how many labels)
 PEFT: dict[str, tuple[dict[str, Any], int]] = {
     "lora": ({}, 2),
@@ -144,6 +146,18 @@ def adapterhub(name: str) -> torch.nn.Module:
     return model
 
 
+def static(name: str) -> torch.nn.Module:
+    """An adapter of AdapterHub on transformers' classifier, whose head has other names there."""
+    model = classifier(3)
+    adapters.init(model)
+    model.add_adapter(name, config=SeqBnConfig(reduction_factor=4))
+    model.train_adapter(name)
+    model.set_active_adapters(name)
+    change(model, name, lambda n: f".{name}." in n or n.startswith("classifier"))
+    model.save_adapter(str(OUT / name), name, with_head=True, use_safetensors=True)
+    return model
+
+
 def classifier(labels: int) -> torch.nn.Module:
     """transformers' classifier on the base."""
     named: dict[str, Any] = {"num_labels": labels}
@@ -177,7 +191,8 @@ def make() -> None:
     shutil.rmtree(OUT, ignore_errors=True)
     OUT.mkdir()
     logits = {}
-    for kind, names in ((adapterhub, ADAPTERHUB), (peft, PEFT), (whole, WHOLE)):
+    made = ((adapterhub, ADAPTERHUB), (static, [STATIC]), (peft, PEFT), (whole, WHOLE))
+    for kind, names in made:
         for name in names:
             torch.manual_seed(0)  # the libraries' own initial values, replaced by `change`
             logits[name] = logits_of(kind(name)).tolist()
