@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint lock mutants tutorials thumbnails reproduce bench exchange-goldens compare docs docs-test linkcheck clean
+.PHONY: help demo test lint lock mutants faults tutorials thumbnails reproduce bench exchange-goldens compare docs docs-test linkcheck clean
 
 help:
 	@echo "make demo    install, fetch real BERT weights, train an adapter, use it (two minutes)"
@@ -11,6 +11,8 @@ help:
 	@echo "make lint    install and run ruff and mypy"
 	@echo "make mutants change the code in every small way: does a test fail? (ARGS=ops: in one module;"
 	@echo "             half an hour for all; goes on where it was stopped)"
+	@echo "make faults  kill it, fill the disk, feed it what is damaged (ARGS='kills hub': a part; an"
+	@echo "             hour for all; goes on where it was stopped)"
 	@echo "make tutorials  run all tutorials; their pictures go to runs/tutorials (ten minutes)"
 	@echo "make reproduce  the paper's tables, figures and claims (ARGS='--budget full': in hours)"
 	@echo "make bench   measure this project on this machine (20 minutes; ARGS=... for a part)"
@@ -62,6 +64,10 @@ lock: $(VENV)/pyvenv.cfg
 mutants: $(VENV)/installed-mutants
 	$(BIN)/python -m pytest tests/product/test_mutants.py
 	$(BIN)/python mutants/run.py $(ARGS)
+
+# What is known is in .faults. ARGS chooses campaigns, or their size: 'signals disk', '--trials 50'.
+faults: $(VENV)/installed-test
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python tests/faults/run.py $(ARGS)
 
 tutorials: $(VENV)/installed-cli
 	@for tutorial in tutorials/[0-9]*.py; do \
@@ -134,4 +140,4 @@ linkcheck: $(VENV)/installed-docs
 	MINIBERT_DOCS_RUN=0 $(SPHINX) -b linkcheck docs/_build/source docs/_build/linkcheck
 
 clean:
-	rm -rf $(VENV) $(PEERS) .mutants runs docs/_build .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(PEERS) .mutants .faults runs docs/_build .pytest_cache .hypothesis .mypy_cache .ruff_cache

@@ -1,5 +1,6 @@
 """What the `minibert` command prints, on its way to the terminal."""
 
+import errno
 import os
 import sys
 from contextlib import suppress
@@ -9,14 +10,16 @@ from typing import IO, Any
 from minibert.errors import visible
 
 LINE_UP = "\x1b[A"
+READER_HAS_GONE = (errno.EPIPE, errno.EIO)  # of a pipe, of a terminal
 
 
 class Output:
     """A standard stream to print to. Control characters, which texts, labels and names of files may
     have, are shown, where a terminal would obey them; `bars`: but not what draws progress bars.
 
-    Where the reader has gone (`| head`), BrokenPipeError is raised unless the work `goes_on`; what
-    is printed then is dropped.
+    Where the reader has gone (`| head`, a terminal that was closed), BrokenPipeError is raised
+    unless the work `goes_on`; what is printed then is dropped. So is what standard error cannot
+    take, as on a full disk: it changes no result.
     """
 
     def __init__(self, stream: IO[str], bars: bool = False, goes_on: bool = True) -> None:
@@ -36,23 +39,25 @@ class Output:
         """Print data, or our own control characters."""
         try:
             self.stream.write(text)
-        except BrokenPipeError:
-            self._reader_has_gone()
+        except OSError as error:
+            self._not_printed(error)
         return len(text)
 
     def flush(self) -> None:
         """Send what has been printed."""
         try:
             self.stream.flush()
-        except BrokenPipeError:
-            self._reader_has_gone()
+        except OSError as error:
+            self._not_printed(error)
 
     def drop(self) -> None:
         """Drop what is still to be sent, and all that follows: flushing at exit cannot fail."""
         with suppress(UnsupportedOperation):  # a stream in memory
             os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
 
-    def _reader_has_gone(self) -> None:
+    def _not_printed(self, error: OSError) -> None:
+        if error.errno not in READER_HAS_GONE and not self.bars:
+            raise error
         self.drop()
         if not self.goes_on:
             raise BrokenPipeError

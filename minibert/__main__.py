@@ -7,8 +7,10 @@ happen before that can be imported.
 import sys
 
 from minibert.adapters_folder import check_mixed, check_ours
-from minibert.process import ctrl_c, open_closed_streams
+from minibert.process import ctrl_c, open_closed_streams, say
 from minibert.start_folder import leave_out
+
+STOPPED = 130  # what the command line returns after KeyboardInterrupt, whichever signal raised it
 
 
 def main() -> int:
@@ -23,16 +25,17 @@ def main() -> int:
         check_ours()
         from adapters.cli import run
     except ImportError as error:
-        print(f"minibert: error: {error}", file=sys.stderr)
+        say(f"minibert: error: {error}")
         return 2
     try:
         ctrl_c.begin()
-        return run(sys.argv[1:])
+        code = run(sys.argv[1:])
+        return ctrl_c.code if ctrl_c.came and code == STOPPED else code
     except BaseException:
         if not ctrl_c.came:
             raise
-        print("\nminibert: stopped", file=sys.stderr)  # whatever a library has made of Ctrl-C
-        return 130
+        say("\nminibert: stopped")  # whatever a library has made of Ctrl-C
+        return ctrl_c.code
     finally:
         ctrl_c.end()
 

@@ -12,11 +12,12 @@ class InputError(Exception):
     """Something that came from outside is wrong: a file, a row, an option.
 
     Its text is one line that names the culprit. The command line prints that line and
-    exits with code 2; a Python caller may catch it.
+    exits with code 2; a Python caller may catch it. What a file says may be quoted in it, so a very
+    long one is shown without its middle.
     """
 
     def __str__(self) -> str:
-        return visible(" ".join(super().__str__().splitlines()))
+        return bounded(visible(" ".join(super().__str__().splitlines())))
 
 
 class Diverged(InputError):
@@ -27,6 +28,13 @@ def brief(text: str) -> str:
     """A name or another library's message as it is, or if it is long, its beginning."""
     text = " ".join(text.split())
     return text if len(text) <= 200 else f"{text[:200]}..."
+
+
+def bounded(line: str, most: int = 900) -> str:
+    """A line as it is, or if it is very long, as with a name of thousands of characters, without
+    its middle: the culprit's beginning and what is wrong with it stay."""
+    half = most // 2
+    return line if len(line) <= most else f"{line[:half]} ... {line[-half:]}"
 
 
 def shown(value: object) -> str:

@@ -1,4 +1,5 @@
-"""The process of the `minibert` command: its standard streams, and Ctrl-C from first to last.
+"""The process of the `minibert` command: its standard streams, and Ctrl-C from first to last, or
+another request to stop.
 
 It is imported before anything that takes time.
 """
@@ -7,6 +8,7 @@ import os
 import signal
 import sys
 import time
+from contextlib import suppress
 from types import FrameType
 
 PATIENCE = 5.0  # seconds after a Ctrl-C in which work is saved, and another one ends nothing
@@ -25,19 +27,36 @@ def open_closed_streams() -> None:
             setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
 
 
+def say(line: str) -> None:
+    """Print a line on standard error, if it can be: on a full disk nothing is said."""
+    with suppress(OSError):
+        print(line, file=sys.stderr)
+
+
 class CtrlC:
-    """What Ctrl-C does. It ends the process at once, with one line: while Python imports. While the
-    command `works`, it raises KeyboardInterrupt, once, and `came`. While what is begun is being
-    saved after that, or the process is ending, it does nothing for some seconds."""
+    """What Ctrl-C does, and `kill` (SIGTERM), and a terminal that is closed (SIGHUP). It ends the
+    process at once, with one line: while Python imports. While the command `works`, it raises
+    KeyboardInterrupt, once, and `came`. While what is begun is being saved after that, or the
+    process is ending, it does nothing for some seconds."""
 
     def __init__(self) -> None:
         self.works = self.came = False
+        self.number = int(signal.SIGINT)  # the signal that came
         self.patient_until = 0.0
 
+    @property
+    def code(self) -> int:
+        """The exit code of a process that was stopped, as shells have it."""
+        return 128 + self.number
+
     def watch(self) -> None:
-        """Begin, unless Ctrl-C is ignored (`nohup`), or somebody else's."""
+        """Begin, unless Ctrl-C is ignored (`nohup`), or somebody else's; and so with the others."""
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, self)
+        for name in ("SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)  # Windows has no SIGHUP
+            if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+                signal.signal(number, self)
 
     def begin(self) -> None:
         """The command begins to work."""
@@ -51,14 +70,14 @@ class CtrlC:
     def __call__(self, number: int, frame: FrameType | None) -> None:
         """The signal has come."""
         if self.works:
-            self.came = True
+            self.came, self.number = True, number
             self.end()
             raise KeyboardInterrupt
         if time.monotonic() >= self.patient_until:
             try:
                 os.write(2, b"\nminibert: stopped\n")
             finally:
-                os._exit(130)
+                os._exit(128 + number)
 
 
 ctrl_c = CtrlC()

@@ -11,7 +11,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from adapters.cli.commands import COMMANDS, only_prints
 from adapters.cli.options import make_parser
 from adapters.output import Output
-from minibert.errors import InputError
+from minibert.errors import InputError, bounded
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -65,5 +65,5 @@ def _flushed(out: Output, code: int) -> int:
 
 
 def _fail(message: str) -> int:
-    print(f"minibert: error: {' '.join(message.splitlines())}", file=sys.stderr)
+    print(f"minibert: error: {bounded(' '.join(message.splitlines()))}", file=sys.stderr)
     return 2

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from minibert.errors import InputError
+from minibert.errors import InputError, shown
 from minibert.fetch.datasets import find_split, squad_folder
 from minibert.json_files import read_json
 
@@ -90,7 +90,7 @@ def _questions(paragraph: Any, path: str, where: str) -> Iterator[Question]:
             words = _field(answer, "text", str, here)
             start = _field(answer, "answer_start", int, here)
             if not words or start < 0 or context[start : start + len(words)] != words:
-                raise InputError(f"{here}: its context has no {words!r} at character {start}")
+                raise InputError(f"{here}: its context has no {shown(words)} at character {start}")
             answers.append(Answer(words, start))
         if not answers:
             raise InputError(f"{here}: has no answer; only SQuAD v1.1 is read, not 2.0")

@@ -4,6 +4,7 @@ licence, and found on disk. Sources and hashes are in weights/glue.toml and weig
 Wang et al. 2018, arXiv 1804.07461; Rajpurkar et al. 2016, arXiv 1606.05250.
 """
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -122,7 +123,8 @@ def _download(table: dict[str, Any], part: Path, progress: bool) -> Path:
         except InputError as error:
             raise InputError(f"{url}: {error}") from None
         except Exception as error:  # those of requests, pooch and zipfile have no common base class
-            if isinstance(error, OSError) and error.errno:  # of the disk, not of the network
+            of_disk = isinstance(error, OSError) and error.errno not in (None, errno.EINVAL)
+            if of_disk:  # not of the network, nor of places that a damaged archive names
                 raise
             raise InputError(f"{url}: {cause(error)}") from None
         for path in map(Path, got if unzip else [got]):

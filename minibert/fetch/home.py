@@ -70,13 +70,18 @@ def verify(path: Path, name: str, sha256: str) -> None:
     """If the sha256 is another, delete the file and raise InputError with both."""
     if (found := sha256_file(path)) != sha256:
         try:
-            if (blob := _blob(path)) is not None:
-                blob.unlink()
-            path.unlink()
+            forget(path)
             done = "deleted the file"
         except OSError as error:
             done = f"the file cannot be deleted: {error.strerror}"
         raise InputError(f"{name}: expected sha256 {sha256}, found {found}; {done}")
+
+
+def forget(path: Path) -> None:
+    """Delete a file, and in the hub's cache what it is a link to. Raises OSError."""
+    if (blob := _blob(path)) is not None:
+        blob.unlink()
+    path.unlink()
 
 
 def _blob(path: Path) -> Path | None:

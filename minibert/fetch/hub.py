@@ -1,18 +1,20 @@
 """A model's files from the Hugging Face hub, by `huggingface_hub` and into its own cache."""
 
 import inspect
+import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from minibert.config import read_config
-from minibert.errors import InputError
-from minibert.fetch.home import Unreachable, cause
+from minibert.errors import InputError, shown
+from minibert.fetch.home import Unreachable, cause, forget
 from minibert.fetch.manifest import Model
 from minibert.weight_files import INDEX, shard_names
 
 WHO = "needs to know who you are: run `hf auth login`, or set HF_TOKEN"
+NAME = re.compile(r"[0-9A-Za-z_-]+")  # of a digest or commit: no path
 
 
 def cached_snapshot(repository: str, revision: str) -> Path | None:
@@ -41,12 +43,17 @@ def download_snapshot(model: Model, progress: bool) -> Path:
         revision = model.revision
         in_shards = model.in_shards(present)
         names = [name for name in model.names if name in present and (in_shards or name != INDEX)]
+        shards: list[str] = []
         for name in names:
+            cached = hub.try_to_load_from_cache(repository, name, revision=revision)
             path = _download_file(model, name, revision)
-            if name == "config.json":
-                read_config(path)
-                revision = path.parent.name  # the commit, for all others: a branch may move
-        for name in shard_names(path.parent / INDEX) if in_shards else ():
+            with _forgotten_if_refused(path, path != Path(str(cached))):
+                if name == "config.json":
+                    read_config(path)
+                    revision = path.parent.name  # the commit, for all others: a branch may move
+                if name == INDEX:
+                    shards = shard_names(path)
+        for name in shards:
             if name not in present:
                 raise InputError(f"{repository}: has no {name}, which its {INDEX} names")
             _download_file(model, name, revision)
@@ -112,6 +119,19 @@ def hub_errors(repository: str, revision: str = "main") -> Iterator[None]:
     raise InputError(f"{repository}: {problem}")
 
 
+@contextmanager
+def _forgotten_if_refused(path: Path, new: bool) -> Iterator[None]:
+    """A file that is refused in the block goes from the cache, so that a bad answer is asked for
+    again; but not one that was there before: it may be another program's."""
+    try:
+        yield
+    except InputError:
+        if new:
+            with suppress(OSError):
+                forget(path)
+        raise
+
+
 def _download_file(model: Model, name: str, revision: str) -> Path:
     known = model.files.get(name, {}).get("bytes")
     return download_file(model.repository, name, revision, known)
@@ -119,15 +139,20 @@ def _download_file(model: Model, name: str, revision: str) -> Path:
 
 def download_file(repository: str, name: str, revision: str, known: int | None = None) -> Path:
     """One file of a repository in the hub's cache: no more bytes of it than the hub announces, or
-    than are `known`. Raises InputError where that is not so, and what the hub's library does."""
+    than are `known`. Raises InputError where that is not so, or where the hub names a digest or
+    commit that is none (they become names of files in the cache), and what its library does."""
     import huggingface_hub as hub
 
     url = hub.hf_hub_url(repository, name, revision=revision)
-    size = hub.get_hf_file_metadata(url).size
+    announced = hub.get_hf_file_metadata(url)
+    for value in (announced.etag, announced.commit_hash):
+        if not NAME.fullmatch(value or ""):
+            raise InputError(f"{repository}: {name}: no digest or commit: {shown(value)}")
+    size = announced.size
     if size is None or known not in (None, size):
-        announced = "an unknown number of" if size is None else f"{size:,}"
+        has = "an unknown number of" if size is None else f"{size:,}"
         expected = "" if known is None else f", expected {known:,}"
-        raise InputError(f"{repository}: {name} has {announced} bytes{expected}; not downloaded")
+        raise InputError(f"{repository}: {name} has {has} bytes{expected}; not downloaded")
     bounded: dict[str, Any] = {"tqdm_class": _bar(size, f"{repository}: {name}")}
     if "tqdm_class" not in inspect.signature(hub.hf_hub_download).parameters:
         bounded = {}  # before version 1.2, which compares the size afterwards

@@ -130,7 +130,7 @@ def load_state(checkpoint: Checkpoint, like: Leaves) -> State:
     if any((values < 0).any() for values in groups["second"].values()):
         raise InputError(f"{path}: is damaged: a mean of squares is negative")
     adam = {"step": log.step, "first": groups["first"], "second": groups["second"]}
-    return State(groups["now"], adam, groups["best"], said["losses"], said["epochs"])
+    return State(groups["now"], adam, groups["best"], log.losses, log.epochs)
 
 
 def _check_same_run(checkpoint: Checkpoint, theirs: dict[str, Any]) -> None:

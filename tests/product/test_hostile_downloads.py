@@ -91,6 +91,14 @@ class TestTheHub:
         hub.endless.clear()
         assert not fetch().startswith("InputError")
 
+    @pytest.mark.parametrize("wrong", [b'{"model_type": "gpt2"}', b"[" * 100_000, b"{}"])
+    def test_is_asked_again_for_a_description_that_was_refused(self, hub, wrong):
+        """A bad answer does not stay in the cache."""
+        hub.files["/some/bert/config.json"] = wrong
+        assert fetch().startswith("InputError")
+        hub.files["/some/bert/config.json"] = CONFIG
+        assert not fetch().startswith("InputError")
+
     def test_is_asked_for_no_file_of_another_size_than_is_known(self, hub):
         facts: dict[str, Any] = {name: {} for name in MODEL} | {"vocab.txt": {"bytes": 5}}
         table = {"small": {"repository": "some/bert", "revision": COMMIT, "files": facts}}

@@ -1,48 +1,18 @@
 """Every option of every command with values that nobody means: exit code 2 and one line, before
 anything is computed or written."""
 
-import argparse
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from command_line import TINY, minibert, works
+from faults.odd_words import LINES, NUMBER, WHOLE, options_of
 
-from adapters.cli.commands import COMMANDS
-from adapters.cli.options import make_parser
 from adapters.methods.table import method_named
 from minibert.errors import InputError, check_at_most, shown, visible
 from minibert.machine.threads import thread_count
 from minibert.training.schedule import Settings, schedule
-
-HUGE = str(10**20)
-DIGITS = "9" * 5000  # more than Python converts
-WHOLE = ["-1", HUGE, DIGITS, "nan", "inf", "1e3", "1.5", "0x10", "", " ", "ten"]
-NUMBER = ["nan", "inf", "-inf", "1e308", "-1", "0", DIGITS, "1e999", "", " ", "1,5"]
-ELSEWHERE = {"--seconds"}  # tests/classroom
-
-# A command line of each command that works, or would with a longer wait.
-LINES: dict[str, tuple[object, ...]] = {
-    "train": ("--task", "rte", "--sample", "--base", TINY, "--max-length", 16, "--out", "out"),
-    "evaluate": ("TASK", "--base", TINY, "--sample"),
-    "predict": ("TASK", "--base", TINY, "--pair", "a", "b"),
-    "embed": ("a text", "--base", TINY),
-    "info": (TINY,),
-    "reproduce": ("table1", "--sample", "--base", TINY, "--out", "out"),
-    "exercises": ("grade", "."),
-    "fetch": ("minilm",),
-    "demo": (),
-}
-
-
-def options_of(name: str) -> list[Any]:
-    """The options of a command, as argparse has them."""
-    parser = make_parser(COMMANDS)
-    (commands,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
-    found = [a for a in commands.choices[name]._actions if a.option_strings]
-    return [a for a in found if a.nargs != 0 and a.option_strings[0] not in ELSEWHERE]
 
 
 def numeric() -> Iterator[tuple[str, str, str]]:

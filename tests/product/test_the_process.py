@@ -85,15 +85,42 @@ class TestAClosedStream:
             assert b"epoch 1" not in path.read_bytes(), path
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is full")
+class TestAFullStandardError:
+    def test_stops_no_training(self, tmp_path):
+        assert in_shell('"$@" 2>/dev/full', *QUICK, "--out", tmp_path).returncode == 0
+        assert (tmp_path / "task.safetensors").exists()
+
+    @pytest.mark.parametrize("full", ["2>/dev/full", ">/dev/full 2>&1"])
+    @pytest.mark.parametrize("words", [("info", "/nowhere"), ("info", "a", "b"), ("embed",)])
+    def test_changes_no_exit_code(self, words, full):
+        assert in_shell(f'"$@" {full}', *words).returncode == 2
+
+
+def test_a_path_of_thousands_of_characters_is_shortened_and_what_is_wrong_with_it_said():
+    done = in_shell('"$@"', "info", "a/" * 3000)
+    assert done.returncode == 2
+    assert done.stderr.startswith("minibert: error: a/a/a/")
+    assert done.stderr.count("\n") == 1
+    assert len(done.stderr) < 1300
+    assert "long" in done.stderr[-200:] or "unknown" in done.stderr[-200:]
+
+
 def used(process: int) -> float:
     """The processor time of a process, in seconds (proc(5): fields 14 and 15 of stat)."""
     fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
 
 
-def press(words: tuple[str, ...], seconds: float, times: int = 1) -> tuple[int, list[str]]:
-    """Run a command, press Ctrl-C after it has used some seconds of processor time; the exit code,
-    and the lines that are not blank of what then stands on standard error, bars and epochs aside.
+def press(
+    words: tuple[str, ...],
+    seconds: float,
+    times: int = 1,
+    number: signal.Signals = signal.SIGINT,
+) -> tuple[int, list[str]]:
+    """Run a command, press Ctrl-C, or send it another signal, after it has used some seconds of
+    processor time; the exit code, and the lines that are not blank of what then stands on standard
+    error, bars and epochs aside.
 
     A test run in the background is started with Ctrl-C ignored, which the command must not inherit.
     """
@@ -111,7 +138,7 @@ def press(words: tuple[str, ...], seconds: float, times: int = 1) -> tuple[int, 
             time.sleep(0.01)
         for _ in range(times):
             if process.poll() is None:
-                os.killpg(process.pid, signal.SIGINT)
+                os.killpg(process.pid, number)
                 time.sleep(0.02)
         _, err = process.communicate(timeout=60)
     finally:
@@ -128,6 +155,17 @@ class TestCtrlC:
         assert code in (130, -signal.SIGINT)
         assert len(lines) == 1, lines
         assert lines[0].startswith("minibert: stopped")
+
+    @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="there are no terminals to close")
+    @pytest.mark.parametrize("name, code", [("SIGTERM", 143), ("SIGHUP", 129)])
+    def test_and_other_requests_to_stop_save_what_is_done(self, tmp_path, name, code):
+        """`kill`, and a terminal that is closed."""
+        words = (*TRAIN, "--epochs", "5000", "--out", str(tmp_path))
+        ended, lines = press(words, 2.0, number=getattr(signal, name))
+        assert ended == code
+        assert len(lines) == 1, lines
+        assert lines[0].startswith("minibert: stopped after step")
+        assert (tmp_path / "checkpoint.safetensors").exists()
 
     def test_after_which_another_ends_nothing_until_all_is_saved(self):
         ctrl_c = CtrlC()

@@ -72,16 +72,22 @@ def read_runs(folder: Path) -> Runs:
             fitted(dict[str, Any], run.get(name), f"{where}: is damaged: its {name}")
         if run.get("key") != run_key(run["config"]):
             raise InputError(f"{where}: is damaged: its key does not match its configuration")
-        check_result(run["config"], run["result"], f"{where}: is damaged: its result")
+        result = checked_result(run["config"], run["result"], f"{where}: is damaged: its result")
+        run["result"] = result
         runs[run["key"]] = run
     return runs
 
 
-def check_result(config: Config, result: dict[str, Any], where: str) -> None:
-    """Raises InputError, naming `where` and the entry, for a result without what its kind of run
-    gives, or with an entry of another form."""
-    for name, value in result.items():
-        fitted(FORMS.get(name, Any), value, f"{where}: {name}")
+def checked_result(config: Config, result: dict[str, Any], where: str) -> dict[str, Any]:
+    """The result, its entries of the types that they should have.
+
+    Raises InputError, naming `where` and the entry, for a result without what its kind of run
+    gives, or with an entry of another form.
+    """
+    result = {
+        name: fitted(FORMS.get(name, Any), value, f"{where}: {name}")
+        for name, value in result.items()
+    }
     kind, task = config.get("kind"), config.get("task")
     needed = GIVES.get(kind, ()) if isinstance(kind, str) and "diverged" not in result else ()
     if missing := [name for name in needed if not result.get(name)]:
@@ -90,6 +96,7 @@ def check_result(config: Config, result: dict[str, Any], where: str) -> None:
         for scores in (result["dev"], *result["validation"]):
             if lacking := set(GLUE[task].metrics) - scores.keys():
                 raise InputError(f"{where} lacks a score: {min(lacking)}")
+    return result
 
 
 def append_run(folder: Path, config: Config, result: dict[str, Any]) -> bool:
