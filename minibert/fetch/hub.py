@@ -141,8 +141,8 @@ def _download_file(model: Model, name: str, revision: str) -> Path:
 
 def download_file(repository: str, name: str, revision: str, known: int | None = None) -> Path:
     """One file of a repository in the hub's cache: no more bytes of it than the hub announces, or
-    than are `known`. Raises InputError where that is not so, or where it names a digest or commit
-    that is none: they become names of files in the cache; and what the hub's library does."""
+    than are `known`. Raises InputError where that is not so, or where the hub names a digest or
+    commit that is none (they become names of files in the cache), and what its library does."""
     import huggingface_hub as hub
 
     url = hub.hf_hub_url(repository, name, revision=revision)

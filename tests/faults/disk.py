@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from faults.child import TINY, fault_of, files, minibert, run_child
+from faults.child import TINY, differ, fault_of, files, minibert, run_child
 from faults.kills import TRAIN, at_event, counted, new_folder, undisturbed
 from faults.signals import goes_on
 
@@ -54,6 +54,8 @@ COMMANDS = {
     "exercises start": Command(lambda folder: ("exercises", "start", folder / "class")),
     "tutorials start": Command(lambda folder: ("tutorials", "start", folder / "tutorials")),
 }
+
+RESUMES = "predict --input"  # goes on where it was stopped
 
 
 @cache
@@ -117,9 +119,13 @@ def full(number: int) -> str:
         call = limited(call, size) if way == "limit" else refusing(call, folder / "all", size)
         ended = run_child(call)
         fault = fault_of(ended) or not_whole(name, folder / "all")
-        if not fault and name == "train":
-            shutil.move(folder / "all" / "run", folder / "run") if ended.code else None
-            fault = goes_on(folder) if ended.code else ""
+        if not fault and ended.code and name == "train":
+            if (folder / "all" / "run").exists():
+                shutil.move(folder / "all" / "run", folder / "run")
+            fault = goes_on(folder)
+        elif not fault and ended.code and name == RESUMES:
+            ended = run_child(minibert(*COMMANDS[name].words(folder / "all")))
+            fault = fault_of(ended, (0,)) or differ(files(folder / "all"), whole(name)[0])
         return f"{name}, {way} {size}: {fault}" if fault else ""
 
 
@@ -143,13 +149,18 @@ def refusing(call: Callable[[], int], folder: Path, number: int) -> Callable[[],
 
 
 def not_whole(name: str, folder: Path) -> str:
-    """ "" if each file is whole, or as it was, and none was for a moment. (A page and a checkpoint
-    have other bytes at other times: they are whole if their ends are.)"""
+    """ "" if each file is whole, or as it was, and none was for a moment.
+
+    What a training has written at another time has other bytes: it is whole if its end is there,
+    and it resumes. A table that is being filled in is kept, to be gone on with.
+    """
     for path, data in files(folder).items():
         known = whole(name)[0].get(path)
+        if name == RESUMES and path.startswith(".out.tsv.part"):
+            continue
         if known is None:
             return f"left behind: {path}"
-        ends = path.endswith((".html", "checkpoint.safetensors"))
-        if data not in (known, OLD) and not (ends and data[-8:].strip() and len(data) > 1000):
+        earlier = path.endswith((".html", ".safetensors")) and len(data) > 0.9 * len(known)
+        if data not in (known, OLD) and not (earlier and data[-8:].strip()):
             return f"{path} has {len(data)} of {len(known)} bytes"
     return ""

@@ -31,7 +31,7 @@ KNOWN = """
   `huggingface_hub` and `pip`, whatever their size. Files of weights and datasets are bounded.
 - **kill -9** may leave a temporary file, which the next write into that folder removes.
 - **A fork while threads predict** has no threads of its parent's. It was tried with the versions
-  below; where a library's lock is held at that moment, `multiprocessing`'s "spawn" has none of it:
+  above; where a library's lock is held at that moment, `multiprocessing`'s "spawn" has none of it:
   `multiprocessing.get_context("spawn").Pool()`.
 """
 
@@ -50,7 +50,9 @@ def page(pieces: Pieces) -> str:
     faults = [f for found in ran.values() for p in found for f in p["result"]["faults"]]
     listed = "".join(f"\n- `{fault[:300]}`" for fault in faults)
     section = f"\n## Faults that are still there\n{listed}\n" if faults else ""
-    return f"{INTRODUCTION}\n{table}\n\n{measured(ran)}\n{machine()}\n{section}{KNOWN}"
+    return (
+        f"{INTRODUCTION}\n{table}\n\n{measured(ran)}\n{machine()} {states(ran)}\n{section}{KNOWN}"
+    )
 
 
 def newest(pieces: Pieces) -> Pieces:
@@ -85,11 +87,22 @@ def measured(ran: dict[str, Pieces]) -> str:
             (_, first, _), (_, last, _) = found[3], found[-1]
             early, late = (sum(m[2] for m in part) / 3 for part in (found[1:4], found[-3:]))
             lines.append(
-                f"Of {100 * len(found):,} {name}, memory grew by {(last - first) / 2**20:.1f} "
+                f"In {100 * len(found):,} {name}, memory grew by {(last - first) / 2**20:.1f} "
                 f"MB of {last / 2**20:.0f} after the first 400; 100 took {early:.2f} s of "
                 f"processor time at the beginning and {late:.2f} s at the end.\n"
             )
     return "\n".join(lines)
+
+
+def states(ran: dict[str, Pieces]) -> str:
+    """On how much of the same code: what a campaign finds is mended before the next one."""
+    codes = len({p["config"]["code"] for found in ran.values() for p in found})
+    if codes == 1:
+        return "All campaigns ran on the same code."
+    return (
+        f"The campaigns ran on {codes} successive states of the code: what one found was mended, and "
+        "it was run again."
+    )
 
 
 def machine() -> str:
