@@ -100,8 +100,8 @@ def states(ran: dict[str, Pieces]) -> str:
     if codes == 1:
         return "All campaigns ran on the same code."
     return (
-        f"The campaigns ran on {codes} successive states of the code: what one found was mended, and "
-        "it was run again."
+        f"The campaigns ran on {codes} successive states of the code: what one found was mended, "
+        "and it was run again."
     )
 
 
