@@ -59,9 +59,8 @@ def attach(tree: Tree, config: BertConfig, method: Method, ops: ModuleType = fus
 
 def layer_parameters(config: BertConfig, method: Method) -> int:
     """Of one layer's adapters, without the 2m numbers of each that are not trained."""
-    return len(VARIANT.places) * variants.variant_parameters(
-        config.hidden_size, method.size or 0, VARIANT
-    )
+    d, m = config.hidden_size, method.size or 0
+    return len(VARIANT.places) * variants.variant_parameters(d, m, VARIANT)
 
 
 def settle(

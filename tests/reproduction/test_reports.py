@@ -621,7 +621,7 @@ def test_nothing_in_a_figure_overlaps_and_its_axes_are_labelled(name, budget, dr
     looks = {
         bars.get_label(): (bars.lines[0].get_marker(), str(bars.lines[0].get_linestyle()))
         for bars in curves
-        if not bars.get_label().startswith("_")
+        if bars.get_label() and not bars.get_label().startswith("_")
     }
     assert len(set(looks.values())) == len(looks)  # distinguishable without colours
     assert looks.keys() <= {text.get_text() for text in legend.get_texts()}
