@@ -1,6 +1,7 @@
 """What a server sends, or a folder of weights says, is taken only as far as it is known or
 announced, and nothing outside the model's own files is touched."""
 
+import inspect
 import io
 import json
 import os
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import pytest
 from loopback import COMMIT, Server, serve, sha256
 
@@ -74,6 +76,10 @@ def files_of(folder: Path) -> list[Path]:
 
 
 class TestTheHub:
+    @pytest.mark.skipif(
+        "tqdm_class" not in inspect.signature(huggingface_hub.hf_hub_download).parameters,
+        reason="huggingface_hub before 1.2 compares the size after the download only",
+    )
     @pytest.mark.parametrize("name", ["vocab.txt", "model.safetensors"])
     def test_sends_no_more_bytes_than_it_has_announced(self, hub, home, name):
         where = "/some/bert/resolve/" if name == "vocab.txt" else "/cdn/some/bert/"
