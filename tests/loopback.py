@@ -30,6 +30,10 @@ class Server:
     (status, the hub's error code)}. breaks: {path: the bytes after which the connection breaks,
     once}. stalls: {path: the bytes after which nothing follows}. silent: it never answers. endless:
     paths whose content never ends, though its length is announced as usual; `sent`, how much was.
+
+    What pushes leave: `made` and `private`, names of repositories; `stored`, large files by sha256,
+    which come before the commit of them. card_errors: what is wrong with every card. head: the
+    commit of all repositories; another value is a branch that has moved.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
@@ -39,7 +43,11 @@ class Server:
     silent: bool = False
     endless: set[str] = field(default_factory=set)
     sent: int = 0
-    made: set[str] = field(default_factory=set)  # repositories that a push has made
+    made: set[str] = field(default_factory=set)
+    private: set[str] = field(default_factory=set)
+    stored: dict[str, bytes] = field(default_factory=dict)
+    card_errors: list[str] = field(default_factory=list)
+    head: str = COMMIT
     asked: list[tuple[str, str]] = field(default_factory=list)
     tokens: dict[str, str | None] = field(default_factory=dict)
     url: str = ""
@@ -55,6 +63,12 @@ class Server:
         parts = (path[1:].split("/") for path in self.files)
         known = ["/".join(part) for part in parts if len(part) == 3]
         return {n[len(name) + 1 :]: self.files[f"/{n}"] for n in known if n.startswith(f"{name}/")}
+
+
+def upload_mode(path: str) -> dict[str, Any]:
+    """As the hub has it: files of tensors are large, whatever their size."""
+    mode = "lfs" if path.endswith(".safetensors") else "regular"
+    return {"path": path, "uploadMode": mode, "shouldIgnore": False}
 
 
 def handler(server: Server) -> type[BaseHTTPRequestHandler]:
@@ -73,7 +87,7 @@ def handler(server: Server) -> type[BaseHTTPRequestHandler]:
             path = self.path.partition("?")[0]
             server.asked.append((self.command, path))
             server.tokens[path] = self.headers.get("Authorization")
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            body = self.read_body()
             if path in server.refusals:
                 status, code = server.refusals[path]
                 self.send({"X-Error-Code": code}, status=status)
@@ -83,24 +97,56 @@ def handler(server: Server) -> type[BaseHTTPRequestHandler]:
                 about = json.loads(body)
                 name = "/".join(filter(None, (about.get("organization"), about["name"])))
                 exists = name in server.made or bool(server.repository(name))
-                server.made.add(name)
+                if not exists:
+                    server.made.add(name)
+                    if about.get("private") or about.get("visibility") == "private":
+                        server.private.add(name)
                 self.answer({"url": f"{server.url}/{name}"}, 409 if exists else 200)
             elif path == "/api/validate-yaml":  # a card's head
-                self.answer({"errors": [], "warnings": []})
+                errors = [{"message": message} for message in server.card_errors]
+                self.answer({"errors": errors, "warnings": []}, 400 if errors else 200)
             elif "/preupload/" in path:
                 asked = json.loads(body)["files"]
-                modes = {"uploadMode": "regular", "shouldIgnore": False}
-                self.answer({"files": [{"path": file["path"], **modes} for file in asked]})
+                self.answer({"files": [upload_mode(file["path"]) for file in asked]})
+            elif path.endswith("/objects/batch"):  # where to put large files
+                self.answer({"transfer": "basic", "objects": self.places(json.loads(body))})
             elif "/commit/" in path:
                 name = path.removeprefix("/api/models/").partition("/commit/")[0]
-                for line in map(json.loads, body.splitlines()):
-                    if line["key"] == "file":
-                        data = base64.b64decode(line["value"]["content"])
-                        server.files[f"/{name}/{line['value']['path']}"] = data
-                url = f"{server.url}/{name}/commit/{COMMIT}"
-                self.answer({"success": True, "commitOid": COMMIT, "commitUrl": url})
+                self.commit(name, [json.loads(line) for line in body.splitlines()])
             else:
                 self.send({}, status=404)
+
+        def do_PUT(self) -> None:
+            """A large file, to where the hub has said."""
+            server.asked.append((self.command, self.path))
+            data = self.read_body()
+            server.stored[sha256(data)] = data
+            self.send({})
+
+        def read_body(self) -> bytes:
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+
+        def places(self, asked: dict[str, Any]) -> list[dict[str, Any]]:
+            """Each large file that is not stored yet has an address to be put to."""
+            return [
+                {**file}
+                if file["oid"] in server.stored
+                else {**file, "actions": {"upload": {"href": f"{server.url}/put/{file['oid']}"}}}
+                for file in asked["objects"]
+            ]
+
+        def commit(self, name: str, lines: list[dict[str, Any]]) -> None:
+            """Small files come in the commit itself, large ones have been stored before it."""
+            (header,) = (line["value"] for line in lines if line["key"] == "header")
+            if header.get("parentCommit", server.head) != server.head:
+                return self.answer({"error": "A commit has happened since"}, 412)
+            for kind, file in ((line["key"], line["value"]) for line in lines):
+                if kind == "file":
+                    server.files[f"/{name}/{file['path']}"] = base64.b64decode(file["content"])
+                elif kind == "lfsFile":
+                    server.files[f"/{name}/{file['path']}"] = server.stored[file["oid"]]
+            url = f"{server.url}/{name}/commit/{server.head}"
+            self.answer({"success": True, "commitOid": server.head, "commitUrl": url})
 
         def answer(self, value: Any, status: int = 200) -> None:
             self.send({"Content-Type": "application/json"}, json.dumps(value).encode(), status)
@@ -132,30 +178,34 @@ def handler(server: Server) -> type[BaseHTTPRequestHandler]:
             files = server.repository(name)
             if not files and name not in server.made:
                 self.send({"X-Error-Code": "RepoNotFound"}, status=401)
-            elif revision not in ("main", COMMIT):
+            elif revision not in ("main", server.head):
                 self.send({"X-Error-Code": "RevisionNotFound"}, status=404)
             else:
                 siblings = [{"rfilename": file} for file in files]
-                answer = {"id": name, "sha": COMMIT, "siblings": siblings}
-                self.send({"Content-Type": "application/json"}, json.dumps(answer).encode())
+                private = name in server.private
+                self.answer(
+                    {"id": name, "sha": server.head, "siblings": siblings, "private": private}
+                )
 
         def resolve(self, name: str, file: str) -> None:
             """One file of a repository. Large ones are elsewhere: a redirect to another origin."""
             data = server.repository(name).get(file.partition("/")[2])
             if data is None:
-                self.send({"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT}, status=404)
+                self.send(
+                    {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": server.head}, status=404
+                )
             elif file.endswith(".safetensors"):
                 elsewhere = server.url.replace("127.0.0.1", "localhost")
                 facts = {
                     "Location": f"{elsewhere}/cdn/{name}/{file.partition('/')[2]}",
                     "X-Linked-Etag": f'"{sha256(data)}"',
                     "X-Linked-Size": str(len(data)),
-                    "X-Repo-Commit": COMMIT,
+                    "X-Repo-Commit": server.head,
                 }
                 self.send(facts, status=302)
             else:
                 git = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
-                self.send({"ETag": f'"{git}"', "X-Repo-Commit": COMMIT}, data)
+                self.send({"ETag": f'"{git}"', "X-Repo-Commit": server.head}, data)
 
         def send(self, headers: dict[str, str], data: bytes = b"", status: int = 200) -> None:
             if self.command == "GET" and self.path.partition("?")[0] in server.endless:
@@ -165,7 +215,7 @@ def handler(server: Server) -> type[BaseHTTPRequestHandler]:
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
-            if self.command in ("GET", "POST"):
+            if self.command != "HEAD":
                 stop = server.breaks.pop(self.path, server.stalls.get(self.path, len(data)))
                 self.wfile.write(data[:stop])
                 self.wfile.flush()

@@ -4,60 +4,83 @@ import re
 from pathlib import Path
 
 from adapters.exchange import adapterhub, note, peft, whole_model
-from minibert.errors import InputError, shown
+from minibert.config import read_config
+from minibert.errors import InputError, brief, shown
 from minibert.fetch.home import require_network
 from minibert.fetch.hub import download_file, hub_errors, listed_files, quiet_unless
+from minibert.json_files import LARGEST
 from minibert.weight_files import SINGLE
 
 TASK_FILE = "task.safetensors"
-CONFIGS = (adapterhub.CONFIG, whole_model.CONFIG)
-OTHERS = (
-    adapterhub.TENSORS,
+REPOSITORY = re.compile(r"(?!.*\.\.)\w[\w.-]*/\w[\w.-]*")  # ORG/NAME
+REVISION = re.compile(r"(?!.*\.\.)\w[\w./-]*")  # a commit, tag, or branch
+COMMIT = re.compile("[0-9a-f]{40}")
+
+# What each kind of repository is made of. The tensors come last: where they are, all is.
+TASK = (TASK_FILE,)
+ADAPTER = (
+    adapterhub.CONFIG,  # which is PEFT's name, too
+    note.NOTE,
     adapterhub.HEAD_CONFIG,
     adapterhub.HEAD_TENSORS,
+    adapterhub.TENSORS,
     peft.TENSORS,
-    note.NOTE,
-    SINGLE,
-    TASK_FILE,
 )
+WHOLE_MODEL = (whole_model.CONFIG, note.NOTE, SINGLE)
+KINDS = (TASK, ADAPTER, WHOLE_MODEL)
+TENSORS = {TASK_FILE, adapterhub.TENSORS, peft.TENSORS, SINGLE}
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
 def download_adapter(name: str, progress: bool = True) -> Path:
-    """The folder in the hub's cache with the adapter of ORG/NAME[@REVISION]. No pickle is fetched.
+    """The folder in the hub's cache with the adapter of ORG/NAME[@REVISION]. Only the files that
+    are needed are fetched, and no pickle; of a whole model, no weights unless it is a BERT.
 
     Raises InputError, in one line, for a name that is none, a repository without an adapter in
     safetensors, or one that is missing or not accessible; Unreachable when the hub fails.
     """
-    if ".." in name or not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*(@\w[\w./-]*)?", name):
-        raise InputError(f"{shown(name)}: is neither a folder nor ORG/NAME on the hub")
     repository, _, revision = name.partition("@")
-    if found := cached_adapter(repository, revision or "main"):
+    if not (REPOSITORY.fullmatch(repository) and ("@" not in name or REVISION.fullmatch(revision))):
+        raise InputError(f"{shown(name)}: is neither a folder nor ORG/NAME on the hub")
+    revision = revision or "main"
+    if found := cached_adapter(repository, revision):
         return found
     require_network(f"{name}: is not in the hub's cache")
-    with quiet_unless(progress), hub_errors(repository, revision or "main"):
-        present = listed_files(repository, revision or "main")
-        wanted = [file for file in (*CONFIGS, *OTHERS) if file in present]
-        if not any(file.endswith(".safetensors") for file in wanted):
-            pickles = sorted(file for file in present if file.endswith((".bin", ".pt", ".ckpt")))
-            why = f"; its {pickles[0]} is a pickle, never opened" if pickles else ""
+    with quiet_unless(progress), hub_errors(repository, revision):
+        present = listed_files(repository, revision)
+        wanted = _wanted(present)
+        if not wanted:
+            pickle = min((file for file in present if file.endswith(PICKLES)), default="")
+            why = f"; its {brief(pickle)} is a pickle, never opened" if pickle else ""
             raise InputError(f"{repository}: has no adapter in safetensors{why}")
-        commit = revision or "main"
         for file in wanted:
-            path = download_file(repository, file, commit)
-            commit = path.parent.name  # the commit, for all others: a branch may move
+            most = LARGEST if file.endswith(".json") else None
+            path = download_file(repository, file, revision, most=most)
+            if file == whole_model.CONFIG:
+                read_config(path)
+            revision = path.parent.name  # the commit, for all others: a branch may move
         return path.parent
 
 
-def cached_adapter(repository: str, revision: str) -> Path | None:
-    """The folder of a commit, or of a name offline, in the hub's cache; no request is made. A
-    branch may have moved, so while connected only a commit is taken from there."""
-    from huggingface_hub import try_to_load_from_cache
-    from huggingface_hub.constants import HF_HUB_OFFLINE
+def _wanted(present: set[str]) -> list[str]:
+    """Which of a folder's files make up its adapter, in the order in which they are fetched; none
+    where there is no adapter, or not all of one."""
+    kind: tuple[str, ...] = next((kind for kind in KINDS if kind[0] in present), ())
+    wanted = [file for file in kind if file in present]
+    return wanted if TENSORS & {*wanted} else []
 
-    if not (HF_HUB_OFFLINE or re.fullmatch("[0-9a-f]{40}", revision)):
+
+def cached_adapter(repository: str, revision: str) -> Path | None:
+    """The folder of a commit, or of any revision when offline, in the hub's cache, if it is
+    complete; no request is made. A branch may have moved, so while connected it is asked for."""
+    try:
+        from huggingface_hub import try_to_load_from_cache
+        from huggingface_hub.constants import HF_HUB_OFFLINE
+
+        if not (HF_HUB_OFFLINE or COMMIT.fullmatch(revision)):
+            return None
+        paths = [try_to_load_from_cache(repository, kind[0], revision=revision) for kind in KINDS]
+    except (ImportError, ValueError):  # not installed; a name that the hub does not allow
         return None
-    for file in (*CONFIGS, TASK_FILE):
-        path = try_to_load_from_cache(repository, file, revision=revision)
-        if isinstance(path, str):
-            return Path(path).parent
-    return None
+    folder = next((Path(path).parent for path in paths if isinstance(path, str)), None)
+    return folder if folder and _wanted({path.name for path in folder.iterdir()}) else None

@@ -5,15 +5,24 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from minibert.config import read_config
-from minibert.errors import InputError, shown
+from minibert.errors import InputError, brief, shown
 from minibert.fetch.home import Unreachable, cause, forget
 from minibert.fetch.manifest import Model
 from minibert.weight_files import INDEX, shard_names
 
+if TYPE_CHECKING:
+    from huggingface_hub.hf_api import ModelInfo
+
 WHO = "needs to know who you are: run `hf auth login`, or set HF_TOKEN"
+REFUSED = {
+    401: WHO,
+    403: "is not yours to change: another account, or a token to read only",
+    412: "has changed in the meantime; try again",
+}
+PERHAPS_LATER = (404, 408, 429)  # a file that is missing, the hub's own timeout, too many requests
 NAME = re.compile(r"[0-9A-Za-z_-]+")  # of a digest or commit: no path
 
 
@@ -64,10 +73,19 @@ def download_snapshot(model: Model, progress: bool) -> Path:
 
 def listed_files(repository: str, revision: str) -> set[str]:
     """The names of a repository's files. Raises what the hub's library does."""
+    return file_names(repository_info(repository, revision))
+
+
+def repository_info(repository: str, revision: str = "main") -> "ModelInfo":
+    """What the hub says of a repository. Raises what its library does."""
     import huggingface_hub as hub
 
     timeout = hub.constants.HF_HUB_ETAG_TIMEOUT
-    info = hub.model_info(repository, revision=revision, timeout=timeout)
+    return hub.model_info(repository, revision=revision, timeout=timeout)
+
+
+def file_names(info: "ModelInfo") -> set[str]:
+    """The names of the files of a repository."""
     return {file.rfilename for file in info.siblings or ()}
 
 
@@ -108,16 +126,19 @@ def hub_errors(repository: str, revision: str = "main") -> Iterator[None]:
     except errors.LocalTokenNotFoundError:
         problem = WHO
     except Exception as error:  # of the HTTP library, which differs between versions of the hub's
-        refused = {
-            401: WHO,
-            403: "is not yours to change: another account, or a token to read only",
-        }
-        status = getattr(getattr(error, "response", None), "status_code", None)
-        if status in refused:
-            raise InputError(f"{repository}: {refused[status]}") from None
-        if not (isinstance(error, OSError) and error.errno):  # not of the disk
+        status = getattr(getattr(error, "response", None), "status_code", None) or 0
+        if status in REFUSED:
+            problem = REFUSED[status]
+        elif 400 <= status < 500 and status not in PERHAPS_LATER:
+            said = getattr(error, "server_message", None) or cause(error)
+            problem = f"the hub refuses the request: {brief(said)}"
+        elif type(error) is ValueError:  # by which the library passes on what a card lacks
+            problem = f"the hub refuses it: {brief(str(error))}"
+        elif isinstance(error, OSError) and error.errno:  # of the disk
+            where = error.filename or constants.HF_HUB_CACHE
+            problem = f"{where} cannot be written: {error.strerror}"
+        else:
             raise Unreachable(f"{constants.ENDPOINT} cannot be reached ({cause(error)})") from None
-        problem = f"{error.filename or constants.HF_HUB_CACHE} cannot be written: {error.strerror}"
     raise InputError(f"{repository}: {problem}")
 
 
@@ -139,10 +160,17 @@ def _download_file(model: Model, name: str, revision: str) -> Path:
     return download_file(model.repository, name, revision, known)
 
 
-def download_file(repository: str, name: str, revision: str, known: int | None = None) -> Path:
-    """One file of a repository in the hub's cache: no more bytes of it than the hub announces, or
-    than are `known`. Raises InputError where that is not so, or where the hub names a digest or
-    commit that is none (they become names of files in the cache), and what its library does."""
+def download_file(
+    repository: str,
+    name: str,
+    revision: str,
+    known: int | None = None,
+    most: int | None = None,
+) -> Path:
+    """One file of a repository in the hub's cache: no more bytes of it than the hub announces, than
+    are `known`, or than may be at `most`. Raises InputError where that is not so, or where the hub
+    names a digest or commit that is none: they become names of files in the cache; and what the
+    hub's library does."""
     import huggingface_hub as hub
 
     url = hub.hf_hub_url(repository, name, revision=revision)
@@ -155,6 +183,10 @@ def download_file(repository: str, name: str, revision: str, known: int | None =
         has = "an unknown number of" if size is None else f"{size:,}"
         expected = "" if known is None else f", expected {known:,}"
         raise InputError(f"{repository}: {name} has {has} bytes{expected}; not downloaded")
+    if most is not None and size > most:
+        raise InputError(
+            f"{repository}: {name} has {size:,} bytes, more than {most:,}; not downloaded"
+        )
     bounded: dict[str, Any] = {"tqdm_class": _bar(size, f"{repository}: {name}")}
     if "tqdm_class" not in inspect.signature(hub.hf_hub_download).parameters:
         bounded = {}  # before version 1.2, which compares the size afterwards
