@@ -151,6 +151,8 @@ def _sizes(settings: dict[str, Any], config: BertConfig, file: Path) -> dict[str
         for place, key in ((ATTENTION, "mh_adapter"), (FEED_FORWARD, "output_adapter"))
         if settings.get(key)
     ]
+    if absent := [n for n in left_out if not 0 <= n < config.num_hidden_layers]:
+        raise InputError(f"{file}: leave_out names layer {shown(absent[0])}, which there is not")
     sizes = {}
     for layer in range(config.num_hidden_layers):
         factor = factors
@@ -193,8 +195,9 @@ def _adapters(
         bias = taken(tensors, f"{up}.bias", (d,), file)
         if learned or scaling != 1:
             factor = taken(tensors, f"{stem}.scaling", learned, file) if learned else scaling
-            by_feature = np.broadcast_to(np.float32(factor), d)
-            weight, bias = (weight.T * by_feature[:, None]).T, bias * by_feature
+            with np.errstate(over="ignore"):  # looked at once all is read
+                by_feature = np.broadcast_to(np.asarray(factor, np.float32), d)
+                weight, bias = (weight.T * by_feature[:, None]).T, bias * by_feature
         found[f"adapters.{where}.down.weight"] = taken(tensors, f"{down}.weight", (m, d), file)
         found[f"adapters.{where}.down.bias"] = taken(tensors, f"{down}.bias", (m,), file)
         found[f"adapters.{where}.up.weight"] = weight

@@ -13,7 +13,7 @@ def public_name(base: Base) -> str:
     if model := _known(base):
         return model.repository
     repository = base.name.partition("@")[0].replace("--", "/")
-    return repository if _on_the_hub(repository) else str(base.folder)
+    return repository if "/" in repository else str(base.folder.resolve())
 
 
 def check_base(said: str, base: Base, where: object) -> None:

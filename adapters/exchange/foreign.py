@@ -57,7 +57,8 @@ def tensors_of(folder: Path, name: str, pickle: str) -> dict[str, Array]:
     for key, values in tensors.items():
         if values.dtype.kind != "f" or not np.isfinite(values).all():
             raise InputError(f"{path}: {brief(key)} is not all finite floats")
-    return {key: values.astype(np.float32, copy=False) for key, values in tensors.items()}
+    with np.errstate(over="ignore"):  # looked at once all is read
+        return {key: values.astype(np.float32, copy=False) for key, values in tensors.items()}
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Array]) -> None:
@@ -104,7 +105,7 @@ def check_settings(
 
 
 def _json(value: Any) -> str:
-    return {None: "null", True: "true", False: "false"}.get(value, repr(value))
+    return json.dumps(value) if value is None or isinstance(value, bool) else repr(value)
 
 
 def method_of(

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from adapters.exchange import adapterhub, peft, whole_model
 from adapters.exchange.bases import base_said, check_base
 from adapters.exchange.download import TASK_FILE, download_adapter
@@ -63,6 +65,9 @@ def import_adapter(
         check_base(found.base, base, folder)
         if found.outputs < 1:
             raise InputError(f"{folder}: its head has no outputs")
+        for path, values in found.trained.items():  # a large scaling or float64 may go beyond
+            if not np.isfinite(values).all():
+                raise InputError(f"{folder}: {path} has values beyond float32")
         silent = replace(wanted, head=None) == Wanted()  # what the user says counts more
         noted = noted_task(folder, found) if silent else None
         task = noted or _new_task(found, base, wanted, folder)

@@ -30,5 +30,7 @@ def noted_task(folder: Path, found: Foreign) -> TaskFile | None:
         task: TaskFile = fitted(TaskFile, about, folder / NOTE)
     except InputError:
         return None
+    if (task.method.activation, task.pooling) != (found.method.activation, found.pooling):
+        return None  # the settings were changed since
     task = replace(task, trained=from_leaves(found.trained))
     return task if task_digest(task) == sha256 else None

@@ -131,6 +131,8 @@ def _low_ranks(
         r = len(tensors[key])
         if r < 1:
             raise InputError(f"{where}: {brief(key)} has rank 0")
+        if (said := _of_module(settings, "r", "rank_pattern", stem, file)) != r:
+            raise InputError(f"{file}: r is {shown(said)} for {brief(stem)}, whose rank is {r}")
         found[f"adapters.{place}.down.weight"] = taken(tensors, key, (r, size_in), where)
         up = taken(tensors, f"{stem}.lora_B.weight", (size_out, r), where)
         found[f"adapters.{place}.up.weight"] = up
@@ -149,23 +151,30 @@ def _low_ranks(
 def _alpha(settings: dict[str, Any], module: str, r: int, file: Path) -> float:
     """alpha with which alpha / r is this module's scaling: rank-stabilised LoRA (Kalajdzievski
     2023, arXiv 2312.03732) divides by sqrt(r)."""
-    alpha = settings.get("lora_alpha", 8)
-    patterns = settings.get("alpha_pattern") or {}
-    if not isinstance(patterns, dict):
-        raise InputError(f"{file}: alpha_pattern is {shown(patterns)}, not an object")
-    names = [f"bert.{module}", module, f"{PREFIX}bert.{module}"]
-    for pattern, value in patterns.items():
-        if any(_matches(pattern, name, file) for name in names):
-            alpha = value
-            break
+    alpha = _of_module(settings, "lora_alpha", "alpha_pattern", module, file)
     if isinstance(alpha, bool) or not isinstance(alpha, (int, float)) or not 0 < alpha < 1e6:
         raise InputError(f"{file}: lora_alpha is {shown(alpha)}, not a positive number")
     return float(alpha) * (math.sqrt(r) if settings.get("use_rslora") else 1.0)
 
 
+def _of_module(
+    settings: dict[str, Any], name: str, pattern_name: str, module: str, file: Path
+) -> Any:
+    """A module's own setting, by the first pattern that means it, or else that of all."""
+    patterns = settings.get(pattern_name) or {}
+    if not isinstance(patterns, dict):
+        raise InputError(f"{file}: {pattern_name} is {shown(patterns)}, not an object")
+    names = [f"bert.{module}", module, f"{PREFIX}bert.{module}"]
+    for pattern, value in patterns.items():
+        if any(_matches(pattern, known, file) for known in names):
+            return value
+    return settings.get(name, 8)  # both r's and alpha's default
+
+
 def _matches(pattern: str, module: str, file: Path) -> bool:
     """Whether a pattern of PEFT means this module: the end of its name, from a dot on."""
-    if len(pattern) > 200 or re.search(r"\)[*+{]", pattern):
+    repeated = re.search(r"\)[*+?{]", pattern) or len(re.findall(r"[*+{]", pattern)) > 3
+    if len(pattern) > 200 or repeated:
         raise InputError(f"{file}: the pattern {shown(pattern)} is too long or complicated")
     try:
         return re.fullmatch(rf"(.*\.)?({pattern})", module) is not None

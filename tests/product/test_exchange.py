@@ -190,6 +190,13 @@ class TestComingBack:
         )
         assert import_adapter(tmp_path / "out", tiny).results == {}
 
+    def test_a_setting_that_was_changed_since_counts_more_than_the_note(self, tiny, tmp_path):
+        task = import_adapter(EXCHANGE / "houlsby", tiny)
+        export_adapter(task, tiny, tmp_path / "out", "adapterhub")
+        file = tmp_path / "out" / "adapter_config.json"
+        change_json(file, lambda s: s["config"].update(non_linearity="tanh"))
+        assert import_adapter(tmp_path / "out", tiny).method.activation == "tanh"
+
     def test_what_the_user_says_counts_more_than_the_note(self, tiny, tmp_path):
         export_adapter(import_adapter(EXCHANGE / "lora", tiny), tiny, tmp_path / "out", "peft")
         task = import_adapter(tmp_path / "out", tiny, Wanted(labels=("bad", "good")))
@@ -284,6 +291,7 @@ REFUSED_SETTINGS = [
     ("reduction_factor", 0),
     ("reduction_factor", 1e-9),
     ("leave_out", "0"),
+    ("leave_out", [10**299]),
     ("architecture", "prefix_tuning"),
     ("architecture", "union"),
     ("new_mathematics", True),
@@ -312,6 +320,10 @@ REFUSED_PEFT = [
     ("lora_alpha", 0),
     ("alpha_pattern", [1]),
     ("alpha_pattern", {"(a+)+": 1}),
+    ("alpha_pattern", {".*" * 20 + "!": 1}),
+    ("r", 9),
+    ("r", "8"),
+    ("rank_pattern", {"query": 3}),
     ("trainable_token_indices", [1]),
     ("kasa_config", {"beta": 1}),
 ]
@@ -354,7 +366,7 @@ class TestRefusals:
     ):
         folder = copied("lora", tmp_path)
         change_json(folder / "adapter_config.json", lambda s: s.update({name: value}))
-        match = "pattern" if name == "alpha_pattern" else name
+        match = {"alpha_pattern": "pattern", "rank_pattern": "r is 3"}.get(name, name)
         with pytest.raises(InputError, match=rf"adapter_config\.json: .*{match}"):
             import_adapter(folder, tiny)
 
@@ -397,6 +409,14 @@ class TestRefusals:
             lambda t: t.update({"base_model.model.classifier.bias": np.full(2, np.nan, "f4")}),
         )
         with pytest.raises(InputError, match=r"classifier\.bias is not all finite"):
+            import_adapter(folder, tiny)
+
+    def test_a_scaling_beyond_float32_is_refused(self, tiny, tmp_path):
+        folder = copied("houlsby", tmp_path)
+        change_json(
+            folder / "adapter_config.json", lambda s: s["config"].update(scaling=float(2**300))
+        )
+        with pytest.raises(InputError, match="beyond float32"):
             import_adapter(folder, tiny)
 
     @pytest.mark.parametrize(
