@@ -79,11 +79,16 @@ class TaskFile:
 
 def description(task: TaskFile) -> dict[str, Any]:
     """What the file says of a task, besides its tensors."""
-    about = asdict(replace(task, trained={}))
+    about = asdict(replace(task, trained={})) | {"method": described(task.method)}
     del about["trained"]
-    method = about["method"].items()
-    about["method"] = {name: v for name, v in method if name not in LATER or v != LATER[name]}
     return about
+
+
+def described(method: Method) -> dict[str, Any]:
+    """A method's fields as files have them: what earlier versions did not know is left out where it
+    says nothing, so that they read all that they know."""
+    fields = asdict(method).items()
+    return {name: value for name, value in fields if name not in LATER or value != LATER[name]}
 
 
 def _described(task: TaskFile) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

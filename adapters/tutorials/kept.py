@@ -8,7 +8,9 @@ from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from adapters.methods.method import Method
 from adapters.run_folder import data_hash
+from adapters.task_file import described
 from minibert.checkpoint import Base
 from minibert.data.tasks import Data
 from minibert.errors import InputError
@@ -54,6 +56,8 @@ def _as_json(value: Any) -> Any:
             return part.sha256
         if isinstance(part, Data):
             return data_hash(part.train, part.dev)
+        if isinstance(part, Method):
+            return described(part)
         if is_dataclass(part) and not isinstance(part, type):
             return asdict(part)
         raise TypeError(f"{type(part).__name__} cannot be written as JSON")
