@@ -18,11 +18,13 @@ from typing import Any, NamedTuple
 
 import adapters.cli  # noqa: F401  so that children have it
 from minibert import __main__ as command
+from minibert.process import ctrl_c
 
 TESTS = Path(__file__).parents[1]
 TINY = TESTS / "goldens" / "tiny"
 SECONDS = 120  # after which a child hangs
 MEMORY = 8 << 30  # bytes of address space
+REQUESTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 Stop = Callable[[int, float], None]  # is told a child's process id and the seconds since its start
 
@@ -40,9 +42,11 @@ def run_child(call: Callable[[], Any], stop: Stop | None = None, seconds: float 
     exception is a traceback and exit code 1. A child that does not end is killed, and said to
     hang."""
     (out, out_end), (err, err_end) = pipes = os.pipe(), os.pipe()
+    signal.pthread_sigmask(signal.SIG_BLOCK, REQUESTS)  # they wait until the child can take them
     child = os.fork()
     if child == 0:
         _be_the_child(call, (out_end, err_end))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, REQUESTS)
     for _, end in pipes:
         os.close(end)
     written = {out: bytearray(), err: bytearray()}
@@ -79,6 +83,8 @@ def _be_the_child(call: Callable[[], Any], ends: tuple[int, int]) -> None:
         sys.stdin = open(0, closefd=False)  # noqa: SIM115
         sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
         sys.stderr = open(2, "w", 1, closefd=False)  # noqa: SIM115
+        ctrl_c.watch()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, REQUESTS)
         code = call() or 0
     except BaseException:
         with suppress(Exception):
