@@ -323,7 +323,10 @@ def refuse(model: TaskModel) -> str:
     if method.variant not in ("serial", "parallel", "attention-only"):
         return f"it has no adapters of the variant {method.variant!r}"
     if model.pooling not in (POOLER, CLS):
-        return f"its heads read the pooled or raw [CLS], not {model.pooling!r}"
+        return (
+            f"its heads read the pooled or raw [CLS], not {model.pooling!r}; train with --pooling "
+            "pooler or cls"
+        )
     by_layer = (
         {adapter["down"]["bias"].size for adapter in places.values()}
         for places in model.tree["adapters"].values()

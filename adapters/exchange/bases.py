@@ -31,10 +31,11 @@ def base_said(said: str) -> str:
 
 
 def _on_the_hub(name: str) -> bool:
-    """Whether it looks like ORG/NAME, or like one of the first models, which have no ORG."""
+    """Whether it looks like ORG/NAME, or like one of the many models that have no ORG."""
     if name.split("/")[0] in ("", ".", "..", "~", "weights", "models", "runs", "results", "tmp"):
         return False
-    return re.fullmatch(r"[\w-][\w.-]*/[\w.-]+|bert-[\w.-]+|MiniLM[\w.-]*", name) is not None
+    family = r"\w*bert\w*-|xlm-|electra-|bart-|t5-|gpt2|MiniLM"
+    return re.fullmatch(rf"[\w-][\w.-]*/[\w.-]+|({family})[\w.-]*", name) is not None
 
 
 def _name(repository: str) -> str:

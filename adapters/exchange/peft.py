@@ -91,7 +91,7 @@ def read_peft(folder: Path, base: Base) -> Foreign:
     if {*biases} >= every_bias:
         more = (BIASES,)
     elif {*biases} - own_pooler:
-        more = (_pattern(sizes),)
+        more = (_pattern(sizes, file),)
     usual = {
         f"{layer}.{name}": max(sizes.values())
         for layer in range(base.config.num_hidden_layers)
@@ -164,9 +164,8 @@ def _of_module(
     patterns = settings.get(pattern_name) or {}
     if not isinstance(patterns, dict):
         raise InputError(f"{file}: {pattern_name} is {shown(patterns)}, not an object")
-    names = [f"bert.{module}", module, f"{PREFIX}bert.{module}"]
     for pattern, value in patterns.items():
-        if any(_matches(pattern, known, file) for known in names):
+        if _matches(pattern, f"bert.{module}", file):
             return value
     return settings.get(name, 8)  # both r's and alpha's default
 
@@ -192,10 +191,17 @@ def _others(tensors: dict[str, Array], base: Base, where: Path) -> dict[str, Arr
     return found
 
 
-def _pattern(sizes: Mapping[str, int]) -> str:
-    """The pattern of the adapted maps' own biases."""
-    maps = {MAPS[where.partition(".")[2]].replace(".", r"\.") for where in sizes}
-    return rf"base\.layers\.\d+\.({'|'.join(sorted(maps))})\.bias$"
+def _pattern(sizes: Mapping[str, int], file: Path) -> str:
+    """The pattern of the adapted maps' own biases. Raises InputError where these are other maps in
+    each layer."""
+    by_layer: dict[str, set[str]] = {}
+    for where in sizes:
+        layer, _, place = where.partition(".")
+        by_layer.setdefault(layer, set()).add(MAPS[place].replace(".", r"\."))
+    first, *others = by_layer.values()
+    if any(maps != first for maps in others):
+        raise InputError(f"{file}: bias is 'lora_only', of other maps in each layer: not supported")
+    return rf"base\.layers\.({'|'.join(sorted(by_layer))})\.({'|'.join(sorted(first))})\.bias$"
 
 
 # ------------------------------------------------------------------------------------------ writing
@@ -256,7 +262,9 @@ def refuse(model: TaskModel) -> str:
     if method.name != "lora":
         return f"of the methods here it has 'lora' alone, not {brief(method.name)!r}"
     if model.pooling != POOLER:
-        return f"its classifier reads the pooler, not {model.pooling!r}"
+        return (
+            f"its classifier reads the pooler, not {model.pooling!r}; train with --pooling pooler"
+        )
     others = {*method.trained} - {ADAPTERS, HEAD, OWN_POOLER, BIASES}
     if any(not pattern.endswith(r"\.bias$") for pattern in others):
         return "it has no place for what else the task trains"

@@ -5,6 +5,7 @@ It holds every parameter, so any task fits that needs no new layers: full fine-t
 layers, biases, LayerNorms, the head alone, and LoRA merged into its weights.
 """
 
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from adapters.exchange.bases import public_name
 from adapters.exchange.foreign import (
     Foreign,
     check_none_left,
@@ -76,7 +78,7 @@ def read_whole_model(folder: Path, base: Base) -> Foreign:
 def _label2id(settings: dict[str, Any]) -> Any:
     """{label: number}, from id2label where there is one, which transformers itself goes by."""
     named = settings.get("id2label")
-    if not (isinstance(named, dict) and all(str(n).isdecimal() for n in named)):
+    if not (isinstance(named, dict) and all(re.fullmatch(r"\d{1,6}", n) for n in named)):
         return settings.get("label2id")
     return {label: int(n) for n, label in named.items() if isinstance(label, str)}
 
@@ -118,6 +120,7 @@ def write_whole_model(folder: Path, model: TaskModel, labels: tuple[str, ...]) -
     named = labels or tuple(f"LABEL_{n}" for n in range(outputs))
     settings: dict[str, Any] = {
         **settings_of(model.base.folder / CONFIG),
+        "_name_or_path": public_name(model.base),  # there may be its own ancestor's
         "architectures": [CLASS],
         "id2label": {str(n): label for n, label in enumerate(named)},
         "label2id": {label: n for n, label in enumerate(named)},
@@ -138,6 +141,7 @@ def write_base(folder: Path, model: TaskModel) -> None:
         if not path.startswith("masked_tokens.")
     }
     settings = settings_of(model.base.folder / CONFIG) | {"architectures": ["BertModel"]}
+    settings.pop("_name_or_path", None)
     write_settings(folder / CONFIG, settings)
     copy_tokenizer(model.base, folder)
     write_tensors(folder / SINGLE, tensors)
@@ -158,5 +162,7 @@ def refuse(model: TaskModel) -> str:
             "LoRA, which is linear, can be merged"
         )
     if model.pooling != POOLER:
-        return f"its classifier reads the pooler, not {model.pooling!r}"
+        return (
+            f"its classifier reads the pooler, not {model.pooling!r}; train with --pooling pooler"
+        )
     return ""

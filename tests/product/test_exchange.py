@@ -212,6 +212,15 @@ class TestComingBack:
             logits_of(back, merged), logits_of(task, tiny), rtol=0, atol=2e-6
         )
 
+    def test_a_base_with_an_ancestors_name_in_its_config_comes_back(self, tiny, tmp_path):
+        """MiniLM's config.json says what it was made from."""
+        folder = Path(shutil.copytree(GOLDENS / "tiny", tmp_path / "child"))
+        change_json(folder / "config.json", lambda s: s.update(_name_or_path="org/ancestor"))
+        base = load_base(folder)
+        task = some_task(base, method_named("full"), "pooler", ("a", "b"))
+        export_adapter(task, base, tmp_path / "out", "transformers")
+        assert task_digest(import_adapter(tmp_path / "out", base)) == task_digest(task)
+
     def test_lora_is_merged_into_a_whole_model(self, tiny, tmp_path):
         task = import_adapter(EXCHANGE / "lora-everywhere", tiny)
         export_adapter(task, tiny, tmp_path / "out", "transformers")
@@ -431,7 +440,12 @@ class TestRefusals:
         self, tiny, tmp_path, name, file, key
     ):
         folder = copied(name, tmp_path)
-        for other in ("google-bert/bert-base-uncased", "bert-large-cased", "org/distant"):
+        for other in (
+            "google-bert/bert-base-uncased",
+            "bert-large-cased",
+            "roberta-base",
+            "org/distant",
+        ):
             change_json(folder / file, lambda s, other=other: s.update({key: other}))
             with pytest.raises(InputError, match=f"is for the base '{other}', not for .*tiny"):
                 import_adapter(folder, tiny)
