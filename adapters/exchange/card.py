@@ -58,7 +58,7 @@ pip install "minibert-adapters[cli]"
 def name_on_hub(base: Base) -> str:
     """ORG/NAME of a base on the hub, "" for one that is in a folder alone."""
     name = public_name(base)
-    return name if "/" in name and name != str(base.folder) else ""
+    return "" if name == str(base.folder.resolve()) else name
 
 
 def _revision(base: Base, on_hub: str) -> str:
