@@ -2,8 +2,6 @@
 
 import argparse
 
-from minibert.errors import InputError
-
 
 def import_command(options: argparse.Namespace) -> None:
     """Python: `adapters.exchange.import_adapter`."""
@@ -44,8 +42,6 @@ def push_command(options: argparse.Namespace) -> None:
     from adapters.exchange.push import push_task
     from adapters.task_file import load_task
 
-    if options.repository.count("/") != 1:
-        raise InputError(f"{options.repository}: is not ORG/NAME")
     base = find_base(options, load_task(options.file))
     print(
         push_task(

@@ -4,16 +4,20 @@ import re
 
 from minibert.checkpoint import Base
 from minibert.errors import InputError, visible
-from minibert.fetch.manifest import Model, known_models
-from minibert.weight_files import SINGLE
+from minibert.fetch.manifest import model_of
+
+
+def name_on_hub(base: Base) -> str:
+    """ORG/NAME of a base on the hub, "" for one that is in a folder alone."""
+    if model := model_of(base.sha256):
+        return model.repository
+    repository = base.name.partition("@")[0].replace("--", "/")
+    return repository if "/" in repository else ""
 
 
 def public_name(base: Base) -> str:
     """The name by which other libraries find a base: ORG/NAME on the hub, or else its folder."""
-    if model := _known(base):
-        return model.repository
-    repository = base.name.partition("@")[0].replace("--", "/")
-    return repository if "/" in repository else str(base.folder.resolve())
+    return name_on_hub(base) or str(base.folder.resolve())
 
 
 def check_base(said: str, base: Base, where: object) -> None:
@@ -46,11 +50,5 @@ def _name(repository: str) -> str:
 def _names(base: Base) -> set[str]:
     """All names that a base goes by."""
     names = {_name(public_name(base)), base.folder.name.lower(), base.folder.resolve().name.lower()}
-    if model := _known(base):
-        names |= {model.name, _name(model.repository)}
-    return names
-
-
-def _known(base: Base) -> Model | None:
-    found = (m for m in known_models().values() if m.sha256.get(SINGLE) == base.sha256)
-    return next(found, None)
+    model = model_of(base.sha256)
+    return names | {model.name} if model else names

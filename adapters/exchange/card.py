@@ -4,7 +4,7 @@ it. Everything is from the task file, but the licence, which only its author can
 import re
 from typing import Any
 
-from adapters.exchange.bases import public_name
+from adapters.exchange.bases import name_on_hub
 from adapters.show import metrics_text, table
 from adapters.task_file import TaskFile
 from adapters.task_model import POOLINGS
@@ -53,12 +53,6 @@ pip install "minibert-adapters[cli]"
 {_use(task, on_hub, repository, file)}
 ```
 """
-
-
-def name_on_hub(base: Base) -> str:
-    """ORG/NAME of a base on the hub, "" for one that is in a folder alone."""
-    name = public_name(base)
-    return "" if name == str(base.folder.resolve()) else name
 
 
 def _revision(base: Base, on_hub: str) -> str:

@@ -7,13 +7,18 @@ from adapters.exchange import adapterhub, note, peft, whole_model
 from minibert.config import read_config
 from minibert.errors import InputError, brief, shown
 from minibert.fetch.home import require_network
-from minibert.fetch.hub import download_file, hub_errors, listed_files, quiet_unless
+from minibert.fetch.hub import (
+    cached_snapshot,
+    download_file,
+    hub_errors,
+    listed_files,
+    quiet_unless,
+)
+from minibert.fetch.manifest import HUB_NAME
 from minibert.json_files import LARGEST
 from minibert.weight_files import SINGLE
 
 TASK_FILE = "task.safetensors"
-REPOSITORY = re.compile(r"(?!.*\.\.)\w[\w.-]*/\w[\w.-]*")  # ORG/NAME
-REVISION = re.compile(r"(?!.*\.\.)\w[\w./-]*")  # a commit, tag, or branch
 COMMIT = re.compile("[0-9a-f]{40}")
 
 # What each kind of repository is made of. The tensors come last: where they are, all is.
@@ -39,10 +44,10 @@ def download_adapter(name: str, progress: bool = True) -> Path:
     Raises InputError, in one line, for a name that is none, a repository without an adapter in
     safetensors, or one that is missing or not accessible; Unreachable when the hub fails.
     """
-    repository, _, revision = name.partition("@")
-    if not (REPOSITORY.fullmatch(repository) and ("@" not in name or REVISION.fullmatch(revision))):
+    parts = HUB_NAME.fullmatch(name)
+    if not parts:
         raise InputError(f"{shown(name)}: is neither a folder nor ORG/NAME on the hub")
-    revision = revision or "main"
+    repository, revision = parts[1], parts[2] or "main"
     if found := cached_adapter(repository, revision):
         return found
     require_network(f"{name}: is not in the hub's cache")
@@ -73,14 +78,10 @@ def _wanted(present: set[str]) -> list[str]:
 def cached_adapter(repository: str, revision: str) -> Path | None:
     """The folder of a commit, or of any revision when offline, in the hub's cache, if it is
     complete; no request is made. A branch may have moved, so while connected it is asked for."""
-    try:
-        from huggingface_hub import try_to_load_from_cache
-        from huggingface_hub.constants import HF_HUB_OFFLINE
-
-        if not (HF_HUB_OFFLINE or COMMIT.fullmatch(revision)):
-            return None
-        paths = [try_to_load_from_cache(repository, kind[0], revision=revision) for kind in KINDS]
-    except (ImportError, ValueError):  # not installed; a name that the hub does not allow
+    found = (cached_snapshot(repository, revision, kind[0]) for kind in KINDS)
+    folder = next(filter(None, found), None)
+    if folder is None or not _wanted({path.name for path in folder.iterdir()}):
         return None
-    folder = next((Path(path).parent for path in paths if isinstance(path, str)), None)
-    return folder if folder and _wanted({path.name for path in folder.iterdir()}) else None
+    from huggingface_hub.constants import HF_HUB_OFFLINE
+
+    return folder if HF_HUB_OFFLINE or COMMIT.fullmatch(revision) else None

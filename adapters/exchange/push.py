@@ -3,12 +3,13 @@
 from pathlib import Path
 
 from adapters.exchange.card import check_licence, model_card
-from adapters.exchange.download import REPOSITORY, TASK_FILE
+from adapters.exchange.download import TASK_FILE
 from adapters.task_file import load_task, on_base
 from minibert.checkpoint import Base
 from minibert.errors import InputError, brief, shown
 from minibert.fetch.home import require_network
 from minibert.fetch.hub import file_names, hub_errors, quiet_unless, repository_info
+from minibert.fetch.manifest import HUB_NAME
 
 
 def push_task(
@@ -27,7 +28,7 @@ def push_task(
     be `private`, or whatever the hub refuses; Unreachable when it fails. Who you are,
     `huggingface_hub` knows from `hf auth login` or HF_TOKEN.
     """
-    if not REPOSITORY.fullmatch(repository):
+    if "@" in repository or not HUB_NAME.fullmatch(repository):
         raise InputError(f"{shown(repository)}: is not ORG/NAME")
     check_licence(licence)
     task = load_task(path)

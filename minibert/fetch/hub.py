@@ -26,15 +26,16 @@ PERHAPS_LATER = (404, 408, 429)  # a file that is missing, the hub's own timeout
 NAME = re.compile(r"[0-9A-Za-z_-]+")  # of a digest or commit: no path
 
 
-def cached_snapshot(repository: str, revision: str) -> Path | None:
-    """The folder of a revision in the hub's cache, complete or not; no request is made."""
+def cached_snapshot(repository: str, revision: str, file: str = "config.json") -> Path | None:
+    """The folder in the hub's cache of a revision that has this file, complete or not; no request
+    is made."""
     try:
         from huggingface_hub import try_to_load_from_cache
 
-        config = try_to_load_from_cache(repository, "config.json", revision=revision)
+        path = try_to_load_from_cache(repository, file, revision=revision)
     except (ImportError, ValueError):  # not installed; a name that the hub does not allow
         return None
-    return Path(config).parent if isinstance(config, str) else None
+    return Path(path).parent if isinstance(path, str) else None
 
 
 def download_snapshot(model: Model, progress: bool) -> Path:

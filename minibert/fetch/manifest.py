@@ -21,6 +21,8 @@ FILES = (
     INDEX,
     SINGLE,
 )
+# ORG/NAME[@REVISION] of the hub, its two parts; two dots could be a folder's parent.
+HUB_NAME = re.compile(r"(?!.*\.\.)(\w[\w.-]*/\w[\w.-]*)(?:@(\w[\w./-]*))?")
 REQUIRED = ({"config.json"}, {"tokenizer.json", "vocab.txt"}, {SINGLE})
 
 
@@ -76,10 +78,15 @@ def known_models() -> dict[str, Model]:
     return {name: Model(name, **facts) for name, facts in read_manifest("manifest.toml").items()}
 
 
+def model_of(sha256: str) -> Model | None:
+    """The known model whose weight file has this sha256."""
+    return next((m for m in known_models().values() if m.sha256.get(SINGLE) == sha256), None)
+
+
 def defaults_of(sha256: str) -> dict[str, Any]:
     """The defaults of the model whose weight file has this sha256; empty for an unknown one."""
-    found = (m.defaults for m in known_models().values() if m.sha256.get(SINGLE) == sha256)
-    return next(found, {})
+    model = model_of(sha256)
+    return model.defaults if model else {}
 
 
 def find_model(name: str) -> Model:
@@ -91,6 +98,6 @@ def find_model(name: str) -> Model:
             repository == model.repository and revision in ("", model.revision)
         ):
             return model
-    if ".." in name or not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*(@\w[\w./-]*)?", name):
+    if not HUB_NAME.fullmatch(name):
         raise InputError(f"{name}: unknown model; known: {', '.join(known)}, or any ORG/NAME")
     return Model(name, repository, revision or "main")
