@@ -128,7 +128,7 @@ def load_task(path: Path | str) -> TaskFile:
     try:
         check_description(task)
         for name, values in tensors.items():
-            check_tensor(task.method, name, values)
+            _check_tensor(task.method, name, values)
             _, *within = reversed([*accumulate(name.split("."), "{}.{}".format)])
             if taken := tensors.keys() & set(within):
                 raise InputError(f"{name} lies within {min(taken)}, which is a tensor itself")
@@ -160,7 +160,7 @@ def check_description(task: TaskFile) -> None:
             raise InputError(f"its result {shown(name)} is {shown(value)}, not a number")
 
 
-def check_tensor(method: Method, name: str, values: np.ndarray) -> None:
+def _check_tensor(method: Method, name: str, values: np.ndarray) -> None:
     """Raises InputError for a tensor that a task of this method does not hold, or not so."""
     path = re.fullmatch(
         r"(base|adapters|head)(\.([a-z_]{1,20}|0|[1-9]\d{0,3})){1,6}", name, re.ASCII

@@ -165,6 +165,17 @@ def hub_name(path: str) -> str:
     return path
 
 
+def hub_tensors(params: Tree, prefix: str = "") -> dict[str, np.ndarray]:
+    """A base's parameters by the hub's names, as its files store them. The prefix goes in front of
+    all but the masked-token head's."""
+    return {
+        ("" if path.startswith("masked_tokens.") else prefix) + hub_name(path): as_stored(
+            path, leaf
+        )
+        for path, leaf in leaves(params)
+    }
+
+
 def load_base(folder: Path | str, *, pooler: bool = False, dtype: Any = np.float32) -> Base:
     """A checkpoint folder (config.json, model.safetensors or its shards, tokenizer files) -> Base.
 

@@ -26,7 +26,8 @@ from adapters.exchange.foreign import (
     write_settings,
     write_tensors,
 )
-from adapters.methods.method import NORMS, Method
+from adapters.methods.method import HEAD, NORMS, Method
+from adapters.methods.method import POOLER as OWN_POOLER
 from adapters.task_model import CLS, POOLER, TaskModel
 from minibert.checkpoint import Base
 from minibert.config import BertConfig
@@ -40,6 +41,7 @@ from minibert.tree import leaves
 CONFIG, TENSORS, PICKLE = "adapter_config.json", "adapter.safetensors", "pytorch_adapter.bin"
 HEAD_CONFIG, HEAD_TENSORS = "head_config.json", "model_head.safetensors"
 HEAD_PICKLE = "pytorch_model_head.bin"
+SAYS_BASE = "model_name"  # in CONFIG
 VERSION = "adapters.1.3.0"  # whose files these are, field by field
 
 ACTIVATIONS = {
@@ -102,17 +104,11 @@ def read_adapterhub(folder: Path, head: Path, base: Base) -> Foreign:
     tensors = tensors_of(folder, TENSORS, PICKLE)
     found = _adapters(tensors, name, sizes, settings, base.config.hidden_size, folder / TENSORS)
     of_head, pooling, labels = read_head(head, base)
-    usual = {
-        f"{layer}.{place}": max(sizes.values())
-        for layer in range(base.config.num_hidden_layers)
-        for place in PLACES
-        if kind == "adapters" or place == FEED_FORWARD
-    }
-    own_pooler = "base.pooler.weight" in of_head
-    method = method_of(kind, sizes, usual, own_pooler, activation=activation, variant=variant)
-    said = about.get("model_name")
-    base_said = said if isinstance(said, str) else ""
-    return Foreign(name, method, found | of_head, pooling, labels, base_said)
+    trained = (HEAD, OWN_POOLER) if "base.pooler.weight" in of_head else (HEAD,)
+    places = (FEED_FORWARD,) if kind == "pfeiffer" else PLACES
+    layers = base.config.num_hidden_layers
+    method = method_of(kind, sizes, places, layers, trained, activation=activation, variant=variant)
+    return Foreign(name, method, found | of_head, pooling, labels)
 
 
 def _form(settings: dict[str, Any], file: Path) -> tuple[str, str]:
@@ -220,9 +216,9 @@ def read_head(folder: Path, base: Base) -> tuple[dict[str, Array], str, tuple[st
     if settings is None and about.get("model_class") == "BertForSequenceClassification":
         settings = {"head_type": "classification", "layers": 1, "use_pooler": True}
         settings |= {key: about.get(key) for key in ("num_labels", "label2id")}
-        names = {"classifier": ""}
+        names = ["classifier"]
     elif isinstance(settings, dict):
-        names = {f"heads.{name}.{number}": "" for number in (1, 4)}
+        names = [f"heads.{name}.{number}" for number in (1, 4)]
     else:
         raise InputError(f"{file}: has no config of a head")
     outputs, layers = settings.get("num_labels"), settings.get("layers")
@@ -236,14 +232,13 @@ def read_head(folder: Path, base: Base) -> tuple[dict[str, Array], str, tuple[st
         raise InputError(f"{file}: num_labels is {shown(outputs)}")
     # a file of one head may hold others whose names begin alike
     own = {key: v for key, v in tensors.items() if any(key.startswith(f"{n}.") for n in names)}
-    first, *second = names
     where, found = folder / HEAD_TENSORS, {}
-    pooled, last = bool(settings.get("use_pooler")), first
+    pooled, last = bool(settings.get("use_pooler")), names[0]
     activation = settings.get("activation_function")
     if layers == 2 and not pooled and activation == "tanh":
-        found["base.pooler.weight"] = taken(own, f"{first}.weight", (d, d), where)
-        found["base.pooler.bias"] = taken(own, f"{first}.bias", (d,), where)
-        last, pooling = second[0], POOLER
+        found["base.pooler.weight"] = taken(own, f"{names[0]}.weight", (d, d), where)
+        found["base.pooler.bias"] = taken(own, f"{names[0]}.bias", (d,), where)
+        last, pooling = names[1], POOLER
     elif layers == 1:
         pooling = POOLER if pooled else CLS
     else:
@@ -268,8 +263,7 @@ def read_head(folder: Path, base: Base) -> tuple[dict[str, Array], str, tuple[st
 def write_adapterhub(
     folder: Path, name: str, model: TaskModel, labels: tuple[str, ...], base_said: str
 ) -> None:
-    """Write a task's adapters and head. Raises InputError for a method, a vector of the text or
-    trained parameters that the format has no place for."""
+    """Write the adapters and head of a task that the format has a place for (`refuse`)."""
     method, config, d = model.method, model.base.config, model.base.config.hidden_size
     sizes = {
         f"{layer}.{place}": adapter["down"]["bias"].size

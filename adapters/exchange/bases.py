@@ -23,18 +23,13 @@ def public_name(base: Base) -> str:
 def check_base(said: str, base: Base, where: object) -> None:
     """Raises InputError, with both names, when the files say that they are for another base. Only a
     name on the hub says which one that is: a path of somebody's machine does not."""
-    if not _on_the_hub(said) or _name(said) in _names(base):
+    if not on_the_hub(said) or _name(said) in _names(base):
         return
     theirs = visible(said[:100])
     raise InputError(f"{where}: is for the base {theirs!r}, not for {public_name(base)}")
 
 
-def base_said(said: str) -> str:
-    """The name of a base by which it may be found here; "" where the files do not say."""
-    return said if _on_the_hub(said) else ""
-
-
-def _on_the_hub(name: str) -> bool:
+def on_the_hub(name: str) -> bool:
     """Whether it looks like ORG/NAME, or like one of the many models that have no ORG."""
     if name.split("/")[0] in ("", ".", "..", "~", "weights", "models", "runs", "results", "tmp"):
         return False

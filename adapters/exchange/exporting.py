@@ -30,8 +30,7 @@ def export_adapter(
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder}: exists, and is not an empty folder; nothing is overwritten")
     model = on_base(task, base)
-    file = {"adapterhub": adapterhub, "peft": peft, "transformers": whole_model}[format]
-    if why := file.refuse(model):
+    if why := FORMATS[format].refuse(model):
         raise InputError(f"{task.task.name}: cannot be exported as {format}: {why}")
     norms = format == "adapterhub" and adapterhub.trains_norms(task.method)
     if norms and not merge_base:
@@ -43,20 +42,19 @@ def export_adapter(
     if merge_base and not norms:
         raise InputError("--merge-base is for AdapterHub and a task with LayerNorms of its own")
     folder.mkdir(parents=True, exist_ok=True)
-    labels = task.task.names
+    labels, of_base = task.task.names, public_name(base)
+    if norms:
+        (folder / MERGED).mkdir()
+        whole_model.write_base(folder / MERGED, model)
+        of_base = str((folder / MERGED).resolve())
     if format == "transformers":
         whole_model.write_whole_model(folder, model, labels)
     elif format == "peft":
-        peft.write_peft(folder, model, public_name(base))
-    elif norms:
-        (folder / MERGED).mkdir()
-        whole_model.write_base(folder / MERGED, model)
-        where = str((folder / MERGED).resolve())
-        adapterhub.write_adapterhub(folder, plain_name(task), model, labels, where)
-        return folder  # a task of another base: what is imported is not this one
+        peft.write_peft(folder, model, of_base)
     else:
-        adapterhub.write_adapterhub(folder, plain_name(task), model, labels, public_name(base))
-    write_note(folder, task)
+        adapterhub.write_adapterhub(folder, plain_name(task), model, labels, of_base)
+    if not norms:  # with a base of its own, what is imported is another task
+        write_note(folder, task)
     return folder
 
 

@@ -1,14 +1,14 @@
 """What all formats share: an adapter as a file of another library has it, and how it is read."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from adapters.methods.method import ADAPTERS, HEAD, POOLER, Method
+from adapters.methods.method import ADAPTERS, Method
 from adapters.methods.table import METHODS
 from minibert.errors import InputError, brief, shown
 from minibert.files import atomic_write
@@ -22,7 +22,7 @@ class Foreign:
     """An adapter that another library's files hold, in our terms.
 
     trained: its leaves by path; labels: the names of the head's outputs, in order, () where the
-    file does not say; base: what it says of its base, "" for nothing.
+    file does not say.
     """
 
     name: str
@@ -30,7 +30,6 @@ class Foreign:
     trained: dict[str, Array] = field(repr=False)
     pooling: str
     labels: tuple[str, ...] = ()
-    base: str = ""
 
     @property
     def outputs(self) -> int:
@@ -111,21 +110,22 @@ def _json(value: Any) -> str:
 def method_of(
     kind: str,
     sizes: dict[str, int],
-    usual: dict[str, int],
-    own_pooler: bool,
-    more: tuple[str, ...] = (),
+    places: Iterable[str],
+    layers: int,
+    trained: tuple[str, ...],
     **choices: Any,
 ) -> Method:
-    """The method with adapters of these sizes, by "layer.place". Where they are just the `usual`
-    ones, one size at all of the method's places, the method says only that.
+    """The method with adapters of these sizes, by "layer.place". Where all have one size and are at
+    the method's `places` of all `layers`, it says only that.
 
-    own_pooler: whether the task has one; more: patterns of what else it trains.
+    trained: patterns of what else it trains.
     """
-    trained = (ADAPTERS, *more, HEAD, *((POOLER,) if own_pooler else ()))
-    method = replace(METHODS[kind], trained=trained, size=max(sizes.values()), **choices)
-    if sizes == usual:
+    size = max(sizes.values())
+    method = replace(METHODS[kind], trained=(ADAPTERS, *trained), size=size, **choices)
+    if sizes == {f"{layer}.{place}": size for layer in range(layers) for place in places}:
         return method
-    return replace(method, sizes=tuple(sorted(sizes.items(), key=_by_layer)))
+    by_layer = tuple(sorted(sizes.items(), key=_by_layer))
+    return replace(method, sizes=by_layer, targets=())  # which the sizes say
 
 
 def _by_layer(item: tuple[str, int]) -> tuple[int, str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from adapters.exchange import adapterhub, peft, whole_model
-from adapters.exchange.bases import base_said, check_base
+from adapters.exchange.bases import check_base, on_the_hub
 from adapters.exchange.download import TASK_FILE, download_adapter
 from adapters.exchange.foreign import Foreign, settings_of
 from adapters.exchange.note import noted_task
@@ -20,7 +20,7 @@ from minibert.fetch.models import locate_model
 from minibert.tree import from_leaves
 
 USUAL_LENGTH = 128  # tokens
-FORMATS = ("adapterhub", "peft", "transformers")
+FORMATS = {"adapterhub": adapterhub, "peft": peft, "transformers": whole_model}
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,10 @@ def import_adapter(
         task = load_task(folder / TASK_FILE)
         base = base or load_base(locate_model(task.base_model))
     else:
-        base = base or _named_base(folder, kind)
+        said = _said_base(folder, kind)
+        base = base or _named_base(said, folder / FORMATS[kind].CONFIG)
         found = _read(folder, kind, base, wanted)
-        check_base(found.base, base, folder)
+        check_base(said, base, folder)
         if found.outputs < 1:
             raise InputError(f"{folder}: its head has no outputs")
         for path, values in found.trained.items():  # a large scaling or float64 may go beyond
@@ -71,10 +72,10 @@ def import_adapter(
         silent = replace(wanted, head=None) == Wanted()  # what the user says counts more
         noted = noted_task(folder, found) if silent else None
         task = noted or _new_task(found, base, wanted, folder)
-    try:
-        check_description(task)
-    except InputError as error:
-        raise InputError(f"{folder}: {error}") from None
+        try:
+            check_description(task)
+        except InputError as error:
+            raise InputError(f"{folder}: {error}") from None
     on_base(task, base, folder)
     if out:
         save_task(out, task)
@@ -128,21 +129,18 @@ def _read(folder: Path, kind: str, base: Base, wanted: Wanted) -> Foreign:
     )
 
 
-SAYS_BASE = {
-    "adapterhub": (adapterhub.CONFIG, "model_name"),
-    "peft": (peft.CONFIG, "base_model_name_or_path"),
-    "transformers": (whole_model.CONFIG, "_name_or_path"),
-}
+def _said_base(folder: Path, kind: str) -> str:
+    """What the files say of their base, "" for nothing."""
+    file = FORMATS[kind]
+    said = settings_of(folder / file.CONFIG).get(file.SAYS_BASE)
+    return said if isinstance(said, str) else ""
 
 
-def _named_base(folder: Path, kind: str) -> Base:
-    """The base that the files name. Raises InputError where they name none, or it is not here."""
-    name, key = SAYS_BASE[kind]
-    said = settings_of(folder / name).get(key)
-    known = base_said(said) if isinstance(said, str) else ""
-    if not known:
-        raise InputError(f"{folder / name}: does not say which base it is for; name it with --base")
-    return load_base(locate_model(known))
+def _named_base(said: str, file: Path) -> Base:
+    """The base of that name. Raises InputError where it is none, or the base is not here."""
+    if not on_the_hub(said):
+        raise InputError(f"{file}: does not say which base it is for; name it with --base")
+    return load_base(locate_model(said))
 
 
 def _new_task(found: Foreign, base: Base, wanted: Wanted, folder: Path) -> TaskFile:

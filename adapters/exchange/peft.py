@@ -25,7 +25,7 @@ from adapters.exchange.foreign import (
     write_tensors,
 )
 from adapters.methods.lora import ADAPTED, ALPHA, MAPS, map_sizes
-from adapters.methods.method import ADAPTERS, BIASES, HEAD
+from adapters.methods.method import ADAPTERS, BIASES, HEAD, split
 from adapters.methods.method import POOLER as OWN_POOLER
 from adapters.task_model import POOLER, TaskModel
 from minibert.checkpoint import Base, hub_name, our_path
@@ -36,6 +36,7 @@ from minibert.tensors import as_stored
 from minibert.tree import leaves
 
 CONFIG, TENSORS, PICKLE = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"
+SAYS_BASE = "base_model_name_or_path"  # in CONFIG
 PREFIX = "base_model.model."
 
 # Its settings that change the mathematics, with the only values that are computed here; and those
@@ -85,26 +86,23 @@ def read_peft(folder: Path, base: Base) -> Foreign:
     if "pooler" not in base.params:
         raise InputError(f"{file}: reads a pooler, which {base.folder} does not have")
     own_pooler = {p for p in rest if p.startswith("base.pooler.")}
-    biases = tuple(sorted(p for p in rest if p.startswith("base.") and p.endswith(".bias")))
+    biases = {p for p in rest if p.startswith("base.") and p.endswith(".bias")}
     every_bias = {f"base.{path}" for path in parameter_shapes(base.config) if path.endswith("bias")}
-    more: tuple[str, ...] = ()
-    if {*biases} >= every_bias:
-        more = (BIASES,)
-    elif {*biases} - own_pooler:
-        more = (_pattern(sizes, file),)
-    usual = {
-        f"{layer}.{name}": max(sizes.values())
-        for layer in range(base.config.num_hidden_layers)
-        for name in dict.fromkeys(where.partition(".")[2] for where in sizes)
-    }
-    maps = tuple(name for name in MAPS if f"0.{name}" in usual)
-    targets = () if maps == ADAPTED or sizes != usual else maps
-    whole_pooler = "base.pooler.weight" in own_pooler
-    method = method_of("lora", sizes, usual, whole_pooler, more, targets=targets, alpha=alpha)
+    trained: tuple[str, ...] = (HEAD,)
+    if biases >= every_bias:
+        trained = (BIASES, *trained)
+    elif biases - own_pooler:
+        trained = (_pattern(sizes, file), *trained)
+    if "base.pooler.weight" in own_pooler:
+        trained = (*trained, OWN_POOLER)
+    adapted = {where.partition(".")[2] for where in sizes}
+    maps = tuple(name for name in MAPS if name in adapted)
+    targets = () if maps == ADAPTED else maps
+    layers = base.config.num_hidden_layers
+    method = method_of("lora", sizes, maps, layers, trained, targets=targets, alpha=alpha)
     for path in [p for p in rest if p.startswith("base.") and not method.trains(p)]:
         raise InputError(f"{where}: has {brief(path)}, but not those of other maps")
-    said = settings.get("base_model_name_or_path")
-    return Foreign("lora", method, found | rest, POOLER, (), said if isinstance(said, str) else "")
+    return Foreign("lora", method, found | rest, POOLER)
 
 
 def _plain(name: str) -> str:
@@ -210,28 +208,23 @@ def _pattern(sizes: Mapping[str, int], file: Path) -> str:
 def write_peft(folder: Path, model: TaskModel, base_said: str) -> None:
     """Write a task's LoRA, its classifier and what else it trains."""
     method, tensors, ranks = model.method, {}, {}
-    modules: list[str] = []
     for layer, maps in model.tree["adapters"].items():
         for name, part in maps.items():
-            module = f"bert.{hub_name(f'layers.{layer}.{MAPS[name]}.weight')}".removesuffix(
-                ".weight"
-            )
-            modules.append(module)
+            module = "bert." + hub_name(f"layers.{layer}.{MAPS[name]}")
             ranks[module] = part["down"]["weight"].shape[1]
             tensors[f"{PREFIX}{module}.lora_A.weight"] = part["down"]["weight"].T
             tensors[f"{PREFIX}{module}.lora_B.weight"] = part["up"]["weight"].T
     for kind in ("weight", "bias"):
         tensors[f"{PREFIX}classifier.{kind}"] = as_stored(kind, model.tree["head"][kind])
-    trained = [p for p, _ in leaves({"base": model.tree["base"]}) if method.trains(p)]
-    for path in trained:
-        name = f"bert.{hub_name(path.removeprefix('base.'))}"
-        module, _, kind = name.rpartition(".")
+    trained, _ = split({"base": model.tree["base"]}, method)
+    paths = [path for path, _ in leaves(trained.get("base", {}))]
+    for path, leaf in leaves(trained.get("base", {})):
+        module, _, kind = f"bert.{hub_name(path)}".rpartition(".")
         module = f"{module}.base_layer" if module in ranks else module
-        leaf = dict(leaves(model.tree["base"]))[path.removeprefix("base.")]
         tensors[f"{PREFIX}{module}.{kind}"] = as_stored(path, leaf)
     r = max(ranks.values())
-    own_pooler = "base.pooler.weight" in trained
-    biases = [p for p in trained if not p.startswith("base.pooler.")]
+    own_pooler = "pooler.weight" in paths
+    biases = [path for path in paths if not path.startswith("pooler.")]
     settings = {
         "peft_type": "LORA",
         "task_type": "SEQ_CLS",
@@ -246,7 +239,7 @@ def write_peft(folder: Path, model: TaskModel, base_said: str) -> None:
         "bias": "none" if not biases else "all" if BIASES in method.trained else "lora_only",
         "use_rslora": False,
         "use_dora": False,
-        "target_modules": modules,
+        "target_modules": [*ranks],
         "rank_pattern": {module: rank for module, rank in ranks.items() if rank != r},
         "alpha_pattern": {},
         "modules_to_save": ["classifier", *(["pooler"] if own_pooler else [])],

@@ -27,7 +27,7 @@ from adapters.methods.lora import merge_lora
 from adapters.methods.method import Method
 from adapters.methods.table import METHODS
 from adapters.task_model import POOLER, TaskModel, base_tree
-from minibert.checkpoint import Base, hub_name, load_base
+from minibert.checkpoint import Base, hub_tensors, load_base
 from minibert.errors import InputError
 from minibert.ops import Array
 from minibert.tensors import as_stored
@@ -35,6 +35,7 @@ from minibert.tree import Tree, leaves
 from minibert.weight_files import SINGLE, read_weights
 
 CONFIG, CLASS = "config.json", "BertForSequenceClassification"
+SAYS_BASE = "_name_or_path"  # in CONFIG
 
 
 # ------------------------------------------------------------------------------------------ reading
@@ -59,20 +60,17 @@ def read_whole_model(folder: Path, base: Base) -> Foreign:
     check_none_left(tensors, where)
     ours = dict(leaves({"base": base_tree(base, POOLER)}))
     theirs = dict(leaves({"base": base_tree(own, POOLER)}))
-    if (
-        missing := {p: v.shape for p, v in ours.items()}.items()
-        ^ {p: v.shape for p, v in theirs.items()}.items()
-    ):
-        raise InputError(f"{where}: {min(missing)[0]} is not as in {base.name}")
+    our_shapes, their_shapes = ({(p, v.shape) for p, v in t.items()} for t in (ours, theirs))
+    if differing := our_shapes ^ their_shapes:
+        raise InputError(f"{where}: {min(differing)[0]} is not as in {base.name}")
     changed = {p for p, v in ours.items() if not np.array_equal(v, theirs[p])}
     method = _smallest(changed, base)
-    trained = {p: np.array(v, np.float32) for p, v in theirs.items() if method.trains(p)}
+    trained = {p: v for p, v in (theirs | head).items() if method.trains(p)}
+    trained = {p: np.array(v, np.float32) for p, v in trained.items()}
     if settings.get("problem_type") == "multi_label_classification":
         raise InputError(f"{file}: problem_type is multi_label_classification; not supported")
     labels = numbered_labels(_label2id(settings), outputs, file)
-    said = settings.get("_name_or_path")
-    named = said if isinstance(said, str) else ""
-    return Foreign(folder.resolve().name, method, trained | _float32(head), POOLER, labels, named)
+    return Foreign(folder.resolve().name, method, trained, POOLER, labels)
 
 
 def _label2id(settings: dict[str, Any]) -> Any:
@@ -83,19 +81,13 @@ def _label2id(settings: dict[str, Any]) -> Any:
     return {label: int(n) for n, label in named.items() if isinstance(label, str)}
 
 
-def _float32(tensors: dict[str, Array]) -> dict[str, Array]:
-    return {path: np.array(values, np.float32) for path, values in tensors.items()}
-
-
 def _smallest(changed: set[str], base: Base) -> Method:
     """The method of fewest parameters, in the fewest layers, that trains all that has changed."""
-    for name in ("head", "norms", "biases", "full"):
-        if all(METHODS[name].trains(path) for path in changed):
-            break
-    method = METHODS[name]
+    methods = (METHODS[name] for name in ("head", "norms", "biases", "full"))
+    method = next(m for m in methods if all(map(m.trains, changed)))  # full trains everything
     layers = [int(p.split(".")[2]) for p in changed if p.startswith("base.layers.")]
     below = any(path.startswith("base.embeddings.") for path in changed)
-    if below or name == "head":
+    if below or method.name == "head":
         return method
     top = base.config.num_hidden_layers - 1
     return replace(method, first_layer=min(layers, default=top))
@@ -109,11 +101,7 @@ def write_whole_model(folder: Path, model: TaskModel, labels: tuple[str, ...]) -
     tree: Tree = model.tree
     if "adapters" in tree:
         tree = merge_lora(tree, model.method.alpha)
-    tensors = {
-        f"bert.{hub_name(path)}": as_stored(path, leaf)
-        for path, leaf in leaves(tree["base"])
-        if not path.startswith("masked_tokens.")
-    }
+    tensors = hub_tensors(_encoder(tree), "bert.")
     for kind in ("weight", "bias"):
         tensors[f"classifier.{kind}"] = as_stored(kind, tree["head"][kind])
     outputs = int(tree["head"]["bias"].size)
@@ -128,27 +116,25 @@ def write_whole_model(folder: Path, model: TaskModel, labels: tuple[str, ...]) -
         "torch_dtype": "float32",
     }
     settings.pop("dtype", None)
-    write_settings(folder / CONFIG, settings)
-    copy_tokenizer(model.base, folder)
-    write_tensors(folder / SINGLE, tensors)
+    _write(folder, model.base, settings, tensors)
 
 
 def write_base(folder: Path, model: TaskModel) -> None:
     """Write the task's base alone, with the parameters of it that the task has trained."""
-    tensors = {
-        hub_name(path): as_stored(path, leaf)
-        for path, leaf in leaves(model.tree["base"])
-        if not path.startswith("masked_tokens.")
-    }
     settings = settings_of(model.base.folder / CONFIG) | {"architectures": ["BertModel"]}
     settings.pop("_name_or_path", None)
+    _write(folder, model.base, settings, hub_tensors(_encoder(model.tree)))
+
+
+def _encoder(tree: Tree) -> Tree:
+    """The base without the masked-token head, which no task uses."""
+    return {name: part for name, part in tree["base"].items() if name != "masked_tokens"}
+
+
+def _write(folder: Path, base: Base, settings: dict[str, Any], tensors: dict[str, Array]) -> None:
+    """Write a model, with whichever tokenizer files the base has."""
     write_settings(folder / CONFIG, settings)
-    copy_tokenizer(model.base, folder)
     write_tensors(folder / SINGLE, tensors)
-
-
-def copy_tokenizer(base: Base, folder: Path) -> None:
-    """Copy the base's tokenizer files, whichever it has."""
     for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt"):
         if (base.folder / name).exists():
             shutil.copyfile(base.folder / name, folder / name)

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from minibert import BertConfig
-from minibert.checkpoint import hub_name
+from minibert.checkpoint import hub_tensors
 from minibert.files import atomic_write
 from minibert.parameters import masked_token_shapes, random_params
-from minibert.tensors import as_stored, write_safetensors
-from minibert.tree import Tree, from_leaves, leaves, merge
+from minibert.tensors import write_safetensors
+from minibert.tree import Tree, from_leaves, merge
 
 
 def tiny_config(vocab_size: int) -> BertConfig:
@@ -48,8 +48,5 @@ def write_checkpoint(folder: Path, config: BertConfig, params: Tree) -> None:
     Raises InputError when they cannot be written.
     """
     atomic_write(folder / "config.json", json.dumps(config.to_dict(), indent=1) + "\n")
-    tensors = {}
-    for path, values in leaves(params):
-        prefix = "" if path.startswith("masked_tokens.") else "bert."
-        tensors[prefix + hub_name(path)] = as_stored(path, values)
+    tensors = hub_tensors(params, "bert.")
     write_safetensors(folder / "model.safetensors", tensors, {"format": "pt"})
