@@ -168,12 +168,11 @@ def hub_name(path: str) -> str:
 def hub_tensors(params: Tree, prefix: str = "") -> dict[str, np.ndarray]:
     """A base's parameters by the hub's names, as its files store them. The prefix goes in front of
     all but the masked-token head's."""
-    return {
-        ("" if path.startswith("masked_tokens.") else prefix) + hub_name(path): as_stored(
-            path, leaf
-        )
-        for path, leaf in leaves(params)
-    }
+    tensors = {}
+    for path, leaf in leaves(params):
+        before = "" if path.startswith("masked_tokens.") else prefix
+        tensors[before + hub_name(path)] = as_stored(path, leaf)
+    return tensors
 
 
 def load_base(folder: Path | str, *, pooler: bool = False, dtype: Any = np.float32) -> Base:

@@ -27,6 +27,7 @@ from adapters.show import table
 from adapters.task_file import on_base
 from minibert import encode, encode_texts, fetch_model, load_base, make_batch
 from minibert.data.glue import glue_data
+from minibert.ops import gelu_tanh
 from minibert.tensors import read_safetensors
 
 FOLDER = Path(globals().get("__file__", "x")).parent / "adapterhub"
@@ -117,8 +118,7 @@ def kept_in_view(layer, place, z, x):
     adapter = adapters[layer].get(place)
     if adapter is not None:
         inner = z @ adapter["down"]["weight"] + adapter["down"]["bias"]  # [N, m]
-        features[layer, place] = np.tanh(np.sqrt(2 / np.pi) * (inner + 0.044715 * inner**3))
-        features[layer, place] = 0.5 * inner * (1 + features[layer, place])  # GELU, tanh form
+        features[layer, place] = gelu_tanh(inner)
         change = branch(adapter, z, task.method.activation)  # [N, d]
         moved[layer, place] = np.linalg.norm(change, axis=1) / np.linalg.norm(z, axis=1)
     return hook(layer, place, z, x)

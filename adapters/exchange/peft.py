@@ -27,6 +27,7 @@ from adapters.exchange.foreign import (
 from adapters.methods.lora import ADAPTED, ALPHA, MAPS, map_sizes
 from adapters.methods.method import ADAPTERS, BIASES, HEAD, split
 from adapters.methods.method import POOLER as OWN_POOLER
+from adapters.methods.table import check_pattern
 from adapters.task_model import POOLER, TaskModel
 from minibert.checkpoint import Base, hub_name, our_path
 from minibert.errors import InputError, brief, shown
@@ -170,12 +171,15 @@ def _of_module(
 
 def _matches(pattern: str, module: str, file: Path) -> bool:
     """Whether a pattern of PEFT means this module: the end of its name, from a dot on."""
-    repeated = re.search(r"\)[*+?{]", pattern) or len(re.findall(r"[*+{]", pattern)) > 3
-    if len(pattern) > 200 or repeated:
-        raise InputError(f"{file}: the pattern {shown(pattern)} is too long or complicated")
+    try:
+        check_pattern(pattern)
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from None
+    if ")?" in pattern:
+        raise InputError(f"{file}: the pattern {shown(pattern)} is too complicated")
     try:
         return re.fullmatch(rf"(.*\.)?({pattern})", module) is not None
-    except (re.error, OverflowError, RecursionError):
+    except re.error:  # flags, which are for a whole pattern
         raise InputError(f"{file}: {shown(pattern)} is no pattern") from None
 
 

@@ -11,6 +11,7 @@ and, where something is left to do after training, `settle` (see `batch_norm`).
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from types import ModuleType
@@ -125,24 +126,26 @@ def check_method(method: Method) -> None:
     if first < 0 or (last is not None and last < first):
         raise InputError(f"the method's layers are from {shown(first)} to {shown(last)}")
     for pattern in method.trained:
-        _check_pattern(pattern)
+        check_pattern(pattern)
 
 
 def check_std(std: float | None) -> None:
     """Raises InputError for an initial std that is not positive, or beyond all sense."""
-    if std is not None and not 0 < std < float("inf"):
-        raise InputError(f"the adapters' initial std must be positive, not {std}")
-    check_at_most("the adapters' initial std", std or 0, LARGEST_STD)
+    _check_positive("the adapters' initial std", std, LARGEST_STD)
 
 
 def check_alpha(alpha: float | None) -> None:
     """Raises InputError for a LoRA alpha that is not positive, or beyond all sense."""
-    if alpha is not None and not 0 < alpha < float("inf"):
-        raise InputError(f"LoRA's alpha must be positive, not {alpha}")
-    check_at_most("LoRA's alpha", alpha or 0, LARGEST_ALPHA)
+    _check_positive("LoRA's alpha", alpha, LARGEST_ALPHA)
 
 
-def _check_pattern(pattern: str) -> None:
+def _check_positive(name: str, value: float | None, most: float) -> None:
+    if value is not None and not 0 < value < float("inf"):
+        raise InputError(f"{name} must be positive, not {value}")
+    check_at_most(name, value or 0, most)
+
+
+def check_pattern(pattern: str) -> None:
     """Raises InputError for what is no regular expression, or one that could search for years: with
     a repeated group, or many repetitions."""
     repeated = re.search(r"\)[*+{]", pattern)
@@ -160,15 +163,19 @@ def method_named(
     activation: str | None = None,
     variant: str = "serial",
     std: float | None = None,
-    **of_kind: Any,
+    *,
+    targets: Sequence[str] | None = None,
+    alpha: float | None = None,
+    freeze_layernorm: bool = False,
 ) -> Method:
     """A method of the table, with adapters of this size (m, or LoRA's rank r), activation, variant
     and initial std instead of its own.
 
-    of_kind: LoRA's `targets`, the maps it adapts (see `lora.MAPS`), and its `alpha`;
-    `freeze_layernorm`: True leaves the LayerNorms as they are. Raises InputError for another name,
-    an unknown activation, variant or target, an std or alpha that is not positive, a size, std or
-    alpha beyond any use, or any of these for a method that has no such thing.
+    targets, alpha: LoRA's, the maps that it adapts (see `lora.MAPS`) and its scale;
+    freeze_layernorm: leave the LayerNorms as they are. Raises InputError for another name, an
+    unknown activation, variant or target, an std or alpha that is not positive, a size, std or
+    alpha beyond any use, or any of these for a method that has no such thing. (Eight arguments: a
+    name, and what may be chosen of it.)
     """
     if name not in METHODS:
         raise InputError(f"unknown method {name!r}; known: {', '.join(METHODS)}")
@@ -177,16 +184,13 @@ def method_named(
     check_variant(variant)
     check_std(std)
     check_at_most(f"the size of method {name!r}", size or 0, LARGEST_SIZE)
-    freeze_layernorm = of_kind.pop("freeze_layernorm", False)
-    targets, alpha = tuple(of_kind.pop("targets", None) or ()), of_kind.pop("alpha", None)
-    if of_kind:
-        raise TypeError(f"method_named() has no argument {min(of_kind)!r}")
-    lora.check_targets(targets)
+    maps = tuple(targets or ())
+    lora.check_targets(maps)
     check_alpha(alpha)
     entry = TABLE[name]
     form = None if variant == "serial" else variant
     asked: dict[str, Any] = {"size": size, "activation": activation, "variant": form, "std": std}
-    asked |= {"targets": targets or None, "alpha": alpha}
+    asked |= {"targets": maps or None, "alpha": alpha}
     chosen = {what: value for what, value in asked.items() if value is not None}
     for what in chosen:
         if what not in entry.choices:

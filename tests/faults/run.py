@@ -14,6 +14,7 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ PIECE_SECONDS = 3600  # after which a piece hangs
 SHOWN = 20  # faults of a piece that are kept in words
 
 
+@cache
 def code_version() -> str:
     """The hash of what is tried: a piece of other code is tried again."""
     names = sorted(
@@ -72,7 +74,8 @@ def counted(campaign: Campaign) -> int:
 def pieces(name: str, trials: int | None) -> list[tuple[dict[str, Any], range]]:
     """(what identifies it, its numbers), of each piece of a campaign."""
     campaign = CAMPAIGNS[name]
-    total = counted(campaign) if trials is None else min(trials, counted(campaign))
+    total = counted(campaign)
+    total = total if trials is None else min(trials, total)
     found = []
     for first in range(0, total, campaign.piece):
         numbers = range(first, min(first + campaign.piece, total))
@@ -83,19 +86,21 @@ def pieces(name: str, trials: int | None) -> list[tuple[dict[str, Any], range]]:
 
 def run_all(names: Sequence[str], trials: int | None) -> int:
     """Run what is missing; how many faults were found."""
-    faults = 0
+    faults, finished = 0, read_runs(FINISHED)
     todo = [each for name in names for each in pieces(name, trials)]
     with tqdm(total=len(todo), unit="piece", smoothing=0.05) as bar:
         for config, numbers in todo:
             bar.set_description(config["campaign"])
-            known = read_runs(FINISHED).get(run_key(config))
-            result = known["result"] if known else piece(CAMPAIGNS[config["campaign"]], numbers)
-            if not known:
-                append_run(FINISHED, config, {"faults": result.pop("faults"), "piece": result})
-                result = read_runs(FINISHED)[run_key(config)]["result"]
-            for fault in result["faults"][:SHOWN]:
+            known = finished.get(run_key(config))
+            if known:
+                found = known["result"]["faults"]
+            else:
+                result = piece(CAMPAIGNS[config["campaign"]], numbers)
+                found = result.pop("faults")
+                append_run(FINISHED, config, {"faults": found, "piece": result})
+            for fault in found[:SHOWN]:
                 bar.write(f"{config['campaign']} {fault}")
-            faults += len(result["faults"])
+            faults += len(found)
             bar.update()
     return faults
 

@@ -330,6 +330,8 @@ REFUSED_PEFT = [
     ("alpha_pattern", [1]),
     ("alpha_pattern", {"(a+)+": 1}),
     ("alpha_pattern", {".*" * 20 + "!": 1}),
+    ("alpha_pattern", {"(?i)QUERY": 1}),
+    ("alpha_pattern", {"(query)?": 1}),
     ("r", 9),
     ("r", "8"),
     ("rank_pattern", {"query": 3}),
