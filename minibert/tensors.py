@@ -39,7 +39,7 @@ def read_safetensors(path: Path | str) -> tuple[dict[str, np.ndarray], dict[str,
             size = int.from_bytes(file.read(8), "little")
             header = parse_json(file.read(size), path, LARGEST_HEADER)
     except SafetensorError as error:
-        if what := _other_content(path):
+        if what := other_content(path):
             raise InputError(f"{path}: is {what}") from None
         raise InputError(
             f"{path}: is damaged or not a safetensors file: {brief(str(error))}"
@@ -67,7 +67,7 @@ def read_safetensors(path: Path | str) -> tuple[dict[str, np.ndarray], dict[str,
     return tensors, metadata
 
 
-def _other_content(path: Path) -> str:
+def other_content(path: Path) -> str:
     """What a download has left in a weight file's place, if it is one of the usual things."""
     with path.open("rb") as file:
         start = file.read(200).lstrip().lower()

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from minibert.config import read_config
 from minibert.errors import InputError, brief, shown
-from minibert.fetch.home import Unreachable, cause, forget
+from minibert.fetch.home import Unreachable, cause, forget, verify
 from minibert.fetch.manifest import Model
+from minibert.json_files import fitted, read_json
+from minibert.tensors import other_content
+from minibert.tokenizer_files import LARGEST
 from minibert.weight_files import INDEX, shard_names
 
 if TYPE_CHECKING:
@@ -24,6 +27,7 @@ REFUSED = {
 }
 PERHAPS_LATER = (404, 408, 429)  # a file that is missing, the hub's own timeout, too many requests
 NAME = re.compile(r"[0-9A-Za-z_-]+")  # of a digest or commit: no path
+SHA256 = re.compile("[0-9a-f]{64}")
 
 
 def cached_snapshot(repository: str, revision: str, file: str = "config.json") -> Path | None:
@@ -43,10 +47,9 @@ def download_snapshot(model: Model, progress: bool) -> Path:
 
     config.json comes first, and no other file unless it describes a BERT; shards are downloaded
     where there is no single file of weights. Raises Unreachable when the hub fails, InputError for
-    a repository that is unknown, not accessible to the user, or not a BERT.
+    a repository that is unknown, not accessible to the user, or not a BERT, whose config.json stays
+    in the cache: other programs may want it.
     """
-    from huggingface_hub import try_to_load_from_cache
-
     repository = model.repository
     with quiet_unless(progress), hub_errors(repository, model.revision):
         present = listed_files(repository, model.revision)
@@ -57,14 +60,12 @@ def download_snapshot(model: Model, progress: bool) -> Path:
         names = [name for name in model.names if name in present and (in_shards or name != INDEX)]
         shards: list[str] = []
         for name in names:
-            cached = try_to_load_from_cache(repository, name, revision=revision)
             path = _download_file(model, name, revision)
-            with _forgotten_if_refused(path, path != Path(str(cached))):
-                if name == "config.json":
-                    read_config(path)
-                    revision = path.parent.name  # the commit, for all others: a branch may move
-                if name == INDEX:
-                    shards = shard_names(path)
+            if name == "config.json":
+                read_config(path)
+                revision = path.parent.name  # the commit, for all others: a branch may move
+            if name == INDEX:
+                shards = shard_names(path)
         for name in shards:
             if name not in present:
                 raise InputError(f"{repository}: has no {name}, which its {INDEX} names")
@@ -143,19 +144,6 @@ def hub_errors(repository: str, revision: str = "main") -> Iterator[None]:
     raise InputError(f"{repository}: {problem}")
 
 
-@contextmanager
-def _forgotten_if_refused(path: Path, new: bool) -> Iterator[None]:
-    """A file that is refused in the block goes from the cache, so that a bad answer is asked for
-    again; but not one that was there before: it may be another program's."""
-    try:
-        yield
-    except InputError:
-        if new:
-            with suppress(OSError):
-                forget(path)
-        raise
-
-
 def _download_file(model: Model, name: str, revision: str) -> Path:
     known = model.files.get(name, {}).get("bytes")
     return download_file(model.repository, name, revision, known)
@@ -169,9 +157,9 @@ def download_file(
     most: int | None = None,
 ) -> Path:
     """One file of a repository in the hub's cache: no more bytes of it than the hub announces, than
-    are `known`, or than may be at `most`. Raises InputError where that is not so, or where the hub
-    names a digest or commit that is none: they become names of files in the cache; and what the
-    hub's library does."""
+    are `known`, or than may be at `most`, and nothing that is damaged. Raises InputError where that
+    is not so, or where the hub names a digest or commit that is none: they become names of files in
+    the cache; and what the hub's library does."""
     import huggingface_hub as hub
 
     url = hub.hf_hub_url(repository, name, revision=revision)
@@ -188,10 +176,34 @@ def download_file(
         raise InputError(
             f"{repository}: {name} has {size:,} bytes, more than {most:,}; not downloaded"
         )
-    bounded: dict[str, Any] = {"tqdm_class": _bar(size, f"{repository}: {name}")}
-    if "tqdm_class" not in inspect.signature(hub.hf_hub_download).parameters:
-        bounded = {}  # before version 1.2, which compares the size afterwards
-    return Path(hub.hf_hub_download(repository, name, revision=revision, **bounded))
+    options: dict[str, Any] = {"revision": revision}
+    if "tqdm_class" in inspect.signature(hub.hf_hub_download).parameters:
+        options["tqdm_class"] = _bar(size, f"{repository}: {name}")
+    # else it is before version 1.2, which compares the size afterwards
+    path = Path(hub.hf_hub_download(repository, name, **options))
+    if path.is_symlink() and path.readlink().name != announced.etag:
+        # An earlier answer for a commit that cannot have this file and that: its content stays.
+        path.unlink(missing_ok=True)
+        path = Path(hub.hf_hub_download(repository, name, **options))
+    _refuse_damaged(path, announced.etag or "")
+    return path
+
+
+def _refuse_damaged(path: Path, etag: str) -> None:
+    """Raises InputError for what cannot be the file of this name, as where a server answers with a
+    page, or half of a file, and deletes it: the next fetch asks again. What is whole, but of no use
+    here, is for others to refuse, and stays in the cache."""
+    if SHA256.fullmatch(etag):  # so it is for large files
+        verify(path, str(path), etag)
+    try:
+        if path.suffix == ".json":
+            fitted(dict[str, Any], read_json(path, LARGEST), path)
+        elif what := other_content(path):
+            raise InputError(f"{path}: is {what.partition(',')[0]}; not kept")
+    except Exception:
+        with suppress(OSError):
+            forget(path)
+        raise
 
 
 def _bar(most: int, name: str) -> type:
