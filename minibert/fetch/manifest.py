@@ -64,13 +64,24 @@ class Model:
 
     def is_in(self, folder: Path) -> bool:
         """Whether all required files are in a folder. Raises InputError for a damaged index."""
-        names = {path.name for path in folder.glob("*") if path.exists()}
-        shards = shard_names(folder / INDEX) if self.in_shards(names) else []
-        return not self.missing(names) and names >= {*shards}
+        names = _names_in(folder)
+        return not self.missing(names) and names >= {*self._shards_in(folder)}
+
+    def files_in(self, folder: Path) -> list[str]:
+        """The names of the model's own files, shards among them, in a folder that it `is_in`."""
+        weights = [name for name in self._shards_in(folder) if name.endswith(".safetensors")]
+        return [*self.names, *weights]
+
+    def _shards_in(self, folder: Path) -> list[str]:
+        return shard_names(folder / INDEX) if self.in_shards(_names_in(folder)) else []
 
     def in_shards(self, names: set[str]) -> bool:
         """Whether files of these names have the weights in shards."""
         return not self.files and INDEX in names and SINGLE not in names
+
+
+def _names_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.glob("*") if path.exists()}
 
 
 def known_models() -> dict[str, Model]:

@@ -6,6 +6,7 @@ A model is a folder with config.json, model.safetensors and tokenizer files.
 
 import re
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from minibert.config import read_config
@@ -31,7 +32,7 @@ def fetch_model(name: str, progress: bool = True) -> Path:
         require_network(f"{name}: is neither in {model.folder} nor in the hub's cache")
         folder = _download(model, progress)
     known = read_sums(folder) | model.sha256
-    for path in (folder / file for file in model.names):  # whatever else SHA256SUMS may name
+    for path in (folder / file for file in model.files_in(folder)):  # whatever else is in the sums
         if path.name not in known or not path.exists():
             continue
         if not re.fullmatch("[0-9a-f]{64}", known[path.name]):  # nothing is deleted for its sake
@@ -64,9 +65,10 @@ def _find(model: Model) -> Path | None:
     """The model in weights/NAME or the hub's cache, if it is complete; no request is made."""
     if model.is_in(model.folder):
         return model.folder
-    pinned = cached_snapshot(model.repository, model.revision)
-    if pinned and model.is_in(pinned):
-        return pinned
+    with suppress(InputError):  # an index that is refused: a branch may have a better one by now
+        pinned = cached_snapshot(model.repository, model.revision)
+        if pinned and model.is_in(pinned):
+            return pinned
     # Other programs cache the latest revision: it will do if all the known hashes are right.
     latest = cached_snapshot(model.repository, "main") if model.sha256 else None
     known = model.sha256.items()

@@ -10,6 +10,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -869,6 +870,30 @@ class TestShards:
     def test_with_a_damaged_index_are_refused(self, hub):
         hub.files[f"/org/shards/{self.INDEX}"] = b"{}"
         assert "is damaged or has no weight_map" in refused("org/shards")
+
+    @pytest.mark.parametrize("number", [0, 1])
+    def test_of_which_one_is_not_what_sha256sums_says_are_refused(self, hub, home, number):
+        folder = home / "org--shards"
+        shutil.copytree(fetch("org/shards"), folder)
+        sums = {name: sha256(WEIGHTS) for name in self.SHARDS}
+        text = "".join(f"{digest}  {name}\n" for name, digest in sums.items())
+        (folder / "SHA256SUMS").write_text(text, "utf-8")
+        assert fetch("org/shards") == folder
+        (damaged := folder / self.SHARDS[number]).write_bytes(WEIGHTS[::-1])
+        assert refused("org/shards") == (
+            f"{damaged}: expected sha256 {sha256(WEIGHTS)}, found {sha256(WEIGHTS[::-1])}; "
+            "deleted the file"
+        )
+        assert not damaged.exists()
+
+    def test_are_no_other_files_whatever_the_index_and_sha256sums_name(self, hub, home):
+        folder = home / "org--shards"
+        shutil.copytree(fetch("org/shards"), folder)
+        (folder / "notes.txt").write_text("mine", "utf-8")
+        (folder / self.INDEX).write_text(json.dumps({"weight_map": {"a": "notes.txt"}}), "utf-8")
+        (folder / "SHA256SUMS").write_text(f"{'0' * 64}  notes.txt\n", "utf-8")
+        fetch("org/shards")
+        assert (folder / "notes.txt").read_text("utf-8") == "mine"
 
     def test_are_left_where_there_is_a_single_file_too(self, hub):
         hub.files["/org/shards/model.safetensors"] = WEIGHTS
