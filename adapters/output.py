@@ -19,11 +19,13 @@ class Output:
 
     Where the reader has gone (`| head`, a terminal that was closed), BrokenPipeError is raised
     unless the work `goes_on`; what is printed then is dropped. So is what standard error cannot
-    take, as on a full disk: it changes no result.
+    take, as on a full disk: it changes no result. What standard output cannot take is an OSError,
+    and again when it is flushed: argparse, which prints the help, passes over the first.
     """
 
     def __init__(self, stream: IO[str], bars: bool = False, goes_on: bool = True) -> None:
         self.stream, self.bars, self.goes_on = stream, bars, goes_on
+        self.lost: OSError | None = None  # why something has not been printed
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stream, name)
@@ -46,17 +48,21 @@ class Output:
     def flush(self) -> None:
         """Send what has been printed."""
         try:
+            if self.lost:
+                raise self.lost
             self.stream.flush()
         except OSError as error:
             self._not_printed(error)
 
     def drop(self) -> None:
         """Drop what is still to be sent, and all that follows: flushing at exit cannot fail."""
+        self.lost = None
         with suppress(UnsupportedOperation):  # a stream in memory
             os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
 
     def _not_printed(self, error: OSError) -> None:
         if error.errno not in READER_HAS_GONE and not self.bars:
+            self.lost = error
             raise error
         self.drop()
         if not self.goes_on:

@@ -97,6 +97,19 @@ class TestAFullStandardError:
         assert in_shell(f'"$@" {full}', *words).returncode == 2
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is full")
+@pytest.mark.parametrize("words", [("--help",), ("--version",), ("train", "--help")])
+class TestHelp:
+    def test_that_cannot_be_written_is_one_line(self, words):
+        done = in_shell('"$@" >/dev/full', *words)
+        assert done.returncode == 2
+        assert done.stderr == "minibert: error: standard output: No space left on device\n"
+
+    def test_that_nobody_reads_is_a_success(self, words):
+        done = in_shell('set -o pipefail; "$@" | true', *words)
+        assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_path_of_thousands_of_characters_is_shortened_and_what_is_wrong_with_it_said():
     done = in_shell('"$@"', "info", "a/" * 3000)
     assert done.returncode == 2
