@@ -160,14 +160,14 @@ def _check_ids(tokenizer: "Tokenizer", settings: TokenizerSettings, new: list[st
     for number, token in settings.added.items():
         if (found := tokenizer.token_to_id(token.content)) != number:
             raise InputError(
-                f"{folder}: its tokenizer files say that {token.content!r} is token {number}, "
+                f"{folder}: its tokenizer files say that {shown(token.content)} is token {number}, "
                 f"but it would be token {found}"
             )
     vocabulary = tokenizer.get_vocab()
     counts = Counter(vocabulary.values())
     for name in new:
         if counts[vocabulary[name]] > 1:
-            raise InputError(f"{folder}: lacks {name!r}, which would get another token's id")
+            raise InputError(f"{folder}: lacks {shown(name)}, which would get another token's id")
 
 
 def set_normalizer(tokenizer: "Tokenizer", settings: TokenizerSettings, file: Path) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from minibert.errors import InputError, shown
+from minibert.errors import InputError, brief, shown
 from minibert.fetch.datasets import find_split, squad_folder
 from minibert.json_files import read_json
 
@@ -71,7 +71,7 @@ def read_questions(path: Path | str) -> list[Question]:
         for p, paragraph in enumerate(_field(article, "paragraphs", list, where)):
             for question in _questions(paragraph, str(path), f"{where}, paragraph {p + 1}"):
                 if question.id in ids:
-                    raise InputError(f"{path}: question {question.id} occurs twice")
+                    raise InputError(f"{path}: question {brief(question.id)} occurs twice")
                 ids.add(question.id)
                 questions.append(question)
     if not questions:
@@ -83,7 +83,7 @@ def _questions(paragraph: Any, path: str, where: str) -> Iterator[Question]:
     context = _field(paragraph, "context", str, where)
     for q, asked in enumerate(_field(paragraph, "qas", list, where)):
         name = _field(asked, "id", str, f"{where}, question {q + 1}")
-        here = f"{path}: question {name}"
+        here = f"{path}: question {brief(name)}"
         text = _field(asked, "question", str, here)
         answers = []
         for answer in _field(asked, "answers", list, here):

@@ -120,7 +120,7 @@ def load_state(checkpoint: Checkpoint, like: Leaves) -> State:
     if promised is not None and promised != content_sha256(said, tensors):
         raise InputError(f"{path}: is damaged: its sha256 is not the one that it promises")
     _check_same_run(checkpoint, {**checkpoint.unsaid, **log.about})
-    names = {tuple(scores) for scores in said["epochs"]}
+    names = {tuple(scores) for scores in log.epochs}
     known = {checkpoint.scores} if checkpoint.scores else names
     if len(log.losses) != log.step or len(names) > 1 or () in names or not names <= known:
         raise InputError(f"{path}: is damaged: its steps, losses and epochs do not fit")
