@@ -86,19 +86,20 @@ class AdapterEstimator(BaseEstimator):
         base, method = shared_base(self.base), method_named(self.method, self.size)
         if self.top_layers is not None:
             method = top_layers(method, self.top_layers, base.config)
+        seed = _seed(self.random_state)
+        examples = [Example(text, label) for text, label in zip(texts, labels, strict=True)]
+        data = Data(task, examples, examples, "the texts given to fit")
+        if self.dev_share:
+            data = split_dev(data, self.dev_share, seed)
         rate, epochs = default_rate_epochs(method.name, "", base.sha256)
-        epochs = enough_epochs(epochs, len(texts), self.batch_size)
+        epochs = enough_epochs(epochs, len(data.train), self.batch_size)
         settings = Settings(
             rate=rate if self.rate is None else self.rate,
             epochs=epochs if self.epochs is None else self.epochs,
             batch_size=self.batch_size,
-            seed=_seed(self.random_state),
+            seed=seed,
             stop_after=self.stop_after,
         )
-        examples = [Example(text, label) for text, label in zip(texts, labels, strict=True)]
-        data = Data(task, examples, examples, "the texts given to fit")
-        if self.dev_share:
-            data = split_dev(data, self.dev_share, settings.seed)
         progress = Progress(type(self).__name__, task) if self.verbose else (lambda report: None)
         trained = train_task(
             base,

@@ -53,6 +53,12 @@ class TestTheClassifier:
         gold = [toy.TASK.names[int(e.label)] for e in toy.examples(12, 2)]
         assert fitted.score(NEW, gold) == np.mean(fitted.predict(NEW) == np.array(gold))
 
+    def test_epochs_that_are_not_given_are_counted_by_what_is_left_to_train_on(self, monkeypatch):
+        monkeypatch.setattr("adapters.recipes.STEPS", 50)
+        given = QUICK | {"epochs": None, "batch_size": 10, "dev_share": 0.5}
+        model = AdapterClassifier(**given).fit(TEXTS[:40], LABELS[:40])
+        assert len(model.epochs_) == 25  # of 2 steps each
+
     @pytest.mark.parametrize(
         "labels", [[3, -1], [True, False], [2.0, 1.0], ["b", "a"], [np.str_("x"), np.str_("y")]]
     )
