@@ -765,8 +765,31 @@ def test_a_line_to_paste_names_programs_that_the_shell_finds(tmp_path, monkeypat
     monkeypatch.setenv("PATH", str(tmp_path))
     shown = ("'my venv/bin/minibert'", "'my venv/bin/python3'")
     assert (minibert_program(), python_program()) == shown
+    monkeypatch.chdir(programs)  # where the names alone would be looked for elsewhere
+    assert (minibert_program(), python_program()) == ("./minibert", "./python3")
+    monkeypatch.chdir(tmp_path)
     (programs / "minibert").unlink()
     assert minibert_program() == "'my venv/bin/python3' -m minibert"
+
+
+def test_a_line_to_paste_names_no_program_of_another_installation(tmp_path, monkeypatch):
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    for place in (ours, theirs):
+        place.mkdir()
+        for name in ("python", "minibert"):
+            (place / name).write_text(f"#!/bin/sh\n# {place.name}\n")
+            (place / name).chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(ours / "python"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", f"{theirs}:{ours}")
+    assert (minibert_program(), python_program()) == ("ours/minibert", "ours/python")
+    (theirs / "minibert").unlink()
+    (theirs / "minibert").symlink_to(ours / "minibert")  # as pipx makes it
+    assert minibert_program() == "minibert"
+    (ours / "python").rename(ours / "python3")
+    (theirs / "python").rename(ours / "python")  # a Python 2 beside the 3
+    monkeypatch.setattr(sys, "executable", str(ours / "python3"))
+    assert python_program() == "ours/python3"
 
 
 class TestPackages:
