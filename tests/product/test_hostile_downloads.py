@@ -99,7 +99,7 @@ class TestTheHub:
 
     @pytest.mark.parametrize("wrong", [b'{"model_type": "gpt2"}', b"[" * 100_000, b"{}"])
     def test_is_asked_again_for_a_description_that_was_refused(self, hub, wrong):
-        """A bad answer does not stay in the cache."""
+        """Whatever became of the wrong one in the cache."""
         hub.files["/some/bert/config.json"] = wrong
         assert fetch().startswith("InputError")
         hub.files["/some/bert/config.json"] = CONFIG
