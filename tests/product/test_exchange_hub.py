@@ -4,6 +4,7 @@ The hub is a server on the loopback. What asks it runs in a process of its own: 
 reads its settings when it is imported.
 """
 
+import inspect
 import json
 import os
 import re
@@ -13,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 from command_line import Result
 from command_line import minibert as here
@@ -190,6 +192,10 @@ class TestImport:
         hub.refusals.clear()
         minibert(*wanted(out, name))
 
+    @pytest.mark.skipif(
+        "tqdm_class" not in inspect.signature(huggingface_hub.hf_hub_download).parameters,
+        reason="huggingface_hub before 1.2 compares the size after the download only",
+    )
     def test_more_than_was_announced_is_not_kept(self, hub, home, out):
         hub.files |= repository("houlsby")
         hub.endless |= {f"/cdn/{REPOSITORY}/adapter.safetensors"}
