@@ -73,6 +73,8 @@ def _be_the_child(call: Callable[[], Any], ends: tuple[int, int]) -> None:
     """Call it with streams and signals as a new process has them; never returns."""
     code = 1
     try:
+        for number in REQUESTS:  # which `nohup` and running in the background ignore
+            signal.signal(number, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

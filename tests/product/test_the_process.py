@@ -135,7 +135,8 @@ def press(
     processor time; the exit code, and the lines that are not blank of what then stands on standard
     error, bars and epochs aside.
 
-    A test run in the background is started with Ctrl-C ignored, which the command must not inherit.
+    A test run in the background, or by `nohup`, is started with the signal ignored, which the
+    command must not inherit.
     """
     process = subprocess.Popen(
         [*COMMAND, *words],
@@ -144,7 +145,7 @@ def press(
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
     )
     try:
         while process.poll() is None and used(process.pid) < seconds:
