@@ -21,7 +21,7 @@ help:
 	@echo "make compare measure it against torch, AdapterHub and ONNX Runtime, which it installs"
 	@echo "             apart (an hour and more; ARGS=--quick: some minutes)"
 	@echo "make docs    the site, tutorials run, in docs/_build/html (some minutes the first time;"
-	@echo "             MINIBERT_DOCS_RUN=0: without running them, a minute)"
+	@echo "             MINIBERT_DOCS_RUN=0: without running them, two minutes)"
 	@echo "make docs-test look at the site in a browser; make linkcheck asks for every address in it"
 	@echo "make clean   remove the virtual environments, caches and results"
 

@@ -37,6 +37,11 @@ def bounded(line: str, most: int = 900) -> str:
     return line if len(line) <= most else f"{line[:half]} ... {line[-half:]}"
 
 
+def several(number: int, noun: str) -> str:
+    """`1 row`, `2 rows`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def shown(value: object) -> str:
     """A value in one short line of a message."""
     try:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adapters.cli.inputs import load_data
-from minibert.errors import InputError
+from minibert.errors import InputError, several
 
 if TYPE_CHECKING:
     from adapters.finetune import Trained
@@ -119,8 +119,8 @@ def announce(
         ("method", f"{method}; recipe {recipe.name}"),
         (
             "training",
-            f"{settings.epochs} epochs in batches of {settings.batch_size}, peak learning rate "
-            f"{settings.rate:g}, seed {settings.seed}, texts up to {options.max_length} tokens",
+            f"{several(settings.epochs, 'epoch')} in batches of {settings.batch_size}, peak learning "
+            f"rate {settings.rate:g}, seed {settings.seed}, texts up to {options.max_length} tokens",
         ),
     ]
     outputs, pooling = data.task.outputs, chosen_pooling(base, options.pooling, data.task)

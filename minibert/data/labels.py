@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from minibert.errors import InputError
+from minibert.errors import InputError, several
 
 # What pandas reads as missing, and what people write for it.
 MISSING = frozenset(
@@ -89,8 +89,9 @@ def check_spellings(counts: Mapping[str, int], where: str) -> None:
             shown = repr if unicodedata.normalize("NFC", label) == label else ascii
             shown = ascii if unicodedata.normalize("NFC", other) != other else shown
             raise InputError(
-                f"{where} spells one label in two ways: {shown(other)} ({counts[other]} rows) and "
-                f"{shown(label)} ({counts[label]} rows); make them one, or name the classes with "
+                f"{where} spells one label in two ways: {shown(other)} "
+                f"({several(counts[other], 'row')}) and {shown(label)} "
+                f"({several(counts[label], 'row')}); make them one, or name the classes with "
                 "--classes"
             )
 

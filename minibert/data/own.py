@@ -10,7 +10,7 @@ from minibert.data.labels import find_classes, is_missing, is_numeric, label_tex
 from minibert.data.records import Row, Table, open_table
 from minibert.data.tables import read_label
 from minibert.data.tasks import Data, Example, Task
-from minibert.errors import InputError
+from minibert.errors import InputError, several
 from minibert.tokenizer import Text
 
 SCORE_METRICS = ("r2", "pearson", "spearman")  # of a regression of one's own
@@ -96,8 +96,21 @@ def own_data(
     dropped = sum(map(len, parts)) - sum(map(len, kept))
     notes = [f"{table.name}: {table}" for table in tables]
     if dropped:
-        notes.append(f"{dropped:,} rows without label dropped")
+        notes.append(f"{several(dropped, 'row')} without label dropped")
+    notes += text_notes(*examples)
     return Data(task, examples[0], examples[1] if dev is not None else [], source, tuple(notes))
+
+
+def text_notes(train: Sequence[Example], dev: Sequence[Example] = ()) -> Iterator[str]:
+    """What to know of the texts: how many are empty, repeated, or in both tables."""
+    cells = ((e.text,) if isinstance(e.text, str) else e.text for e in (*train, *dev))
+    if empty := sum(not all(cell.strip() for cell in text) for text in cells):
+        yield f"{several(empty, 'row')} with an empty text"
+    texts = {example.text for example in train}
+    if again := len(train) - len(texts):
+        yield f"{several(again, 'row')} with the text of an earlier row"
+    if known := sum(example.text in texts for example in dev):
+        yield f"{several(known, 'development row')} with a text of the training table"
 
 
 def own_examples(

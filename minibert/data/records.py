@@ -142,7 +142,7 @@ def _check_text(path: Path, name: str) -> str:
             try:
                 text = line.decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError:
-                raise InputError(f"{name} line {number}: is not UTF-8") from None
+                raise InputError(f"{name} line {number}: is not UTF-8; save it as UTF-8") from None
             first = first or text.rstrip("\r\n")
     if not first:
         raise InputError(f"{name}: is empty")

@@ -356,6 +356,20 @@ class TestLabels:
         assert (len(data.train), data.task.names) == (7, ("bad", "good"))
         assert data.notes[-1] == "2 rows without label dropped"
 
+    def test_texts_that_are_empty_repeated_or_in_both_tables_are_counted(self, tmp_path):
+        train = [["text", "label"], ["a", "x"], [" ", "y"], ["a", "y"], ["b", "x"], ["a", "x"]]
+        dev = [["text", "label"], ["b", "x"], ["c", "y"]]
+        tables = [
+            write(tmp_path, written(rows), name)
+            for rows, name in ((train, "train.tsv"), (dev, "dev.tsv"))
+        ]
+        assert own_data(*tables, ("text",), "label").notes[2:] == (
+            "1 row with an empty text",
+            "2 rows with the text of an earlier row",
+            "1 development row with a text of the training table",
+        )
+        assert len(own_data(tables[1], None, ("text",), "label").notes) == 1  # nothing to know
+
     @pytest.mark.parametrize("label", ["NA", "-1", "-"])
     def test_a_label_that_looks_missing_is_a_class_when_it_is_named_as_one(self, tmp_path, label):
         classes = ("good", "bad", label)
@@ -404,16 +418,16 @@ class TestLabels:
     @pytest.mark.parametrize(
         "labels, message",
         [
-            (("Good",), "'good' (3 rows) and 'Good' (1 rows)"),
-            (("very  good", "very good"), "'very  good' (1 rows) and 'very good' (1 rows)"),
-            (("1", "1.0", "1"), "'1' (2 rows) and '1.0' (1 rows)"),
-            (("1", "01"), "'1' (1 rows) and '01' (1 rows)"),
-            (("well", "we\u200bll"), "'well' (1 rows) and 'we\\u200bll' (1 rows)"),
-            (("1.0", "1,0"), "'1.0' (1 rows) and '1,0' (1 rows)"),
-            (("STRASSE", "straße"), "'STRASSE' (1 rows) and 'straße' (1 rows)"),
+            (("Good",), "'good' (3 rows) and 'Good' (1 row)"),
+            (("very  good", "very good"), "'very  good' (1 row) and 'very good' (1 row)"),
+            (("1", "1.0", "1"), "'1' (2 rows) and '1.0' (1 row)"),
+            (("1", "01"), "'1' (1 row) and '01' (1 row)"),
+            (("well", "we\u200bll"), "'well' (1 row) and 'we\\u200bll' (1 row)"),
+            (("1.0", "1,0"), "'1.0' (1 row) and '1,0' (1 row)"),
+            (("STRASSE", "straße"), "'STRASSE' (1 row) and 'straße' (1 row)"),
             (
                 (unicodedata.normalize("NFC", "schön"), unicodedata.normalize("NFD", "schön")),
-                r"'sch\xf6n' (1 rows) and 'scho\u0308n' (1 rows)",
+                r"'sch\xf6n' (1 row) and 'scho\u0308n' (1 row)",
             ),
         ],
     )
