@@ -119,8 +119,9 @@ def announce(
         ("method", f"{method}; recipe {recipe.name}"),
         (
             "training",
-            f"{several(settings.epochs, 'epoch')} in batches of {settings.batch_size}, peak learning "
-            f"rate {settings.rate:g}, seed {settings.seed}, texts up to {options.max_length} tokens",
+            f"{several(settings.epochs, 'epoch')} in batches of {settings.batch_size}, peak "
+            f"learning rate {settings.rate:g}, seed {settings.seed}, texts up to "
+            f"{options.max_length} tokens",
         ),
     ]
     outputs, pooling = data.task.outputs, chosen_pooling(base, options.pooling, data.task)
