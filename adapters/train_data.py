@@ -8,8 +8,7 @@ import numpy as np
 
 from adapters.task_model import TaskModel
 from minibert.data.tasks import Data, Example
-from minibert.errors import InputError, shown
-from minibert.tokenizer import Text
+from minibert.errors import InputError, several, shown
 from minibert.training.schedule import SPLIT, SUBSET, generator
 from minibert.tree import Tree
 
@@ -28,23 +27,19 @@ def subset(data: Data, examples: int, seed: int) -> Data:
 
 def split_dev(data: Data, share: float, seed: int) -> Data:
     """The data with a share of the training examples split off as development examples, drawn with
-    the seed and stratified: each class gives that share of its texts, to less than two of them, and
-    keeps at least one for training. Rows with one text stay together: what was trained on says
-    nothing in development. Raises InputError for a share that leaves no development or
-    no training example.
+    the seed and stratified: each class gives that share of its examples, to less than two of them,
+    and keeps at least one for training. Raises InputError for a share that leaves no development or
+    no training example. Data whose texts repeat say so in `notes`: a development example that was
+    trained on says little.
 
-    Each class's texts, in an order drawn, get the places (rank + u) / n with one u from [0, 1)
+    Each class's examples, in an order drawn, get the places (rank + u) / n with one u from [0, 1)
     for the class; the smallest places of all are split off.
     """
     if not 0 < share < 1:
         raise InputError(f"the dev share must be between 0 and 1, not {share:g}")
-    first: dict[Text, int] = {}  # the example that a text is first found in
-    for i, example in enumerate(data.train):
-        first.setdefault(example.text, i)
-    rng, total = generator(seed, SPLIT), round(share * len(first))
+    rng, total = generator(seed, SPLIT), round(share * len(data.train))
     groups: dict[int, list[int]] = {}
-    for i in first.values():
-        example = data.train[i]
+    for i, example in enumerate(data.train):
         groups.setdefault(0 if data.task.regression else int(example.label), []).append(i)
     places: dict[int, float] = {}
     for label in sorted(groups):
@@ -52,15 +47,19 @@ def split_dev(data: Data, share: float, seed: int) -> Data:
         places |= {int(i): (rank + u) / len(order) for rank, i in enumerate(order[:-1])}
     chosen = set(sorted(places, key=lambda i: places[i])[:total])
     if not chosen:
-        alike = len(data.train) - len(first)
-        number = f"{len(first)} different texts" if alike else f"{len(data.train)} examples"
         raise InputError(
-            f"{data.source}: {number} are too few to split off a share of {share:g} for development"
+            f"{data.source}: {len(data.train)} examples are too few to split off a share of "
+            f"{share:g} for development"
         )
-    train = [example for example in data.train if first[example.text] not in chosen]
-    dev = [example for example in data.train if first[example.text] in chosen]
+    train = [example for i, example in enumerate(data.train) if i not in chosen]
+    dev = [example for i, example in enumerate(data.train) if i in chosen]
     source = f"{data.source} (a share of {share:g} split off with seed {seed})"
-    return replace(data, train=train, dev=dev, source=source)
+    known = {example.text for example in train}
+    again = sum(example.text in known for example in dev)
+    notes = (
+        (f"{several(again, 'development row')} with a text that is trained on",) if again else ()
+    )
+    return replace(data, train=train, dev=dev, source=source, notes=(*data.notes, *notes))
 
 
 def balanced_weights(examples: list[Example], classes: int) -> np.ndarray:

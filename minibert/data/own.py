@@ -110,7 +110,7 @@ def text_notes(train: Sequence[Example], dev: Sequence[Example] = ()) -> Iterato
     if again := len(train) - len(texts):
         yield f"{several(again, 'row')} with the text of an earlier row"
     if known := sum(example.text in texts for example in dev):
-        yield f"{several(known, 'development row')} with a text of the training table"
+        yield f"{several(known, 'development row')} with a text that is trained on"
 
 
 def own_examples(

@@ -366,7 +366,7 @@ class TestLabels:
         assert own_data(*tables, ("text",), "label").notes[2:] == (
             "1 row with an empty text",
             "2 rows with the text of an earlier row",
-            "1 development row with a text of the training table",
+            "1 development row with a text that is trained on",
         )
         assert len(own_data(tables[1], None, ("text",), "label").notes) == 1  # nothing to know
 
