@@ -13,7 +13,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from minibert.errors import InputError, shown
+from minibert.errors import InputError, shown, visible
 
 LARGEST = 1 << 24  # bytes; as Python objects they can take twenty times as much
 DEEPEST = 64  # levels; Python gives up at about a thousand, each function at another number
@@ -65,6 +65,16 @@ def read_json(path: Path, largest: int = LARGEST) -> Any:
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: is not JSON: {error}") from None
     return parse_json(text, path, largest)
+
+
+def spelled(value: Any) -> str:
+    """A value that `parse_json` returned, as its file spells it, in one short line of a message.
+
+    >>> spelled({"bias": True, "r": None})
+    '{"bias": true, "r": null}'
+    """
+    text = json.dumps(value)
+    return visible(text if len(text) <= 80 else f"{text[:60]} ... {text[-15:]}")
 
 
 # ---------------------------------------------------------------------------------- the form

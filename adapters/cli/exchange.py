@@ -1,6 +1,7 @@
 """`minibert import`, `export` and `push`: tasks from and to other libraries, and to the hub."""
 
 import argparse
+import sys
 
 
 def import_command(options: argparse.Namespace) -> None:
@@ -10,14 +11,26 @@ def import_command(options: argparse.Namespace) -> None:
     from adapters.exchange.importing import Wanted, import_adapter
     from adapters.show import describe_task, use_command
     from minibert.checkpoint import load_base
+    from minibert.errors import InputError
     from minibert.fetch.models import locate_model
 
     check_output(options.out)
+    if options.out.is_file() and not options.force:
+        raise InputError(f"{options.out}: exists; --force overwrites it")
     base = load_base(locate_model(options.base)) if options.base else None
     wanted = Wanted(
-        options.task, tuple(options.labels or ()), options.pairs, options.max_length, options.head
+        options.task,
+        tuple(options.labels or ()),
+        options.pairs,
+        options.max_length,
+        options.head,
+        options.ignore_base_name,
     )
-    task = import_adapter(options.source, base, wanted, options.out)
+
+    def doubt(what: str) -> None:
+        print(f"minibert: {what}", file=sys.stderr)
+
+    task = import_adapter(options.source, base, wanted, options.out, on_doubt=doubt)
     of_base = base_option(options.base) if options.base else ""
     print(describe_task(task, options.out))
     print(f"use it        {use_command(task.task, options.out, of_base)}")

@@ -289,6 +289,9 @@ def _import(parser: Parser) -> None:
     add("--out", type=Path, required=True, metavar="FILE", help="the task file to write")
     add("--base", metavar="MODEL",
         help="model name or folder (default: the base that the files name, if it is fetched)")
+    add("--ignore-base-name", action="store_true",
+        help="--base is the right one, whatever name the files give to theirs (default: a model of "
+        "the hub of another name is an error)")
     add("--task", metavar="NAME",
         help="the GLUE task that it is: how its labels are read and scored (default: a task of its "
         "own, scored by accuracy, or by Pearson's correlation for one output)")
@@ -299,6 +302,8 @@ def _import(parser: Parser) -> None:
         help="longest text in tokens, [CLS] and [SEP] included (default: 128)")
     add("--head", type=Path, metavar="DIR",
         help="AdapterHub: the folder with the head (default: that of the adapter)")
+    add("--force", action="store_true",
+        help="overwrite the file --out (default: one that exists is an error)")
 
 
 def _export(parser: Parser) -> None:

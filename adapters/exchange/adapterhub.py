@@ -18,8 +18,9 @@ from adapters.exchange.foreign import (
     Foreign,
     check_none_left,
     check_settings,
+    label_names,
     method_of,
-    numbered_labels,
+    number,
     settings_of,
     taken,
     tensors_of,
@@ -31,8 +32,8 @@ from adapters.methods.method import POOLER as OWN_POOLER
 from adapters.task_model import CLS, POOLER, TaskModel
 from minibert.checkpoint import Base
 from minibert.config import BertConfig
-from minibert.errors import InputError, brief, shown
-from minibert.json_files import fitted
+from minibert.errors import InputError, brief
+from minibert.json_files import spelled
 from minibert.model import ATTENTION, FEED_FORWARD
 from minibert.ops import Array
 from minibert.tensors import as_stored
@@ -57,7 +58,12 @@ PARTS = {"down": "adapter_down.0", "up": "adapter_up"}
 
 # Of its settings: the only values that are computed here, and those that say how an adapter is
 # trained or initialised, or that are looked at below.
+SWITCH = (True, False)
 ONLY: dict[str, tuple[Any, ...]] = {
+    "mh_adapter": SWITCH,
+    "output_adapter": SWITCH,
+    "original_ln_before": SWITCH,
+    "is_parallel": SWITCH,
     "original_ln_after": (True,),
     "ln_before": (False,),
     "ln_after": (False,),
@@ -66,15 +72,21 @@ ONLY: dict[str, tuple[Any, ...]] = {
     "phm_layer": (False,),
 }
 FREE = {
-    "mh_adapter", "output_adapter", "reduction_factor", "non_linearity", "original_ln_before",
-    "is_parallel", "scaling", "residual_before_ln", "adapter_residual_before_ln", "leave_out",
-    "cross_adapter", "init_weights", "init_weights_seed", "inv_adapter_reduction_factor", "dropout",
-    "phm_dim", "factorized_phm_W", "shared_W_phm", "shared_phm_rule", "factorized_phm_rule",
-    "phm_c_init", "phm_init_range", "learn_phm", "hypercomplex_nonlinearity", "phm_rank",
-    "phm_bias", "stochastic_depth",
+    "reduction_factor", "non_linearity", "scaling", "residual_before_ln", "leave_out",
+    "adapter_residual_before_ln", "cross_adapter", "init_weights", "init_weights_seed",
+    "inv_adapter_reduction_factor", "dropout", "phm_dim", "factorized_phm_W", "shared_W_phm",
+    "shared_phm_rule", "factorized_phm_rule", "phm_c_init", "phm_init_range", "learn_phm",
+    "hypercomplex_nonlinearity", "phm_rank", "phm_bias", "stochastic_depth",
 }  # fmt: skip
-HEAD_FREE = {"num_labels", "label2id", "dropout_prob", "layers", "activation_function",
-             "use_pooler", "bias", "head_type"}  # fmt: skip
+HEAD_ONLY: dict[str, tuple[Any, ...]] = {
+    "head_type": ("classification",),  # which with one label is regression
+    "use_pooler": SWITCH,
+    "bias": SWITCH,
+}
+HEAD_FREE = {"num_labels", "label2id", "dropout_prob", "layers", "activation_function"}
+MOST_OUTPUTS = 100_000
+LARGEST = float(np.finfo(np.float32).max)  # of a scaling
+LARGEST_FACTOR = 1e6  # d / m, beyond any d
 
 
 # ------------------------------------------------------------------------------------------ reading
@@ -86,10 +98,10 @@ def read_adapterhub(folder: Path, head: Path, base: Base) -> Foreign:
     file = folder / CONFIG
     about = settings_of(file)
     if about.get("model_type") not in (None, "bert"):
-        raise InputError(f"{file}: is for a model of type {shown(about['model_type'])}, not bert")
+        raise InputError(f"{file}: is for a model of type {spelled(about['model_type'])}, not bert")
     if about.get("hidden_size") not in (None, base.config.hidden_size):
         raise InputError(
-            f"{file}: is for hidden size {shown(about['hidden_size'])}; {base.name} has "
+            f"{file}: is for hidden size {spelled(about['hidden_size'])}; {base.name} has "
             f"{base.config.hidden_size}"
         )
     name, settings = about.get("name"), about.get("config")
@@ -97,7 +109,7 @@ def read_adapterhub(folder: Path, head: Path, base: Base) -> Foreign:
         raise InputError(f"{file}: has no name or no config of an adapter")
     architecture = settings.pop("architecture", None)
     if architecture is not None:
-        raise InputError(f"{file}: architecture is {shown(architecture)}; only null is supported")
+        raise InputError(f"{file}: architecture is {spelled(architecture)}; supported: null")
     kind, variant = _form(settings, file)
     activation = _activation(settings, about, file)
     sizes = _sizes(settings, base.config, file)
@@ -121,7 +133,7 @@ def _form(settings: dict[str, Any], file: Path) -> tuple[str, str]:
     # where the skip connection around the adapter begins, which only matters then
     residual = settings.get("residual_before_ln", True)
     if residual is not True:
-        raise InputError(f"{file}: residual_before_ln is {shown(residual)}; only true is supported")
+        raise InputError(f"{file}: residual_before_ln is {spelled(residual)}; supported: true")
     return "pfeiffer", "serial"
 
 
@@ -130,7 +142,7 @@ def _activation(settings: dict[str, Any], about: dict[str, Any], file: Path) -> 
     ours = ACTIVATIONS.get(name.lower()) if isinstance(name, str) else None
     if ours is None:
         known = ", ".join(ACTIVATIONS)
-        raise InputError(f"{file}: non_linearity is {shown(name)}; supported: {known}")
+        raise InputError(f"{file}: non_linearity is {spelled(name)}; supported: {known}")
     if ours.startswith("gelu") and "version" not in about:
         raise InputError(
             f"{file}: does not say which version wrote it, and {name} has meant several functions"
@@ -140,26 +152,25 @@ def _activation(settings: dict[str, Any], about: dict[str, Any], file: Path) -> 
 
 def _sizes(settings: dict[str, Any], config: BertConfig, file: Path) -> dict[str, int]:
     """{"layer.place": size}. Its m is the integer part of d / reduction_factor, at least 1."""
-    factors = settings.get("reduction_factor")
-    left_out = fitted(list[int], settings.get("leave_out") or [], f"{file}: leave_out")
+    factors, left_out = settings.get("reduction_factor"), settings.get("leave_out") or []
     places = [
         place
         for place, key in ((ATTENTION, "mh_adapter"), (FEED_FORWARD, "output_adapter"))
         if settings.get(key)
     ]
-    if absent := [n for n in left_out if not 0 <= n < config.num_hidden_layers]:
-        raise InputError(f"{file}: leave_out names layer {shown(absent[0])}, which there is not")
+    layers = range(config.num_hidden_layers)
+    if not isinstance(left_out, list) or any(type(n) is not int for n in left_out):
+        raise InputError(f"{file}: leave_out is {spelled(left_out)}, not a list of layers")
+    if absent := [n for n in left_out if n not in layers]:
+        raise InputError(f"{file}: leave_out names layer {spelled(absent[0])}, which there is not")
     sizes = {}
-    for layer in range(config.num_hidden_layers):
-        factor = factors
+    for layer in (n for n in layers if n not in left_out):
+        factor, name = factors, "reduction_factor"
         if isinstance(factors, dict):
-            factor = factors.get(str(layer), factors.get("default"))
-        if layer in left_out:
-            continue
-        if isinstance(factor, bool) or not isinstance(factor, (int, float)) or not factor > 0:
-            raise InputError(f"{file}: reduction_factor is {shown(factors)}, not positive numbers")
+            factor, name = factors.get(str(layer), factors.get("default")), f"{name} of {layer}"
+        factor = number(factor, name, LARGEST_FACTOR, file)
         if factor * 65536 < config.hidden_size:
-            raise InputError(f"{file}: reduction_factor {shown(factor)} is beyond any use")
+            raise InputError(f"{file}: {name} is {spelled(factor)}: adapters beyond any use")
         for place in places:
             sizes[f"{layer}.{place}"] = max(1, int(config.hidden_size // factor))
     if not sizes:
@@ -180,8 +191,11 @@ def _adapters(
     tensors = {re.sub(r"^bert\.", "", key): values for key, values in tensors.items()}
     scaling = settings.get("scaling", 1.0)
     learned = {"learned": (1,), "channel": (d,)}.get(scaling) if isinstance(scaling, str) else None
-    if learned is None and (isinstance(scaling, bool) or not isinstance(scaling, (int, float))):
-        raise InputError(f"{file.parent / CONFIG}: scaling is {shown(scaling)}, not a number")
+    where_said = f"{file.parent / CONFIG}: scaling is {spelled(scaling)}"
+    if learned is None and type(scaling) not in (int, float):
+        raise InputError(f'{where_said}; a number, "learned" and "channel" are supported')
+    if learned is None and not abs(scaling) <= LARGEST:  # NaN is not, either
+        raise InputError(f"{where_said}, which is beyond float32")
     found = {}
     for where, m in sizes.items():
         layer, _, place = where.partition(".")
@@ -222,14 +236,11 @@ def read_head(folder: Path, base: Base) -> tuple[dict[str, Array], str, tuple[st
     else:
         raise InputError(f"{file}: has no config of a head")
     outputs, layers = settings.get("num_labels"), settings.get("layers")
-    if settings.get("head_type") != "classification":
+    check_settings({"head_type": None} | settings, HEAD_ONLY, HEAD_FREE, file)
+    if type(outputs) is not int or not 1 <= outputs <= MOST_OUTPUTS:
         raise InputError(
-            f"{file}: head_type is {shown(settings.get('head_type'))}; only 'classification' is "
-            "supported, which with one label is regression"
+            f"{file}: num_labels is {spelled(outputs)}; 1 to {MOST_OUTPUTS:,} are supported"
         )
-    check_settings(settings, {}, HEAD_FREE, file)
-    if type(outputs) is not int or not 1 <= outputs <= 100_000:
-        raise InputError(f"{file}: num_labels is {shown(outputs)}")
     # a file of one head may hold others whose names begin alike
     own = {key: v for key, v in tensors.items() if any(key.startswith(f"{n}.") for n in names)}
     where, found = folder / HEAD_TENSORS, {}
@@ -243,9 +254,9 @@ def read_head(folder: Path, base: Base) -> tuple[dict[str, Array], str, tuple[st
         pooling = POOLER if pooled else CLS
     else:
         raise InputError(
-            f"{file}: a head of {shown(layers)} layers with {shown(activation)} on "
+            f"{file}: a head of {spelled(layers)} layers with {spelled(activation)} on "
             f"{'the pooled' if pooled else 'the raw'} [CLS] is not supported; those of one layer, "
-            "and of two with 'tanh' on the raw [CLS] are"
+            'and of two with "tanh" on the raw [CLS] are'
         )
     if pooling == POOLER and not found and "pooler" not in base.params:
         raise InputError(f"{file}: reads a pooler, which {base.folder} does not have")
@@ -254,7 +265,7 @@ def read_head(folder: Path, base: Base) -> tuple[dict[str, Array], str, tuple[st
     zeros = np.zeros(outputs, np.float32)
     found["head.bias"] = taken(own, f"{last}.bias", (outputs,), where) if has_bias else zeros
     check_none_left(own, where)
-    return found, pooling, numbered_labels(settings.get("label2id"), outputs, file)
+    return found, pooling, label_names(settings, outputs, file)
 
 
 # ------------------------------------------------------------------------------------------ writing

@@ -10,9 +10,10 @@ import numpy as np
 
 from adapters.methods.method import ADAPTERS, Method
 from adapters.methods.table import METHODS
-from minibert.errors import InputError, brief, shown
+from minibert.data.labels import check_names
+from minibert.errors import InputError, brief
 from minibert.files import atomic_write
-from minibert.json_files import fitted, read_json
+from minibert.json_files import fitted, read_json, spelled
 from minibert.ops import Array
 from minibert.tensors import as_stored, read_safetensors, write_safetensors
 
@@ -21,8 +22,8 @@ from minibert.tensors import as_stored, read_safetensors, write_safetensors
 class Foreign:
     """An adapter that another library's files hold, in our terms.
 
-    trained: its leaves by path; labels: the names of the head's outputs, in order, () where the
-    file does not say.
+    name: "" where the files have none. trained: its leaves by path; labels: the names of the head's
+    outputs, in order, () where the files do not say.
     """
 
     name: str
@@ -97,14 +98,19 @@ def check_settings(
         if name in only:
             # True == 1 in Python, but not in a file of settings
             if not any(value == v and type(value) is type(v) for v in only[name]):
-                words = " or ".join(_json(v) for v in only[name])
-                raise InputError(f"{file}: {name} is {shown(value)}; only {words} is supported")
+                words = ", ".join(map(spelled, only[name]))
+                raise InputError(f"{file}: {name} is {spelled(value)}; supported: {words}")
         elif name not in free and value not in (None, False, [], {}, ""):
-            raise InputError(f"{file}: {shown(name)} is {shown(value)}, which is not supported")
+            raise InputError(f"{file}: {brief(name)} is {spelled(value)}, which is not supported")
 
 
-def _json(value: Any) -> str:
-    return json.dumps(value) if value is None or isinstance(value, bool) else repr(value)
+def number(value: Any, name: str, most: float, file: Path) -> float:
+    """A setting that must be a positive number up to `most`. Raises InputError, naming it."""
+    if type(value) not in (int, float) or not 0 < value <= most:  # NaN is not, either
+        raise InputError(
+            f"{file}: {name} is {spelled(value)}; a positive number up to {most:,} is expected"
+        )
+    return float(value)
 
 
 def method_of(
@@ -133,14 +139,22 @@ def _by_layer(item: tuple[str, int]) -> tuple[int, str]:
     return int(layer), place
 
 
-def numbered_labels(label2id: Any, outputs: int, file: Path) -> tuple[str, ...]:
-    """{"negative": 0, "positive": 1} -> ("negative", "positive"); () for null, for one output, and
-    for the names LABEL_0, LABEL_1 that stand for none. Raises InputError where the numbers are not
-    those of the outputs."""
-    if not label2id or outputs == 1:
+def label_names(settings: Mapping[str, Any], outputs: int, file: Path) -> tuple[str, ...]:
+    """The names of a head's outputs, in order, as `id2label` or `label2id` has them; () for none,
+    for one output, and for LABEL_0, LABEL_1, ..., which stand for none. Raises InputError where
+    they are no names (`check_names`), or do not number the outputs."""
+    of_number, of_label = settings.get("id2label"), settings.get("label2id")
+    if outputs == 1 or not (of_number or of_label):
         return ()
-    named: dict[str, int] = fitted(dict[str, int], label2id, f"{file}: label2id")
-    labels = tuple(sorted(named, key=lambda name: named[name]))
-    if sorted(named.values()) != [*range(outputs)]:
-        raise InputError(f"{file}: label2id {shown(label2id)} does not number {outputs} outputs")
+    key, named = ("id2label", of_number) if of_number else ("label2id", of_label)
+    if not isinstance(named, dict):
+        raise InputError(f"{file}: {key} is {spelled(named)}, not an object")
+    pairs = [*named.items()] if of_number else [(number, name) for name, number in named.items()]
+    names = {str(number): name for number, name in pairs if type(number) in (int, str)}
+    if sorted(names) != sorted(map(str, range(outputs))):
+        raise InputError(
+            f"{file}: {key} {spelled(named)} does not number the {outputs} outputs, from 0 on"
+        )
+    labels = tuple(names[str(number)] for number in range(outputs))
+    check_names(labels, f"{file}: {key}")
     return () if labels == tuple(f"LABEL_{n}" for n in range(outputs)) else labels

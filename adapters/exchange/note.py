@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from adapters.exchange.foreign import Foreign, settings_of, write_settings
+from adapters.methods.lora import ALPHA
+from adapters.methods.method import Method
 from adapters.task_file import TaskFile, description, task_digest
 from minibert.errors import InputError
 from minibert.json_files import fitted
@@ -21,7 +23,8 @@ def write_note(folder: Path, task: TaskFile) -> None:
 
 def noted_task(folder: Path, found: Foreign) -> TaskFile | None:
     """The task that a folder's note describes, with the parameters found beside it. None without a
-    note, or when they are no longer those that it was written for."""
+    note, or when the files beside it are no longer those that it was written for: they count more
+    than the note, in their labels as in their settings and tensors."""
     if not (folder / NOTE).exists():
         return None
     try:
@@ -30,7 +33,14 @@ def noted_task(folder: Path, found: Foreign) -> TaskFile | None:
         task: TaskFile = fitted(TaskFile, about, folder / NOTE)
     except InputError:
         return None
-    if (task.method.activation, task.pooling) != (found.method.activation, found.pooling):
-        return None  # the settings were changed since
+    same = _computed(task.method) == _computed(found.method) and task.pooling == found.pooling
+    if not same or (found.labels and found.labels != task.task.names):
+        return None
     task = replace(task, trained=from_leaves(found.trained))
     return task if task_digest(task) == sha256 else None
+
+
+def _computed(method: Method) -> tuple[Any, ...]:
+    """What a method says of the mathematics, which is not in the tensors' names and shapes."""
+    alpha = ALPHA if method.alpha is None else method.alpha
+    return method.name, method.activation, method.variant == "parallel", alpha

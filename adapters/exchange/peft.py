@@ -18,6 +18,7 @@ from adapters.exchange.foreign import (
     check_none_left,
     check_settings,
     method_of,
+    number,
     settings_of,
     taken,
     tensors_of,
@@ -27,10 +28,11 @@ from adapters.exchange.foreign import (
 from adapters.methods.lora import ADAPTED, ALPHA, MAPS, map_sizes
 from adapters.methods.method import ADAPTERS, BIASES, HEAD, split
 from adapters.methods.method import POOLER as OWN_POOLER
-from adapters.methods.table import check_pattern
+from adapters.methods.table import LARGEST_ALPHA, check_pattern
 from adapters.task_model import POOLER, TaskModel
 from minibert.checkpoint import Base, hub_name, our_path
-from minibert.errors import InputError, brief, shown
+from minibert.errors import InputError, brief
+from minibert.json_files import spelled
 from minibert.ops import Array
 from minibert.parameters import parameter_shapes
 from minibert.tensors import as_stored
@@ -43,6 +45,8 @@ PREFIX = "base_model.model."
 # Its settings that change the mathematics, with the only values that are computed here; and those
 # that say how an adapter was initialised or trained, or that are looked at below.
 ONLY: dict[str, tuple[Any, ...]] = {
+    "peft_type": ("LORA",),
+    "use_rslora": (True, False),
     "use_dora": (False,),
     "fan_in_fan_out": (False,),
     "lora_bias": (False,),
@@ -51,9 +55,9 @@ ONLY: dict[str, tuple[Any, ...]] = {
     "task_type": ("SEQ_CLS", None),
 }
 FREE = {
-    "peft_type", "peft_version", "auto_mapping", "base_model_name_or_path", "revision", "r",
+    "peft_version", "auto_mapping", "base_model_name_or_path", "revision", "r",
     "inference_mode", "target_modules", "exclude_modules", "lora_alpha", "lora_dropout", "bias",
-    "use_rslora", "modules_to_save", "layers_to_transform", "layers_pattern", "rank_pattern",
+    "modules_to_save", "layers_to_transform", "layers_pattern", "rank_pattern",
     "alpha_pattern", "megatron_core", "loftq_config", "eva_config", "qalora_group_size",
     "runtime_config", "ensure_weight_tying",
 }  # fmt: skip
@@ -67,10 +71,6 @@ def read_peft(folder: Path, base: Base) -> Foreign:
     tensor, for what cannot be computed here."""
     file, where = folder / CONFIG, folder / TENSORS
     settings = settings_of(file)
-    if settings.get("peft_type") != "LORA":
-        raise InputError(
-            f"{file}: peft_type is {shown(settings.get('peft_type'))}; only 'LORA' is supported"
-        )
     check_settings(settings, ONLY, FREE, file)
     tensors = {
         _plain(key): values
@@ -103,7 +103,7 @@ def read_peft(folder: Path, base: Base) -> Foreign:
     method = method_of("lora", sizes, maps, layers, trained, targets=targets, alpha=alpha)
     for path in [p for p in rest if p.startswith("base.") and not method.trains(p)]:
         raise InputError(f"{where}: has {brief(path)}, but not those of other maps")
-    return Foreign("lora", method, found | rest, POOLER)
+    return Foreign("", method, found | rest, POOLER)
 
 
 def _plain(name: str) -> str:
@@ -127,11 +127,12 @@ def _low_ranks(
         if place is None:
             raise InputError(f"{where}: adapts {brief(stem)}, which is no linear map of a layer")
         size_in, size_out = map_sizes(config, place.partition(".")[2])
-        r = len(tensors[key])
+        r, *_ = tensors[key].shape or (0,)
         if r < 1:
             raise InputError(f"{where}: {brief(key)} has rank 0")
-        if (said := _of_module(settings, "r", "rank_pattern", stem, file)) != r:
-            raise InputError(f"{file}: r is {shown(said)} for {brief(stem)}, whose rank is {r}")
+        said = _of_module(settings, "r", "rank_pattern", stem, file)
+        if type(said) is not int or said != r:
+            raise InputError(f"{file}: r is {spelled(said)} for {brief(stem)}, whose rank is {r}")
         found[f"adapters.{place}.down.weight"] = taken(tensors, key, (r, size_in), where)
         up = taken(tensors, f"{stem}.lora_B.weight", (size_out, r), where)
         found[f"adapters.{place}.up.weight"] = up
@@ -151,9 +152,8 @@ def _alpha(settings: dict[str, Any], module: str, r: int, file: Path) -> float:
     """alpha with which alpha / r is this module's scaling: rank-stabilised LoRA (Kalajdzievski
     2023, arXiv 2312.03732) divides by sqrt(r)."""
     alpha = _of_module(settings, "lora_alpha", "alpha_pattern", module, file)
-    if isinstance(alpha, bool) or not isinstance(alpha, (int, float)) or not 0 < alpha < 1e6:
-        raise InputError(f"{file}: lora_alpha is {shown(alpha)}, not a positive number")
-    return float(alpha) * (math.sqrt(r) if settings.get("use_rslora") else 1.0)
+    alpha = number(alpha, "lora_alpha", LARGEST_ALPHA, file)
+    return alpha * (math.sqrt(r) if settings.get("use_rslora") else 1.0)
 
 
 def _of_module(
@@ -162,7 +162,7 @@ def _of_module(
     """A module's own setting, by the first pattern that means it, or else that of all."""
     patterns = settings.get(pattern_name) or {}
     if not isinstance(patterns, dict):
-        raise InputError(f"{file}: {pattern_name} is {shown(patterns)}, not an object")
+        raise InputError(f"{file}: {pattern_name} is {spelled(patterns)}, not an object")
     for pattern, value in patterns.items():
         if _matches(pattern, f"bert.{module}", file):
             return value
@@ -176,11 +176,11 @@ def _matches(pattern: str, module: str, file: Path) -> bool:
     except InputError as error:
         raise InputError(f"{file}: {error}") from None
     if ")?" in pattern:
-        raise InputError(f"{file}: the pattern {shown(pattern)} is too complicated")
+        raise InputError(f"{file}: the pattern {spelled(pattern)} is too complicated")
     try:
         return re.fullmatch(rf"(.*\.)?({pattern})", module) is not None
     except re.error:  # flags, which are for a whole pattern
-        raise InputError(f"{file}: {shown(pattern)} is no pattern") from None
+        raise InputError(f"{file}: {spelled(pattern)} is no pattern") from None
 
 
 def _others(tensors: dict[str, Array], base: Base, where: Path) -> dict[str, Array]:

@@ -5,7 +5,6 @@ It holds every parameter, so any task fits that needs no new layers: full fine-t
 layers, biases, LayerNorms, the head alone, and LoRA merged into its weights.
 """
 
-import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from adapters.exchange.bases import public_name
 from adapters.exchange.foreign import (
     Foreign,
     check_none_left,
-    numbered_labels,
+    label_names,
     settings_of,
     taken,
     write_settings,
@@ -69,16 +68,7 @@ def read_whole_model(folder: Path, base: Base) -> Foreign:
     trained = {p: np.array(v, np.float32) for p, v in trained.items()}
     if settings.get("problem_type") == "multi_label_classification":
         raise InputError(f"{file}: problem_type is multi_label_classification; not supported")
-    labels = numbered_labels(_label2id(settings), outputs, file)
-    return Foreign(folder.resolve().name, method, trained, POOLER, labels)
-
-
-def _label2id(settings: dict[str, Any]) -> Any:
-    """{label: number}, from id2label where there is one, which transformers itself goes by."""
-    named = settings.get("id2label")
-    if not (isinstance(named, dict) and all(re.fullmatch(r"\d{1,6}", n) for n in named)):
-        return settings.get("label2id")
-    return {label: int(n) for n, label in named.items() if isinstance(label, str)}
+    return Foreign("", method, trained, POOLER, label_names(settings, outputs, file))
 
 
 def _smallest(changed: set[str], base: Base) -> Method:

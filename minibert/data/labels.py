@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from minibert.errors import InputError, several
+from minibert.errors import InputError, several, shown
 
 # What pandas reads as missing, and what people write for it.
 MISSING = frozenset(
@@ -36,6 +36,7 @@ MISSING = frozenset(
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 COMMA = re.compile(r"[+-]?\d+,\d+")  # a decimal comma
 MANY = 100  # with more classes than this, labels that hardly repeat are refused
+LONGEST = 1000  # characters of a name
 FEW = 5  # training rows, below which a class is warned of
 
 
@@ -86,11 +87,11 @@ def check_spellings(counts: Mapping[str, int], where: str) -> None:
     for label in counts:
         other = spelled.setdefault(_same(label), label)
         if other != label:
-            shown = repr if unicodedata.normalize("NFC", label) == label else ascii
-            shown = ascii if unicodedata.normalize("NFC", other) != other else shown
+            spell = repr if unicodedata.normalize("NFC", label) == label else ascii
+            spell = ascii if unicodedata.normalize("NFC", other) != other else spell
             raise InputError(
-                f"{where} spells one label in two ways: {shown(other)} "
-                f"({several(counts[other], 'row')}) and {shown(label)} "
+                f"{where} spells one label in two ways: {spell(other)} "
+                f"({several(counts[other], 'row')}) and {spell(label)} "
                 f"({several(counts[label], 'row')}); make them one, or name the classes with "
                 "--classes"
             )
@@ -103,6 +104,19 @@ def _same(label: str) -> str:
     if NUMBER.fullmatch(number):
         return str(Decimal(number).normalize())
     return " ".join(unicodedata.normalize("NFKC", seen).casefold().split())
+
+
+def check_names(names: Sequence[Any], where: str) -> None:
+    """Raises InputError for names of classes, from outside, that cannot tell people which is which:
+    no texts, blank, very long, or one for two classes."""
+    for number, name in enumerate(names):
+        if not isinstance(name, str) or not name.strip():
+            raise InputError(f"{where} names class {number} {shown(name)}, which is no name")
+        if len(name) > LONGEST:
+            raise InputError(f"{where} has a name of {len(name):,} characters: {shown(name)}")
+    for name, times in Counter(names).items():
+        if times > 1:
+            raise InputError(f"{where} names {times} classes {shown(name)}")
 
 
 def warnings(

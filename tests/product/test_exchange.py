@@ -7,7 +7,6 @@ bit, and what cannot be computed is refused by name.
 
 import json
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from command_line import minibert
+from foreign_files import EXCHANGE, GOLDENS, change_json, change_tensors, copied
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -33,12 +33,10 @@ from minibert.config import BertConfig
 from minibert.data.tasks import GLUE, Task
 from minibert.errors import InputError
 from minibert.parameters import random_params
-from minibert.tensors import read_safetensors, write_safetensors
+from minibert.tensors import read_safetensors
 from minibert.tokenizer import encode_texts
 from minibert.tree import from_leaves, leaves
 
-GOLDENS = Path(__file__).parents[1] / "goldens"
-EXCHANGE = GOLDENS / "exchange"
 LOGITS = json.loads((EXCHANGE / "logits.json").read_text())
 TEXTS = [
     tuple(text) if isinstance(text, list) else text
@@ -56,23 +54,6 @@ def logits_of(task: TaskFile, base: Base) -> np.ndarray:
     encoded = encode_texts(base.tokenizer, TEXTS, 40)
     model = on_base(task, base)
     return np.concatenate([forward(model, make_batch([text])) for text in encoded])
-
-
-def copied(name: str, to: Path) -> Path:
-    """A copy of one of the goldens, to be changed."""
-    return Path(shutil.copytree(EXCHANGE / name, to / name))
-
-
-def change_json(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
-    settings = json.loads(path.read_text())
-    change(settings)
-    path.write_text(json.dumps(settings))
-
-
-def change_tensors(path: Path, change: Callable[[dict[str, np.ndarray]], Any]) -> None:
-    tensors = dict(read_safetensors(path)[0])
-    change(tensors)
-    write_safetensors(path, {name: np.array(values) for name, values in tensors.items()})
 
 
 class TestReading:
@@ -236,7 +217,7 @@ def some_base(layers: int, d: int) -> Base:
 
 
 some_labels = st.lists(
-    st.text(st.characters(exclude_categories=["Cs"]), min_size=1),
+    st.text(st.characters(exclude_categories=["Cs"])).filter(str.strip),
     min_size=2,
     max_size=5,
     unique=True,

@@ -146,6 +146,18 @@ class TestImport:
             called = replace(ours, task=replace(ours.task, name=theirs.task.name))
             assert task_digest(theirs) == task_digest(called)
 
+    def test_what_the_files_do_not_name_is_called_as_the_repository(self, hub, tmp_path):
+        """And not as the folder of the hub's cache, which is a commit."""
+        names = {"whole-head": "their-model", "lora": "their-lora"}
+        for folder, name in names.items():
+            hub.files |= repository(folder, f"some/{name}")
+        files = {name: tmp_path / f"{name}.safetensors" for name in names.values()}
+        for result in in_turn(*(wanted(to, f"some/{name}") for name, to in files.items())):
+            assert result.code == 0, result.err
+        assert [load_task(to).task.name for to in files.values()] == [*files]
+        again = minibert(*wanted(tmp_path / "again.safetensors", f"some/their-model@{COMMIT}"))
+        assert "their-model\n" in again.out
+
     def test_only_what_is_needed_is_fetched_and_never_a_pickle(self, hub, out):
         """What a repository of an adapter has besides can be a whole model."""
         others = ("pytorch_adapter.bin", "README.md", "optimizer.pt", "config.json", SINGLE)
@@ -172,13 +184,13 @@ class TestImport:
         minibert(*wanted(out))
         first = out.read_bytes()
         hub.files, hub.head = repository("houlsby"), LATER
-        minibert(*wanted(out))
+        minibert(*wanted(out), "--force")
         second = out.read_bytes()
         assert second != first
         asked = len(hub.asked)
-        minibert(*wanted(out, f"{REPOSITORY}@{COMMIT}"))
+        minibert(*wanted(out, f"{REPOSITORY}@{COMMIT}"), "--force")
         assert out.read_bytes() == first
-        minibert(*wanted(out), HF_HUB_OFFLINE="1")
+        minibert(*wanted(out), "--force", HF_HUB_OFFLINE="1")
         assert out.read_bytes() == second
         assert len(hub.asked) == asked
 
