@@ -105,6 +105,7 @@ compare: $(VENV)/installed-cli $(PEERS)/installed
 # What other libraries save for the tests to read, and what they make of what we export. Run as files
 # and without PYTHONPATH: AdapterHub's package and this project's folder have one name.
 GOLDENS ?= .venv-goldens
+THEIRS := env -u PYTHONPATH $(GOLDENS)/bin/python
 
 $(GOLDENS)/installed: tests/goldens/requirements.txt
 	$(PYTHON) -m venv $(GOLDENS)
@@ -114,10 +115,10 @@ $(GOLDENS)/installed: tests/goldens/requirements.txt
 	@touch $@
 
 exchange-goldens: $(VENV)/installed-cli $(GOLDENS)/installed
-	$(GOLDENS)/bin/python tests/goldens/exchange_goldens.py make
+	$(THEIRS) tests/goldens/exchange_goldens.py make
 	rm -rf runs/exchange
 	$(BIN)/python tests/goldens/export_with_minibert.py runs/exchange
-	$(GOLDENS)/bin/python tests/goldens/exchange_goldens.py check runs/exchange \
+	$(THEIRS) tests/goldens/exchange_goldens.py check runs/exchange \
 		> tests/goldens/exchange/checked.md
 	cat tests/goldens/exchange/checked.md
 

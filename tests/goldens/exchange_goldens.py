@@ -173,6 +173,9 @@ def peft(name: str) -> torch.nn.Module:
     model = get_peft_model(classifier(labels), LoraConfig(task_type="SEQ_CLS", **settings))
     trained = {n for n, p in model.named_parameters() if p.requires_grad}
     change(model, name, lambda n: n in trained)
+    config = model.peft_config["default"]
+    if not isinstance(config.target_modules, str):  # a set, whose order would be one of chance
+        config.target_modules = sorted(config.target_modules)
     model.save_pretrained(str(OUT / name))
     (OUT / name / "README.md").unlink()
     return model
