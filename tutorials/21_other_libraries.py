@@ -22,23 +22,24 @@ import numpy as np
 from adapters.exchange import import_adapter
 from adapters.methods.bottleneck import branch
 from adapters.pictures import save_picture
-from adapters.predict import evaluate_task, predict_texts
+from adapters.predict import predict_texts
 from adapters.show import table
 from adapters.task_file import on_base
 from minibert import encode, encode_texts, fetch_model, load_base, make_batch
 from minibert.data.glue import glue_data
+from minibert.data.tasks import score
 from minibert.ops import gelu_tanh
 from minibert.tensors import read_safetensors
 
 FOLDER = Path(globals().get("__file__", "x")).parent / "adapterhub"
-THERE = 95.4  # % of the dev sentences, as its own library judged them
+TOLERANCE = 2e-5  # of a logit: both libraries compute in float32, in another order
 
 # %% [markdown]
 # What is in the folder
 # ---------------------
-# Two files of settings and two of tensors. It was trained on the project's own 640 reviews, by a
-# script of a page (`train_with_adapterhub.py` in `tests/goldens`). ``double_seq_bn`` is that
-# library's name of Houlsby's adapter; the ``reduction_factor`` is d / m.
+# Two files of settings and two of tensors. It was trained on the project's own 640 reviews, by
+# `train_with_adapterhub.py` in `tests/goldens`, which has also put a ``logits.json`` beside them.
+# ``double_seq_bn`` is that library's name of Houlsby's adapter; the ``reduction_factor`` is d / m.
 
 # %%
 settings = json.loads((FOLDER / "adapter_config.json").read_text())
@@ -61,24 +62,28 @@ assert total == 6 * 2 * (2 * m * d + d + m), f"{total:,} is not 12 (2md + d + m)
 # ------------------------
 # The shapes do not say. Another activation, another place of the skip connection or of the
 # LayerNorm, and every number fits while every answer is another one. So each setting is looked at,
-# and one that is not computed here is refused by its name. Then the task is one like any other.
+# and one that is not computed here is refused by its name. Then the task is one like any other, and
+# its logits can be compared with those that AdapterHub gave for the same sentences.
 
 # %%
 base = load_base(fetch_model("minilm"))
 task = import_adapter(FOLDER, base)
 data = glue_data("sst-2", sample=True)
-accuracy = 100 * evaluate_task(task, base, data.dev)["accuracy"]
+texts = [example.text for example in data.dev]
+logits = predict_texts(task, base, texts)  # [B, C]
+there = np.array(json.loads((FOLDER / "logits.json").read_text()))  # [B, C]
+error = abs(logits - there).max()
 print(f"data: {data.source}; {len(data.dev)} to score on (dev)")
-print(f"dev accuracy {accuracy:.1f} %, as its library printed after training it: {THERE} %")
-assert round(accuracy, 1) == THERE, f"{accuracy:.1f}: not the same function"
+accuracy = score(data.task, logits, [example.label for example in data.dev])["accuracy"]
+print(f"dev accuracy {100 * accuracy:.1f} %")
+print(f"logits up to {abs(there).max():.1f}, off by {error:.1e} at most")
+assert error < TOLERANCE, f"{error:.1e}: not the same function"
 
 # %% [markdown]
 # ``gelu_new`` is the tanh form of GELU, ``gelu`` the exact one. What if we had mixed them up? And
 # what if the swish, which that library takes where nothing is said?
 
 # %%
-texts = [example.text for example in data.dev]
-logits = predict_texts(task, base, texts)  # [B, C]
 off = {}
 for activation in ("gelu", "swish"):
     mistaken = replace(task, method=replace(task.method, activation=activation))
@@ -87,7 +92,7 @@ for activation in ("gelu", "swish"):
     off[activation] = abs(theirs - logits).max()
     print(f"read as {activation:6}logits off by {off[activation]:.4f}, {changed} answers changed")
 assert task.method.activation == "gelu_tanh", f"{task.method.activation} is not gelu_new"
-assert 1e-4 < off["gelu"] < 0.02 < off["swish"], f"logits off by {off}"
+assert 5 * TOLERANCE < off["gelu"] < 0.02 < off["swish"], f"logits off by {off}"
 
 # %% [markdown]
 # At work
@@ -180,8 +185,8 @@ assert more.tolist() == [True, False, True, False], "1 and 3 for praise, 2 and 4
 #
 # 1. That they have no place there: the paper trains them, AdapterHub keeps them frozen. Train with
 #    ``--freeze-layernorm``, or export the changed base too, with ``--merge-base``.
-# 2. Not the accuracy, as you saw. Only logits that the other library computed, compared to 1e-5,
-#    tell. That is how all of this is tested here.
+# 2. Not the accuracy, as you saw. Only logits that the other library computed, compared to 2e-5 as
+#    above, tell. That is how all of this is tested here.
 #
 # .. raw:: html
 #

@@ -1,5 +1,6 @@
 """Train a small adapter with AdapterHub's library on the plain reviews, for tutorial 21: Houlsby's,
-m = 4, on MiniLM, and its head.
+m = 4, on MiniLM, and its head; with the logits that it has there of the dev sentences, one sentence
+at a time.
 
     python tests/goldens/train_with_adapterhub.py MINILM_FOLDER
 
@@ -60,11 +61,13 @@ def main(base: str) -> None:
             optimiser.zero_grad()
     model.eval()
     with torch.no_grad():
-        texts = tokenizer([text for text, _ in dev], return_tensors="pt", padding=True)
-        predicted = model(**texts).logits.argmax(1).tolist()
-    right = sum(guess == label for guess, (_, label) in zip(predicted, dev, strict=True))
+        encoded = (tokenizer(text, return_tensors="pt") for text, _ in dev)
+        logits = torch.cat([model(**text).logits for text in encoded])
+    right = sum(int(row.argmax()) == label for row, (_, label) in zip(logits, dev, strict=True))
     print(f"dev accuracy {100 * right / len(dev):.1f} ({right} of {len(dev)})")
     OUT.mkdir(parents=True, exist_ok=True)
+    rows = ",\n".join(json.dumps(row) for row in logits.tolist())
+    (OUT / "logits.json").write_text(f"[\n{rows}\n]\n")
     model.save_adapter(str(OUT), NAME, with_head=True, use_safetensors=True)
     for path in OUT.glob("*config.json"):  # the public name, not this machine's folder
         about = json.loads(path.read_text()) | {
