@@ -9,9 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from adapters.exchange import adapterhub, peft, whole_model
+from adapters.exchange import adapterhub_writing, peft, whole_model
 from adapters.exchange.bases import public_name
-from adapters.exchange.importing import FORMATS
 from adapters.exchange.note import write_note
 from adapters.task_file import TaskFile, on_base
 from minibert.checkpoint import Base
@@ -19,13 +18,18 @@ from minibert.data.labels import check_names
 from minibert.errors import InputError
 from minibert.files import writing
 
+REFUSALS = {
+    "adapterhub": adapterhub_writing.refuse,
+    "peft": peft.refuse,
+    "transformers": whole_model.refuse,
+}
 MERGED = "base"  # the folder within the exported one, for --merge-base
 
 
 def export_adapter(
     task: TaskFile, base: Base, folder: Path | str, format: str, merge_base: bool = False
 ) -> Path:
-    """Write a task into a new folder, as one of the FORMATS. Returns the folder.
+    """Write a task into a new folder, as adapterhub, peft or transformers. Returns the folder.
 
     merge_base: for AdapterHub, write the base with the task's own LayerNorms, too, in `base` within
     the folder, as AdapterHub has no place for them.
@@ -33,15 +37,15 @@ def export_adapter(
     folder with files in it; where the disk is full, too, nothing is left.
     """
     folder = Path(folder)
-    if format not in FORMATS:
-        raise InputError(f"unknown format {format!r}; known: {', '.join(FORMATS)}")
+    if format not in REFUSALS:
+        raise InputError(f"unknown format {format!r}; known: {', '.join(REFUSALS)}")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder}: exists, and is not an empty folder; nothing is overwritten")
     check_names(task.task.names, f"{task.task.name}: its list of labels")
     model = on_base(task, base)
-    if why := FORMATS[format].refuse(model):
+    if why := REFUSALS[format](model):
         raise InputError(f"{task.task.name}: cannot be exported as {format}: {why}")
-    norms = format == "adapterhub" and adapterhub.trains_norms(task.method)
+    norms = format == "adapterhub" and adapterhub_writing.trains_norms(task.method)
     if norms and not merge_base:
         raise InputError(
             f"{task.task.name}: cannot be exported as adapterhub: it has trained LayerNorms, which "
@@ -62,7 +66,7 @@ def export_adapter(
         elif format == "peft":
             peft.write_peft(new, model, of_base)
         else:
-            adapterhub.write_adapterhub(new, plain_name(task), model, labels, of_base)
+            adapterhub_writing.write_adapterhub(new, plain_name(task), model, labels, of_base)
         if not norms:  # with a base of its own, what is imported is another task
             write_note(new, task)
     return folder
