@@ -21,8 +21,11 @@ FOLDERS = re.compile(
 )
 STEPS = re.compile(r"(checkpoint|ckpt|step|epoch|iter|run|version)[-_]?\d+|best|final|last", re.I)
 ORG_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+")
-# Models that are, or once were, on the hub without an ORG.
-FAMILY = re.compile(r"(\w*bert\w*-|xlm-|electra-|bart-|t5-|gpt2|MiniLM|all-MiniLM)[\w.-]*")
+# Models that are, or once were, on the hub without an ORG; no new ones come.
+FAMILY = re.compile(
+    r"((xlm-)?\w*bert\w*-(base|large|xlarge|xxlarge)|xlm-|gpt2|t5-|bart-|electra-|(all-)?MiniLM-)"
+    r"[\w.-]*"
+)
 
 
 def name_on_hub(base: Base) -> str:

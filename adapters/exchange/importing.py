@@ -193,7 +193,7 @@ def _task(found: Foreign, wanted: Wanted, file: Path) -> Task:
     """Name, labels and metric: GLUE's if it is one of GLUE, else its own."""
     outputs = found.outputs
     labels = tuple(wanted.labels) or found.labels
-    check_names(labels, "--labels")
+    check_names(wanted.labels, "--labels")
     if wanted.labels and len(labels) != (0 if outputs == 1 else outputs):
         raise InputError(
             f"{file}: its head has {outputs} outputs, but {len(labels)} labels are given"

@@ -52,6 +52,8 @@ PATHS = (
     "C:\\models\\bert",
     "a/b/c",
     "models",
+    "bert-tiny",
+    "my-bert",
 )
 ON_HUB = (
     "google-bert/bert-base-uncased",
@@ -59,6 +61,9 @@ ON_HUB = (
     "org/distant",
     "prajjwal1/bert-tiny",
     "roberta-base",
+    "distilbert-base-uncased-finetuned-sst-2-english",
+    "xlm-roberta-large",
+    "gpt2",
 )
 
 
