@@ -57,8 +57,8 @@ def doubt(said: str, base: Base) -> str:
     if not said or _is_of(said, base):
         return ""
     return (
-        f"the files call their base '{visible(brief(said))}'; that this is {public_name(base)} was "
-        "not checked but by its sizes"
+        f"the files call their base '{visible(brief(said))}'; it is taken to be "
+        f"{public_name(base)}, of which only the sizes were compared"
     )
 
 
