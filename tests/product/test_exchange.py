@@ -501,7 +501,7 @@ class TestTheCommands:
 
     def test_frozen_layernorms_and_loras_choices_can_be_trained(self, tmp_path):
         table = tmp_path / "table.csv"
-        rows = (f"{'tikora' if n % 2 else 'morulan'} ba bo,{n % 2}" for n in range(24))
+        rows = (f"{'tikora' if n % 2 else 'morulan'} ba {n},{n % 2}" for n in range(24))
         table.write_text("text,label\n" + "\n".join(rows) + "\n")
         common = [table, "--base", GOLDENS / "tiny", "--epochs", "1", "--max-length", "16"]
         frozen, lora = tmp_path / "frozen", tmp_path / "lora"
