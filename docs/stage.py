@@ -20,7 +20,7 @@ from listings import exercise_table, tutorial, tutorial_index, verdict_table
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT)]
 
-from adapters.tutorials.notebook import notebook  # noqa: E402
+from adapters.tutorials.start import tutorial_files as readers_files  # noqa: E402
 
 STAGED = ROOT / "docs" / "_build" / "source"
 
@@ -279,8 +279,9 @@ def tutorial_files(root: Path = ROOT) -> dict[str, bytes]:
     script its own file. Its pages go to tutorials/.
     """
     files = {f"scripts/{path.name}": script(path, root).encode() for path in tutorials(root)}
-    for path in tutorials(root):
-        files[f"tutorials/{path.stem}.ipynb"] = notebook(path.read_text("utf-8")).encode()
+    for name, content in readers_files(root / "tutorials").items():
+        if name.endswith(".ipynb"):
+            files[f"tutorials/{name}"] = content
     header = (root / "docs" / "gallery.rst").read_text("utf-8")
     index = tutorial_index(header, map(tutorial, tutorials(root)), small_pictures(root))
     files["scripts/GALLERY_HEADER.rst"] = index.encode()

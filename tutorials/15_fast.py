@@ -172,8 +172,9 @@ assert low < padded < high, f"tokens computed for each real one: {padded:.2f}"
 # %% [markdown]
 # What next
 # ---------
-# 1. How fast are whole trainings, and which part of one costs most? The `performance page
-#    <../docs/performance.md>`_ has figures; ``python benchmarks/bench.py`` measures yours.
+# 1. How fast are whole trainings, and which part of one costs most? The documentation's page on
+#    `performance <../docs/performance.md>`_ has figures; ``make bench``, in a
+#    checkout, measures yours.
 # 2. Derive one yourself: ``minibert exercises check 05`` is LayerNorm's VJP, 03 GELU.
 # 3. Set BLOCK in ``minibert/fused/activations.py`` to 1 << 30. What becomes of GELU, and why?
 #

@@ -192,5 +192,6 @@ assert more.tolist() == [True, False, True, False], "1 and 3 for praise, 2 and 4
 #
 #    </details>
 #
-# All that travels, and all that is refused: `docs/exchange.md <../docs/exchange.md>`_. This is the
-# last tutorial. The exercises begin with ``minibert exercises start my-exercises``.
+# All that travels, and all that is refused: the documentation's page on
+# `other libraries <../docs/exchange.md>`_. This is the last tutorial. The exercises begin with
+# ``minibert exercises start my-exercises``.

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from adapters.tutorials.links import FORMS, without_links_out
 from adapters.tutorials.notebook import notebook
 from minibert.errors import InputError
 from minibert.files import atomic_write
@@ -20,23 +21,30 @@ def material() -> Path:
     raise InputError("this installation has no tutorials")
 
 
-def scripts() -> list[Path]:
-    """The tutorials, in order."""
-    return sorted(material().glob(SCRIPTS))
+def scripts(top: Path | None = None) -> list[Path]:
+    """The tutorials, in order: those of `material()`, or of the folder `top`."""
+    return sorted((top or material()).glob(SCRIPTS))
 
 
-def tutorial_files() -> dict[str, bytes]:
-    """All files of a reader's folder, by their path in it: what is in `tutorials/` but for the
-    exercises, and a notebook of each script."""
-    top = material()
+def tutorial_files(top: Path | None = None) -> dict[str, bytes]:
+    """All files of a reader's folder, by their path in it: what is in `tutorials/`, or the folder
+    `top`, but for the exercises, and a notebook of each script. Where a text links to a file that
+    is not among them, it keeps the words without the link."""
+    top = top or material()
     found = {path.relative_to(top): path for path in sorted(top.rglob("*")) if path.is_file()}
     files = {
         name.as_posix(): path.read_bytes()
         for name, path in found.items()
         if not (LEFT_OUT & set(name.parts) or name.name.startswith("."))
     }
-    for path in scripts():
-        files[f"{path.stem}.ipynb"] = notebook(path.read_text("utf-8")).encode()
+    notebooks = {f"{path.stem}.ipynb": path for path in scripts(top)}
+    here = {*files, *notebooks}
+    for name in files:
+        if name.endswith(tuple(FORMS)):
+            files[name] = without_links_out(name, files[name].decode(), here).encode()
+    for name, path in notebooks.items():
+        script = without_links_out(path.name, path.read_text("utf-8"), here)
+        files[name] = notebook(script).encode()
     return files
 
 

@@ -1,5 +1,6 @@
-"""What the tutorials have helpers for: the noise of accuracies, thresholds and words, and the small
-world of the tutorial on pre-training, whose best loss can be worked out by hand."""
+"""What the tutorials have helpers for: the noise of accuracies, thresholds and words, the links
+of a reader's copy, and the small world of the tutorial on pre-training, whose best loss can be
+worked out by hand."""
 
 import math
 
@@ -8,6 +9,7 @@ import pytest
 from conftest import GOLDENS
 
 from adapters.tutorials import inside, small_world
+from adapters.tutorials.links import without_links_out
 from adapters.tutorials.noise import mean_and_error
 from adapters.tutorials.tiny_bert import tiny_config, untrained_bert, write_checkpoint
 from minibert import load_base, make_batch
@@ -42,6 +44,36 @@ def test_the_tokens_of_a_word_belong_together():
     assert not any(tokens[rows[0]].startswith("##") for rows in words)
     sums = inside.by_words(np.arange(len(tokens)), np.array([0]), [words])
     assert sums[0].tolist() == [rows.sum() for rows in words]
+
+
+HERE = {"07_a.py", "questions/dev.json", "b c.md"}
+
+
+@pytest.mark.parametrize(
+    "name, text, expected",
+    [
+        ("07_a.py", "# see `page 3\n#    <../docs/p.md>`_, or", "# see page 3, or"),
+        ("07_a.py", "`two\nwords <../x.md>`__ and `b <d.html#e>`_", "two\nwords and b"),
+        ("07_a.py", "``a < b``, see `it <missing.py>`_", "``a < b``, see it"),
+        ("07_a.py", "`it <../docs/p.md#part>`_ `me <./07_a.py#x>`_", "it `me <./07_a.py#x>`_"),
+        ("README.md", "[a *b*](../c.md#d) and [e](exercises/)", "a *b* and e"),
+        ("questions/README.md", "[a](07_a.py) [b](../07_a.py)", "a [b](../07_a.py)"),
+    ],
+)
+def test_a_link_to_what_is_not_in_the_folder_leaves_its_words(name, text, expected):
+    assert without_links_out(name, text, HERE) == expected
+
+
+@pytest.mark.parametrize(
+    "name, text",
+    [
+        ("07_a.py", "`arXiv 1 <https://arxiv.org/abs/1>`_ and\n# `07_a.py\n# <07_a.py>`_"),
+        ("07_a.py", "``python x <../y>``; `us <mailto:a@b.org>`_; `up <#top>`_"),
+        ("README.md", "[a](https://a.org/b) [b](#c) [d](questions/) [e](b%20c.md) [f](.)"),
+    ],
+)
+def test_every_other_link_stays_as_it_is(name, text):
+    assert without_links_out(name, text, HERE) == text
 
 
 class TestTheSmallWorld:

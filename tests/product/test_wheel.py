@@ -4,6 +4,7 @@ installer does, and used without the checkout."""
 import ast
 import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -59,8 +60,34 @@ class TestTutorials:
             if not KEPT_OUT & set(Path(name).parts)
         }
         assert beside.keys() >= {"00_one_page.py", "questions/train.json", "questions/dev.json"}
-        assert beside.items() <= found.items()
         assert found.keys() - beside.keys() == {f"{path.stem}.ipynb" for path in SCRIPTS}
+        changed = {name for name, content in beside.items() if found[name] != content}
+        assert changed <= {path.name for path in SCRIPTS if b"<../" in path.read_bytes()}
+
+    def test_every_link_to_a_file_leads_to_one_that_the_reader_has(self, mine):
+        """In the scripts, the notebooks, and the pages beside them."""
+        goals = {
+            ".py": re.compile(r"<([^<>`]+)>`_"),
+            ".ipynb": re.compile(r"\]\(([^)]+)\)"),
+            ".md": re.compile(r"\]\(([^)]+)\)"),
+        }
+        followed = 0
+        for path in (path for path in mine.rglob("*") if path.suffix in goals):
+            for goal in goals[path.suffix].findall(path.read_text("utf-8")):
+                if not goal.startswith("https://"):
+                    assert (path.parent / goal).exists(), f"{path.name} links to {goal}"
+                    followed += 1
+        assert followed > 100
+
+    def test_a_link_that_leads_out_of_the_folder_leaves_its_words(self, mine):
+        """The script and its notebook are otherwise the tutorial's."""
+        out = re.compile(r"`([^`<]+?)\s+(?:# +)?<\.\./[^>]+>`_")
+        with_links_out = [path for path in SCRIPTS if out.search(path.read_text("utf-8"))]
+        assert len(with_links_out) >= 2
+        for path in with_links_out:
+            words = out.sub(r"\1", path.read_text("utf-8"))
+            assert (mine / path.name).read_text("utf-8") == words
+            assert (mine / f"{path.stem}.ipynb").read_text("utf-8") == notebook(words)
 
     def test_the_exercises_solutions_are_where_a_class_can_leave_them_out(self, site, mine):
         """`minibert exercises start --no-solutions` removes them from adapters/exercises."""
