@@ -280,6 +280,7 @@ class TestLists:
 
     def test_each_tutorial_is_listed_with_its_number_a_sentence_and_its_minutes(self, staged):
         header = (staged / "scripts" / "GALLERY_HEADER.rst").read_text("utf-8")
+        table = (ROOT / "tutorials" / "README.md").read_text("utf-8")
         cards = header.split(".. grid-item-card:: ")[1:]
         assert len(cards) == len(stage.tutorials()) > 15
         for card, path in zip(cards, stage.tutorials(), strict=True):
@@ -289,7 +290,9 @@ class TestLists:
             (sentence, minutes) = re.findall(r"^      (\w.*)$", card, re.M)
             assert sentence[0].isupper()
             assert sentence.endswith(".")
-            assert re.fullmatch(r"(\d+|ten) minutes? to read", minutes)
+            assert re.fullmatch(r"\d+ minutes to read", minutes)
+            row = next(line for line in table.split("\n") if line.startswith(f"| [{path.name}]"))
+            assert row.split(" | ")[-2] == minutes.split()[0], f"the table says: {row}"
             for picture in re.findall(r":img-top: /(\S+)\n      :img-alt: \w", card):
                 assert (staged / picture).exists()
 
