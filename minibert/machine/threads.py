@@ -106,25 +106,35 @@ class _OneBlasThread:
     """While at least one `with` block of this is open, BLAS computes with one thread only."""
 
     def __init__(self) -> None:
-        self._lock, self._open, self._limit = threading.Lock(), 0, None
+        self._lock, self._open = threading.Lock(), 0
+        self._limit: Any = None  # while there is one: what the limits were before
 
     def __enter__(self) -> None:
         with self._lock:
-            if self._open == 0:
+            if self._limit is None:
                 _anyone_may_limit()
                 self._limit = _libraries().limit(limits=1, user_api="blas")
             self._open += 1
 
     def __exit__(self, *error: object) -> None:
         with self._lock:
-            self._open -= 1
-            if self._open == 0:
+            self._open = max(0, self._open - 1)
+            if self._open == 0 and self._limit is not None:
                 _anyone_may_limit()
-                self._limit.restore_original_limits()  # type: ignore[attr-defined]
+                self._limit.restore_original_limits()
                 _anyone_may_limit()
+                self._limit = None
+
+    def after_fork(self) -> None:
+        """In the child of a fork: the threads that held the lock and the blocks are not here. What
+        they have limited, the child's own first block restores."""
+        self._lock, self._open = threading.Lock(), 0
 
 
 one_blas_thread = _OneBlasThread()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=one_blas_thread.after_fork)
 
 
 def each(

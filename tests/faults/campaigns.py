@@ -69,7 +69,7 @@ CAMPAIGNS = {
         "hubs and archives that mean harm", hub.hostile, hub.modes, 10, 0, found=(38, 39, 46, 47)
     ),
     "cheats": Campaign("cheats on the judge", cheat, cheats, 20, 0),
-    "forks": Campaign("forks while other threads predict", crowd.fork, lambda: 20, 10, 3),
+    "forks": Campaign("forks while other threads predict", crowd.fork, lambda: 200, 50, 3),
     "predictions": Campaign(
         "predictions, memory flat", long_run.predictions, lambda: 30, 30, 5, inputs=long_run.BATCH
     ),

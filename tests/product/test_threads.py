@@ -35,6 +35,7 @@ import adapters.cached_layers as cached_layers
 import adapters.finetune as finetune
 import adapters.predict as predict
 import minibert.batch as batching
+import minibert.machine.threads as threads_module
 from adapters.finetune import prepare
 from adapters.methods.table import METHODS
 from adapters.predict import encode_examples, evaluate_task, predict_texts
@@ -46,7 +47,7 @@ from minibert.checkpoint import Base
 from minibert.errors import InputError
 from minibert.heads import loss
 from minibert.machine.doctor import threads_by
-from minibert.machine.threads import VARIABLES, each, thread_count
+from minibert.machine.threads import VARIABLES, each, one_blas_thread, thread_count
 from minibert.parameters import cast
 from minibert.training import optim, shards
 from minibert.training.gradients import value_and_grads
@@ -504,6 +505,49 @@ class TestMisfortunes:
             finally:
                 os._exit(2)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+    @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+    @pytest.mark.parametrize("at", ["while it enters", "within"])
+    def test_a_fork_while_another_thread_limits_blas_does_not_hang(
+        self, at, three_blas_threads, monkeypatch
+    ):
+        """That thread, which would give back the lock and the limit, is not in the child."""
+        there, leave = threading.Event(), threading.Event()
+        real = threads_module._anyone_may_limit
+
+        def wait() -> None:
+            there.set()
+            leave.wait(LONG)
+
+        def entering() -> None:
+            wait()
+            real()
+
+        def other() -> None:
+            if at == "while it enters":
+                monkeypatch.setattr(threads_module, "_anyone_may_limit", entering)
+            with one_blas_thread:
+                if at == "within":
+                    wait()
+
+        thread = threading.Thread(target=other)
+        thread.start()
+        there.wait(LONG)
+        monkeypatch.undo()
+        child = os.fork()
+        if child == 0:  # no test continues here, whatever happens
+            try:
+                signal.alarm(int(LONG))
+                fine = list(each(lambda i: blas_threads(), range(3), 2)) == [{1}] * 3
+                os._exit(0 if fine and blas_threads() == {3} else 1)
+            finally:
+                os._exit(2)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        leave.set()
+        thread.join(LONG)
+        assert code == 0
+        assert blas_threads() == {3}
 
 
 @pytest.mark.usefixtures("three_blas_threads")
