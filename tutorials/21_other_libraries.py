@@ -38,7 +38,7 @@ TOLERANCE = 2e-5  # of a logit: both libraries compute in float32, in another or
 # What is in the folder
 # ---------------------
 # Two files of settings and two of tensors. It was trained on the project's own 640 reviews, by
-# `train_with_adapterhub.py` in `tests/goldens`, which has also put a ``logits.json`` beside them.
+# ``train_with_adapterhub.py`` in ``tests/goldens``, which has put a ``logits.json`` beside them.
 # ``double_seq_bn`` is that library's name of Houlsby's adapter; the ``reduction_factor`` is d / m.
 
 # %%
@@ -160,10 +160,13 @@ save_picture(figure, "21_other_libraries")
 
 # %%
 by_class = {0: [], 1: []}
-for example in data.dev:
-    batch = make_batch(encode_texts(base.tokenizer, [example.text], 128))
+for start in range(0, len(data.dev), 40):
+    part = data.dev[start : start + 40]
+    batch = make_batch(encode_texts(base.tokenizer, [example.text for example in part], 128))
     encode(model.tree["base"], batch, base.config, adapt=kept_in_view)
-    by_class[example.label].append(features[5, "feed_forward"][0])
+    first_rows = features[5, "feed_forward"][batch.starts]  # [B, m], at [CLS]
+    for example, row in zip(part, first_rows, strict=True):
+        by_class[example.label].append(row)
 means = {name: np.mean(by_class[label], axis=0) for label, name in enumerate(task.task.names)}
 rows = [(name, *(f"{value:.2f}" for value in mean)) for name, mean in means.items()]
 print(table(rows, ("said", *(f"feature {n + 1}" for n in range(m)))))
