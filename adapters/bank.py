@@ -3,18 +3,23 @@
 Each task costs its own few parameters; the base is in memory once, whatever their number.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 
-from adapters.predict import encode_for, finite_logits
+from adapters.predict import check_finite, encode_for, finite_logits
 from adapters.task_file import TaskFile, load_task, on_base
-from adapters.task_model import TaskModel
+from adapters.task_model import COSINE, TaskModel
+from adapters.together import logits_apart, logits_together
 from minibert.checkpoint import Base
-from minibert.errors import InputError
-from minibert.tokenizer import Text, check_texts
+from minibert.errors import InputError, shown
+from minibert.tokenizer import Encoded, Text, check_texts
 from minibert.tree import count
+
+Names = list[str] | tuple[str, ...]
 
 
 class Bank:
@@ -41,15 +46,69 @@ class Bank:
         self.tasks[name] = task
         return task
 
-    def logits(self, name: str, texts: Sequence[Text]) -> np.ndarray:
-        """One task's logits of texts: [B, C]. Raises InputError for a name that is not open, or for
-        the first text that is none for this task."""
+    @overload
+    def logits(self, name: str, texts: Sequence[Text]) -> np.ndarray: ...
+
+    @overload
+    def logits(self, name: Names, texts: Sequence[Text]) -> list[np.ndarray]: ...
+
+    def logits(self, name: str | Names, texts: Sequence[Text]) -> np.ndarray | list[np.ndarray]:
+        """One task's logits of texts: [B, C]; with a name for each text, B arrays [C], the same
+        bits as asking task by task.
+
+        Raises InputError for a name that is not open, for the first text that is none for its task,
+        or as `finite_logits` does.
+        """
+        if isinstance(name, str):
+            task = self._task(name)
+            return finite_logits(self.models[name], self._encoded(task, texts))
+        texts = check_texts(texts, None)
+        if len(name) != len(texts):
+            raise InputError(f"{len(name)} names of tasks are given for {len(texts)} texts")
+        numbers = defaultdict(list)  # of each task's own texts
+        for number, (own, text) in enumerate(zip(name, texts, strict=True)):
+            if isinstance(text, tuple) != self._task(own).task.pairs:
+                wanted = "one text" if isinstance(text, tuple) else "a pair of texts"
+                raise InputError(f"texts[{number}] is {shown(text)}; task {own} reads {wanted}")
+            numbers[own].append(number)
+        encoded = {
+            own: self._encoded(self.tasks[own], [texts[i] for i in rows])
+            for own, rows in numbers.items()
+        }
+        logits: list[np.ndarray] = [np.empty(0)] * len(texts)
+        for own, computed in logits_apart(self.models, encoded).items():
+            check_finite(self.models[own], encoded[own], computed, numbers[own])
+            for number, values in zip(numbers[own], computed, strict=True):
+                logits[number] = values
+        return logits
+
+    def logits_all(self, texts: Sequence[Text]) -> dict[str, np.ndarray]:
+        """Every open task's logits of the same texts: {name: [B, C]}, the same bits as asking one
+        by one.
+
+        What tasks read alike is tokenized once, and layers that they leave as they are are computed
+        once. Raises InputError for the first text that is none for a task, or as `finite_logits`.
+        """
+        alike = defaultdict(list)  # names of tasks that read texts as the same tokens
+        for name, task in self.tasks.items():
+            alike[task.task.pairs, task.max_length, task.pooling == COSINE].append(name)
+        found: dict[str, np.ndarray] = {}
+        for names in alike.values():
+            encoded = self._encoded(self.tasks[names[0]], texts)
+            models = {name: self.models[name] for name in names}
+            found |= logits_together(models, encoded)
+            for name, model in models.items():
+                check_finite(model, encoded, found[name])
+        return {name: found[name] for name in self.tasks}
+
+    def _task(self, name: str) -> TaskFile:
         if name not in self.tasks:
-            raise InputError(f"no task named {name!r} is open; open: {', '.join(self.tasks)}")
-        task = self.tasks[name]
-        texts = check_texts(texts, task.task.pairs)
-        encoded = encode_for(self.base, texts, task.max_length, task.pooling)
-        return finite_logits(self.models[name], encoded)
+            raise InputError(f"no task named {shown(name)} is open; open: {', '.join(self.tasks)}")
+        return self.tasks[name]
+
+    def _encoded(self, task: TaskFile, texts: Sequence[Text]) -> list[Encoded]:
+        checked = check_texts(texts, task.task.pairs)
+        return encode_for(self.base, checked, task.max_length, task.pooling)
 
     def parameters(self) -> int:
         """All parameters in memory: the base once, and every task's own."""

@@ -103,20 +103,32 @@ class NotFinite(InputError):
 def finite_logits(
     model: TaskModel, encoded: Sequence[Encoded], threads: int | None = None
 ) -> np.ndarray:
-    """`predict_logits` for an answer: raises NotFinite, naming the first text and the cause, where
-    float32 overflows."""
+    """`predict_logits` for an answer, looked at as in `check_finite`."""
     logits = predict_logits(model, encoded, threads)
-    bad = np.flatnonzero(~np.isfinite(logits).all(axis=1))
-    if len(bad):
-        number, base = int(bad[0]), model.base
-        batch = make_batch([encoded[number]])
-        with np.errstate(over="ignore", invalid="ignore"):  # looked at below
-            alone = encode(base.params, batch, base.config)[-1]
-        cause = "the task's parameters are too large for float32"
-        if not np.isfinite(alone).all():
-            cause = f"the weights of the base {base.name} are too large for float32 on this text"
-        raise NotFinite(f"texts[{number}]: its logits are not finite: {cause}", number)
+    check_finite(model, encoded, logits)
     return logits
+
+
+def check_finite(
+    model: TaskModel,
+    encoded: Sequence[Encoded],
+    logits: np.ndarray,
+    numbers: Sequence[int] | None = None,
+) -> None:
+    """Raises NotFinite, naming the first text and the cause, where float32 has overflowed; by its
+    place in `encoded`, or by those that the texts have elsewhere."""
+    bad = np.flatnonzero(~np.isfinite(logits).all(axis=1))
+    if not len(bad):
+        return
+    row, base = int(bad[0]), model.base
+    batch = make_batch([encoded[row]])
+    with np.errstate(over="ignore", invalid="ignore"):  # looked at below
+        alone = encode(base.params, batch, base.config)[-1]
+    cause = "the task's parameters are too large for float32"
+    if not np.isfinite(alone).all():
+        cause = f"the weights of the base {base.name} are too large for float32 on this text"
+    number = row if numbers is None else numbers[row]
+    raise NotFinite(f"texts[{number}]: its logits are not finite: {cause}", number)
 
 
 OnEncoded = Callable[[Sequence[Encoded]], None]
