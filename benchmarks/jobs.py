@@ -132,3 +132,20 @@ def top(number: int, setup: Setup) -> Job:
         "all layers": setup.our_side({}, **work),
     }
     return Job(sides, tokens=tokens(batches))
+
+
+TASKS: dict[str, Any] = {"what": "tasks", "method": "adapters", "size": 64, "tasks": 8}
+
+
+def many_tasks(how: str, other: str, top: int | None, setup: Setup) -> Job:
+    """8 tasks on SST-2 sentences in batches of 32, against another way to ask them: of ours, or
+    AdapterHub's. `top`: adapters in so many of the top layers only."""
+    config = dataclasses.asdict(MODELS["minilm"])
+    batches, source = real_batches("sst-2", 31 if how == "together" else 8)
+    work = {**TASKS, "config": config, "batches": batches, **({"top": top} if top else {})}
+    if other == "AdapterHub":
+        peer = setup.peer_side(**{**work, "what": "adapterhub tasks", "how": how})
+    else:
+        peer = setup.our_side({}, **work, how=other)
+    sides = {"ours": setup.our_side({}, **work, how=how), "peer": peer}
+    return Job(sides, tokens=tokens(batches), note=source)

@@ -16,6 +16,7 @@ from adapters.methods.table import method_named, top_layers
 from adapters.predict import predict_logits
 from adapters.recipes import recipe_named
 from adapters.task_model import TaskModel, new_task_model
+from adapters.together import logits_apart, logits_together
 from adapters.training_run import Training
 from minibert.batch import group_by_length, make_batch
 from minibert.checkpoint import Base, load_base
@@ -30,7 +31,7 @@ from minibert.training.resume import start
 from minibert.training.schedule import Settings, Step
 from minibert.tree import leaves
 
-Run = Callable[[], None]
+Run = Callable[[], object]
 
 
 def prepare(work: Work) -> Run:
@@ -50,6 +51,12 @@ def prepare(work: Work) -> Run:
     method = method_named(work["method"], work.get("size"))
     if "top" in work:
         method = top_layers(method, work["top"], config)
+    if work["what"] == "tasks":
+        models = {
+            str(seed): new_task_model(base, method, recipe_named("paper"), 2, seed)
+            for seed in range(work["tasks"])
+        }
+        return tasks(models, batches, work["how"], work["threads"])
     model = new_task_model(base, method, recipe_named("paper"), 2, 0)
     if work["what"] == "classify":
         return classify(model, batches, work["threads"])
@@ -106,6 +113,26 @@ def classify(model: TaskModel, batches: list[list[Encoded]], threads: int) -> Ru
             predict_logits(model, texts, threads)
 
     return run
+
+
+def tasks(
+    models: dict[str, TaskModel], batches: list[list[Encoded]], how: str, threads: int
+) -> Run:
+    """All tasks on all texts "together" or "one by one"; or batches whose texts take turns with the
+    tasks, "mixed", as against "one task" on the same batches."""
+    texts = [text for batch in batches for text in batch]
+
+    def mixed() -> None:
+        for batch in batches:
+            own = {name: batch[i :: len(models)] for i, name in enumerate(models)}
+            logits_apart(models, own, threads)
+
+    return {
+        "together": lambda: logits_together(models, texts, threads),
+        "one by one": lambda: [predict_logits(model, texts, threads) for model in models.values()],
+        "mixed": mixed,
+        "one task": classify(models["0"], batches, threads),
+    }[how]
 
 
 def steps(model: TaskModel, batches: list[list[Encoded]], threads: int, cache: bool) -> Run:

@@ -45,6 +45,7 @@ def prepare(work: Work) -> Callable[[], None]:
         "onnxruntime forward": onnx_forward,
         "adapterhub step": adapterhub_step,
         "torch step": torch_step,
+        "adapterhub tasks": adapterhub_tasks,
     }[work["what"]](config, batches, work)
 
 
@@ -126,6 +127,37 @@ def adapterhub_step(config: Any, batches: list[Tensors], work: Work) -> Callable
         if name.startswith("bert.pooler"):
             parameter.requires_grad = False
     return steps(model, batches)
+
+
+def adapterhub_tasks(config: Any, batches: list[Tensors], work: Work) -> Callable[[], None]:
+    """AdapterHub's ways to ask many tasks at once, with Houlsby adapters and a head for each:
+    `Parallel`, all of them on every text, and `BatchSplit`, the texts of a batch divided."""
+    from adapters.composition import BatchSplit, Parallel
+
+    import adapters
+
+    model = adapters.BertAdapterModel(config)
+    size = config.hidden_size / work["size"]
+    names = [str(number) for number in range(work["tasks"])]
+    for name in names:
+        houlsby = adapters.DoubleSeqBnConfig(reduction_factor=size, non_linearity="gelu")
+        model.add_adapter(name, config=houlsby)
+        model.add_classification_head(name, num_labels=2, layers=1, use_pooler=True)
+    model.eval()
+    if work["how"] == "together":
+        model.set_active_adapters(Parallel(*names))
+        model.active_head = names
+    else:
+        share = len(batches[0]["input_ids"]) // len(names)
+        model.set_active_adapters(BatchSplit(*names, batch_sizes=[share] * len(names)))
+        model.active_head = BatchSplit(*names, batch_sizes=[share] * len(names))
+
+    def run() -> None:
+        with torch.inference_mode():
+            for batch in batches:
+                model(**batch)
+
+    return run
 
 
 def steps(model: Any, batches: list[Tensors]) -> Callable[[], None]:

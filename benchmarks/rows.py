@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
-from jobs import STEP, WORK, Job, Setup, against, cold_start, loading, share, top
+from jobs import STEP, WORK, Job, Setup, against, cold_start, loading, many_tasks, share, top
 from texts import MODELS, TITLES
 
 
@@ -55,6 +55,21 @@ def _top(k: int) -> Row:
     return Row(f"top-{k}", title, "not cached", "time", k / layers + 0.08, 14, partial(top, k))
 
 
+def _tasks(
+    name: str,
+    title: str,
+    how: str,
+    other: str,
+    wanted: float,
+    weight: float,
+    top: int | None = None,
+) -> Row:
+    """8 tasks on MiniLM, asked in two ways. (Seven arguments, as `_against`.)"""
+    figure = "speed" if other == "AdapterHub" else "time"
+    job = partial(many_tasks, how, other, top)
+    return Row(name, f"MiniLM, 8 tasks: {title}", other, figure, wanted, weight, job)
+
+
 ONNX, TORCH, HUB = "onnxruntime forward", "torch forward", "adapterhub step"
 TABLE = [
     _against("base-forward-onnx", "32x128", "forward", ONNX, 1.15, 10),
@@ -93,6 +108,10 @@ TABLE = [
     _share("share-classification", "classification", 0.80, 4),
     _share("share-forward", "forward", None, 4.5),
     _share("share-step", "adapter step", 0.72, 9),
+    _tasks("tasks-all", "992 texts by all", "together", "AdapterHub", 3.0, 100),
+    _tasks("tasks-top", "992 texts by all, top 3 layers", "together", "one by one", 0.75, 60, 3),
+    _tasks("tasks-mixed", "mixed batches of 32", "mixed", "AdapterHub", 3.0, 5),
+    _tasks("tasks-mixed-one", "mixed batches of 32", "mixed", "one task", 1.15, 3),
     *(_top(k) for k in (1, 2, 3, MODELS["minilm"].num_hidden_layers)),
     Row(
         "load-seconds",

@@ -19,7 +19,7 @@ from typing import Any
 Work = dict[str, Any]
 
 
-def serve(prepare: Callable[[Work], Callable[[], None]]) -> None:
+def serve(prepare: Callable[[Work], Callable[[], object]]) -> None:
     """Answer the driver until it closes this process's standard input.
 
     prepare(work) returns the function that does the work once; only that function is timed. What
