@@ -8,10 +8,11 @@ from typing import Any
 from fixtures import random_checkpoint, small_task
 from processes import Side
 from products import products
-from texts import MODELS, random_batch, real_batches, tokens
+from texts import MODELS, random_batch, real_batches, real_texts, tokens
 
 from minibert.fetch.models import locate_model
 from minibert.machine.kernels import COLUMNS, INNER, ROWS
+from minibert.tokenizer import encode_texts, load_tokenizer
 
 HERE = Path(__file__).parent
 SGEMMS = 4  # products in a run, enough for the time that threads take to wake not to matter
@@ -132,6 +133,20 @@ def top(number: int, setup: Setup) -> Job:
         "all layers": setup.our_side({}, **work),
     }
     return Job(sides, tokens=tokens(batches))
+
+
+def texts_to_labels(peer: str, number: int, setup: Setup) -> Job:
+    """Sentences of SST-2 from text to label, tokenization included."""
+    texts, source = real_texts("sst-2", number)
+    base = locate_model("minilm")
+    task = small_task(setup.folder / "task", base)
+    given = {"texts": texts, "folder": str(base)}
+    sides = {
+        "ours": setup.our_side({}, what="predict", task=str(task), **given),
+        "peer": setup.peer_side(what=peer, **given),
+    }
+    encoded = encode_texts(load_tokenizer(base), texts, 128)
+    return Job(sides, tokens=sum(len(text.ids) for text in encoded), note=source)
 
 
 TASKS: dict[str, Any] = {"what": "tasks", "method": "adapters", "size": 64, "tasks": 8}

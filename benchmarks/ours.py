@@ -13,8 +13,9 @@ from worker import Work, serve
 from adapters.cached_layers import Bottom, cache_states, frozen_layers
 from adapters.finetune import task_loss
 from adapters.methods.table import method_named, top_layers
-from adapters.predict import predict_logits
+from adapters.predict import predict_logits, predict_texts
 from adapters.recipes import recipe_named
+from adapters.task_file import load_task
 from adapters.task_model import TaskModel, new_task_model
 from adapters.together import logits_apart, logits_together
 from adapters.training_run import Training
@@ -40,6 +41,8 @@ def prepare(work: Work) -> Run:
         return sgemm(work["products"])
     if work["what"] == "load":
         return load(Path(work["folder"]), work["touch"])
+    if work["what"] == "predict":
+        return predict(Path(work["folder"]), Path(work["task"]), work["texts"], work["threads"])
     config = BertConfig(**work["config"])
     base = Base("random", Path(), config, random_params(config), "0")
     batches = [
@@ -73,6 +76,12 @@ def load(folder: Path, touch: bool) -> Run:
                 leaf.max()
 
     return run
+
+
+def predict(folder: Path, task_path: Path, texts: list[str], threads: int) -> Run:
+    """From texts to labels, tokenization included."""
+    base, task = load_base(folder), load_task(task_path)
+    return lambda: predict_texts(task, base, texts, threads).argmax(-1)
 
 
 def sgemm(number: int) -> Run:

@@ -1,11 +1,12 @@
-"""The peers' side of `make compare`: transformers and AdapterHub on torch, and ONNX Runtime.
+"""The peers' side of `make compare`: transformers and AdapterHub on torch, ONNX Runtime, OpenVINO.
 
 It runs in a virtual environment of its own, where `adapters` is AdapterHub's library, and never
 imports this project.
 """
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +39,19 @@ def prepare(work: Work) -> Callable[[], None]:
     torch.manual_seed(0)
     if work["what"] == "torch sgemm":
         return sgemm(work["products"])
+    if work["what"].endswith(" predict"):
+        return {
+            "transformers predict": pipeline_predict,
+            "onnxruntime predict": sorted_predict,
+            "openvino predict": sorted_predict,
+        }[work["what"]](work)
     config = transformers.BertConfig(**work["config"])
     batches = [padded(texts) for texts in work["batches"]]
     return {
         "torch forward": torch_forward,
         "onnxruntime forward": onnx_forward,
+        "openvino forward": openvino_forward,
+        "openvino-bf16 forward": openvino_forward,
         "adapterhub step": adapterhub_step,
         "torch step": torch_step,
         "adapterhub tasks": adapterhub_tasks,
@@ -74,26 +83,10 @@ def torch_forward(config: Any, batches: list[Tensors], work: Work) -> Callable[[
 
 def onnx_forward(config: Any, batches: list[Tensors], work: Work) -> Callable[[], None]:
     """The same model exported to ONNX, in ONNX Runtime with all graph optimisations."""
-    import onnxruntime
-
     model = transformers.BertModel(config).eval()
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.onnx"
-        torch.onnx.export(
-            model,
-            tuple(batches[0][name] for name in NAMES),
-            path,
-            input_names=list(NAMES),
-            output_names=["hidden", "pooled"],
-            dynamic_axes={name: {0: "texts", 1: "tokens"} for name in (*NAMES, "hidden")},
-            dynamo=False,
-        )
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = work["threads"]
-        # a thread that spins between runs could take the processor from the other side
-        options.add_session_config_entry("session.intra_op.allow_spinning", work["spinning"])
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    feeds = [{name: batch[name].numpy() for name in NAMES} for batch in batches]
+    with exported(model, batches[0], ["hidden", "pooled"]) as path:
+        session = onnx_session(path, work)
+    feeds = [arrays(batch) for batch in batches]
 
     def run() -> None:
         for feed in feeds:
@@ -102,7 +95,106 @@ def onnx_forward(config: Any, batches: list[Tensors], work: Work) -> Callable[[]
     return run
 
 
+def openvino_forward(config: Any, batches: list[Tensors], work: Work) -> Callable[[], None]:
+    """The same export in OpenVINO, with products in float32 or bfloat16."""
+    model = transformers.BertModel(config).eval()
+    with exported(model, batches[0], ["hidden", "pooled"]) as path:
+        compiled = openvino_model(path, work)
+    feeds = [arrays(batch) for batch in batches]
+
+    def run() -> None:
+        for feed in feeds:
+            compiled(feed)
+
+    return run
+
+
+@contextmanager
+def exported(model: Any, batch: Tensors, outputs: list[str]) -> Iterator[Path]:
+    """The path of a model as an ONNX file, for any number of texts and tokens."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        axes = {name: {0: "texts", 1: "tokens"} for name in (*NAMES, "hidden")}
+        torch.onnx.export(
+            model,
+            tuple(batch[name] for name in NAMES),
+            path,
+            input_names=list(NAMES),
+            output_names=outputs,
+            dynamic_axes={**axes, **{name: {0: "texts"} for name in outputs if name != "hidden"}},
+            dynamo=False,
+        )
+        yield path
+
+
+def onnx_session(path: Path, work: Work) -> Any:
+    """An ONNX file in ONNX Runtime, with all graph optimisations."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = work["threads"]
+    # a thread that spins between runs could take the processor from the other side
+    options.add_session_config_entry("session.intra_op.allow_spinning", work["spinning"])
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def openvino_model(path: Path, work: Work) -> Any:
+    """An ONNX file in OpenVINO, compiled for one batch at a time."""
+    import openvino
+
+    core = openvino.Core()
+    return core.compile_model(
+        core.read_model(path),
+        "CPU",
+        {
+            "INFERENCE_NUM_THREADS": work["threads"],
+            "INFERENCE_PRECISION_HINT": "bf16" if "bf16" in work["what"] else "f32",
+            "PERFORMANCE_HINT": "LATENCY",
+        },
+    )
+
+
+def arrays(batch: Tensors) -> dict[str, np.ndarray]:
+    """A batch for a runtime that is not torch."""
+    return {name: batch[name].numpy() for name in NAMES}
+
+
 NAMES = ("input_ids", "attention_mask", "token_type_ids")
+
+
+def pipeline_predict(work: Work) -> Callable[[], None]:
+    """transformers' own pipeline, in batches of 32, from texts to labels."""
+    model = transformers.BertForSequenceClassification.from_pretrained(work["folder"]).eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(work["folder"])
+    classify = transformers.pipeline("text-classification", model=model, tokenizer=tokenizer)
+
+    def run() -> None:
+        classify(work["texts"], batch_size=32, truncation=True, max_length=128)
+
+    return run
+
+
+def sorted_predict(work: Work) -> Callable[[], None]:
+    """Texts tokenized, sorted by length, in batches of 32 through a runtime, to labels."""
+    model = transformers.BertForSequenceClassification.from_pretrained(work["folder"]).eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(work["folder"])
+    with exported(model, padded([[1, 2, 3]]), ["logits"]) as path:
+        if work["what"].startswith("onnx"):
+            session = onnx_session(path, work)
+            logits = lambda feed: session.run(None, feed)[0]  # noqa: E731
+        else:
+            compiled = openvino_model(path, work)
+            logits = lambda feed: compiled(feed)[0]  # noqa: E731
+
+    def run() -> None:
+        ids = tokenizer(work["texts"], truncation=True, max_length=128)["input_ids"]
+        order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
+        labels = np.empty(len(ids), np.int64)
+        for first in range(0, len(ids), 32):
+            rows = order[first : first + 32]
+            labels[rows] = logits(arrays(padded([ids[i] for i in rows]))).argmax(-1)
+
+    return run
 
 
 def torch_step(config: Any, batches: list[Tensors], work: Work) -> Callable[[], None]:

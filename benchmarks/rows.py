@@ -4,7 +4,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
-from jobs import STEP, WORK, Job, Setup, against, cold_start, loading, many_tasks, share, top
+from jobs import (
+    STEP,
+    WORK,
+    Job,
+    Setup,
+    against,
+    cold_start,
+    loading,
+    many_tasks,
+    share,
+    texts_to_labels,
+    top,
+)
 from texts import MODELS, TITLES
 
 
@@ -26,14 +38,26 @@ class Row:
 
 
 def _against(
-    name: str, texts: str, work: str, peer: str, wanted: float, weight: float, kernels: str = ""
+    name: str,
+    texts: str,
+    work: str,
+    peer: str,
+    wanted: float | None,
+    weight: float,
+    kernels: str = "",
 ) -> Row:
     """A work compared with a peer's. (Seven arguments, so that TABLE has a row on each line.)"""
     model = "minilm" if name.startswith("minilm") else "bert-base"
     job = partial(against, model, texts, WORK[work][0], peer, kernels or None)
     words = {"rte": "RTE sentences", "sst-2": "SST-2 sentences"}
     title = f"{TITLES[model]} {work}, {words.get(texts, texts.replace('x', ' x '))}"
-    shown = {"onnxruntime": "ONNX Runtime", "torch": "torch", "adapterhub": "AdapterHub"}
+    shown = {
+        "onnxruntime": "ONNX Runtime",
+        "openvino": "OpenVINO",
+        "openvino-bf16": "OpenVINO, bf16",
+        "torch": "torch",
+        "adapterhub": "AdapterHub",
+    }
     if kernels:
         title += " (AVX2)"
     return Row(
@@ -71,6 +95,7 @@ def _tasks(
 
 
 ONNX, TORCH, HUB = "onnxruntime forward", "torch forward", "adapterhub step"
+VINO, VINO16 = "openvino forward", "openvino-bf16 forward"
 TABLE = [
     _against("base-forward-onnx", "32x128", "forward", ONNX, 1.15, 10),
     _against("base-forward-torch", "32x128", "forward", TORCH, 2.0, 15),
@@ -79,6 +104,10 @@ TABLE = [
     _against("base-step-sst2", "sst-2", "adapter step", HUB, 3.5, 18),
     _against("base-full", "32x128", "full step", "torch step", 1.5, 60),
     _against("minilm-forward", "32x64", "forward", ONNX, 1.0, 2),
+    _against("minilm-forward-vino", "32x64", "forward", VINO, None, 2),
+    _against("minilm-forward-vino16", "32x64", "forward", VINO16, None, 2),
+    _against("base-forward-vino", "32x128", "forward", VINO, None, 10),
+    _against("base-forward-vino16", "32x128", "forward", VINO16, None, 10),
     _against("minilm-step", "32x64", "adapter step", HUB, 2.5, 5),
     _against("minilm-step-rte", "rte", "adapter step", HUB, 4.0, 30),
     _against("minilm-step-sst2", "sst-2", "adapter step", HUB, 4.0, 9),
@@ -108,6 +137,22 @@ TABLE = [
     _share("share-classification", "classification", 0.80, 4),
     _share("share-forward", "forward", None, 4.5),
     _share("share-step", "adapter step", 0.72, 9),
+    *(
+        Row(
+            f"predict-{name}",
+            f"5,000 SST-2 sentences, text to label, MiniLM{how}",
+            shown,
+            "speed",
+            wanted,
+            weight,
+            partial(texts_to_labels, peer, 5000),
+        )
+        for name, shown, how, peer, wanted, weight in (
+            ("pipeline", "transformers", "; batches of 32", "transformers predict", 3.0, 60),
+            ("onnx", "ONNX Runtime", "; sorted by length", "onnxruntime predict", 1.2, 25),
+            ("openvino", "OpenVINO", "; sorted by length", "openvino predict", None, 25),
+        )
+    ),
     _tasks("tasks-all", "992 texts by all", "together", "AdapterHub", 3.0, 100),
     _tasks("tasks-top", "992 texts by all, top 3 layers", "together", "one by one", 0.75, 60, 3),
     _tasks("tasks-mixed", "mixed batches of 32", "mixed", "AdapterHub", 3.0, 5),

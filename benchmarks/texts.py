@@ -4,7 +4,7 @@ from minibert.config import BertConfig
 from minibert.data.glue import glue_data
 from minibert.errors import InputError
 from minibert.fetch.models import locate_model
-from minibert.tokenizer import encode_texts, load_tokenizer
+from minibert.tokenizer import Text, encode_texts, load_tokenizer
 from minibert.training.schedule import generator
 
 Batches = list[list[list[int]]]  # [batch][text][token]
@@ -31,23 +31,26 @@ def random_batch(texts: int, length: int, vocab: int, seed: int = 0) -> Batches:
     return [ids.tolist()]
 
 
-def real_batches(task: str, number: int = 4, size: int = 32, seed: int = 0) -> tuple[Batches, str]:
-    """Training texts of a GLUE task at their natural lengths (at most 128 tokens), drawn with the
-    seed, and their source: the real GLUE or, where that is missing, the project's own sample.
-
-    Raises InputError when MiniLM's tokenizer is missing.
-    """
+def real_texts(task: str, number: int, seed: int = 0) -> tuple[list[Text], str]:
+    """Training texts of a GLUE task, drawn with the seed, and their source: the real GLUE or, where
+    that is missing, the project's own sample. Raises InputError when there are too few."""
     try:
         data = glue_data(task)
     except InputError:
         data = glue_data(task, sample=True)
-    chosen = generator(seed, 0).permutation(len(data.train))[: number * size]
-    if len(chosen) < number * size:
-        raise InputError(f"{data.source}: has fewer than {number * size} training examples")
-    tokenizer = load_tokenizer(locate_model("minilm"))
-    encoded = encode_texts(tokenizer, [data.train[i].text for i in chosen], 128)
+    chosen = generator(seed, 0).permutation(len(data.train))[:number]
+    if len(chosen) < number:
+        raise InputError(f"{data.source}: has fewer than {number} training examples")
+    return [data.train[i].text for i in chosen], data.source
+
+
+def real_batches(task: str, number: int = 4, size: int = 32, seed: int = 0) -> tuple[Batches, str]:
+    """`real_texts` as token ids, at most 128 of each, in batches, and their source. Raises
+    InputError when MiniLM's tokenizer is missing."""
+    texts, source = real_texts(task, number * size, seed)
+    encoded = encode_texts(load_tokenizer(locate_model("minilm")), texts, 128)
     ids = [text.ids.tolist() for text in encoded]
-    return [ids[i : i + size] for i in range(0, len(ids), size)], data.source
+    return [ids[i : i + size] for i in range(0, len(ids), size)], source
 
 
 def tokens(batches: Batches) -> int:
