@@ -5,7 +5,7 @@ pip install nox uv
 nox                            # everything: an hour
 nox -s "tests(3.13, newest)" -- tests/story
 
-What passed is in CONTRIBUTING.md.
+What passed is in docs/reliability.md.
 """
 
 import nox
