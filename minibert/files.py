@@ -169,12 +169,19 @@ def sha256_file(path: Path | str) -> str:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
 
 
+LARGEST_SUMS = 1 << 20  # bytes: of ten thousand files
+
+
 def read_sums(folder: Path) -> dict[str, str]:
     """{file: sha256} of a folder's SHA256SUMS, {} without one. A line is the digest, a space, a
     space or (for binary mode) an asterisk, and the name. Raises InputError when it cannot be
-    read."""
+    read, or is no list of sums by its size or kind."""
     path = folder / "SHA256SUMS"
     try:
+        if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe would be waited for
+            raise InputError(f"{path}: cannot be read: not a file")
+        if (size := path.stat().st_size) > LARGEST_SUMS:
+            raise InputError(f"{path}: is not read: it has {size:,} bytes")
         lines = path.read_text("utf-8", "replace").splitlines()
     except FileNotFoundError:
         return {}

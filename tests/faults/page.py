@@ -69,7 +69,8 @@ def page(pieces: Pieces) -> str:
     faults = [f for found in ran.values() for p in found for f in p["result"]["faults"]]
     listed = "".join(f"\n- `{fault[:300]}`" for fault in faults)
     section = f"\n## Faults that are still there\n{listed}\n" if faults else ""
-    return f"{INTRODUCTION}\n{table}\n\n{measured(ran)}\n{machine()} {states(ran)}\n{section}{KNOWN}{VERSIONS}"
+    about = f"{measured(ran)}\n{machine()} {states(ran)}"
+    return f"{INTRODUCTION}\n{table}\n\n{about}\n{section}{KNOWN}{VERSIONS}"
 
 
 def newest(pieces: Pieces) -> Pieces:

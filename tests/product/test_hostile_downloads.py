@@ -232,6 +232,17 @@ class TestAFolderOfWeights:
         with pytest.raises(InputError, match=r"SHA256SUMS: cannot be read: Is a directory"):
             read_sums(tmp_path)
 
+    @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names here")
+    def test_whose_sums_are_a_pipe_or_gigabytes_is_refused_and_not_waited_for(self, tmp_path):
+        os.mkfifo(path := tmp_path / "SHA256SUMS")
+        with pytest.raises(InputError, match=r"SHA256SUMS: cannot be read: not a file"):
+            read_sums(tmp_path)
+        path.unlink()
+        with path.open("wb") as file:
+            file.truncate(3 << 30)
+        with pytest.raises(InputError, match=r"SHA256SUMS: is not read: it has 3,221,225,472 byt"):
+            read_sums(tmp_path)
+
     def test_that_is_linked_to_blobs_of_the_users_own_leaves_them_alone(self, home, tmp_path):
         blobs = tmp_path / "blobs"
         blobs.mkdir()
