@@ -26,6 +26,8 @@ from minibert.data.tasks import Task
 from minibert.errors import InputError
 from minibert.files import (
     atomic_write,
+    check_other,
+    check_unshared,
     is_stream,
     lock,
     open_stream,
@@ -149,12 +151,14 @@ def score_to_file(
     """
     scoring.columns()  # refuses before anything is written
     with writing(out):
-        if out.exists() and out.samefile(scoring.table.path):
-            raise InputError(f"{out}: is the table itself; write to another file")
+        check_other(out, [scoring.table.path], "the table itself")
+        check_other(out, scoring.base.folder.glob("*"), "a file of the base")
         if is_stream(out):  # nothing to resume, nor to replace
             return _stream(scoring, out, on_rows)
     out = Path(os.path.realpath(out))  # a link stays a link
     part, log, guard = (out.with_name(f".{out.name}.part{end}") for end in ("", ".json", ".lock"))
+    for own in (part, log):
+        check_unshared(own)
     with lock(guard, f"{out}: another process is writing it"):
         try:
             rows = _score(scoring, delimiter_of(out, scoring), part, log, resume, on_rows)

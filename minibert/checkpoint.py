@@ -7,7 +7,6 @@ import hashlib
 import re
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ import numpy as np
 
 from minibert.config import ACTIVATIONS, BertConfig, read_config
 from minibert.errors import InputError, brief, shown
+from minibert.lazy import kept
 from minibert.parameters import Shapes, masked_token_shapes, parameter_shapes
 from minibert.tensors import as_stored, type_name
 from minibert.tokenizer import encode_texts, load_tokenizer
@@ -58,13 +58,13 @@ class Base:
     sha256: str
     extra: tuple[str, ...] = ()
 
-    @cached_property
+    @kept
     def tensors_sha256(self) -> str:
         """The sha256 of what a task sees of the base. Task files carry it, so that none is ever
         used with another base, but each with the same weights saved again by another tool."""
         return tensors_sha256(self.params)
 
-    @cached_property
+    @kept
     def tokenizer(self) -> "Tokenizer":
         """The checkpoint's tokenizer, read when first needed. Raises InputError when it knows
         tokens that the weights have no embedding for."""
@@ -79,7 +79,7 @@ class Base:
             )
         return tokenizer
 
-    @cached_property
+    @kept
     def reading(self) -> str:
         """12 hex digits of all that changes what these weights compute of a text, besides them: the
         settings of the mathematics, and the ids of texts that show how it is tokenized. "" where

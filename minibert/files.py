@@ -7,7 +7,7 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -116,9 +116,35 @@ def _written_beside(path: Path, data: bytes) -> Iterator[Path]:
             new.unlink(missing_ok=True)
 
 
+def check_unshared(path: Path) -> None:
+    """Raises InputError for what stands where a file of ours is to be written over, and is none of
+    ours: a link, by which another file would be written, a pipe, a folder."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+        raise InputError(f"{path}: is in the way, and no file of ours; remove it")
+
+
+def check_other(out: Path, read: Iterable[Path | str], what: str) -> None:
+    """Raises InputError where `out`, to be written, is one of the files that are read: `what`."""
+    if out.exists() and any(Path(path).exists() and out.samefile(path) for path in read):
+        raise InputError(f"{out}: is {what}; write to another file")
+
+
+def check_is_file(path: Path) -> None:
+    """Raises InputError for a pipe or a device in the place of a file: reading might never end. A
+    folder, or nothing, is for the reader to refuse."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise InputError(f"{path}: cannot be read: not a file")
+
+
 def _remove_left_over(folder: Path) -> None:
     """Remove the temporary files that no living process has locked."""
     for path in folder.glob(f".*{TEMPORARY}"):
+        if path.is_symlink() or not path.is_file():  # not ours; a pipe would be waited for
+            continue
         with suppress(OSError), path.open("rb") as file:
             if _lock(file.fileno(), wait=False):
                 path.unlink()
@@ -178,8 +204,7 @@ def read_sums(folder: Path) -> dict[str, str]:
     read, or is no list of sums by its size or kind."""
     path = folder / "SHA256SUMS"
     try:
-        if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe would be waited for
-            raise InputError(f"{path}: cannot be read: not a file")
+        check_is_file(path)
         if (size := path.stat().st_size) > LARGEST_SUMS:
             raise InputError(f"{path}: is not read: it has {size:,} bytes")
         lines = path.read_text("utf-8", "replace").splitlines()

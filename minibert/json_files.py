@@ -14,6 +14,7 @@ from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from minibert.errors import InputError, shown, visible
+from minibert.files import check_is_file
 
 LARGEST = 1 << 24  # bytes; as Python objects they can take twenty times as much
 DEEPEST = 64  # levels; Python gives up at about a thousand, each function at another number
@@ -57,6 +58,7 @@ def _parts(value: Any) -> Iterable[Any]:
 def read_json(path: Path, largest: int = LARGEST) -> Any:
     """A JSON file's content. Raises InputError as `parse_json` does, naming the file, and when it
     cannot be read."""
+    check_is_file(path)
     try:
         with path.open("rb") as file:
             text = file.read(largest + 1).decode("utf-8")

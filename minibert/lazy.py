@@ -1,10 +1,11 @@
-"""The names of a package, each imported from its module when it is first used."""
+"""What is made when it is first used: a package's names, from their modules; an object's values."""
 
 import sys
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any
+from typing import Any, Generic, TypeVar, overload
 
+Value = TypeVar("Value")
 Names = tuple[list[str], Callable[[str], Any], Callable[[], list[str]]]
 
 
@@ -24,3 +25,27 @@ def lazy(package: str, modules: dict[str, str]) -> Names:
 
     names = sorted(where)
     return names, get, lambda: sorted({*vars(sys.modules[package]), *names})
+
+
+class kept(Generic[Value]):
+    """A property that is computed once for each object, like `functools.cached_property`, but
+    without the lock of Python 3.11's: that a thread may hold it would block a fork's child for
+    ever. Two threads may both compute it; the first value is kept."""
+
+    def __init__(self, compute: Callable[[Any], Value]) -> None:
+        self.compute, self.__doc__ = compute, compute.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> "kept[Value]": ...
+
+    @overload
+    def __get__(self, instance: object, owner: type) -> Value: ...
+
+    def __get__(self, instance: object | None, owner: type) -> "kept[Value] | Value":
+        if instance is None:
+            return self
+        value: Value = instance.__dict__.setdefault(self.name, self.compute(instance))
+        return value

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from minibert.errors import InputError, brief
-from minibert.files import atomic_write
+from minibert.files import atomic_write, check_is_file
 from minibert.json_files import parse_json
 
 DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4",
@@ -32,6 +32,7 @@ def read_safetensors(path: Path | str) -> tuple[dict[str, np.ndarray], dict[str,
     from safetensors import SafetensorError, safe_open
 
     path = Path(path)
+    check_is_file(path)
     try:
         with safe_open(path, framework="np"):  # the library checks header, offsets and length
             pass

@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from minibert.errors import InputError, brief, shown
+from minibert.files import check_is_file
 from minibert.tokenizer_files import (
     DEFAULTS,
     LARGEST,
     add_tokens,
+    check_normalizers,
     check_template,
     read_settings,
     set_normalizer,
@@ -59,6 +61,7 @@ def load_tokenizer(folder: Path | str) -> "Tokenizer":
         raise InputError(f"{folder}: has neither tokenizer.json nor vocab.txt")
     if settings.use_json:
         check_template(file)
+        check_normalizers(file)
         with refused(f"{file}: cannot be read"):
             tokenizer = Tokenizer.from_file(str(file))
         if tokenizer.truncation and tokenizer.truncation["direction"] != "right":
@@ -124,6 +127,7 @@ def _without_added_tokens(
     """As `wordpiece`, but special tokens in a text are not yet recognised."""
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
+    check_is_file(vocab)
     try:
         with vocab.open("rb") as file:
             text = file.read(LARGEST + 1)

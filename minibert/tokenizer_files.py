@@ -32,6 +32,7 @@ ROLES = ("bos_token", "eos_token", *DEFAULTS)  # in the order in which missing t
 FLAGS = ("content", "single_word", "lstrip", "rstrip", "normalized", "special")  # of a token
 MORE = "additional_special_tokens"
 LARGEST = 1 << 27  # bytes of any of these files; those of 250,000 tokens have an eighth of it
+MOST_LONGER = 64  # times that normalizers may lengthen a text
 
 # Settings of which only these values give the ids that `encode_texts` computes; the first is the
 # default. With do_basic_tokenize and never_split transformers' own two tokenizers disagree.
@@ -220,6 +221,26 @@ def check_template(file: Path) -> None:
             name = token.get("id") if isinstance(token, dict) else None
             if isinstance(name, str) and not (isinstance(known, dict) and name in known):
                 raise InputError(f"{file}: post_processor: special_tokens lacks {shown(name)}")
+
+
+def check_normalizers(file: Path) -> None:
+    """Raises InputError where tokenizer.json's normalizers can make a text many times longer, as a
+    few replacements one after the other do, or are of a kind that no BERT has and that the library
+    cannot refuse without a page of its own."""
+    todo, longer = [_read_object(file).get("normalizer")], 1.0
+    while todo:
+        normalizer = todo.pop()
+        if not isinstance(normalizer, dict):
+            continue
+        todo += _list(normalizer.get("normalizers"))
+        if normalizer.get("type") == "Precompiled":
+            raise InputError(f"{file}: normalizer 'Precompiled' is not supported")
+        content, pattern = normalizer.get("content"), normalizer.get("pattern")
+        if isinstance(content, str) and isinstance(pattern, dict):
+            found = pattern.get("String")
+            longer *= max(1, len(content) / max(1, len(found) if isinstance(found, str) else 1))
+        if longer > MOST_LONGER:
+            raise InputError(f"{file}: its normalizers can make a text {longer:,.0f} times longer")
 
 
 def _list(value: Any) -> list[Any]:

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adapters.cli.inputs import find_base
@@ -25,6 +26,7 @@ def predict_table(options: argparse.Namespace, task: "TaskFile") -> None:
     )
     from minibert.data.own import row_text
     from minibert.data.records import open_table
+    from minibert.files import check_other
 
     if options.texts or options.pair:
         raise InputError("give the texts either as arguments or as a table with --input")
@@ -47,6 +49,7 @@ def predict_table(options: argparse.Namespace, task: "TaskFile") -> None:
     # a damaged row is named before anything is scored
     total = sum(1 for row in table.rows() if row_text(table, row, text) is not None)
     if options.output:
+        check_other(Path(options.output), [options.file], "the task file")
         bar = count_bar(f"{total:,} rows")
         score_to_file(scoring, options.output, options.resume, lambda rows: bar(rows, total))
         print(f"{options.output}: {total:,} rows; {cut}")

@@ -208,6 +208,8 @@ def reset(folder: Path, exercise: Exercise) -> Path | None:
     new = path.with_name(f".{path.name}.stub")
     where = f"{path} is as it was"
     try:
+        if new.is_symlink():  # which is none of ours, and would be followed
+            new.unlink()
         atomic_write(new, stub)  # first: on a full disk, the student's file stays in its place
         if path.exists() or path.is_symlink():
             kept = _next_old(path)

@@ -65,7 +65,20 @@ class Cheat(NamedTuple):
     says: str
 
 
+# a message whose array has a type that Python cannot read
+RAW = """
+import json
+tree = json.dumps({"array": ["(1,", [1]]}).encode()
+body = len(tree).to_bytes(8, "big") + tree
+talk.outgoing.write(len(body).to_bytes(8, "big") + body)
+talk.outgoing.flush()
+"""
 CAUGHT = {
+    "a message that breaks its reader": Cheat(on_load(RAW), ""),
+    "such a message after a good one": Cheat(
+        on_load('talk.send({"ready": True})' + RAW),
+        "",
+    ),
     # the pipe, forged
     "an empty error, while loading": Cheat(on_load('talk.send({"error": ""})'), "without words"),
     "an empty error, in the call": Cheat(in_call('talk.send({"error": ""})'), "without words"),

@@ -14,14 +14,17 @@ TEXTS = ["ba bi bo", "tikora", "", "a text that is longer " * 8] * 4
 
 
 def fork(number: int) -> str:
-    """Fork a process whose threads predict, as it is at the moment of this number."""
+    """Fork a process whose threads predict, as it is at the moment of this number; with an odd one
+    they are the first to use the base."""
     with new_folder() as folder:
         task = folder / "task.safetensors"
         task.write_bytes(undisturbed()[0]["task.safetensors"])
-        return fault_of(run_child(predicting(str(task), 0.003 * (number % 20))), (0,))
+        return fault_of(
+            run_child(predicting(str(task), 0.003 * (number % 20), bool(number % 2))), (0,)
+        )
 
 
-def predicting(path: str, wait: float) -> Callable[[], int]:
+def predicting(path: str, wait: float, cold: bool) -> Callable[[], int]:
     """To be called in a child: threads predict, and after some time the process forks."""
 
     def call() -> int:
@@ -30,7 +33,7 @@ def predicting(path: str, wait: float) -> Callable[[], int]:
         from minibert.checkpoint import load_base
 
         task, base = load_task(path), load_base(TINY)
-        right = predict_texts(task, base, TEXTS)
+        right = predict_texts(task, load_base(TINY) if cold else base, TEXTS)
         over = threading.Event()
 
         def predict() -> None:
@@ -40,7 +43,7 @@ def predicting(path: str, wait: float) -> Callable[[], int]:
         threads = [threading.Thread(target=predict, daemon=True) for _ in range(3)]
         for thread in threads:
             thread.start()
-        time.sleep(0.02 + wait)
+        time.sleep(wait + 0.02 * (not cold))
         child = os.fork()
         if child == 0:
             signal.alarm(FORKED_SECONDS)
