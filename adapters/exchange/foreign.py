@@ -82,6 +82,20 @@ def taken(tensors: dict[str, Array], name: str, shape: tuple[int, ...], file: Pa
     return as_stored(name, values)
 
 
+def classifier(tensors: dict[str, Array], d: int, file: Path) -> dict[str, Array]:
+    """The head of a classifier that reads d numbers, as a task has it, removed from the tensors.
+    Raises InputError where there is none, or half of one."""
+    names = ("classifier.weight", "classifier.bias")
+    found = [name for name in names if name in tensors]
+    if not found:
+        raise InputError(f"{file}: has no classifier, so it answers nothing")
+    outputs = len(np.atleast_1d(tensors[found[-1]]))  # of the bias, or else the weight [outputs, d]
+    return {
+        "head.weight": taken(tensors, names[0], (outputs, d), file),
+        "head.bias": taken(tensors, names[1], (outputs,), file),
+    }
+
+
 def check_none_left(tensors: Mapping[str, Array], file: Path) -> None:
     """Raises InputError, naming the first, when tensors are left that nothing here uses."""
     if tensors:

@@ -43,6 +43,9 @@ class Wanted:
     head: Path | None = None
     ignore_base_name: bool = False
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "labels", tuple(self.labels))  # as nothing said has them
+
 
 def import_adapter(
     source: Path | str,
@@ -66,7 +69,7 @@ def import_adapter(
     if kind == "minibert":
         file = folder / TASK_FILE
         if wanted != Wanted():
-            raise InputError(f"{file}: says all of the task itself")
+            raise InputError(f"{file}: says all of the task itself; say no more than the base")
         task = load_task(file)
         base = base or load_base(locate_model(task.base_model))
     else:

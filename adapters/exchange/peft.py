@@ -17,6 +17,7 @@ from adapters.exchange.foreign import (
     Foreign,
     check_none_left,
     check_settings,
+    classifier,
     method_of,
     number,
     settings_of,
@@ -79,10 +80,7 @@ def read_peft(folder: Path, base: Base) -> Foreign:
     }
     found, sizes, alpha = _low_ranks(tensors, settings, base, file)
     rest = _others(tensors, base, where)
-    outputs = tensors.get("classifier.bias", np.empty(0)).size
-    d = base.config.hidden_size
-    rest["head.weight"] = taken(tensors, "classifier.weight", (outputs, d), where)
-    rest["head.bias"] = taken(tensors, "classifier.bias", (outputs,), where)
+    rest |= classifier(tensors, base.config.hidden_size, where)
     check_none_left(tensors, where)
     if "pooler" not in base.params:
         raise InputError(f"{file}: reads a pooler, which {base.folder} does not have")

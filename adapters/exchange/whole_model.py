@@ -16,9 +16,9 @@ from adapters.exchange.bases import public_name
 from adapters.exchange.foreign import (
     Foreign,
     check_none_left,
+    classifier,
     label_names,
     settings_of,
-    taken,
     write_settings,
     write_tensors,
 )
@@ -28,6 +28,7 @@ from adapters.methods.table import METHODS
 from adapters.task_model import POOLER, TaskModel, base_tree
 from minibert.checkpoint import Base, hub_tensors, load_base
 from minibert.errors import InputError
+from minibert.json_files import spelled
 from minibert.ops import Array
 from minibert.tensors import as_stored
 from minibert.tree import Tree, leaves
@@ -45,17 +46,17 @@ def read_whole_model(folder: Path, base: Base) -> Foreign:
     InputError where it is no BERT classifier, or its encoder has other sizes than the base."""
     file = folder / CONFIG
     settings = settings_of(file)
+    if settings.get("architectures") not in (None, [CLASS]):
+        said = spelled(settings["architectures"])
+        raise InputError(f"{file}: architectures is {said}; only {CLASS} is supported")
     own = load_base(folder, pooler=True)  # as strict as for any base
     for name in ("hidden_act", "layer_norm_eps", "num_attention_heads"):
         if getattr(own.config, name) != getattr(base.config, name):
             raise InputError(f"{file}: {name} is not that of {base.name}")
     tensors = {key: v for key, v in read_weights(folder).tensors.items() if "classifier" in key}
-    d, outputs = base.config.hidden_size, tensors.get("classifier.bias", np.empty(0)).size
     where = folder / SINGLE
-    head = {
-        "head.weight": taken(tensors, "classifier.weight", (outputs, d), where),
-        "head.bias": taken(tensors, "classifier.bias", (outputs,), where),
-    }
+    head = classifier(tensors, base.config.hidden_size, where)
+    outputs = len(head["head.bias"])
     check_none_left(tensors, where)
     ours = dict(leaves({"base": base_tree(base, POOLER)}))
     theirs = dict(leaves({"base": base_tree(own, POOLER)}))
@@ -72,7 +73,8 @@ def read_whole_model(folder: Path, base: Base) -> Foreign:
 
 
 def _smallest(changed: set[str], base: Base) -> Method:
-    """The method of fewest parameters, in the fewest layers, that trains all that has changed."""
+    """Of head, LayerNorms, biases and all, the first that trains all that has changed, in the
+    fewest of the top layers."""
     methods = (METHODS[name] for name in ("head", "norms", "biases", "full"))
     method = next(m for m in methods if all(map(m.trains, changed)))  # full trains everything
     layers = [int(p.split(".")[2]) for p in changed if p.startswith("base.layers.")]

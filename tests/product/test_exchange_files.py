@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from command_line import minibert
-from foreign_files import EXCHANGE, GOLDENS, change_json, copied
+from foreign_files import EXCHANGE, GOLDENS, change_json, change_tensors, copied
 
 from adapters.exchange import Wanted, export_adapter, import_adapter
 from adapters.exchange.bases import check_base, on_the_hub
@@ -167,6 +167,43 @@ class TestTheBasesName:
         check_base("some/bert", base, "file")
         with pytest.raises(InputError, match="'other/bert', not for some/bert"):
             check_base("other/bert", base, "file")
+
+
+class TestClassifiers:
+    @pytest.mark.parametrize(
+        "given",
+        [["BertForMultipleChoice"], ["BertModel"], ["BertForTokenClassification"], "x", [], 5],
+        ids=repr,
+    )
+    def test_of_another_kind_are_refused_by_their_name(self, given, tiny, tmp_path):
+        """A multiple choice has the tensors of a score."""
+        folder = copied("whole-full", tmp_path)
+        change_json(folder / "config.json", lambda s: s.update(architectures=given))
+        line = f"config.json: architectures is {json.dumps(given)}; only BertForSequenceClassific"
+        with pytest.raises(InputError, match=re.escape(line)):
+            import_adapter(folder, tiny)
+
+    def test_may_not_say_what_they_are(self, tiny, tmp_path):
+        folder = copied("whole-full", tmp_path)
+        change_json(folder / "config.json", lambda s: s.pop("architectures"))
+        assert import_adapter(folder, tiny).task.outputs == 2
+
+    @pytest.mark.parametrize(
+        ("name", "file", "prefix"),
+        [("lora", "adapter_model.safetensors", "base_model.model."), ("whole-full", SINGLE, "")],
+    )
+    def test_that_are_missing_or_half_missing_are_told(self, name, file, prefix, tiny, tmp_path):
+        folder = copied(name, tmp_path)
+        change_tensors(folder / file, lambda t: t.pop(f"{prefix}classifier.bias"))
+        with pytest.raises(InputError, match=rf"{file}: lacks classifier\.bias"):
+            import_adapter(folder, tiny)
+        change_tensors(folder / file, lambda t: t.pop(f"{prefix}classifier.weight"))
+        with pytest.raises(InputError, match=rf"{file}: has no classifier, so it answers nothing"):
+            import_adapter(folder, tiny)
+
+
+def test_no_labels_are_the_same_as_nothing_said():
+    assert Wanted(labels=[]) == Wanted()
 
 
 class TestLabels:
