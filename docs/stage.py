@@ -28,6 +28,7 @@ STAGED = ROOT / "docs" / "_build" / "source"
 BORROWED = {
     "README.md": ("guide.md", "Guide"),
     "CONTRIBUTING.md": ("contributing.md", None),
+    "SECURITY.md": ("security.md", None),
     "CHANGELOG.md": ("changelog.md", None),
     "weights/README.md": ("weights.md", None),
     "tutorials/README.md": ("at-a-glance.md", "The tutorials at a glance"),

@@ -3,9 +3,8 @@
 import sys
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any, Generic, TypeVar, overload
+from typing import Any
 
-Value = TypeVar("Value")
 Names = tuple[list[str], Callable[[str], Any], Callable[[], list[str]]]
 
 
@@ -27,25 +26,18 @@ def lazy(package: str, modules: dict[str, str]) -> Names:
     return names, get, lambda: sorted({*vars(sys.modules[package]), *names})
 
 
-class kept(Generic[Value]):
+class kept:
     """A property that is computed once for each object, like `functools.cached_property`, but
     without the lock of Python 3.11's: that a thread may hold it would block a fork's child for
     ever. Two threads may both compute it; the first value is kept."""
 
-    def __init__(self, compute: Callable[[Any], Value]) -> None:
+    def __init__(self, compute: Callable[[Any], Any]) -> None:
         self.compute, self.__doc__ = compute, compute.__doc__
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
 
-    @overload
-    def __get__(self, instance: None, owner: type) -> "kept[Value]": ...
-
-    @overload
-    def __get__(self, instance: object, owner: type) -> Value: ...
-
-    def __get__(self, instance: object | None, owner: type) -> "kept[Value] | Value":
+    def __get__(self, instance: object | None, owner: type) -> Any:
         if instance is None:
             return self
-        value: Value = instance.__dict__.setdefault(self.name, self.compute(instance))
-        return value
+        return instance.__dict__.setdefault(self.name, self.compute(instance))
