@@ -23,6 +23,13 @@ class CutTexts:
         self.lost += sum(text.lost for text in encoded)
         self.tokens += sum(len(text.ids) + text.lost for text in encoded)
 
+    def add(self, other: "CutTexts") -> None:
+        """Count the texts that another one has counted, too."""
+        self.texts += other.texts
+        self.cut += other.cut
+        self.lost += other.lost
+        self.tokens += other.tokens
+
     @property
     def counts(self) -> str:
         """The counts in words."""

@@ -99,6 +99,9 @@ class NotFinite(InputError):
         super().__init__(message)
         self.number = number
 
+    def __reduce__(self) -> tuple[type, tuple[str, int]]:  # between processes
+        return NotFinite, (self.args[0], self.number)
+
 
 def finite_logits(
     model: TaskModel, encoded: Sequence[Encoded], threads: int | None = None

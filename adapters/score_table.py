@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from adapters.predict import NotFinite, OnEncoded, ignore, likeliest, predict_texts
+from adapters.blocks import Answers, Block, Unfinished, answers_here
+from adapters.predict import OnEncoded, ignore, likeliest
 from adapters.task_file import TaskFile, task_digest
 from minibert.checkpoint import Base
 from minibert.data.own import row_text
@@ -46,15 +47,19 @@ Cells = dict[str, Any]
 class Scoring:
     """What is to be scored: a table, and which of its columns are the task's text. submission:
     write GLUE's two columns, index and prediction, instead of the table's own and the answer;
-    on_encoded: called with every chunk's texts as token ids."""
+    on_encoded: called with every chunk's texts as token ids.
+
+    answers: who computes the logits (default: this process, with `base`, `threads` and
+    `on_encoded`, which mean nothing to anyone else)."""
 
     task: TaskFile
-    base: Base
+    base: Base | None
     table: Table
     text: tuple[str, ...]
     submission: bool = False
     threads: int | None = None
     on_encoded: OnEncoded = ignore
+    answers: Answers | None = None
 
     def columns(self) -> list[str]:
         """The columns of the result. Raises InputError for a name that the table has already, or
@@ -74,16 +79,9 @@ class Scoring:
     def rows(self, skip: int = 0) -> Iterator[Cells]:
         """The rows of the result, without the first `skip`. Raises InputError, naming the row, for
         a cell that is no text, or one beside the columns."""
-        source = islice(self.table.rows(), skip, None)
         known = set(self.table.columns)
-        while chunk := list(islice(source, CHUNK)):
-            texts = [row_text(self.table, row, self.text) for row in chunk]
-            try:
-                logits = predict_texts(self.task, self.base, texts, self.threads, self.on_encoded)
-            except NotFinite as error:
-                where = f"{self.table.name} row {chunk[error.number].number}"
-                raise InputError(str(error).replace(f"texts[{error.number}]", where, 1)) from None
-            for row, values in zip(chunk, logits, strict=True):
+        for block, logits in self._answers()(self._blocks(skip)):
+            for row, values in zip(block.rows, logits, strict=True):
                 if self.submission:
                     yield submitted(self.task.task, self.table, row, values)
                 elif strange := row.cells.keys() - known:
@@ -91,6 +89,19 @@ class Scoring:
                     raise InputError(f"{where}: has {min(strange)!r}, which the first row lacks")
                 else:
                     yield row.cells | answer(self.task.task, values)
+
+    def _blocks(self, skip: int) -> Iterator[Block]:
+        source = islice(self.table.rows(), skip, None)
+        while chunk := list(islice(source, CHUNK)):
+            texts = [row_text(self.table, row, self.text) for row in chunk]
+            yield Block(self.table.name, chunk, texts)
+
+    def _answers(self) -> Answers:
+        if self.answers:
+            return self.answers
+        if self.base is None:
+            raise ValueError("a table is scored with a base, or by `answers`")
+        return answers_here(self.task, self.base, self.threads, self.on_encoded)
 
     def identity(self) -> str:
         """What must be the same for a stopped run to be resumed."""
@@ -147,12 +158,14 @@ def score_to_file(
     the number of rows. on_rows(rows so far) is called after every chunk.
 
     `resume` continues a stopped run. Raises InputError as `Scoring.rows` does, when the partial
-    file is of another table or task, or when it cannot be written.
+    file is of another table or task, or when it cannot be written; Unfinished, with the chunks
+    that are done kept for `resume`, where `scoring.answers` does.
     """
     scoring.columns()  # refuses before anything is written
     with writing(out):
         check_other(out, [scoring.table.path], "the table itself")
-        check_other(out, scoring.base.folder.glob("*"), "a file of the base")
+        if scoring.base:
+            check_other(out, scoring.base.folder.glob("*"), "a file of the base")
         if is_stream(out):  # nothing to resume, nor to replace
             return _stream(scoring, out, on_rows)
     out = Path(os.path.realpath(out))  # a link stays a link
@@ -163,6 +176,11 @@ def score_to_file(
         try:
             rows = _score(scoring, delimiter_of(out, scoring), part, log, resume, on_rows)
             put_in_place(part, out)
+        except Unfinished as error:
+            if log.exists():
+                raise Unfinished(f"{error}; the rows that are done are kept for --resume") from None
+            part.unlink(missing_ok=True)
+            raise
         except InputError:
             if not resume:
                 part.unlink(missing_ok=True)
@@ -199,6 +217,8 @@ def _score(
     about = {"of": scoring.identity(), "delimiter": delimiter}
     known = resume and part.exists() and log.exists()
     rows, size = _resumed(log, about, part.stat().st_size) if known else (0, 0)
+    if not rows:
+        log.unlink(missing_ok=True)  # of an earlier run
     part.touch(0o600)  # private, until it has the mode of the file that it replaces
     with part.open("r+b" if rows else "wb") as file:
         file.truncate(size)

@@ -93,6 +93,8 @@ def predict_command(options: argparse.Namespace) -> None:
     if options.text is not None or options.submission:
         predict_table(options, task)
         return
+    if options.cluster:
+        raise InputError("--cluster goes with a table: --input TABLE --text COLUMN")
     if options.resume:
         raise InputError("--resume goes with a table: --input TABLE --text COLUMN --output FILE")
     texts = given_texts(options, task.task)

@@ -250,11 +250,14 @@ def _predict(parser: Parser) -> None:
         help="write to a file instead of printing; of a table as its suffix says: .csv, .tsv or "
         ".jsonl")
     add("--resume", action="store_true", help="continue a table whose scoring was stopped")
+    add("--cluster", metavar="tcp://HOST:PORT",
+        help="compute a table's answers on the workers of this Dask cluster, which need minibert "
+        "and the base; --base is then its name or folder there")
     add("--base", metavar="MODEL", help=BASE)
     add("--json", action="store_true",
         help="one JSON object per line, with the probabilities of all labels (default: label, its "
         "probability and the text, separated by tabs)")
-    _add_threads(add)
+    _add_threads(add, f"{ONE_PER_CORE}; 1 for each block of a table with --cluster")
 
 
 def _embed(parser: Parser) -> None:

@@ -9,24 +9,16 @@ from adapters.cli.inputs import find_base
 from minibert.errors import InputError
 
 if TYPE_CHECKING:
+    from adapters.cut_texts import CutTexts
+    from adapters.score_table import Scoring
     from adapters.task_file import TaskFile
 
 
 def predict_table(options: argparse.Namespace, task: "TaskFile") -> None:
     """Python: `adapters.score_table.score_to_file`."""
     from adapters.cut_texts import CutTexts
-    from adapters.output import write_as_it_is
-    from adapters.progress import count_bar
-    from adapters.score_table import (
-        Scoring,
-        delimiter_of,
-        glue_test_columns,
-        result_lines,
-        score_to_file,
-    )
-    from minibert.data.own import row_text
+    from adapters.score_table import Scoring, glue_test_columns
     from minibert.data.records import open_table
-    from minibert.files import check_other
 
     if options.texts or options.pair:
         raise InputError("give the texts either as arguments or as a table with --input")
@@ -43,11 +35,32 @@ def predict_table(options: argparse.Namespace, task: "TaskFile") -> None:
     if options.submission:
         table, text = glue_test_columns(task.task, table)
         table = table.with_columns(text)
-    base, cut = find_base(options, task), CutTexts(task.max_length)
-    scoring = Scoring(task, base, table, text, options.submission, options.threads, cut)
+    cut = CutTexts(task.max_length)
+    if not options.cluster:
+        what = (find_base(options, task), table, text, options.submission)
+        _write(options, Scoring(task, *what, options.threads, cut), cut)
+        return
+    from adapters.cluster.connection import connected
+    from adapters.cluster.tables import answers_on_cluster
+
+    with connected(options.cluster) as client:
+        threads = options.threads or 1
+        answers = answers_on_cluster(client, task, options.base or "", threads, cut.add)
+        _write(options, Scoring(task, None, table, text, options.submission, answers=answers), cut)
+
+
+def _write(options: argparse.Namespace, scoring: "Scoring", cut: "CutTexts") -> None:
+    """Write the result to --output, or print it."""
+    from adapters.output import write_as_it_is
+    from adapters.progress import count_bar
+    from adapters.score_table import delimiter_of, result_lines, score_to_file
+    from minibert.data.own import row_text
+    from minibert.files import check_other
+
     scoring.columns()
     # a damaged row is named before anything is scored
-    total = sum(1 for row in table.rows() if row_text(table, row, text) is not None)
+    table = scoring.table
+    total = sum(1 for row in table.rows() if row_text(table, row, scoring.text) is not None)
     if options.output:
         check_other(Path(options.output), [options.file], "the task file")
         bar = count_bar(f"{total:,} rows")

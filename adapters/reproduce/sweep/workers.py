@@ -8,10 +8,8 @@ from concurrent.futures import Executor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
+from adapters.cluster.connection import KILLED, PATIENCE, connected
 from minibert.errors import InputError
-
-PATIENCE = 20  # seconds to wait for a cluster's scheduler, and for its first worker
-KILLED = "killed repeatedly by the system; perhaps too little memory: try fewer workers"
 
 
 @dataclass(frozen=True)
@@ -65,20 +63,9 @@ def _exit_with(parent: int) -> None:
 
 @contextmanager
 def _cluster_pool(address: str) -> Iterator[Pool]:
-    try:
-        from distributed import Client, KilledWorker
-    except ModuleNotFoundError:
-        raise InputError("--cluster needs: pip install 'minibert-adapters[cluster]'") from None
-    try:
-        client = Client(address, timeout=PATIENCE)
-    except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"--cluster {address}: no scheduler there: {reason}") from None
-    with client:
-        try:
-            client.wait_for_workers(1, timeout=PATIENCE)
-        except TimeoutError:
-            raise InputError(f"--cluster {address}: the scheduler has no workers") from None
+    with connected(address, PATIENCE) as client:
+        from distributed import KilledWorker
+
         # when a worker is killed, Dask starts its run again, as often as the cluster's settings say
         executor = client.get_executor(pure=False)
         try:

@@ -1,0 +1,137 @@
+"""A table's blocks answered by a cluster: a few blocks ahead, taken back in their order.
+
+The client reads the table and writes the result; workers need nothing of its disk. Each block is
+taken once, however often it was computed because a worker was killed.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from adapters.blocks import Answers, Block, Unfinished
+from adapters.cluster.connection import KILLED, PATIENCE
+from adapters.cluster.worker import Answered, Asked, answer
+from adapters.cut_texts import CutTexts
+from adapters.predict import NotFinite
+from adapters.task_file import TaskFile
+from minibert.errors import brief
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+AHEAD = 2  # blocks sent for each thread of the cluster: one to compute, one to wait for it
+POLL = 1.0  # seconds between looks at whether there are workers at all
+
+
+def answers_on_cluster(
+    client: "Client",
+    task: TaskFile,
+    base: str = "",
+    threads: int | None = 1,
+    on_cut: Callable[[CutTexts], None] = lambda cut: None,
+) -> Answers:
+    """The cluster's workers answer, each with the `base` of this name or folder on its own disk
+    ("": the task's, by its name), each block on so many threads. on_cut(count of its cut texts) is
+    called with every block.
+
+    The answers raise Unfinished where a worker has no such base or cannot run this minibert, where
+    blocks kill their workers, and when for some seconds there are no workers or no scheduler.
+    """
+
+    def answers(blocks: Iterator[Block]) -> Iterator[tuple[Block, np.ndarray]]:
+        ahead = _Ahead(client, task, Asked(base, threads))
+        try:
+            for block in blocks:
+                ahead.send(block)
+                while ahead.full():
+                    yield ahead.take(on_cut)
+            while ahead.blocks:
+                yield ahead.take(on_cut)
+        finally:
+            ahead.cancel()
+
+    return answers
+
+
+class _Ahead:
+    """The blocks that are at the cluster, the oldest first."""
+
+    def __init__(self, client: "Client", task: TaskFile, asked: Asked) -> None:
+        self.client, self.asked = client, asked
+        self.name = f"--cluster {getattr(client.scheduler, 'address', '')}"
+        self.blocks: deque[tuple[Block, Future[Answered]]] = deque()
+        with _its_faults(self.name):
+            # once, as a result: workers take it from each other, and it can be computed again
+            self.task = client.submit(_same, task, pure=False)
+
+    def send(self, block: Block) -> None:
+        """Send one more block."""
+        with _its_faults(self.name):
+            future = self.client.submit(answer, self.task, block.texts, self.asked, pure=False)
+        self.blocks.append((block, future))
+
+    def full(self) -> bool:
+        """Whether each worker has enough to do, so that no more of the table is read."""
+        return len(self.blocks) >= AHEAD * max(1, self._threads())
+
+    def take(self, on_cut: Callable[[CutTexts], None]) -> tuple[Block, np.ndarray]:
+        """The oldest block and its logits, waited for. Raises Unfinished as `answers_on_cluster`
+        says, and InputError, naming the row, for a text that cannot be answered."""
+        block, future = self.blocks.popleft()
+        try:
+            with _its_faults(self.name):
+                answered = self._waited_for(future)
+        except NotFinite as error:
+            raise block.refused(error) from None
+        on_cut(answered.cut)
+        return block, answered.logits
+
+    def cancel(self) -> None:
+        """Tell the cluster to leave what it has."""
+        with suppress(Exception):  # it may be gone
+            self.client.cancel([self.task, *(future for _, future in self.blocks)])
+
+    def _threads(self) -> int:
+        with _its_faults(self.name):
+            return sum(self.client.nthreads().values())
+
+    def _waited_for(self, future: "Future[Answered]") -> Answered:
+        from distributed import wait
+
+        seen = time.monotonic()  # when there last were workers
+        while not future.done():
+            with suppress(TimeoutError):
+                wait(future, timeout=POLL)
+                break
+            if self._threads():
+                seen = time.monotonic()
+            elif time.monotonic() - seen > PATIENCE:
+                raise Unfinished(f"{self.name}: has lost all its workers")
+        return future.result()
+
+
+@contextmanager
+def _its_faults(name: str) -> Iterator[None]:
+    """Within, what goes wrong with the cluster is Unfinished, in one line that names it."""
+    from distributed import KilledWorker
+
+    try:
+        yield
+    except KilledWorker:
+        raise Unfinished(f"{name}: its workers were {KILLED}") from None
+    except (CancelledError, OSError) as error:
+        raise Unfinished(f"{name}: its scheduler is gone: {brief(str(error))}") from None
+    except (ImportError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "deserialization" not in str(error):
+            raise
+        why = f"its scheduler or a worker cannot import this minibert: {brief(str(error))}"
+        raise Unfinished(f"{name}: {why}") from None
+
+
+def _same(task: TaskFile) -> TaskFile:
+    return task
