@@ -9,6 +9,7 @@ __all__, __getattr__, __dir__ = lazy(
     {
         "answering": "answer_questions train_squad",
         "bank": "Bank",
+        "cluster.frames": "predict_frame",
         "embed": "embed_texts",
         "estimators.classifier": "AdapterClassifier",
         "estimators.embedder": "SentenceEmbedder",

@@ -50,7 +50,9 @@ EXAMPLES: dict[str, tuple[str, str]] = {
         '  minibert predict runs/rte-adapters/task.safetensors --pair "It rains." "It is wet."\n'
         "  minibert predict runs/sst-2-adapters/task.safetensors --json < reviews.txt\n"
         "  minibert predict runs/reviews-adapters/task.safetensors --input new.csv --text review "
-        "--output scored.csv\n",
+        "--output scored.csv\n"
+        "  minibert predict runs/reviews-adapters/task.safetensors --input new.csv --text review "
+        "--output scored.csv --cluster tcp://HOST:8786\n",
         "  from adapters import predict_texts\n"
         "  from minibert.heads import probabilities\n"
         + _OPEN

@@ -16,13 +16,14 @@ NO_LIMIT = {"distributed.admin.large-graph-warning-threshold": "1 TiB"}
 
 
 @contextmanager
-def connected(address: str, patience: float = PATIENCE) -> Iterator["Client"]:
+def connected(address: str, patience: float | None = None) -> Iterator["Client"]:
     """A client of the cluster at this address (tcp://HOST:PORT), which has a worker. Raises
-    InputError when Dask is not installed, and when no scheduler answers in `patience` seconds or
-    it has no worker by then.
+    InputError when Dask is not installed, and when no scheduler answers in `patience`
+    seconds (default: PATIENCE) or it has no worker by then.
 
     Meanwhile Dask's log is quiet, since errors say the same in one line, and so is its warning of a
     large graph: ours are texts."""
+    patience = PATIENCE if patience is None else patience
     try:
         import dask
         from distributed import Client

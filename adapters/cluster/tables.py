@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -66,6 +67,7 @@ class _Ahead:
         self.name = f"--cluster {getattr(client.scheduler, 'address', '')}"
         self.blocks: deque[tuple[Block, Future[Answered]]] = deque()
         with _its_faults(self.name):
+            _check_imports(client)
             # once, as a result: workers take it from each other, and it can be computed again
             self.task = client.submit(_same, task, pure=False)
 
@@ -101,18 +103,32 @@ class _Ahead:
             return sum(self.client.nthreads().values())
 
     def _waited_for(self, future: "Future[Answered]") -> Answered:
-        from distributed import wait
-
         seen = time.monotonic()  # when there last were workers
-        while not future.done():
-            with suppress(TimeoutError):
-                wait(future, timeout=POLL)
-                break
+        while True:
+            try:
+                return future.result(timeout=POLL)
+            except TimeoutError:
+                if future.status == "error":  # the worker's own
+                    raise
             if self._threads():
                 seen = time.monotonic()
             elif time.monotonic() - seen > PATIENCE:
                 raise Unfinished(f"{self.name}: has lost all its workers")
-        return future.result()
+
+
+def _check_imports(client: "Client") -> None:
+    """Raises Unfinished, naming the worker, for one that cannot import what it is to run. (Such a
+    worker breaks off its connection when it is sent that, and never says why.)"""
+    futures = {
+        address: client.submit(import_module, answer.__module__, workers=[address], pure=False)
+        for address in client.nthreads()
+    }
+    end = time.monotonic() + PATIENCE
+    for address, future in futures.items():
+        with suppress(TimeoutError):  # it has gone, or is busy
+            error = future.exception(timeout=max(0.01, end - time.monotonic()))
+            if isinstance(error, ImportError):
+                raise Unfinished(f"worker {address}: cannot import this minibert: {error}")
 
 
 @contextmanager
@@ -126,11 +142,10 @@ def _its_faults(name: str) -> Iterator[None]:
         raise Unfinished(f"{name}: its workers were {KILLED}") from None
     except (CancelledError, OSError) as error:
         raise Unfinished(f"{name}: its scheduler is gone: {brief(str(error))}") from None
-    except (ImportError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "deserialization" not in str(error):
+    except RuntimeError as error:
+        if "deserialization" not in str(error):
             raise
-        why = f"its scheduler or a worker cannot import this minibert: {brief(str(error))}"
-        raise Unfinished(f"{name}: {why}") from None
+        raise Unfinished(f"{name}: its scheduler has no minibert, or another one") from None
 
 
 def _same(task: TaskFile) -> TaskFile:

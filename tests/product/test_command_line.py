@@ -127,6 +127,7 @@ OPTIONS = {
         "--submission",
         "--output",
         "--resume",
+        "--cluster",
         "--base",
         "--json",
         "--threads",
