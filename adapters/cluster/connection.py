@@ -12,17 +12,18 @@ if TYPE_CHECKING:
 
 PATIENCE = 20  # seconds to wait for a cluster's scheduler, and for its first worker
 KILLED = "killed repeatedly by the system; perhaps too little memory: try fewer workers"
+# Dask warns of much data in a graph, and advises what is lost with a killed worker (`scatter`).
 NO_LIMIT = {"distributed.admin.large-graph-warning-threshold": "1 TiB"}
 
 
 @contextmanager
 def connected(address: str, patience: float | None = None) -> Iterator["Client"]:
-    """A client of the cluster at this address (tcp://HOST:PORT), which has a worker. Raises
-    InputError when Dask is not installed, and when no scheduler answers in `patience`
-    seconds (default: PATIENCE) or it has no worker by then.
+    """A client of the cluster at this address (tcp://HOST:PORT), which has a worker. Dask's log is
+    quiet meanwhile: errors say the same in one line.
 
-    Meanwhile Dask's log is quiet, since errors say the same in one line, and so is its warning of a
-    large graph: ours are texts."""
+    Raises InputError when Dask is not installed, and when no scheduler answers in `patience`
+    seconds (default: PATIENCE) or it has no worker by then.
+    """
     patience = PATIENCE if patience is None else patience
     try:
         import dask

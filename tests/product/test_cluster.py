@@ -69,6 +69,11 @@ class Workers:
             self.start(number - alive)
         return self
 
+    def forget(self) -> None:
+        """What has been answered so far."""
+        for path in (*self.notes.glob("*.texts"), self.notes / "killed"):
+            path.unlink(missing_ok=True)
+
 
 @pytest.fixture(scope="module")
 def processes(scheduler, tmp_path_factory) -> Iterator[Workers]:
@@ -103,6 +108,7 @@ class TestTheSameBytes:
         table = write_table(tmp_path / "in.csv", texts)
         here = works(*predict(task_file, table, tmp_path / "here.csv", "--base", TINY))
         workers = processes.at_least(2)
+        workers.forget()
         on = ("--base", TINY, "--cluster", workers.address)
         there = works(*predict(task_file, table, tmp_path / "there.csv", *on))
         assert (tmp_path / "there.csv").read_bytes() == (tmp_path / "here.csv").read_bytes()
@@ -113,9 +119,8 @@ class TestTheSameBytes:
         by = answered(workers.notes)
         assert len(by) == 2
         assert all(set(texts) >= set(own) for own in by.values())
-        killed = [p.pid for p in workers.processes if p.poll() is not None]
-        assert len(killed) == 1
-        assert texts[20] in by[killed[0]]
+        assert sum(texts[20] in own for own in by.values()) == 2  # by the killed one, and again
+        assert sum(p.pid in by and p.poll() is not None for p in workers.processes) == 1
         assert {text for own in by.values() for text in own} == set(texts)
 
     def test_a_table_begun_here_is_resumed_there(self, task_file, tiny, processes, tmp_path):
@@ -130,13 +135,11 @@ class TestTheSameBytes:
 
         with pytest.raises(KeyboardInterrupt):
             score_to_file(here, tmp_path / "out.csv", on_rows=interrupt)
-        before = answered(processes.at_least(1).notes)
+        processes.at_least(1).forget()
         on = ("--base", TINY, "--cluster", processes.address, "--resume")
         works(*predict(task_file, table, tmp_path / "out.csv", *on))
         assert (tmp_path / "out.csv").read_bytes() == whole.read_bytes()
-        there = []
-        for pid, own in answered(processes.notes).items():
-            there += own[len(before.get(pid, [])) :]
+        there = [text for own in answered(processes.notes).values() for text in own]
         assert sorted(there) == sorted(TEXTS[2 * CHUNK :])
 
     def test_printed_as_json_lines(self, task_file, processes, tmp_path):
@@ -230,8 +233,9 @@ class TestWhatIsRefused:
             with pytest.raises(Unfinished, match=r"^worker tcp\S+: has minibert \S+, not 0\.0\.7$"):
                 future.result()
 
-    def test_a_worker_that_cannot_import_minibert(self, task_file, tmp_path):
+    def test_a_worker_that_cannot_import_minibert(self, task_file, tmp_path, monkeypatch):
         """Here it finds a package `adapters` that is someone else's."""
+        monkeypatch.setattr(tables, "PATIENCE", 20)
         (tmp_path / "adapters").mkdir()
         (tmp_path / "adapters" / "__init__.py").touch()
         with distributed.LocalCluster(n_workers=0, dashboard_address=":0") as cluster:
