@@ -2,6 +2,7 @@
 it cannot be done. The workers are real processes, of `tests/cluster_work.py`."""
 
 import csv
+import pickle
 import shutil
 import socket
 import subprocess
@@ -25,7 +26,7 @@ from adapters.cluster import connection, tables, worker
 from adapters.cluster.connection import connected
 from adapters.cluster.tables import answers_on_cluster
 from adapters.cluster.worker import Asked, answer, held_base
-from adapters.predict import predict_texts
+from adapters.predict import NotFinite, predict_texts
 from adapters.score_table import Scoring, score_to_file
 from minibert.checkpoint import load_base
 from minibert.data.records import open_table
@@ -269,6 +270,10 @@ class TestWhatIsRefused:
             tmp_path / "large.safetensors", address, tmp_path / "one", "--base", TINY
         )
         assert "in.csv row 2: its logits are not finite: the task's parameters are too" in said
+
+    def test_an_error_of_a_text_is_whole_in_another_process(self):
+        there = pickle.loads(pickle.dumps(NotFinite("texts[3]: is too large", 3)))
+        assert (str(there), there.number) == ("texts[3]: is too large", 3)
 
     def test_texts_that_are_no_table(self, task_file):
         result = minibert("predict", task_file, "a text", "--cluster", "tcp://127.0.0.1:1")
