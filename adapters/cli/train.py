@@ -23,6 +23,12 @@ if TYPE_CHECKING:
     from minibert.training.schedule import Settings
 
 
+FAST = (
+    "the layers below are computed once; ends after 3 epochs without gain. Some points are lost, "
+    "most where texts are compared (docs/performance.md)"
+)
+
+
 def train_command(options: argparse.Namespace) -> None:
     """Python: `adapters.train_task`."""
     from adapters.methods.table import method_named
@@ -62,18 +68,23 @@ def chosen_settings(
     options: argparse.Namespace, method: "Method", data: "Data", base: "Base"
 ) -> "Settings":
     """Rate and epochs as asked for, else those that suit the base, the method and the task."""
+    from adapters.fast import STOP_AFTER, fast_rate_epochs
     from adapters.recipes import default_rate_epochs, enough_epochs
     from minibert.training.schedule import Settings
 
     name = data.task.name if data.task.folder else ""
     rate, epochs = default_rate_epochs(method.name, name, base.sha256)
     epochs = enough_epochs(epochs, len(data.train), options.batch_size)
+    stop_after = options.stop_after
+    if options.fast:
+        rate, epochs = fast_rate_epochs(method.name, rate, epochs)
+        stop_after = STOP_AFTER if stop_after is None else stop_after
     return Settings(
         rate=rate if options.lr is None else options.lr,
         epochs=epochs if options.epochs is None else options.epochs,
         batch_size=options.batch_size,
         seed=options.seed,
-        stop_after=options.stop_after,
+        stop_after=stop_after,
     )
 
 
@@ -88,6 +99,7 @@ def chosen_examples(options: argparse.Namespace, data: "Data") -> "Data":
 
 def chosen_layers(options: argparse.Namespace, method: "Method", base: "Base") -> "Method":
     """The method in all layers, or in those asked for."""
+    from adapters.fast import fast_method
     from adapters.methods.table import layer_span, top_layers
 
     if options.top_layers is not None and options.layers is not None:
@@ -97,7 +109,7 @@ def chosen_layers(options: argparse.Namespace, method: "Method", base: "Base") -
     if options.layers is not None:
         first, last = options.layers
         return layer_span(method, first, last, base.config)
-    return method
+    return fast_method(method, base.config) if options.fast else method
 
 
 def announce(
@@ -124,6 +136,8 @@ def announce(
             f"{options.max_length} tokens",
         ),
     ]
+    if options.fast:
+        rows.append(("fast", FAST))
     outputs, pooling = data.task.outputs, chosen_pooling(base, options.pooling, data.task)
     model = new_task_model(base, method, recipe, outputs, options.seed, pooling)
     rows.append(("pooling", f"{pooling}: {POOLINGS[pooling]}"))
