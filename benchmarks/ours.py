@@ -11,7 +11,7 @@ import numpy as np
 from worker import Work, serve
 
 from adapters.cached_layers import Bottom, cache_states, frozen_layers
-from adapters.fast import fast_method, fast_rate_epochs
+from adapters.fast import fast_method
 from adapters.finetune import task_loss, train_task
 from adapters.methods.table import method_named, top_layers
 from adapters.predict import predict_logits, predict_texts
@@ -103,11 +103,9 @@ def train(work: Work) -> Run:
     task = Task(
         "task", "", ("first", "second") if pairs else ("text",), "label", ("0", "1"), ("0", "1")
     )
-    method, rate, epochs = method_named("adapters", work["size"]), 1e-3, work["epochs"]
+    method, settings = method_named("adapters", work["size"]), Settings(epochs=work["epochs"])
     if work["fast"]:
         method = fast_method(method, base.config)
-        rate, epochs = fast_rate_epochs(method.name, rate, epochs)
-    settings = Settings(rate=rate, epochs=epochs)
     data = Data(task, train, dev, "texts")
     return lambda: train_task(base, data, method, settings, threads=work["threads"])
 

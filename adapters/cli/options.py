@@ -183,9 +183,8 @@ def _train(parser: Parser) -> None:
         help="initialisation and optimiser as in the paper's text (paper, the default) or in its "
         "published code (released-code)")
     add("--fast", action="store_true",
-        help="a first result in about 0.4 of the time, some points worse: train in the top half of "
-        "the layers only, in 0.6 of the epochs at a higher rate, and stop after 3 epochs without "
-        "gain; other options still count")
+        help="half the time for some quality: train in the top half of the layers only, and stop "
+        "after 3 epochs without gain, unless --top-layers, --layers or --stop-after say otherwise")
     add("--lr", type=float, metavar="RATE",
         help="peak learning rate (default: one that works for the base, method and task)")
     add("--epochs", type=int, metavar="N",

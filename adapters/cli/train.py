@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 
 FAST = (
-    "the layers below are computed once; ends after 3 epochs without gain. Some points are lost, "
-    "most where texts are compared (docs/performance.md)"
+    "the layers below are computed once for all epochs; stops after 3 epochs without gain. Some "
+    "quality is lost, most where texts are compared (docs/performance.md)"
 )
 
 
@@ -68,23 +68,21 @@ def chosen_settings(
     options: argparse.Namespace, method: "Method", data: "Data", base: "Base"
 ) -> "Settings":
     """Rate and epochs as asked for, else those that suit the base, the method and the task."""
-    from adapters.fast import STOP_AFTER, fast_rate_epochs
+    from adapters.fast import STOP_AFTER
     from adapters.recipes import default_rate_epochs, enough_epochs
     from minibert.training.schedule import Settings
 
     name = data.task.name if data.task.folder else ""
     rate, epochs = default_rate_epochs(method.name, name, base.sha256)
     epochs = enough_epochs(epochs, len(data.train), options.batch_size)
-    stop_after = options.stop_after
-    if options.fast:
-        rate, epochs = fast_rate_epochs(method.name, rate, epochs)
-        stop_after = STOP_AFTER if stop_after is None else stop_after
     return Settings(
         rate=rate if options.lr is None else options.lr,
         epochs=epochs if options.epochs is None else options.epochs,
         batch_size=options.batch_size,
         seed=options.seed,
-        stop_after=stop_after,
+        stop_after=STOP_AFTER
+        if options.fast and options.stop_after is None
+        else options.stop_after,
     )
 
 

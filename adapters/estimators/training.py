@@ -10,7 +10,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
 
 from adapters.estimators.texts import BadInput, as_texts, shared_base, text_tags, without_base
-from adapters.fast import STOP_AFTER, fast_method, fast_rate_epochs
+from adapters.fast import STOP_AFTER, fast_method
 from adapters.finetune import train_task
 from adapters.methods.table import method_named, top_layers
 from adapters.predict import predict_texts
@@ -98,16 +98,12 @@ class AdapterEstimator(BaseEstimator):
             data = split_dev(data, self.dev_share, seed)
         rate, epochs = default_rate_epochs(method.name, "", base.sha256)
         epochs = enough_epochs(epochs, len(data.train), self.batch_size)
-        stop_after = self.stop_after
-        if self.fast:
-            rate, epochs = fast_rate_epochs(method.name, rate, epochs)
-            stop_after = STOP_AFTER if stop_after is None else stop_after
         settings = Settings(
             rate=rate if self.rate is None else self.rate,
             epochs=epochs if self.epochs is None else self.epochs,
             batch_size=self.batch_size,
             seed=seed,
-            stop_after=stop_after,
+            stop_after=STOP_AFTER if self.fast and self.stop_after is None else self.stop_after,
         )
         progress = Progress(type(self).__name__, task) if self.verbose else (lambda report: None)
         trained = train_task(

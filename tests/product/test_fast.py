@@ -8,11 +8,10 @@ import toy
 from command_line import ON_TINY, minibert, works
 from runs import equal
 
-from adapters import AdapterClassifier, fast_method, fast_rate_epochs, load_task, method_named
+from adapters import AdapterClassifier, fast_method, load_task, method_named
 from adapters.estimators.texts import BadInput
 from minibert.config import BertConfig
 from minibert.errors import InputError
-from minibert.training.schedule import Settings
 
 TRAIN = ("train", "--task", "sst-2", "--sample", *ON_TINY, "--train-examples", 40, "--size", 4)
 TEXTS = [e.text for e in toy.examples(60, 1)]
@@ -39,20 +38,11 @@ class TestWhatIsTrained:
         with pytest.raises(InputError, match=rf"not {name}$"):
             fast_method(method_named(name), BertConfig())
 
-    @pytest.mark.parametrize("usual, fast", [(1, 1), (2, 1), (3, 2), (5, 3), (10, 6), (40, 24)])
-    def test_six_tenths_of_the_epochs_and_never_none(self, usual, fast):
-        assert fast_rate_epochs("adapters", 3e-4, usual) == (2e-3, fast)
-
-    def test_only_the_rate_of_houlsbys_adapters_was_measured(self):
-        assert fast_rate_epochs("lora", 5e-3, 5) == (5e-3, 3)
-
 
 class TestTheCommand:
     def test_it_says_what_it_changes_and_trains_that(self, tmp_path):
-        report, said, task = run(tmp_path, "--fast", "--train-examples", 400)
+        _, said, task = run(tmp_path, "--fast", "--epochs", 1)
         assert task.method.first_layer == 1  # of the two layers of tiny
-        assert report["rate"] == 2e-3
-        assert "14 epochs in batches of 32, peak learning rate 0.002" in said  # usual: 24
         assert re.search("^fast +.*computed once.* 3 epochs .*lost", said, re.M)
 
     def test_three_epochs_without_gain_end_it(self, tmp_path):
@@ -68,7 +58,7 @@ class TestTheCommand:
 
     def test_it_is_the_training_that_its_parts_ask_for(self, tmp_path):
         _, _, fast = run(tmp_path / "fast", "--fast", "--epochs", 2)
-        words = ("--top-layers", 1, "--lr", 2e-3, "--stop-after", 3, "--epochs", 2)
+        words = ("--top-layers", 1, "--stop-after", 3, "--epochs", 2)
         _, _, parts = run(tmp_path / "parts", *words)
         assert equal(fast, parts)
 
@@ -86,20 +76,15 @@ class TestTheCommand:
 class TestTheEstimators:
     def test_fast_is_the_same_as_its_parts(self):
         fast = AdapterClassifier(**GIVEN, epochs=2, fast=True)
-        parts = AdapterClassifier(**GIVEN, epochs=2, top_layers=1, rate=2e-3, stop_after=3)
+        parts = AdapterClassifier(**GIVEN, epochs=2, top_layers=1, stop_after=3)
         fast, parts = (model.fit(TEXTS, LABELS) for model in (fast, parts))
         assert equal(fast.task_, parts.task_)
         assert fast.get_params()["fast"] is True
 
-    def test_epochs_that_are_not_given_are_six_tenths_of_the_usual(self, monkeypatch):
-        monkeypatch.setattr("adapters.recipes.STEPS", 20)
-        seen = []
-        monkeypatch.setattr(
-            "adapters.estimators.training.Settings",
-            lambda **given: seen.append(given) or Settings(**given),
-        )
-        AdapterClassifier(**GIVEN, fast=True).fit(TEXTS, LABELS)  # 54 texts: 4 steps
-        assert (seen[0]["epochs"], seen[0]["rate"], seen[0]["stop_after"]) == (3, 2e-3, 3)
+    def test_fast_stops_after_three_epochs_without_gain_or_as_it_is_told(self):
+        given = {**GIVEN, "epochs": 9, "rate": 1e-9, "fast": True}
+        assert len(AdapterClassifier(**given).fit(TEXTS, LABELS).epochs_) == 1 + 3
+        assert len(AdapterClassifier(**given, stop_after=5).fit(TEXTS, LABELS).epochs_) == 1 + 5
 
     def test_a_method_without_a_fast_way_is_refused(self):
         with pytest.raises(BadInput, match=r"not head$"):
