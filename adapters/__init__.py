@@ -14,6 +14,7 @@ __all__, __getattr__, __dir__ = lazy(
         "estimators.classifier": "AdapterClassifier",
         "estimators.embedder": "SentenceEmbedder",
         "estimators.regressor": "AdapterRegressor",
+        "fast": "fast_method",
         "finetune": "Trained train_task",
         "methods.table": "layer_span method_named top_layers",
         "predict": "evaluate_task predict_texts",

@@ -5,11 +5,10 @@ import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from adapters.finetune import Trained
 from adapters.methods.method import Method, parameter_table
 from adapters.methods.table import TABLE, adapter_parameters, method_rows
 from adapters.predict import likeliest
@@ -21,6 +20,9 @@ from minibert.data.tasks import Data, Task
 from minibert.errors import visible
 from minibert.tokenizer import Text
 from minibert.tree import count, leaves
+
+if TYPE_CHECKING:
+    from adapters.finetune import Trained
 
 
 def table(rows: Sequence[Sequence[Any]], headers: Sequence[str], style: str = "simple") -> str:
@@ -176,7 +178,7 @@ def describe_task(task: TaskFile, path: Path) -> str:
     )
 
 
-def describe_result(trained: Trained, picture: Path, page: Path, command: str) -> str:
+def describe_result(trained: "Trained", picture: Path, page: Path, command: str) -> str:
     """How a training run went, where its files are (the task, the learning curve's picture, the
     report page), and the command that uses the task."""
     task, results, path = trained.task.task, trained.task.results, trained.path or Path()
@@ -198,7 +200,7 @@ def describe_result(trained: Trained, picture: Path, page: Path, command: str) -
     )
 
 
-def untrained_row(trained: Trained) -> list[tuple[str, str]]:
+def untrained_row(trained: "Trained") -> list[tuple[str, str]]:
     """What the base does without training, as a line of facts: for a score of two texts it is the
     one to beat, far above the constant guess. Nothing where training begins with nothing."""
     if trained.untrained is None:

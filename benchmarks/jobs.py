@@ -8,7 +8,7 @@ from typing import Any
 from fixtures import random_checkpoint, small_task
 from processes import Side
 from products import products
-from texts import MODELS, random_batch, real_batches, real_texts, tokens
+from texts import MODELS, random_batch, real_batches, real_parts, real_texts, tokens
 
 from minibert.fetch.models import locate_model
 from minibert.machine.kernels import COLUMNS, INNER, ROWS
@@ -147,6 +147,30 @@ def texts_to_labels(peer: str, number: int, setup: Setup) -> Job:
     }
     encoded = encode_texts(load_tokenizer(base), texts, 128)
     return Job(sides, tokens=sum(len(text.ids) for text in encoded), note=source)
+
+
+# A whole training as `minibert train` does it: (training texts, dev texts), in proportion to 4,000
+# sentences of SST-2 and to RTE, and the usual number of epochs.
+WHOLE = {"sst-2": (512, 112, 3), "rte": (128, 14, 5)}
+
+
+def whole_training(task: str, other: str, setup: Setup) -> Job:
+    """`minibert train --fast` from texts to the last epoch's scores, against the same without it,
+    or AdapterHub's adapters in all layers and as many epochs."""
+    train, dev, epochs = WHOLE[task]
+    texts, dev_texts, source = real_parts(task, train, dev)
+    base = locate_model("minilm")
+    given = {"folder": str(base), "texts": texts, "dev": dev_texts, "epochs": epochs, "size": 64}
+    ours = {**given, "what": "train"}
+    peer = {
+        "all layers": lambda: setup.our_side({}, **ours, fast=False),
+        "AdapterHub": lambda: setup.peer_side(**given, what="adapterhub train"),
+    }[other]()
+    encoded = encode_texts(load_tokenizer(base), texts, 128)
+    count = epochs * sum(len(text.ids) for text in encoded)
+    return Job(
+        {"ours": setup.our_side({}, **ours, fast=True), "peer": peer}, tokens=count, note=source
+    )
 
 
 TASKS: dict[str, Any] = {"what": "tasks", "method": "adapters", "size": 64, "tasks": 8}

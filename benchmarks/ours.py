@@ -11,7 +11,8 @@ import numpy as np
 from worker import Work, serve
 
 from adapters.cached_layers import Bottom, cache_states, frozen_layers
-from adapters.finetune import task_loss
+from adapters.fast import fast_method
+from adapters.finetune import task_loss, train_task
 from adapters.methods.table import method_named, top_layers
 from adapters.predict import predict_logits, predict_texts
 from adapters.recipes import recipe_named
@@ -22,6 +23,7 @@ from adapters.training_run import Training
 from minibert.batch import group_by_length, make_batch
 from minibert.checkpoint import Base, load_base
 from minibert.config import BertConfig
+from minibert.data.tasks import Data, Example, Task
 from minibert.machine.kernels import COLUMNS, INNER, ROWS
 from minibert.machine.threads import each
 from minibert.model import encode, pool
@@ -43,6 +45,8 @@ def prepare(work: Work) -> Run:
         return load(Path(work["folder"]), work["touch"])
     if work["what"] == "predict":
         return predict(Path(work["folder"]), Path(work["task"]), work["texts"], work["threads"])
+    if work["what"] == "train":
+        return train(work)
     config = BertConfig(**work["config"])
     base = Base("random", Path(), config, random_params(config), "0")
     batches = [
@@ -82,6 +86,28 @@ def predict(folder: Path, task_path: Path, texts: list[str], threads: int) -> Ru
     """From texts to labels, tokenization included."""
     base, task = load_base(folder), load_task(task_path)
     return lambda: predict_texts(task, base, texts, threads).argmax(-1)
+
+
+def train(work: Work) -> Run:
+    """A whole training from texts to the last epoch's scores, as `minibert train` [`--fast`] does
+    it. The labels alternate: time does not depend on them, and --fast may not stop early here."""
+    base = load_base(Path(work["folder"]))
+    train, dev = (
+        [
+            Example(tuple(text) if isinstance(text, list) else text, i % 2)
+            for i, text in enumerate(part)
+        ]
+        for part in (work["texts"], work["dev"])
+    )
+    pairs = isinstance(train[0].text, tuple)
+    task = Task(
+        "task", "", ("first", "second") if pairs else ("text",), "label", ("0", "1"), ("0", "1")
+    )
+    method, settings = method_named("adapters", work["size"]), Settings(epochs=work["epochs"])
+    if work["fast"]:
+        method = fast_method(method, base.config)
+    data = Data(task, train, dev, "texts")
+    return lambda: train_task(base, data, method, settings, threads=work["threads"])
 
 
 def sgemm(number: int) -> Run:

@@ -45,6 +45,8 @@ def prepare(work: Work) -> Callable[[], None]:
             "onnxruntime predict": sorted_predict,
             "openvino predict": sorted_predict,
         }[work["what"]](work)
+    if work["what"] == "adapterhub train":
+        return adapterhub_train(work)
     config = transformers.BertConfig(**work["config"])
     batches = [padded(texts) for texts in work["batches"]]
     return {
@@ -204,13 +206,18 @@ def torch_step(config: Any, batches: list[Tensors], work: Work) -> Callable[[], 
 
 
 def adapterhub_step(config: Any, batches: list[Tensors], work: Work) -> Callable[[], None]:
-    """AdapterHub's Houlsby adapters, with all LayerNorms and the head trained, too."""
+    """A step of AdapterHub's Houlsby adapters for each batch."""
+    model = transformers.BertForSequenceClassification(config)
+    return steps(with_houlsby(model, work["size"]), batches)
+
+
+def with_houlsby(model: Any, size: int) -> Any:
+    """The model with AdapterHub's Houlsby adapters, all LayerNorms and the head trained, too."""
     import adapters
 
-    model = transformers.BertForSequenceClassification(config)
     adapters.init(model)
-    size = config.hidden_size / work["size"]
-    houlsby = adapters.DoubleSeqBnConfig(reduction_factor=size, non_linearity="gelu")
+    reduction = model.config.hidden_size / size
+    houlsby = adapters.DoubleSeqBnConfig(reduction_factor=reduction, non_linearity="gelu")
     model.add_adapter("task", config=houlsby)
     model.train_adapter("task")
     for name, parameter in model.named_parameters():
@@ -218,7 +225,39 @@ def adapterhub_step(config: Any, batches: list[Tensors], work: Work) -> Callable
             parameter.requires_grad = True
         if name.startswith("bert.pooler"):
             parameter.requires_grad = False
-    return steps(model, batches)
+    return model
+
+
+def adapterhub_train(work: Work) -> Callable[[], None]:
+    """A whole training of AdapterHub's: texts tokenized, batches of 32 in a new order each epoch,
+    each padded to its longest text, and the dev texts scored after each epoch."""
+    tokenizer = transformers.AutoTokenizer.from_pretrained(work["folder"])
+
+    def run() -> None:
+        model = transformers.BertForSequenceClassification.from_pretrained(work["folder"])
+        model = with_houlsby(model, work["size"])
+        train, dev = (
+            tokenizer([one_or_two(text) for text in part], truncation=True, max_length=128)[
+                "input_ids"
+            ]
+            for part in (work["texts"], work["dev"])
+        )
+        scored = [padded(dev[first : first + 32]) for first in range(0, len(dev), 32)]
+        for _ in range(work["epochs"]):
+            order = torch.randperm(len(train)).tolist()
+            batches = [order[first : first + 32] for first in range(0, len(order), 32)]
+            steps(model, [padded([train[i] for i in batch]) for batch in batches])()
+            model.eval()
+            with torch.inference_mode():
+                for batch in scored:
+                    model(**batch).logits.argmax(-1)
+
+    return run
+
+
+def one_or_two(text: Any) -> Any:
+    """A text, or a pair as the tokenizer wants it: JSON has made a list of it."""
+    return tuple(text) if isinstance(text, list) else text
 
 
 def adapterhub_tasks(config: Any, batches: list[Tensors], work: Work) -> Callable[[], None]:

@@ -16,6 +16,7 @@ from jobs import (
     share,
     texts_to_labels,
     top,
+    whole_training,
 )
 from texts import MODELS, TITLES
 
@@ -152,6 +153,19 @@ TABLE = [
             ("onnx", "ONNX Runtime", "; sorted by length", "onnxruntime predict", 1.2, 25),
             ("openvino", "OpenVINO", "; sorted by length", "openvino predict", None, 25),
         )
+    ),
+    *(
+        Row(
+            f"fast-{task}{'-hub' if other == 'AdapterHub' else ''}",
+            f"MiniLM, a whole training with --fast, {name}",
+            other,
+            "time",
+            wanted,
+            weight,
+            partial(whole_training, task, other),
+        )
+        for task, name in (("sst-2", "SST-2 sentences"), ("rte", "RTE sentences"))
+        for other, wanted, weight in (("all layers", 0.35, 15), ("AdapterHub", 0.15, 30))
     ),
     _tasks("tasks-all", "992 texts by all", "together", "AdapterHub", 3.0, 100),
     _tasks("tasks-top", "992 texts by all, top 3 layers", "together", "one by one", 0.75, 60, 3),

@@ -44,6 +44,14 @@ def real_texts(task: str, number: int, seed: int = 0) -> tuple[list[Text], str]:
     return [data.train[i].text for i in chosen], data.source
 
 
+def real_parts(task: str, train: int, dev: int) -> tuple[list[Text], list[Text], str]:
+    """So many texts of a task's training set and of its dev set, and their source. Raises
+    InputError without the real GLUE: the sample's dev sets are not like it."""
+    data = glue_data(task)
+    texts = [[example.text for example in part] for part in (data.train, data.dev)]
+    return texts[0][:train], texts[1][:dev], data.source
+
+
 def real_batches(task: str, number: int = 4, size: int = 32, seed: int = 0) -> tuple[Batches, str]:
     """`real_texts` as token ids, at most 128 of each, in batches, and their source. Raises
     InputError when MiniLM's tokenizer is missing."""

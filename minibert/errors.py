@@ -24,6 +24,10 @@ class Diverged(InputError):
     """Training diverged: the loss or the logits are no longer finite at this learning rate."""
 
 
+class Interrupted(Exception):
+    """Ctrl-C came; the state is saved if there is a checkpoint."""
+
+
 def brief(text: str) -> str:
     """A name or another library's message as it is, or if it is long, its beginning."""
     text = " ".join(text.split())

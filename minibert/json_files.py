@@ -7,6 +7,7 @@ shallow enough for any code, and every number in it fits into a float.
 import dataclasses
 import json
 import math
+import re
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -19,6 +20,7 @@ from minibert.files import check_is_file
 LARGEST = 1 << 24  # bytes; as Python objects they can take twenty times as much
 DEEPEST = 64  # levels; Python gives up at about a thousand, each function at another number
 MOST_DIGITS = 300  # of a number; float() refuses more
+LONG = re.compile(rf"[0-9]{{{MOST_DIGITS + 1}}}")
 
 
 def parse_json(text: str | bytes, where: object, largest: int = LARGEST) -> Any:
@@ -27,7 +29,9 @@ def parse_json(text: str | bytes, where: object, largest: int = LARGEST) -> Any:
     if len(text) > largest:
         raise InputError(f"{where}: is not read: it has more than {largest:,} bytes")
     try:
-        value = json.loads(text, parse_int=_integer)
+        text = text if isinstance(text, str) else text.decode("utf-8")
+        # looked for first: a Python call for each number takes longer than all else
+        value = json.loads(text, parse_int=_integer if LONG.search(text) else None)
     except RecursionError:  # long before the end of endless brackets
         raise InputError(f"{where}: is not JSON: it is nested too deeply") from None
     except ValueError as error:

@@ -60,8 +60,8 @@ def load_tokenizer(folder: Path | str) -> "Tokenizer":
     if not file.exists():
         raise InputError(f"{folder}: has neither tokenizer.json nor vocab.txt")
     if settings.use_json:
-        check_template(file)
-        check_normalizers(file)
+        check_template(file, settings.json)
+        check_normalizers(file, settings.json)
         with refused(f"{file}: cannot be read"):
             tokenizer = Tokenizer.from_file(str(file))
         if tokenizer.truncation and tokenizer.truncation["direction"] != "right":

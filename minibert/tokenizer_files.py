@@ -10,7 +10,7 @@ What would give other ids here than there (`AutoTokenizer`, its fast tokenizer) 
 import json
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,7 +60,8 @@ class TokenizerSettings:
     as `lower`) and `chinese` in tokenizer.json's normalizer; PreTrainedTokenizerFast does not.
     prefix_space: transformers' add_prefix_space, for other pre-tokenizers than BERT's. use_json:
     whether tokenizer.json counts rather than vocab.txt. roles: the special tokens by
-    ROLES; additional: more of them. added: {id: token}, as the files say it.
+    ROLES; additional: more of them. added: {id: token}, as the files say it. json: the content of
+    tokenizer.json, read once; empty where it does not count.
     """
 
     path: Path
@@ -73,6 +74,7 @@ class TokenizerSettings:
     roles: dict[str, "AddedToken | str"]
     additional: "tuple[AddedToken | str, ...]"
     added: dict[int, "AddedToken"]
+    json: dict[str, Any] = field(repr=False)
 
     def name(self, role: str) -> str:
         """The token that plays a role, as "[CLS]" is the "cls_token". InputError if none does."""
@@ -98,7 +100,8 @@ def read_settings(folder: Path) -> TokenizerSettings:
     use_json = (folder / "tokenizer.json").exists() and "tokenizer_file" not in raw
     if not (use_json or bert_class):
         raise InputError(f"{path}: tokenizer_class 'PreTrainedTokenizerFast' needs tokenizer.json")
-    special, added = _tokens(folder, raw, use_json)
+    content = _read_object(folder / "tokenizer.json") if use_json else {}
+    special, added = _tokens(folder, raw, content)
     roles = DEFAULTS | special if bert_class else special
     settings = TokenizerSettings(
         path,
@@ -111,6 +114,7 @@ def read_settings(folder: Path) -> TokenizerSettings:
         roles={role: roles[role] for role in ROLES if roles.get(role)},
         additional=tuple(special.get(MORE, ())),
         added=added,
+        json=content,
     )
     for word in _strings(path, raw, "never_split"):
         if word not in map(_content, settings.roles.values()):
@@ -164,6 +168,8 @@ def _check_ids(tokenizer: "Tokenizer", settings: TokenizerSettings, new: list[st
                 f"{folder}: its tokenizer files say that {shown(token.content)} is token {number}, "
                 f"but it would be token {found}"
             )
+    if not new:
+        return
     vocabulary = tokenizer.get_vocab()
     counts = Counter(vocabulary.values())
     for name in new:
@@ -205,10 +211,10 @@ def set_normalizer(tokenizer: "Tokenizer", settings: TokenizerSettings, file: Pa
     tokenizer.normalizer = wanted
 
 
-def check_template(file: Path) -> None:
-    """Raises InputError where tokenizer.json puts tokens around a text whose ids it does not say:
-    the library looks them up unchecked."""
-    todo = [_read_object(file).get("post_processor")]
+def check_template(file: Path, content: dict[str, Any]) -> None:
+    """Raises InputError where the content of tokenizer.json (`file`) puts tokens around a text
+    whose ids it does not say: the library looks them up unchecked."""
+    todo = [content.get("post_processor")]
     while todo:
         processor = todo.pop()
         if not isinstance(processor, dict):
@@ -223,11 +229,12 @@ def check_template(file: Path) -> None:
                 raise InputError(f"{file}: post_processor: special_tokens lacks {shown(name)}")
 
 
-def check_normalizers(file: Path) -> None:
-    """Raises InputError where tokenizer.json's normalizers can make a text many times longer, as a
-    few replacements one after the other do, or are of a kind that no BERT has and that the library
-    cannot refuse without a page of its own."""
-    todo, longer = [_read_object(file).get("normalizer")], 1.0
+def check_normalizers(file: Path, content: dict[str, Any]) -> None:
+    """Raises InputError where the normalizers of tokenizer.json (`file`) can make a text many times
+    longer, as a few replacements one after the other do, or are of a kind that no BERT has and that
+    the library cannot refuse without a page of its own."""
+    longer = 1.0
+    todo = [content.get("normalizer")]
     while todo:
         normalizer = todo.pop()
         if not isinstance(normalizer, dict):
@@ -235,10 +242,10 @@ def check_normalizers(file: Path) -> None:
         todo += _list(normalizer.get("normalizers"))
         if normalizer.get("type") == "Precompiled":
             raise InputError(f"{file}: normalizer 'Precompiled' is not supported")
-        content, pattern = normalizer.get("content"), normalizer.get("pattern")
-        if isinstance(content, str) and isinstance(pattern, dict):
+        new, pattern = normalizer.get("content"), normalizer.get("pattern")
+        if isinstance(new, str) and isinstance(pattern, dict):
             found = pattern.get("String")
-            longer *= max(1, len(content) / max(1, len(found) if isinstance(found, str) else 1))
+            longer *= max(1, len(new) / max(1, len(found) if isinstance(found, str) else 1))
         if longer > MOST_LONGER:
             raise InputError(f"{file}: its normalizers can make a text {longer:,.0f} times longer")
 
@@ -297,9 +304,10 @@ def _choice(path: Path, raw: dict[str, Any], name: str, default: Any, allowed: t
 
 
 def _tokens(
-    folder: Path, raw: dict[str, Any], use_json: bool
+    folder: Path, raw: dict[str, Any], content: dict[str, Any]
 ) -> tuple[dict[str, Any], dict[int, "AddedToken"]]:
-    """The special tokens that the files name, by role, and the added tokens by id."""
+    """The special tokens that the files name, by role, and the added tokens by id, from the
+    contents of tokenizer_config.json (`raw`) and tokenizer.json."""
     path = folder / "tokenizer_config.json"
     special = _by_role(path, raw, _typed_token)
     if "added_tokens_decoder" in raw:
@@ -310,7 +318,7 @@ def _tokens(
         more = special.get(MORE, [])
         special |= _by_role(older, _read_object(older), _special_token)
         special[MORE] = [*more, *(t for t in special.get(MORE, []) if t not in more)]
-        full = _stated_in_json(folder / "tokenizer.json") if use_json else {}
+        full = _stated_in_json(folder / "tokenizer.json", content)
         added = _older_added(folder, special) | full
     names = {token.content: token for token in full.values()}
     for role in special.keys() & set(ROLES):
@@ -353,13 +361,13 @@ def _stated(path: Path, tokens: Any) -> dict[int, "AddedToken"]:
     return {_number(path, n): _added_token(path, key, token) for n, token in tokens.items()}
 
 
-def _stated_in_json(path: Path) -> dict[int, "AddedToken"]:
+def _stated_in_json(path: Path, content: dict[str, Any]) -> dict[int, "AddedToken"]:
     """tokenizer.json's added_tokens, a list of tokens that have their ids with them."""
     key = "added_tokens"
-    items = _read_object(path).get(key) or []
+    items = content.get(key) or []
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
         raise InputError(f"{path}: {key} is {shown(items)}; a list of objects is expected")
-    return {_number(path, item.pop("id", None)): _added_token(path, key, item) for item in items}
+    return {_number(path, item.get("id")): _added_token(path, key, item) for item in items}
 
 
 def _older_added(folder: Path, special: dict[str, Any]) -> dict[int, "AddedToken"]:

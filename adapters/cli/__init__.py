@@ -11,7 +11,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from adapters.cli.commands import COMMANDS, only_prints
 from adapters.cli.options import make_parser
 from adapters.output import Output
-from minibert.errors import InputError, bounded
+from minibert.errors import InputError, Interrupted, bounded
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -23,13 +23,12 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _run(arguments: Sequence[str], out: Output) -> int:
-    from minibert.machine.threads import thread_count
-    from minibert.training.loop import Interrupted
-
     try:
         options = make_parser(COMMANDS).parse_args(arguments)
         out.goes_on = not only_prints(options)
         if getattr(options, "threads", None) is not None:
+            from minibert.machine.threads import thread_count
+
             thread_count(options.threads)  # a bad number is refused before anything is read
         code = options.command(options)
         sys.stdout.flush()

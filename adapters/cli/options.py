@@ -182,6 +182,9 @@ def _train(parser: Parser) -> None:
     add("--recipe", default="paper", metavar="NAME",
         help="initialisation and optimiser as in the paper's text (paper, the default) or in its "
         "published code (released-code)")
+    add("--fast", action="store_true",
+        help="half the time for some quality: train in the top half of the layers only, and stop "
+        "after 3 epochs without gain, unless --top-layers, --layers or --stop-after say otherwise")
     add("--lr", type=float, metavar="RATE",
         help="peak learning rate (default: one that works for the base, method and task)")
     add("--epochs", type=int, metavar="N",

@@ -23,6 +23,12 @@ if TYPE_CHECKING:
     from minibert.training.schedule import Settings
 
 
+FAST = (
+    "the layers below are computed once for all epochs; stops after 3 epochs without gain. Some "
+    "quality is lost, most where texts are compared (docs/performance.md)"
+)
+
+
 def train_command(options: argparse.Namespace) -> None:
     """Python: `adapters.train_task`."""
     from adapters.methods.table import method_named
@@ -62,6 +68,7 @@ def chosen_settings(
     options: argparse.Namespace, method: "Method", data: "Data", base: "Base"
 ) -> "Settings":
     """Rate and epochs as asked for, else those that suit the base, the method and the task."""
+    from adapters.fast import STOP_AFTER
     from adapters.recipes import default_rate_epochs, enough_epochs
     from minibert.training.schedule import Settings
 
@@ -73,7 +80,9 @@ def chosen_settings(
         epochs=epochs if options.epochs is None else options.epochs,
         batch_size=options.batch_size,
         seed=options.seed,
-        stop_after=options.stop_after,
+        stop_after=STOP_AFTER
+        if options.fast and options.stop_after is None
+        else options.stop_after,
     )
 
 
@@ -88,6 +97,7 @@ def chosen_examples(options: argparse.Namespace, data: "Data") -> "Data":
 
 def chosen_layers(options: argparse.Namespace, method: "Method", base: "Base") -> "Method":
     """The method in all layers, or in those asked for."""
+    from adapters.fast import fast_method
     from adapters.methods.table import layer_span, top_layers
 
     if options.top_layers is not None and options.layers is not None:
@@ -97,7 +107,7 @@ def chosen_layers(options: argparse.Namespace, method: "Method", base: "Base") -
     if options.layers is not None:
         first, last = options.layers
         return layer_span(method, first, last, base.config)
-    return method
+    return fast_method(method, base.config) if options.fast else method
 
 
 def announce(
@@ -124,6 +134,8 @@ def announce(
             f"{options.max_length} tokens",
         ),
     ]
+    if options.fast:
+        rows.append(("fast", FAST))
     outputs, pooling = data.task.outputs, chosen_pooling(base, options.pooling, data.task)
     model = new_task_model(base, method, recipe, outputs, options.seed, pooling)
     rows.append(("pooling", f"{pooling}: {POOLINGS[pooling]}"))

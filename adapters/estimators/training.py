@@ -10,6 +10,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
 
 from adapters.estimators.texts import BadInput, as_texts, shared_base, text_tags, without_base
+from adapters.fast import STOP_AFTER, fast_method
 from adapters.finetune import train_task
 from adapters.methods.table import method_named, top_layers
 from adapters.predict import predict_texts
@@ -35,6 +36,7 @@ class AdapterEstimator(BaseEstimator):
         method: str = "adapters",
         size: int | None = None,
         top_layers: int | None = None,
+        fast: bool = False,
         pooling: str | None = None,
         rate: float | None = None,
         epochs: int | None = None,
@@ -51,6 +53,7 @@ class AdapterEstimator(BaseEstimator):
         self.method = method
         self.size = size
         self.top_layers = top_layers
+        self.fast = fast
         self.pooling = pooling
         self.rate = rate
         self.epochs = epochs
@@ -86,6 +89,8 @@ class AdapterEstimator(BaseEstimator):
         base, method = shared_base(self.base), method_named(self.method, self.size)
         if self.top_layers is not None:
             method = top_layers(method, self.top_layers, base.config)
+        elif self.fast:
+            method = fast_method(method, base.config)
         seed = _seed(self.random_state)
         examples = [Example(text, label) for text, label in zip(texts, labels, strict=True)]
         data = Data(task, examples, examples, "the texts given to fit")
@@ -98,7 +103,7 @@ class AdapterEstimator(BaseEstimator):
             epochs=epochs if self.epochs is None else self.epochs,
             batch_size=self.batch_size,
             seed=seed,
-            stop_after=self.stop_after,
+            stop_after=STOP_AFTER if self.fast and self.stop_after is None else self.stop_after,
         )
         progress = Progress(type(self).__name__, task) if self.verbose else (lambda report: None)
         trained = train_task(

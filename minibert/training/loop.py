@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from minibert.errors import Diverged
+from minibert.errors import Diverged, Interrupted
 from minibert.machine.threads import thread_count
 from minibert.training.optim import Leaves, adam_step, clip_global_norm, global_norm
 from minibert.training.resume import Checkpoint, State, check_place, save_state, start
@@ -48,10 +48,6 @@ class Report:
     tokens: int
     seconds: float
     scores: dict[str, float] | None = None
-
-
-class Interrupted(Exception):
-    """Ctrl-C came; the state is saved if there is a checkpoint."""
 
 
 def fit(

@@ -30,10 +30,9 @@ from adapters.task_file import FORMAT, load_task, save_task
 from minibert.checkpoint import Base, load_base
 from minibert.data.records import open_table
 from minibert.data.squad import read_questions
-from minibert.errors import InputError
+from minibert.errors import InputError, Interrupted
 from minibert.tensors import content_sha256
 from minibert.tokenizer import encode_texts
-from minibert.training.loop import Interrupted
 
 TESTS = Path(__file__).parents[1]
 LONGEST_MESSAGE = 1000  # characters, without the path

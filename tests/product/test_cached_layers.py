@@ -36,12 +36,11 @@ from adapters.task_model import TaskModel, forward, frozen_states, new_task_mode
 from minibert import fused
 from minibert.batch import Batch, make_batch
 from minibert.checkpoint import Base
-from minibert.errors import InputError
+from minibert.errors import InputError, Interrupted
 from minibert.model import encode
 from minibert.parameters import cast, random_params
 from minibert.tensors import read_safetensors
 from minibert.tokenizer import Encoded
-from minibert.training.loop import Interrupted
 from minibert.tree import from_leaves, leaves
 
 LAYERS = 4

@@ -55,6 +55,7 @@ OPTIONS = {
         "--drop-unlabelled",
         "--class-weights",
         "--stop-after",
+        "--fast",
         "--regression",
         "--train-examples",
         "--base",

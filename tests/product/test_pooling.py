@@ -43,11 +43,10 @@ from minibert.batch import make_batch
 from minibert.checkpoint import Base, load_base
 from minibert.data.glue import glue_data
 from minibert.data.tasks import constant_score
-from minibert.errors import InputError
+from minibert.errors import InputError, Interrupted
 from minibert.heads import loss, mean_pool
 from minibert.model import encode
 from minibert.tensors import read_safetensors, write_safetensors
-from minibert.training.loop import Interrupted
 from minibert.training.schedule import Settings
 from minibert.tree import from_leaves, leaves, merge
 

@@ -31,10 +31,9 @@ from minibert.batch import make_batch
 from minibert.data.glue import glue_data
 from minibert.data.metrics import pearson
 from minibert.data.tasks import GLUE, Data, Example, Task
-from minibert.errors import InputError
+from minibert.errors import InputError, Interrupted
 from minibert.model import encode
 from minibert.tokenizer import encode_texts
-from minibert.training.loop import Interrupted
 from minibert.training.schedule import Settings
 
 TASK = Task("alike", "", ("one", "other"), "score", metrics=("pearson", "spearman"))

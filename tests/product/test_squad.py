@@ -52,7 +52,7 @@ from minibert.data.squad import (
     token_f1,
 )
 from minibert.data.windows import Window, make_windows
-from minibert.errors import Diverged, InputError
+from minibert.errors import Diverged, InputError, Interrupted
 from minibert.fetch import datasets
 from minibert.fetch.datasets import find_split, squad_folder
 from minibert.fetch.home import read_manifest
@@ -60,7 +60,6 @@ from minibert.heads import best_span, span_log_probabilities, span_logits, span_
 from minibert.model import encode
 from minibert.tokenizer import encode_texts
 from minibert.training.gradients import value_and_grads
-from minibert.training.loop import Interrupted
 from minibert.training.schedule import Settings
 from minibert.tree import leaves
 

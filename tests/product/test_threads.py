@@ -44,14 +44,13 @@ from adapters.training_run import Training
 from minibert import ops
 from minibert.batch import make_batch
 from minibert.checkpoint import Base
-from minibert.errors import InputError
+from minibert.errors import InputError, Interrupted
 from minibert.heads import loss
 from minibert.machine.doctor import threads_by
 from minibert.machine.threads import VARIABLES, each, one_blas_thread, thread_count
 from minibert.parameters import cast
 from minibert.training import optim, shards
 from minibert.training.gradients import value_and_grads
-from minibert.training.loop import Interrupted
 from minibert.training.shards import batch_gradients, cut
 from minibert.tree import from_leaves, merge
 

@@ -30,10 +30,9 @@ from minibert.checkpoint import Base, load_base
 from minibert.config import BertConfig
 from minibert.data.metrics import pearson, r2, spearman
 from minibert.data.squad import read_questions
-from minibert.errors import InputError
+from minibert.errors import InputError, Interrupted
 from minibert.json_files import fitted, parse_json, read_json
 from minibert.tensors import content_sha256, read_safetensors
-from minibert.training.loop import Interrupted
 from minibert.tree import from_leaves, leaves
 
 FORMAT_1 = Path(__file__).parents[1] / "format_1"

@@ -47,12 +47,11 @@ from minibert.config import BertConfig
 from minibert.data.glue import glue_data
 from minibert.data.metrics import METRICS
 from minibert.data.tasks import GLUE
-from minibert.errors import InputError
+from minibert.errors import InputError, Interrupted
 from minibert.heads import classify as class_logits
 from minibert.model import ForwardPass, encode, pool
 from minibert.parameters import parameter_shapes
 from minibert.tensors import read_safetensors, write_safetensors
-from minibert.training.loop import Interrupted
 from minibert.training.schedule import Settings
 from minibert.tree import Tree, count, from_leaves, leaves
 
