@@ -23,6 +23,7 @@ from minibert import ops
 from minibert.fused.activations import gelu, gelu_tanh, relu, swish, tanh
 from minibert.fused.multi_head import attention
 from minibert.fused.norm import add_layer_norm, layer_norm
+from minibert.machine.memory import keep_freed_memory
 from minibert.ops import Array, cross_entropy, keep_mask, squared_error
 
 __all__ = [
@@ -41,6 +42,8 @@ __all__ = [
     "swish",
     "tanh",
 ]
+
+keep_freed_memory()  # before the first large array
 
 
 @primitive

@@ -1,6 +1,7 @@
 """The command's process: streams that are closed or that nobody reads, and Ctrl-C at any time."""
 
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -211,3 +212,32 @@ class TestCtrlC:
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         assert done.stdout == "default_int_handler\n"
+
+
+# The page faults of ten layers' worth of arrays, before and after the encoder is imported.
+FAULTS = """
+import resource
+import numpy as np
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(10):
+        arrays = [np.ones(1_700_000, np.float32) for _ in range(6)]  # 41 MB
+        del arrays
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+faults()
+without = faults()
+import minibert.fused
+faults()
+print(without, faults())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's thresholds")
+def test_memory_that_a_layer_frees_is_kept_for_the_next_one():
+    command = [sys.executable, "-c", FAULTS]
+    env = {name: value for name, value in environment().items() if "MALLOC" not in name}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=True)
+    without, kept = map(int, done.stdout.split())
+    assert kept < without / 10
