@@ -23,6 +23,7 @@ __all__, __getattr__, __dir__ = lazy(
         "report.judgement": "judge",
         "report.page": "About report_page",
         "run_folder": "RunOptions",
+        "search": "Configuration grid search_task",
         "task_file": "TaskFile load_task on_base save_task",
         "task_model": "TaskModel new_task_model",
         "train_data": "split_dev subset",

@@ -6,7 +6,7 @@ later epoch runs only the layers above.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,11 +45,46 @@ def frozen_layers(model: TaskModel) -> int | None:
     return min((int(number[1]) for number in numbers if number), default=layers)
 
 
-def states_bytes(model: TaskModel, encoded: Sequence[Encoded], frozen: int) -> int:
-    """The bytes that `cache_states` would need: a row per token, or per text if all are frozen."""
+def states_rows(model: TaskModel, encoded: Sequence[Encoded], frozen: int) -> list[int]:
+    """The rows of each text's states: one per token, or one in all if every layer is frozen."""
     every = frozen == model.base.config.num_hidden_layers
-    rows = len(encoded) if every else sum(len(text.ids) for text in encoded)
-    return 4 * rows * model.base.config.hidden_size
+    return [1 if every else len(text.ids) for text in encoded]
+
+
+def states_bytes(model: TaskModel, encoded: Sequence[Encoded], frozen: int) -> int:
+    """The bytes that `cache_states` would need."""
+    return 4 * sum(states_rows(model, encoded, frozen)) * model.base.config.hidden_size
+
+
+def computed_states(
+    model: TaskModel,
+    encoded: Sequence[Encoded],
+    frozen: int,
+    threads: int,
+    on_done: Callable[[int, int], None] = lambda done, total: None,
+) -> Iterator[tuple[list[int], np.ndarray]]:
+    """The `frozen` layers' output, group by group from short texts to long: (numbers of the texts,
+    their states one after the other [rows, D]). on_done(done, total) counts texts."""
+
+    def run(group: list[int]) -> np.ndarray:
+        return frozen_states(model, make_batch([encoded[i] for i in group]), frozen)
+
+    groups = group_by_length([len(text.ids) for text in encoded])
+    done = 0
+    for group, states in zip(groups, each(run, groups, threads), strict=True):
+        yield group, states
+        done += len(group)
+        on_done(done, len(encoded))
+
+
+def by_text(groups: Iterable[tuple[list[int], np.ndarray]], rows: list[int]) -> list[np.ndarray]:
+    """The states of each text, in the texts' order, out of those of groups; `rows` of each."""
+    states = [np.empty(0)] * len(rows)
+    for group, together in groups:
+        parts = np.split(together, np.cumsum([rows[i] for i in group])[:-1])
+        for i, part in zip(group, parts, strict=True):
+            states[i] = part
+    return states
 
 
 def cache_states(
@@ -59,23 +94,9 @@ def cache_states(
     threads: int,
     on_done: Callable[[int, int], None] = lambda done, total: None,
 ) -> Bottom:
-    """A Bottom with the `frozen` layers' output for every text.
+    """A Bottom with the `frozen` layers' output for every text, in memory.
 
     on_done(done, total) counts texts.
     """
-    every = frozen == model.base.config.num_hidden_layers
-
-    def run(group: list[int]) -> list[np.ndarray]:
-        batch = make_batch([encoded[i] for i in group])
-        rows = [1 if every else len(encoded[i].ids) for i in group]  # of each text
-        return np.split(frozen_states(model, batch, frozen), np.cumsum(rows)[:-1])
-
-    groups = group_by_length([len(text.ids) for text in encoded])
-    cached: list[np.ndarray] = [np.empty(0)] * len(encoded)
-    done = 0
-    for group, parts in zip(groups, each(run, groups, threads), strict=True):
-        for i, states in zip(group, parts, strict=True):
-            cached[i] = states
-        done += len(group)
-        on_done(done, len(encoded))
-    return Bottom(frozen, cached)
+    groups = computed_states(model, encoded, frozen, threads, on_done)
+    return Bottom(frozen, by_text(groups, states_rows(model, encoded, frozen)))

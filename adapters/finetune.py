@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from adapters.cached_layers import LIMIT, Bottom, cache_states, frozen_layers, states_bytes
+from adapters.kept_states import kept_states
 from adapters.methods.method import Method
 from adapters.methods.table import METHODS
 from adapters.predict import check_labels, encode_examples, predict_logits
@@ -90,8 +91,8 @@ def train_task(
 
     A regression's scores are learned standardised and answered in their own units
     (`train_data.Scale`). `options` are those of `HeadOptions`: pooling, class_weights; and those of
-    `RunOptions`: out, resume, threads, cache, on_report, on_cache, on_encoded. With `out`, that
-    folder holds:
+    `RunOptions`: out, resume, threads, cache, pause_after, on_report, on_cache, on_encoded. With
+    `out`, that folder holds:
 
         task.safetensors         the best epoch, by the first dev metric
         checkpoint.safetensors   the state to resume from
@@ -257,10 +258,13 @@ def _bottoms(
     model: TaskModel, encoded: Sequence[Encoded], dev: Sequence[Encoded], run: RunOptions
 ) -> tuple[Bottom, Bottom]:
     """The frozen layers for the training and the dev texts, cached if that is wanted and fits."""
-    frozen, texts = frozen_layers(model), [*encoded, *dev]
-    if not (run.cache and frozen and states_bytes(model, texts, frozen) <= LIMIT):
+    frozen, texts, threads = frozen_layers(model), [*encoded, *dev], thread_count(run.threads)
+    if frozen and isinstance(run.cache, str | Path):
+        cached = kept_states(Path(run.cache), model, texts, frozen, threads, run.on_cache)
+    elif frozen and run.cache and states_bytes(model, texts, frozen) <= LIMIT:
+        cached = cache_states(model, texts, frozen, threads, run.on_cache)
+    else:
         return Bottom(frozen), Bottom(frozen)
-    cached = cache_states(model, texts, frozen, thread_count(run.threads), run.on_cache)
     assert cached.states is not None
     split = len(encoded)
     return Bottom(frozen, cached.states[:split]), Bottom(frozen, cached.states[split:])

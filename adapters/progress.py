@@ -33,9 +33,34 @@ def count_bar(name: str) -> Callable[[int, int], None]:
             bar.append(progress_bar(name, total=total, leave=False))
         bar[0].update(done - bar[0].n)
         if done == total:
-            bar[0].close()
+            bar.pop().close()
 
     return show
+
+
+class StepBar:
+    """A bar with ETA over the steps of many runs: call it with (steps done, all steps)."""
+
+    def __init__(self, name: str) -> None:
+        self.name = visible(name)
+        self.bar: Any = None
+
+    def __call__(self, done: int, total: int) -> None:
+        """Show that so many steps are done."""
+        if self.bar is None:  # what is resumed does not start at 0
+            self.bar = progress_bar(self.name, STEPS, total=total, initial=done - 1)
+        self.bar.update(done - self.bar.n)
+
+    def write(self, line: str) -> None:
+        """Write a line above the bar."""
+        from tqdm import tqdm
+
+        tqdm.write(f"{self.name}: {line}", file=sys.stderr)
+
+    def close(self) -> None:
+        """Leave the bar as it stands."""
+        if self.bar is not None:
+            self.bar.close()
 
 
 class Progress:

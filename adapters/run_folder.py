@@ -10,7 +10,7 @@ from typing import Any
 
 from adapters.methods.method import Method
 from adapters.task_model import POOLER
-from minibert.errors import InputError
+from minibert.errors import InputError, shown
 from minibert.files import atomic_write, lock
 from minibert.tokenizer import Encoded
 from minibert.training.loop import Report
@@ -27,18 +27,24 @@ class RunOptions:
 
     out: its folder, where it can be resumed from; None keeps nothing. resume: continue the run in
     `out`. threads: default one a core. cache: compute what leaves the frozen bottom layers once, if
-    it fits into memory (`cached_layers.LIMIT`). on_report(report) is called after every step,
-    on_cache(texts done, all texts) while the cache is filled, and on_encoded(texts) once, with all
-    training and dev texts as token ids.
+    it fits into memory (`cached_layers.LIMIT`); or the folder where it is kept in a file, for other
+    runs too. pause_after: leave the run after so many of its epochs, to be resumed.
+    on_report(report) is called after every step, on_cache(texts done, all texts) while the cache is
+    filled, and on_encoded(texts) once, with all training and dev texts as token ids.
     """
 
     out: Path | str | None = None
     resume: bool = False
     threads: int | None = None
-    cache: bool = True
+    cache: bool | Path | str = True
+    pause_after: int | None = None
     on_report: Callable[[Report], None] = lambda report: None
     on_cache: Callable[[int, int], None] = lambda done, total: None
     on_encoded: Callable[[Sequence[Encoded]], None] = lambda encoded: None
+
+    def __post_init__(self) -> None:
+        if self.pause_after is not None and self.pause_after < 1:
+            raise InputError(f"pause_after must be at least 1, not {shown(self.pause_after)}")
 
     @property
     def folder(self) -> Path | None:

@@ -85,6 +85,7 @@ def fit_training(
             training.settings,
             run.checkpoint(training.identity, training.metrics),
             threads=run.threads,
+            pause_after=run.pause_after,
             on_best=on_best,
             on_report=run.on_report,
         )

@@ -135,6 +135,23 @@ def top(number: int, setup: Setup) -> Job:
     return Job(sides, tokens=tokens(batches))
 
 
+SEARCHED = (256, 64)  # training and dev texts
+SEARCH_EPOCHS = 9
+
+
+def hyperparameters(setup: Setup) -> Job:
+    """The usual 12 configurations of adapters in the top half and less, on SST-2 sentences: by
+    `minibert search`, against each trained by itself to its end."""
+    texts, source = real_texts("sst-2", sum(SEARCHED))
+    base = locate_model("minilm")
+    given = {"texts": texts, "folder": str(base), "train": SEARCHED[0], "epochs": SEARCH_EPOCHS}
+    sides = {
+        "ours": setup.our_side({}, what="configurations", how="search", **given),
+        "peer": setup.our_side({}, what="configurations", how="single runs", **given),
+    }
+    return Job(sides, note=source)
+
+
 def texts_to_labels(peer: str, number: int, setup: Setup) -> Job:
     """Sentences of SST-2 from text to label, tokenization included."""
     texts, source = real_texts("sst-2", number)

@@ -6,6 +6,8 @@ import minibert  # noqa: F401 - before NumPy, whose kernels it chooses
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 from worker import Work, serve
@@ -16,6 +18,7 @@ from adapters.finetune import task_loss, train_task
 from adapters.methods.table import method_named, top_layers
 from adapters.predict import predict_logits, predict_texts
 from adapters.recipes import recipe_named
+from adapters.search import grid, search_task
 from adapters.task_file import load_task
 from adapters.task_model import TaskModel, new_task_model
 from adapters.together import logits_apart, logits_together
@@ -47,6 +50,8 @@ def prepare(work: Work) -> Run:
         return predict(Path(work["folder"]), Path(work["task"]), work["texts"], work["threads"])
     if work["what"] == "train":
         return train(work)
+    if work["what"] == "configurations":
+        return configurations(work)
     config = BertConfig(**work["config"])
     base = Base("random", Path(), config, random_params(config), "0")
     batches = [
@@ -168,6 +173,33 @@ def tasks(
         "mixed": mixed,
         "one task": classify(models["0"], batches, threads),
     }[how]
+
+
+def configurations(work: Work) -> Run:
+    """The usual configurations of a task, by a "search" or in "single runs", each from its texts to
+    its task file. The labels alternate: the time does not depend on them."""
+    base = load_base(Path(work["folder"]))
+    examples = [Example(text, i % 2) for i, text in enumerate(work["texts"])]
+    train, dev = examples[: work["train"]], examples[work["train"] :]
+    task = Task("searched", "", ("text",), "label", ("0", "1"), ("0", "1"))
+    data = Data(task, train, dev, "texts")
+    settings = Settings(epochs=work["epochs"])
+    ways = grid(method_named("adapters"), base.config, settings)
+    longest = min(128, base.config.max_position_embeddings)
+    alike: dict[str, Any] = {"max_length": longest, "threads": work["threads"]}
+
+    def single_runs(out: Path) -> None:
+        for number, way in enumerate(ways):
+            train_task(base, data, way.method, way.settings, out=out / str(number), **alike)
+
+    def run() -> None:
+        with TemporaryDirectory() as out:
+            if work["how"] == "search":
+                search_task(base, data, ways, out, **alike)
+            else:
+                single_runs(Path(out))
+
+    return run
 
 
 def steps(model: TaskModel, batches: list[list[Encoded]], threads: int, cache: bool) -> Run:

@@ -11,6 +11,7 @@ from jobs import (
     Setup,
     against,
     cold_start,
+    hyperparameters,
     loading,
     many_tasks,
     share,
@@ -172,6 +173,15 @@ TABLE = [
     _tasks("tasks-mixed", "mixed batches of 32", "mixed", "AdapterHub", 3.0, 5),
     _tasks("tasks-mixed-one", "mixed batches of 32", "mixed", "one task", 1.15, 3),
     *(_top(k) for k in (1, 2, 3, MODELS["minilm"].num_hidden_layers)),
+    Row(
+        "search",
+        "MiniLM, 12 configurations in the top layers: minibert search",
+        "12 single runs",
+        "time",
+        0.3,
+        60,
+        hyperparameters,
+    ),
     Row(
         "load-seconds",
         "Loading BERT-base's weights (s)",

@@ -38,11 +38,29 @@ def atomic_write(path: Path | str, data: bytes | str) -> None:
             with open_stream(path) as stream:
                 stream.write(data)
             return
+        with atomic_file(path) as file:
+            file.write(data)
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[IO[bytes]]:
+    """A file that is written bit by bit within the block and put in its place at the end, as in
+    `atomic_write`; after an error it is gone, and the old content still there."""
+    with writing(path):
         path = Path(os.path.realpath(path))  # a link stays a link
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_left_over(path.parent)
-        with _written_beside(path, data) as new:
-            put_in_place(new, path)
+        handle, new = _locked_file(path)  # so that no other process removes it as a left-over
+        with os.fdopen(handle, "wb") as file:
+            try:
+                yield file
+                file.flush()
+                os.fsync(handle)
+                if fcntl is None:
+                    file.close()  # Windows renames no open file
+                put_in_place(new, path)
+            finally:
+                new.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -97,23 +115,6 @@ def put_in_place(new: Path, path: Path) -> None:
             os.chown(new, old.st_uid, old.st_gid)
     new.chmod(stat.S_IMODE(old.st_mode))
     new.replace(path)
-
-
-@contextmanager
-def _written_beside(path: Path, data: bytes) -> Iterator[Path]:
-    """A temporary file beside `path` with this content, on the disk. It is locked, so that no other
-    process removes it as a left-over, and it is gone at the end."""
-    handle, new = _locked_file(path)
-    with os.fdopen(handle, "wb") as file:
-        try:
-            file.write(data)
-            file.flush()
-            os.fsync(handle)
-            if fcntl is None:
-                file.close()  # Windows renames no open file
-            yield new
-        finally:
-            new.unlink(missing_ok=True)
 
 
 def check_unshared(path: Path) -> None:

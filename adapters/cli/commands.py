@@ -14,6 +14,7 @@ from adapters.cli.exchange import export_command, import_command, push_command
 from adapters.cli.inputs import check_output, find_base, given_texts, load_examples
 from adapters.cli.predict_table import predict_table
 from adapters.cli.programs import python_program
+from adapters.cli.search import search_command
 from adapters.cli.train import base_option, train_command
 from minibert.errors import InputError, check_at_most, shown
 
@@ -259,6 +260,7 @@ def only_prints(options: argparse.Namespace) -> bool:
 COMMANDS = {
     "fetch": fetch_command,
     "train": train_command,
+    "search": search_command,
     "evaluate": evaluate_command,
     "predict": predict_command,
     "embed": embed_command,

@@ -37,6 +37,18 @@ EXAMPLES: dict[str, tuple[str, str]] = {
         '  trained = train_task(base, data, method, settings, out="runs/rte-adapters")\n'
         "  print(trained.epochs)\n",
     ),
+    "search": (
+        "  minibert search --task rte\n"
+        "  minibert search reviews.csv --text review --label stars\n"
+        "  minibert search --task sst-2 --sample --rates 1e-3 3e-3 --sizes 16 64 --top-layers 3\n",
+        "  from adapters import grid, method_named, search_task\n"
+        "  from minibert import Settings, glue_data, load_base, locate_model\n"
+        '  base, data = load_base(locate_model("minilm")), glue_data("rte")\n'
+        "  settings = Settings(rate=1e-3, epochs=5, seed=0)\n"
+        '  ways = grid(method_named("adapters"), base.config, settings)\n'
+        '  found = search_task(base, data, ways, "runs/rte-search")\n'
+        "  print(found.configurations[found.winner], found.tried[found.winner].best)\n",
+    ),
     "evaluate": (
         "  minibert evaluate runs/rte-adapters/task.safetensors\n"
         "  minibert evaluate runs/rte-adapters/task.safetensors --data other.tsv\n",

@@ -11,6 +11,14 @@ from minibert.errors import shown, visible
 
 TASK_FILE = "a task.safetensors that `minibert train` wrote"
 BASE = "model name or folder (default: the model that the task was trained on, by its name)"
+CACHE = (
+    "keep what the frozen layers compute in files of this folder, for all runs that need the same "
+    "(default: in memory, up to 2 GB)"
+)
+CACHE_OF_SEARCH = (
+    "keep what the frozen layers compute in files of this folder, for later runs and searches, too "
+    "(default: in --out, removed at the end)"
+)
 
 
 def filled(text: str) -> str:
@@ -114,7 +122,7 @@ def _fetch(parser: Parser) -> None:
         "squad")
 
 
-def _train(parser: Parser) -> None:
+def _add_data(parser: Parser) -> None:
     add = parser.add_argument_group("data: a GLUE task, or files of your own").add_argument
     add("--task", metavar="NAME",
         help="a GLUE task: cola, sst-2, mrpc, sts-b, qqp, mnli, qnli, rte or wnli")
@@ -144,6 +152,10 @@ def _train(parser: Parser) -> None:
         help="leave out rows whose label is missing, and count them (default: an error)")
     add("--train-examples", type=int, metavar="N",
         help="train on this many examples only, drawn with the seed (default: all)")
+
+
+def _train(parser: Parser) -> None:
+    _add_data(parser)
     add = parser.add_argument_group("what is trained").add_argument
     add("--base", default="minilm", metavar="MODEL",
         help="the frozen BERT: a model name or a folder (default: minilm)")
@@ -208,6 +220,53 @@ def _train(parser: Parser) -> None:
         "(default: runs/TASK-METHOD)")
     add("--resume", action="store_true",
         help="resume the stopped run in --out; all other options must be the same")
+    add("--cache", type=Path, metavar="DIR", help=CACHE)
+
+
+def _search(parser: Parser) -> None:
+    _add_data(parser)
+    parser.set_defaults(lr=None, stop_after=None, fast=False)  # as if `train` were asked for none
+    add = parser.add_argument_group("what is tried: every combination of").add_argument
+    add("--rates", type=float, nargs="+", default=(), metavar="RATE",
+        help="peak learning rates (default: 0.3, 1 and 3 times what works for the base, method "
+        "and task)")
+    add("--sizes", type=int, nargs="+", default=(), metavar="M",
+        help="bottleneck sizes m of the adapters; with lora ranks (default: the method's, and a "
+        "quarter of it)")
+    add("--top-layers", type=int, nargs="+", default=(), metavar="K",
+        help="train in the top K layers only; what the layers below compute is computed once, for "
+        "all configurations (default: the top half, and half of that)")
+    add = parser.add_argument_group("what all have in common").add_argument
+    add("--base", default="minilm", metavar="MODEL",
+        help="the frozen BERT: a model name or a folder (default: minilm)")
+    add("--method", default="adapters", metavar="NAME",
+        help="adapters with LayerNorms and head (default), full, norms, head, lora, pfeiffer or "
+        "biases, as in `minibert train`")
+    add("--pooling", metavar="NAME",
+        help="the vector of a text that the head reads: pooler, mean, cls or cosine (default: what "
+        "suits the base)")
+    add("--recipe", default="paper", metavar="NAME",
+        help="paper (default) or released-code, as in `minibert train`")
+    add("--epochs", type=int, metavar="N",
+        help="epochs of a whole training; only the best configurations come so far (default: by "
+        "method and task; more of few examples, for some 300 steps)")
+    add("--class-weights", metavar="NAME",
+        help="balanced: all classes weigh alike in the loss, however rare (default: every example "
+        "does)")
+    add("--batch-size", type=int, default=32, metavar="N", help="texts per step (default: 32)")
+    add("--max-length", type=int, default=128, metavar="N",
+        help="longest text in tokens, [CLS] and [SEP] included; longer ones are cut "
+        "(default: 128)")
+    add("--seed", type=int, default=0, metavar="N",
+        help="seed of all randomness: the same seed gives the same bits (default: 0)")
+    _add_threads(add)
+    add = parser.add_argument_group("results").add_argument
+    add("--out", type=Path, metavar="DIR",
+        help="folder for the winner's task file, the picture and all runs (default: "
+        "runs/TASK-METHOD-search)")
+    add("--resume", action="store_true",
+        help="resume the stopped search in --out; all other options must be the same")
+    add("--cache", type=Path, metavar="DIR", help=CACHE_OF_SEARCH)
 
 
 def _evaluate(parser: Parser) -> None:
@@ -416,6 +475,7 @@ def _demo(parser: Parser) -> None:
 COMMANDS: dict[str, tuple[str, Callable[[Parser], None]]] = {
     "fetch": ("download and verify public weights, GLUE tasks and SQuAD", _fetch),
     "train": ("train one task on a frozen base and save it", _train),
+    "search": ("try many configurations of one task, and train the best of them", _search),
     "evaluate": ("score a trained task on labelled examples", _evaluate),
     "predict": ("label texts with a trained task", _predict),
     "embed": ("turn texts into sentence vectors of a model", _embed),

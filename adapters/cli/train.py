@@ -177,6 +177,7 @@ def run(
             out=out,
             resume=options.resume,
             threads=options.threads,
+            cache=options.cache or True,
             on_report=progress,
             on_cache=count_bar("frozen layers"),
             on_encoded=on_encoded,

@@ -56,11 +56,13 @@ def fit(
     checkpoint: Checkpoint | None = None,
     *,
     threads: int | None = None,
+    pause_after: int | None = None,
     on_best: Callable[[State], None] = lambda state: None,
     on_report: Callable[[Report], None] = lambda report: None,
 ) -> State:
     """Train with Adam. The best epoch's parameters are kept in `state.best`; on_best(state) is
-    called at each new best. `settings.stop_after` may end it early.
+    called at each new best. `settings.stop_after` may end it early; `pause_after` leaves it after
+    so many of its epochs, to be resumed.
 
     A step is differentiated shard by shard, on `threads` threads (default: one a core; any number
     gives the same bits). The checkpoint is written after every epoch and at least once a minute.
@@ -74,6 +76,7 @@ def fit(
     threads = thread_count(threads)
     per_epoch = steps_per_epoch(settings, len(problem.lengths))
     total = per_epoch * settings.epochs
+    pause = settings.epochs if pause_after is None else pause_after
     state = start(problem.leaves, checkpoint)
     if checkpoint:
         check_place(checkpoint, state, per_epoch, total)
@@ -84,7 +87,7 @@ def fit(
             if checkpoint:
                 save_state(checkpoint, state)
         for step in schedule(settings, len(problem.lengths), state.step):
-            if state.has_stalled(settings.stop_after):
+            if state.has_stalled(settings.stop_after) or len(state.epochs) >= pause:
                 break
             started = time.perf_counter()
             state = train_step(problem, settings, state, step, threads)

@@ -17,6 +17,7 @@ ELSEWHERE = {"--seconds"}  # tests/classroom
 # A command line of each command that works, or would with a longer wait.
 LINES: dict[str, tuple[object, ...]] = {
     "train": ("--task", "rte", "--sample", "--base", TINY, "--max-length", 16, "--out", "out"),
+    "search": ("--task", "rte", "--sample", "--base", TINY, "--max-length", 16, "--out", "out"),
     "evaluate": ("TASK", "--base", TINY, "--sample"),
     "predict": ("TASK", "--base", TINY, "--pair", "a", "b"),
     "embed": ("a text", "--base", TINY),

@@ -16,6 +16,7 @@ import autograd.numpy as anp
 import numpy as np
 import pytest
 from autograd.extend import defvjp, primitive
+from conftest import GOLDENS
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
@@ -45,6 +46,7 @@ from minibert.errors import InputError
 from minibert.model import encode, pool
 from minibert.parameters import parameter_shapes
 from minibert.tokenizer import Encoded
+from minibert.training import loop
 from minibert.training.gradients import value_and_grads
 from minibert.tree import from_leaves, leaves, merge
 
@@ -229,6 +231,27 @@ def test_our_side_can_repeat_each_work_any_number_of_times(monkeypatch, work):
         run()
     assert [state.step for state in done] == list(range(1, 7 if work["what"] == "steps" else 1))
     assert all(np.isfinite(state.losses).all() for state in done)
+
+
+@pytest.mark.parametrize("how, epochs", [("search", 12 + 4 * 2), ("single runs", 12 * 3)])
+def test_a_search_and_single_runs_train_the_same_configurations(monkeypatch, how, epochs):
+    """Of 3 epochs; on the tiny base, which has one top half, the grid's six are made twelve."""
+    done = []
+    texts = ["ba bi", "tikora da", "bo", "morulan di do"] * 3
+    work = {"what": "configurations", "how": how, "texts": texts, "train": 8, "epochs": 3}
+    six = ours.grid
+
+    def twelve(*arguments):
+        return six(*arguments, tops=[1, 2])
+
+    scored = loop.finish_epoch
+    monkeypatch.setattr(ours, "grid", twelve)
+    monkeypatch.setattr(loop, "finish_epoch", lambda *given: done.append(1) or scored(*given))
+    run = ours.prepare({**work, "folder": str(GOLDENS / "tiny"), "threads": 1})
+    run()
+    assert len(done) == epochs
+    run()  # as often as wanted
+    assert len(done) == 2 * epochs
 
 
 # ----------------------------------------------------------------------------- taking turns

@@ -540,6 +540,25 @@ class TestResuming:
         assert seen == list(range(step + 1, STEPS + 1))
         assert contents(tmp_path) == uninterrupted
 
+    def test_a_run_that_pauses_after_its_epochs_goes_on_to_the_same_files(
+        self, tiny, tmp_path, uninterrupted
+    ):
+        """Each pause is where it should be, and a run that has come so far makes no step."""
+        for epochs, steps in ((1, [1, 2, 3]), (1, []), (2, [4, 5, 6]), (9, [7, 8, 9]), (2, [])):
+            seen: list[int] = []
+            paused = train(
+                tiny,
+                tmp_path,
+                resume=True,
+                pause_after=epochs,
+                on_report=lambda report, seen=seen: seen.append(report.step),
+            )
+            assert seen == steps
+        assert len(paused.epochs) == 3
+        assert contents(tmp_path) == uninterrupted
+        with pytest.raises(InputError, match=r"^pause_after must be at least 1, not 0$"):
+            train(tiny, tmp_path, resume=True, pause_after=0)
+
     @pytest.mark.parametrize("call", [1, 2, 3])
     @pytest.mark.parametrize("place", ["score", "save_task", "loss"])
     def test_resuming_after_ctrl_c_in_the_middle_of_something_gives_the_same_files(
