@@ -1,7 +1,11 @@
 """How each kind of row is prepared: the work of its sides, with the same texts on both."""
 
+import csv
 import dataclasses
+import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain, cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +16,7 @@ from texts import MODELS, random_batch, real_batches, real_parts, real_texts, to
 
 from minibert.fetch.models import locate_model
 from minibert.machine.kernels import COLUMNS, INNER, ROWS
-from minibert.tokenizer import encode_texts, load_tokenizer
+from minibert.tokenizer import Text, encode_texts, load_tokenizer
 
 HERE = Path(__file__).parent
 SGEMMS = 4  # products in a run, enough for the time that threads take to wake not to matter
@@ -188,6 +192,34 @@ def whole_training(task: str, other: str, setup: Setup) -> Job:
     return Job(
         {"ours": setup.our_side({}, **ours, fast=True), "peer": peer}, tokens=count, note=source
     )
+
+
+def streamed(rows: int, few: int, setup: Setup) -> Job:
+    """A table of many rows, answered and written, against one of few. The base is so small that
+    what is done for each row is most of the work: reading, tokenizing, writing."""
+    vocabulary = MODELS["minilm"].vocab_size
+    config = dataclasses.replace(MODELS["tiny"], vocab_size=vocabulary, max_position_embeddings=128)
+    base = random_checkpoint(setup.folder / "small", config)
+    for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt"):
+        shutil.copy(locate_model("minilm") / name, base / name)
+    task = small_task(setup.folder / "small-task", base)
+    texts, source = real_texts("sst-2", few)
+    given = {"what": "table", "folder": str(base), "task": str(task)}
+    sides = {
+        side: setup.our_side({}, **given, table=str(_table(setup.folder, texts, number)))
+        for side, number in (("ours", rows), ("peer", few))
+    }
+    return Job(sides, rows / few, note=source)
+
+
+def _table(folder: Path, texts: Sequence[Text], rows: int) -> Path:
+    """A CSV file of so many rows, the texts over and over again."""
+    path = folder / f"{rows}-rows.csv"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows(
+            chain([("number", "text")], enumerate(islice(cycle(texts), rows)))
+        )
+    return path
 
 
 TASKS: dict[str, Any] = {"what": "tasks", "method": "adapters", "size": 64, "tasks": 8}

@@ -19,6 +19,7 @@ from adapters.methods.table import method_named, top_layers
 from adapters.predict import predict_logits, predict_texts
 from adapters.recipes import recipe_named
 from adapters.search import grid, search_task
+from adapters.score_table import Scoring, score_to_file
 from adapters.task_file import load_task
 from adapters.task_model import TaskModel, new_task_model
 from adapters.together import logits_apart, logits_together
@@ -26,6 +27,7 @@ from adapters.training_run import Training
 from minibert.batch import group_by_length, make_batch
 from minibert.checkpoint import Base, load_base
 from minibert.config import BertConfig
+from minibert.data.records import open_table
 from minibert.data.tasks import Data, Example, Task
 from minibert.machine.kernels import COLUMNS, INNER, ROWS
 from minibert.machine.threads import each
@@ -52,6 +54,9 @@ def prepare(work: Work) -> Run:
         return train(work)
     if work["what"] == "configurations":
         return configurations(work)
+    if work["what"] == "table":
+        paths = (Path(work[name]) for name in ("folder", "task", "table"))
+        return table(*paths, work["threads"])
     config = BertConfig(**work["config"])
     base = Base("random", Path(), config, random_params(config), "0")
     batches = [
@@ -113,6 +118,13 @@ def train(work: Work) -> Run:
         method = fast_method(method, base.config)
     data = Data(task, train, dev, "texts")
     return lambda: train_task(base, data, method, settings, threads=work["threads"])
+
+
+def table(folder: Path, task_path: Path, path: Path, threads: int) -> Run:
+    """From a table to the same table with answers, as in `minibert predict --input`."""
+    base, task = load_base(folder), load_task(task_path)
+    scoring = Scoring(task, base, open_table(path, ["text"]), ("text",), threads=threads)
+    return lambda: score_to_file(scoring, path.with_name(f"answered-{path.name}"))
 
 
 def sgemm(number: int) -> Run:

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import threading
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -111,6 +112,20 @@ class TestATableOfAnswers:
 def read_csv_after(what: Scoring, out: Path) -> list[dict[str, str]]:
     score_to_file(what, out)
     return read_csv(out)
+
+
+def test_ten_times_the_rows_need_no_more_memory(tiny, task, tmp_path, monkeypatch):
+    monkeypatch.setattr(score_table, "CHUNK", 20)
+    peaks = []
+    for rows in (20, 60, 600):  # the first warms caches up
+        path = tmp_path / f"{rows}.csv"
+        path.write_text("text\n" + "\n".join(TEXTS[i % 10] for i in range(rows)), "utf-8")
+        what = scoring(task, tiny, path, threads=1)
+        tracemalloc.start()
+        assert score_to_file(what, tmp_path / "out.csv") == rows
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[2] < 1.1 * peaks[1]
 
 
 class TestStopping:
