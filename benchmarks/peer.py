@@ -4,6 +4,7 @@ It runs in a virtual environment of its own, where `adapters` is AdapterHub's li
 imports this project.
 """
 
+import copy
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -232,10 +233,10 @@ def adapterhub_train(work: Work) -> Callable[[], None]:
     """A whole training of AdapterHub's: texts tokenized, batches of 32 in a new order each epoch,
     each padded to its longest text, and the dev texts scored after each epoch."""
     tokenizer = transformers.AutoTokenizer.from_pretrained(work["folder"])
+    loaded = transformers.BertForSequenceClassification.from_pretrained(work["folder"])
 
     def run() -> None:
-        model = transformers.BertForSequenceClassification.from_pretrained(work["folder"])
-        model = with_houlsby(model, work["size"])
+        model = with_houlsby(copy.deepcopy(loaded), work["size"])
         train, dev = (
             tokenizer([one_or_two(text) for text in part], truncation=True, max_length=128)[
                 "input_ids"
