@@ -140,15 +140,14 @@ def top(number: int, setup: Setup) -> Job:
 
 
 SEARCHED = (256, 64)  # training and dev texts
-SEARCH_EPOCHS = 9
 
 
-def hyperparameters(setup: Setup) -> Job:
+def hyperparameters(epochs: int, setup: Setup) -> Job:
     """The usual 12 configurations of adapters in the top half and less, on SST-2 sentences: by
-    `minibert search`, against each trained by itself to its end."""
+    `minibert search`, against each trained by itself through all epochs."""
     texts, source = real_texts("sst-2", sum(SEARCHED))
     base = locate_model("minilm")
-    given = {"texts": texts, "folder": str(base), "train": SEARCHED[0], "epochs": SEARCH_EPOCHS}
+    given = {"texts": texts, "folder": str(base), "train": SEARCHED[0], "epochs": epochs}
     sides = {
         "ours": setup.our_side({}, what="configurations", how="search", **given),
         "peer": setup.our_side({}, what="configurations", how="single runs", **given),
