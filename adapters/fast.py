@@ -17,7 +17,7 @@ from adapters.methods.table import top_layers
 from minibert.config import BertConfig
 from minibert.errors import InputError
 
-STOP_AFTER = 3  # epochs without gain
+STOP_AFTER = 3  # epochs without gain, unless the user says otherwise
 
 
 def fast_method(method: Method, config: BertConfig) -> Method:
@@ -28,3 +28,8 @@ def fast_method(method: Method, config: BertConfig) -> Method:
             f"fast is for methods that add to each layer or tune a little of it, not {method.name}"
         )
     return top_layers(method, max(1, config.num_hidden_layers // 2), config)
+
+
+def fast_stop(stop_after: int | None) -> int:
+    """After how many epochs without gain a training ends: as the user says, or STOP_AFTER."""
+    return STOP_AFTER if stop_after is None else stop_after

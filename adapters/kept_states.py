@@ -11,6 +11,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,16 +20,18 @@ import numpy as np
 
 from adapters.cached_layers import Bottom, by_text, computed_states, states_rows
 from adapters.task_model import TaskModel
-from minibert.batch import group_by_length
+from minibert import __version__
+from minibert.batch import GROUP_TOKENS, group_by_length
 from minibert.errors import InputError
 from minibert.files import atomic_file, check_unshared, lock
 from minibert.machine.kernels import library
 from minibert.tensors import content_sha256, read_safetensors, type_name
 from minibert.tokenizer import Encoded
 
-FORMAT = 1  # to be raised when the frozen layers compute other bits, or the file changes
+FORMAT = 1  # to be raised when the file changes, or within a version the frozen layers' bits
 BLOCK = 1 << 24  # bytes that are hashed at once
 NO_HASH = "0" * 64
+PREFIX = "states-"  # of the files' names
 
 
 def kept_states(
@@ -47,12 +50,15 @@ def kept_states(
     """
     rows = states_rows(model, encoded, frozen)
     dtype = model.tree["base"]["embeddings"]["word"].dtype
-    like = np.empty((sum(rows), model.base.config.hidden_size), dtype)  # never touched: no memory
+    shape = (sum(rows), model.base.config.hidden_size)
+    like = np.broadcast_to(np.empty((), dtype), shape)  # a shape and a type, without the memory
     key = states_key(model, encoded, frozen)
-    path = folder / f"states-{key}.safetensors"
+    path = folder / f"{PREFIX}{key}.safetensors"
     states = _read(path, key, like)
     if states is None:
-        with lock(folder / f".{key}.lock", waiting=f"{path}: waiting for the run that computes it"):
+        with lock(
+            folder / f".{PREFIX}{key}.lock", waiting=f"{path}: waiting for the run that computes it"
+        ):
             states = _read(path, key, like)
             if states is None:
                 check_unshared(path)
@@ -65,12 +71,20 @@ def kept_states(
     return Bottom(frozen, by_text(_groups(states, encoded, rows), rows))
 
 
+def forget_states(folder: Path) -> None:
+    """Remove the files of states and their locks, and the folder if nothing else is in it."""
+    for path in (*folder.glob(f"{PREFIX}*.safetensors"), *folder.glob(f".{PREFIX}*.lock")):
+        path.unlink(missing_ok=True)
+    with suppress(OSError):  # it has something else, or was never made
+        folder.rmdir()
+
+
 def states_key(model: TaskModel, encoded: Sequence[Encoded], frozen: int) -> str:
     """32 hex digits of all that the states' bits follow from."""
     base, blas = model.base, library()
     every = frozen == base.config.num_hidden_layers
     about = {
-        "format": FORMAT,
+        "format": (FORMAT, __version__, GROUP_TOKENS),
         "base": base.tensors_sha256,
         "config": asdict(base.config),
         "dtype": model.tree["base"]["embeddings"]["word"].dtype.str,
@@ -152,5 +166,5 @@ def _check_room(folder: Path, size: int) -> None:
     if size > free:
         raise InputError(
             f"{folder}: the states of the frozen layers take {size / 1e9:.2f} GB, and there are "
-            f"{free / 1e9:.2f} GB left"
+            f"{free / 1e9:.2f} GB left; keep them elsewhere with --cache"
         )

@@ -50,7 +50,7 @@ class Scoring:
     on_encoded: called with every chunk's texts as token ids.
 
     answers: who computes the logits (default: this process, with `base`, `threads` and
-    `on_encoded`, which mean nothing to anyone else)."""
+    `on_encoded`, which nobody else needs)."""
 
     task: TaskFile
     base: Base | None

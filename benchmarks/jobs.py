@@ -182,10 +182,10 @@ def whole_training(task: str, other: str, setup: Setup) -> Job:
     base = locate_model("minilm")
     given = {"folder": str(base), "texts": texts, "dev": dev_texts, "epochs": epochs, "size": 64}
     ours = {**given, "what": "train"}
-    peer = {
-        "all layers": lambda: setup.our_side({}, **ours, fast=False),
-        "AdapterHub": lambda: setup.peer_side(**given, what="adapterhub train"),
-    }[other]()
+    if other == "AdapterHub":
+        peer = setup.peer_side(**given, what="adapterhub train")
+    else:
+        peer = setup.our_side({}, **ours, fast=False)
     encoded = encode_texts(load_tokenizer(base), texts, 128)
     count = epochs * sum(len(text.ids) for text in encoded)
     return Job(

@@ -19,7 +19,8 @@ from adapters.methods.table import method_named, top_layers
 from adapters.predict import predict_logits, predict_texts
 from adapters.recipes import recipe_named
 from adapters.score_table import Scoring, score_to_file
-from adapters.search import grid, search_task
+from adapters.search.configurations import grid
+from adapters.search.halving import search_task
 from adapters.task_file import load_task
 from adapters.task_model import TaskModel, new_task_model
 from adapters.together import logits_apart, logits_together

@@ -37,8 +37,9 @@ def predict_table(options: argparse.Namespace, task: "TaskFile") -> None:
         table = table.with_columns(text)
     cut = CutTexts(task.max_length)
     if not options.cluster:
-        what = (find_base(options, task), table, text, options.submission)
-        _write(options, Scoring(task, *what, options.threads, cut), cut)
+        base = find_base(options, task)
+        scoring = Scoring(task, base, table, text, options.submission, options.threads, cut)
+        _write(options, scoring, cut)
         return
     from adapters.cluster.connection import connected
     from adapters.cluster.tables import answers_on_cluster

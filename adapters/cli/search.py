@@ -15,7 +15,9 @@ from minibert.errors import several
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from adapters.search import Configuration, Found, Tried
+    from adapters.search.configurations import Configuration
+    from adapters.search.halving import Found
+    from adapters.search.record import Tried
     from minibert.checkpoint import Base
     from minibert.data.tasks import Data
     from minibert.tokenizer import Encoded
@@ -25,8 +27,9 @@ def search_command(options: argparse.Namespace) -> None:
     """Python: `adapters.search_task`."""
     from adapters.methods.table import method_named
     from adapters.recipes import recipe_named
-    from adapters.search import FILE, grid
-    from adapters.search_report import optimism, search_picture, search_table
+    from adapters.search.configurations import grid
+    from adapters.search.record import FILE
+    from adapters.search.report import optimism, search_picture, search_table
     from adapters.show import facts, use_command
     from adapters.task_model import check_length, chosen_pooling
     from minibert.checkpoint import load_base
@@ -60,8 +63,8 @@ def announce(
     options: argparse.Namespace, data: "Data", base: "Base", ways: "Sequence[Configuration]"
 ) -> None:
     """Print what is about to be tried, on what and how."""
-    from adapters.search import rungs
-    from adapters.search_report import described
+    from adapters.search.configurations import rungs
+    from adapters.search.report import described
     from adapters.show import class_table, facts
 
     settings, names = ways[0].settings, described(ways, base.config.num_hidden_layers)
@@ -95,8 +98,8 @@ def run(
     """The search itself, under a progress bar."""
     from adapters.cut_texts import CutTexts
     from adapters.progress import StepBar, count_bar
-    from adapters.search import search_task
-    from adapters.search_report import described, tried_line
+    from adapters.search.halving import search_task
+    from adapters.search.report import described, tried_line
 
     cut, bar = CutTexts(options.max_length), StepBar(data.task.name)
     names = described(ways, base.config.num_hidden_layers)

@@ -23,12 +23,6 @@ if TYPE_CHECKING:
     from minibert.training.schedule import Settings
 
 
-FAST = (
-    "the layers below are computed once for all epochs; stops after 3 epochs without gain. Some "
-    "quality is lost, most where texts are compared (docs/performance.md)"
-)
-
-
 def train_command(options: argparse.Namespace) -> None:
     """Python: `adapters.train_task`."""
     from adapters.methods.table import method_named
@@ -68,7 +62,7 @@ def chosen_settings(
     options: argparse.Namespace, method: "Method", data: "Data", base: "Base"
 ) -> "Settings":
     """Rate and epochs as asked for, else those that suit the base, the method and the task."""
-    from adapters.fast import STOP_AFTER
+    from adapters.fast import fast_stop
     from adapters.recipes import default_rate_epochs, enough_epochs
     from minibert.training.schedule import Settings
 
@@ -135,7 +129,15 @@ def announce(
         ),
     ]
     if options.fast:
-        rows.append(("fast", FAST))
+        top = base.config.num_hidden_layers - 1
+        rows.append(
+            (
+                "fast",
+                f"layers {method.first_layer} to {method.last_layer or top}, and an end after "
+                f"{several(settings.stop_after or 0, 'epoch')} without gain; what that costs: "
+                "docs/performance.md",
+            )
+        )
     outputs, pooling = data.task.outputs, chosen_pooling(base, options.pooling, data.task)
     model = new_task_model(base, method, recipe, outputs, options.seed, pooling)
     rows.append(("pooling", f"{pooling}: {POOLINGS[pooling]}"))

@@ -108,8 +108,8 @@ class _Ahead:
             try:
                 return future.result(timeout=POLL)
             except TimeoutError:
-                if future.status == "error":  # the worker's own
-                    raise
+                if future.done():  # by now, or it was the worker's own
+                    return future.result()
             if self._threads():
                 seen = time.monotonic()
             elif time.monotonic() - seen > PATIENCE:

@@ -10,7 +10,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
 
 from adapters.estimators.texts import BadInput, as_texts, shared_base, text_tags, without_base
-from adapters.fast import STOP_AFTER, fast_method
+from adapters.fast import fast_method, fast_stop
 from adapters.finetune import train_task
 from adapters.methods.table import method_named, top_layers
 from adapters.predict import predict_texts
@@ -103,7 +103,7 @@ class AdapterEstimator(BaseEstimator):
             epochs=epochs if self.epochs is None else self.epochs,
             batch_size=self.batch_size,
             seed=seed,
-            stop_after=STOP_AFTER if self.fast and self.stop_after is None else self.stop_after,
+            stop_after=fast_stop(self.stop_after) if self.fast else self.stop_after,
         )
         progress = Progress(type(self).__name__, task) if self.verbose else (lambda report: None)
         trained = train_task(

@@ -2,7 +2,7 @@
 
 The arrays of a layer are a few megabytes each, made and freed again and again. The C library glibc
 gives freed memory back to the system as soon as there is more of it than a threshold, and then
-every page of the next array is fetched, and zeroed, anew: up to 6 % of a forward pass.
+every page of the next array is fetched, and zeroed, anew: 4 % of BERT-base's forward pass.
 """
 
 import numpy as np

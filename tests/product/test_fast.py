@@ -43,7 +43,7 @@ class TestTheCommand:
     def test_it_says_what_it_changes_and_trains_that(self, tmp_path):
         _, said, task = run(tmp_path, "--fast", "--epochs", 1)
         assert task.method.first_layer == 1  # of the two layers of tiny
-        assert re.search("^fast +.*computed once.* 3 epochs .*lost", said, re.M)
+        assert re.search("^fast +layers 1 to 1, and an end after 3 epochs without gain", said, re.M)
 
     def test_three_epochs_without_gain_end_it(self, tmp_path):
         report, _, _ = run(tmp_path, "--fast", "--lr", 1e-9, "--epochs", 9)
@@ -51,7 +51,8 @@ class TestTheCommand:
 
     def test_what_the_user_asks_for_comes_first(self, tmp_path):
         words = ("--epochs", 6, "--lr", 1e-9, "--stop-after", 4, "--top-layers", 2)
-        report, _, task = run(tmp_path, "--fast", *words)
+        report, said, task = run(tmp_path, "--fast", *words)
+        assert re.search("^fast +layers 0 to 1, and an end after 4 epochs without gain", said, re.M)
         assert task.method.first_layer == 0
         assert report["rate"] == 1e-9
         assert len(report["epochs"]) == 1 + 4

@@ -18,11 +18,12 @@ from runs import ctrl_c
 from toy import ADAPTERS, MAX_LENGTH, SETTINGS, toy_data, train
 
 import adapters.kept_states as kept
-import adapters.search as search_module
+import adapters.search.halving as search_module
 from adapters import search_task
 from adapters.methods.table import METHODS, method_named
-from adapters.search import Configuration, Found, grid, rungs
-from adapters.search_report import described, optimism, search_table
+from adapters.search.configurations import Configuration, grid, rungs
+from adapters.search.halving import Found
+from adapters.search.report import described, optimism, search_table
 from adapters.task_file import load_task
 from minibert.checkpoint import Base
 from minibert.errors import Diverged, InputError

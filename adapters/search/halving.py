@@ -7,70 +7,26 @@ learning rates of its whole run, so that the winner is to the bit what it would 
 trained alone. What frozen layers compute is computed once, for all configurations that freeze them.
 """
 
-import json
-import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from adapters.finetune import prepare, split_options, train_task
-from adapters.methods.method import HEAD, Method
-from adapters.methods.table import check_method, method_named, top_layers
-from adapters.run_folder import describe_method
+from adapters.kept_states import forget_states
+from adapters.search.configurations import KEEP, Configuration, rungs
+from adapters.search.record import FILE, Tried, opened, run_folder
 from adapters.task_file import TaskFile, load_task, save_task
 from minibert.checkpoint import Base
-from minibert.config import BertConfig
 from minibert.data.tasks import Data
 from minibert.errors import Diverged, InputError, several
-from minibert.files import atomic_write, lock
-from minibert.json_files import fitted, read_json
+from minibert.files import lock
 from minibert.training.loop import Report
-from minibert.training.schedule import Settings, steps_per_epoch
+from minibert.training.schedule import steps_per_epoch
 
-KEEP = 3  # one in so many goes on
-FILE = "search.json"
-
-
-@dataclass(frozen=True)
-class Configuration:
-    """One way to train a task."""
-
-    method: Method
-    settings: Settings
-
-    @property
-    def values(self) -> dict[str, Any]:
-        """All that two configurations can differ in, by name, as JSON has it."""
-        told: dict[str, Any] = describe_method(self.method) | asdict(self.settings)
-        return dict(json.loads(json.dumps(told)))
-
-    def until(self, divisor: int) -> int:
-        """How many epochs a 1/divisor of its training is: at least one."""
-        return max(1, round(self.settings.epochs / divisor))
-
-
-@dataclass(frozen=True)
-class Tried:
-    """How far a configuration has come: the dev metrics of its epochs, the seconds that they took,
-    and what happened if it diverged."""
-
-    epochs: list[dict[str, float]] = field(default_factory=list)
-    seconds: float = 0.0
-    diverged: str = ""
-
-    @property
-    def best(self) -> dict[str, float]:
-        """The metrics of the best epoch, by the first of them."""
-        first = next(iter(self.epochs[0]))
-        return max(self.epochs, key=lambda scores: scores[first])
-
-    @property
-    def score(self) -> float:
-        """The first metric of the best epoch."""
-        return next(iter(self.best.values()))
+STATES = "states"  # the folder of kept states, unless another is given
 
 
 @dataclass(frozen=True)
@@ -83,86 +39,6 @@ class Found:
     winner: int
     task: TaskFile
     path: Path
-
-
-@dataclass
-class _Record:
-    """What a search has done so far, and its file."""
-
-    path: Path
-    about: dict[str, Any]
-    tried: list[Tried]
-
-    def note(self, number: int, tried: Tried) -> None:
-        """Note how a configuration went."""
-        self.tried[number] = tried
-        self.write()
-
-    def write(self) -> None:
-        """Write the file, atomically."""
-        told = {"about": self.about, "tried": [asdict(one) for one in self.tried]}
-        atomic_write(self.path, json.dumps(told, indent=1) + "\n")
-
-
-@dataclass(frozen=True)
-class _Written:
-    """The form of a search's file."""
-
-    about: dict[str, Any]
-    tried: list[Tried]
-
-
-def grid(
-    method: Method,
-    config: BertConfig,
-    settings: Settings,
-    rates: Sequence[float] = (),
-    sizes: Sequence[int] = (),
-    tops: Sequence[int] = (),
-) -> list[Configuration]:
-    """Every combination of peak learning rates, sizes of the adapters and numbers of top layers.
-
-    By default 12: the settings' rate, 0.3 and 3 times as much; the method's size and a quarter of
-    it; the top half of the layers and half of that. What the method does not have is not varied.
-    Raises InputError for a value that cannot be. (Six arguments: what is varied, and what around
-    it.)
-    """
-    for values, what in ((rates, "rates"), (sizes, "sizes"), (tops, "top layers")):
-        if twice := [value for i, value in enumerate(values) if value in values[:i]]:
-            raise InputError(f"{what}: {twice[0]:g} is there twice")
-    layers, size = config.num_hidden_layers, method.size
-    rates = rates or [float(f"{factor * settings.rate:.2g}") for factor in (0.3, 1, 3)]
-    if size is not None:
-        sizes = sizes or sorted({max(1, size // 4), size})
-    elif sizes:
-        raise InputError(f"method {method.name!r} takes no size")
-    if method.trained == (HEAD,) and not tops:
-        tops = [layers]
-    half = max(1, layers // 2)
-    tops = tops or sorted({(half + 1) // 2, half})
-    sized = [replace(method, size=method_named(method.name, m).size) for m in sizes] or [method]
-    methods = [
-        one if top == layers else top_layers(one, top, config) for top in tops for one in sized
-    ]
-    for one in methods:
-        check_method(one)
-    return [Configuration(one, replace(settings, rate=rate)) for one in methods for rate in rates]
-
-
-def rungs(count: int, epochs: int, keep: int = KEEP) -> list[tuple[int, int]]:
-    """The steps of the ladder: (how many configurations go on, the divisor of the part of their
-    epochs that they go on to), the last divisor being 1. Where so few epochs are cut alike, two
-    rungs are one.
-
-    >>> rungs(12, 18)
-    [(12, 9), (4, 3), (1, 1)]
-    """
-    counts = [count]
-    while counts[-1] > 1:
-        counts.append(max(1, counts[-1] // keep))
-    divisors = [keep**power for power in reversed(range(len(counts)))]
-    distinct = {max(1, round(epochs / divisor)): divisor for divisor in divisors}
-    return list(zip(counts, distinct.values(), strict=False))
 
 
 def search_task(
@@ -212,10 +88,11 @@ def search_task(
     }
     options.pop("on_encoded", None)  # it has been told
     options |= {"recipe": recipe, "max_length": max_length}
-    options["cache"] = out / "states" if cache is True else cache
+    kept = out / STATES
+    options["cache"] = kept if cache is True else cache
     ladder = rungs(len(ways), max(way.settings.epochs for way in ways), keep)
     with lock(out / ".lock", f"{out}: another search is using this folder"):
-        record = _opened(out / FILE, about, resume)
+        record = opened(out / FILE, about, first.metrics, resume)
         steps = _Steps(ways, ladder, len(data.train), record.tried, on_step)
 
         def go_on(number: int, until: int) -> Tried:
@@ -230,7 +107,7 @@ def search_task(
                     data,
                     way.method,
                     way.settings,
-                    out=_folder(out, number),
+                    out=run_folder(out, number),
                     resume=True,
                     pause_after=until,
                     on_report=partial(steps.at, number),
@@ -244,11 +121,14 @@ def search_task(
             on_tried(way, record.tried[number])
             return record.tried[number]
 
-        winner = _climb(ways, ladder, go_on)
-        task = load_task(_folder(out, winner) / "task.safetensors")
+        try:
+            winner = _climb(ways, ladder, go_on)
+        except Diverged:
+            forget_states(kept)
+            raise
+        task = load_task(run_folder(out, winner) / "task.safetensors")
         save_task(out / "task.safetensors", task)
-        if cache is True:
-            shutil.rmtree(out / "states", ignore_errors=True)
+        forget_states(kept)
     return Found(ways, record.tried, winner, task, out / "task.safetensors")
 
 
@@ -304,10 +184,6 @@ class _Steps:
         self.on_step(min(sum(self.done), total), total)
 
 
-def _folder(out: Path, number: int) -> Path:
-    return out / "runs" / f"{number:02}"
-
-
 def _check(ways: list[Configuration], keep: int) -> None:
     if not ways:
         raise InputError("a search needs at least one configuration")
@@ -316,26 +192,3 @@ def _check(ways: list[Configuration], keep: int) -> None:
     for number, way in enumerate(ways):
         if way in ways[:number]:
             raise InputError(f"configuration {number} is also number {ways.index(way)}")
-
-
-def _opened(path: Path, about: Mapping[str, Any], resume: bool) -> _Record:
-    """The record of a new search, or of the one to be resumed. Raises InputError for a folder that
-    holds a search and is not to be resumed, or holds another."""
-    about = dict(json.loads(json.dumps(about)))
-    if not path.exists():
-        new = _Record(path, about, [Tried()] * len(about["configurations"]))
-        new.write()
-        return new
-    if not resume:
-        raise InputError(
-            f"{path.parent}: already holds a search; continue it with --resume, or choose another "
-            "--out"
-        )
-    written: _Written = fitted(_Written, read_json(path), f"{path}: is damaged")
-    for name, value in about.items():
-        if written.about.get(name) != value:
-            raise InputError(f"{path}: is of a search with another {name}; resume with the same")
-    scores = [epoch for one in written.tried for epoch in one.epochs]
-    if len(written.tried) != len(about["configurations"]) or not all(scores):
-        raise InputError(f"{path}: is damaged: its runs do not fit its configurations")
-    return _Record(path, about, written.tried)

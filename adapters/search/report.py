@@ -7,7 +7,9 @@ from typing import Any
 
 from adapters.methods.method import SIZE_SYMBOLS
 from adapters.pictures import write_figure
-from adapters.search import Configuration, Found, Tried
+from adapters.search.configurations import Configuration
+from adapters.search.halving import Found
+from adapters.search.record import Tried
 from adapters.show import metric_name, metrics_text, table
 from minibert.data.tasks import Task
 from minibert.errors import several, visible
@@ -21,7 +23,8 @@ def described(configurations: Sequence[Configuration], layers: int) -> list[dict
     told: list[dict[str, Any]] = []
     for one in configurations:
         values = one.values
-        told.append({**values, "top_layers": layers - values.pop("first_layer")})
+        first = values.pop("first_layer")
+        told.append({**values, "top_layers": layers - first})
     names = [*FIRST, *sorted(told[0].keys() - {*FIRST, "first_layer"})]
     varied = [
         n

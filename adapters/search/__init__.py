@@ -1,0 +1,1 @@
+"""Hyperparameter search: many configurations of one task are begun, few are finished."""
