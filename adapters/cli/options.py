@@ -154,6 +154,20 @@ def _add_data(parser: Parser) -> None:
         help="train on this many examples only, drawn with the seed (default: all)")
 
 
+def _add_steps(add: Callable[..., Any]) -> None:
+    """The options of every training, whatever is trained."""
+    add("--class-weights", metavar="NAME",
+        help="balanced: all classes weigh alike in the loss, however rare (default: every example "
+        "does)")
+    add("--batch-size", type=int, default=32, metavar="N", help="texts per step (default: 32)")
+    add("--max-length", type=int, default=128, metavar="N",
+        help="longest text in tokens, [CLS] and [SEP] included; longer ones are cut "
+        "(default: 128)")
+    add("--seed", type=int, default=0, metavar="N",
+        help="seed of all randomness: the same seed gives the same bits (default: 0)")
+    _add_threads(add)
+
+
 def _train(parser: Parser) -> None:
     _add_data(parser)
     add = parser.add_argument_group("what is trained").add_argument
@@ -204,16 +218,7 @@ def _train(parser: Parser) -> None:
         "for some 300 steps)")
     add("--stop-after", type=int, metavar="N",
         help="stop after N epochs in turn that are no better on the development data")
-    add("--class-weights", metavar="NAME",
-        help="balanced: all classes weigh alike in the loss, however rare (default: every example "
-        "does)")
-    add("--batch-size", type=int, default=32, metavar="N", help="texts per step (default: 32)")
-    add("--max-length", type=int, default=128, metavar="N",
-        help="longest text in tokens, [CLS] and [SEP] included; longer ones are cut "
-        "(default: 128)")
-    add("--seed", type=int, default=0, metavar="N",
-        help="seed of all randomness: the same seed gives the same bits (default: 0)")
-    _add_threads(add)
+    _add_steps(add)
     add = parser.add_argument_group("results").add_argument
     add("--out", type=Path, metavar="DIR",
         help="folder for the task file, the report page, the learning curve and the checkpoint "
@@ -250,16 +255,7 @@ def _search(parser: Parser) -> None:
     add("--epochs", type=int, metavar="N",
         help="epochs of a whole training; only the best configurations come so far (default: by "
         "method and task; more of few examples, for some 300 steps)")
-    add("--class-weights", metavar="NAME",
-        help="balanced: all classes weigh alike in the loss, however rare (default: every example "
-        "does)")
-    add("--batch-size", type=int, default=32, metavar="N", help="texts per step (default: 32)")
-    add("--max-length", type=int, default=128, metavar="N",
-        help="longest text in tokens, [CLS] and [SEP] included; longer ones are cut "
-        "(default: 128)")
-    add("--seed", type=int, default=0, metavar="N",
-        help="seed of all randomness: the same seed gives the same bits (default: 0)")
-    _add_threads(add)
+    _add_steps(add)
     add = parser.add_argument_group("results").add_argument
     add("--out", type=Path, metavar="DIR",
         help="folder for the winner's task file, the picture and all runs (default: "

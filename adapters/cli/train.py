@@ -62,7 +62,6 @@ def chosen_settings(
     options: argparse.Namespace, method: "Method", data: "Data", base: "Base"
 ) -> "Settings":
     """Rate and epochs as asked for, else those that suit the base, the method and the task."""
-    from adapters.fast import fast_stop
     from adapters.recipes import default_rate_epochs, enough_epochs
     from minibert.training.schedule import Settings
 
@@ -74,9 +73,7 @@ def chosen_settings(
         epochs=epochs if options.epochs is None else options.epochs,
         batch_size=options.batch_size,
         seed=options.seed,
-        stop_after=STOP_AFTER
-        if options.fast and options.stop_after is None
-        else options.stop_after,
+        stop_after=fast_stop(options.stop_after) if options.fast else options.stop_after,
     )
 
 

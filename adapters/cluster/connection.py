@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 PATIENCE = 20  # seconds to wait for a cluster's scheduler, and for its first worker
 KILLED = "killed repeatedly by the system; perhaps too little memory: try fewer workers"
-# Dask warns of much data in a graph, and advises what is lost with a killed worker (`scatter`).
+# Dask warns of large arguments, and advises `scatter`: but what is scattered dies with its worker.
 NO_LIMIT = {"distributed.admin.large-graph-warning-threshold": "1 TiB"}
 
 

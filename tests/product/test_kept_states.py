@@ -33,6 +33,7 @@ from adapters.recipes import RECIPES
 from adapters.task_model import COSINE, new_task_model
 from minibert.checkpoint import Base
 from minibert.errors import InputError
+from minibert.parameters import cast
 from minibert.tokenizer import Encoded
 
 HEAD, TOP = METHODS["head"], replace(ADAPTERS, first_layer=1)
@@ -175,6 +176,24 @@ def test_whatever_changes_the_states_is_in_the_name_of_the_file(tiny, encoded):
     assert {states_key(*one) for one in same} == {key}
 
 
+def test_other_numbers_or_other_code_have_other_files(tiny, encoded, monkeypatch):
+    """float64, another NumPy, other kernels, another minibert, other groups."""
+    keys = [states_key(model_of(tiny), encoded, 1)]
+    doubled = replace(tiny, params=cast(tiny.params, np.float64))
+    keys.append(states_key(model_of(doubled), encoded, 1))
+    blas = kept.library()
+    for target, name, value in (
+        (np, "__version__", "9.9"),
+        (kept, "library", lambda: replace(blas, kernels="Haswell2")),
+        (kept, "__version__", "9.9"),
+        (kept, "GROUP_TOKENS", 99),
+    ):
+        with monkeypatch.context() as patched:
+            patched.setattr(target, name, value)
+            keys.append(states_key(model_of(tiny), encoded, 1))
+    assert len(set(keys)) == len(keys)
+
+
 # ----------------------------------------------------------------------------- damage
 
 
@@ -287,7 +306,7 @@ def test_a_run_that_is_stopped_while_it_computes_leaves_no_half_file(states, tmp
 # ----------------------------------------------------------------------------- several at once
 
 
-def test_of_several_at_once_one_computes_and_the_others_read_it(states, monkeypatch, capsys):
+def test_of_several_at_once_one_computes_and_the_others_read_it(states, monkeypatch):
     began, calls, real = threading.Event(), Counter[str](), kept.computed_states
 
     def slow(*arguments: Any) -> Any:

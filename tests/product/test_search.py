@@ -6,6 +6,7 @@ On the tiny BERT and the toy task of `tests/toy.py`; 44 examples in batches of 1
 
 import json
 import re
+import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -208,6 +209,36 @@ def test_a_search_of_other_data_is_not_resumed(tiny, finished):
     other = toy_data(45)
     with pytest.raises(InputError, match="is of a search with another "):
         search_task(tiny, other, WAYS, finished[1], max_length=MAX_LENGTH, resume=True)
+
+
+def test_a_record_with_other_metrics_is_damaged(tiny, finished, tmp_path):
+    shutil.copytree(finished[1], tmp_path / "out")
+    path = tmp_path / "out" / "search.json"
+    path.write_text(path.read_text("utf-8").replace('"accuracy"', '"recall"', 1), "utf-8")
+    with pytest.raises(InputError, match="is damaged: its runs do not fit"):
+        searched(tiny, tmp_path / "out", resume=True)
+
+
+@pytest.mark.parametrize("name", ["task.safetensors", "checkpoint.safetensors", "runs"])
+def test_a_folder_of_something_else_is_left_alone(tiny, tmp_path, name):
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(InputError, match=f"has {name} of something else; choose another --out$"):
+        searched(tiny, tmp_path)
+    assert [path.read_text() for path in tmp_path.glob("*.s*")] == ["mine"] * (name != "runs")
+    assert not (tmp_path / "search.json").exists()
+
+
+def test_a_folder_states_with_files_of_the_users_own_keeps_them(tiny, tmp_path):
+    (tmp_path / "states").mkdir()
+    (tmp_path / "states" / "alabama.csv").write_text("mine")
+    searched(tiny, tmp_path)
+    assert files(tmp_path / "states") == {"alabama.csv": b"mine"}
+
+
+def test_nothing_is_kept_of_the_states_when_all_diverge(tiny, tmp_path):
+    with pytest.raises(Diverged):
+        searched(tiny, tmp_path, [DIVERGING])
+    assert not (tmp_path / "states").exists()
 
 
 @pytest.mark.parametrize("data", ["", "[]", "{}", '{"about": {}, "tried": 3}', "nonsense"])
@@ -419,11 +450,17 @@ def test_the_command_is_stopped_and_resumed(tmp_path, monkeypatch):
 
 def test_a_table_of_ones_own_is_searched_as_it_is_trained(tmp_path):
     table = SAMPLE / "reviews" / "train.tsv"
-    if not table.exists():
-        table = next(SAMPLE.glob("*/train.tsv"))
-    header = table.read_text("utf-8").splitlines()[0].split("\t")
-    text, label = ("sentence", "label") if "sentence" in header else (header[0], header[-1])
-    words = ("--text", text, "--label", label, "--train-examples", 40, *ON_TINY, "--epochs", 1)
+    words = (
+        "--text",
+        "sentence",
+        "--label",
+        "label",
+        "--train-examples",
+        40,
+        *ON_TINY,
+        "--epochs",
+        1,
+    )
     done = works(
         "search", table, *words, "--method", "head", "--rates", "0.1", "1e30", "--out", tmp_path
     )
