@@ -62,6 +62,7 @@ def chosen_settings(
     options: argparse.Namespace, method: "Method", data: "Data", base: "Base"
 ) -> "Settings":
     """Rate and epochs as asked for, else those that suit the base, the method and the task."""
+    from adapters.fast import fast_stop
     from adapters.recipes import default_rate_epochs, enough_epochs
     from minibert.training.schedule import Settings
 
