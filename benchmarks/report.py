@@ -23,15 +23,22 @@ from minibert.machine.kernels import COLUMNS, INNER, ROWS
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "performance.md"
+JOBS = "jobs"  # the folder and the section of rows that were measured by themselves, later
 ALONE = ("", "sgemm", "not cached")  # in the place of a peer, where there is none
+OTHER_WAYS = ("all layers", "one by one", "one task", "12 single runs", "5,000 rows")  # of our own
 # what each picture shows, for those who do not see it
 PICTURES = {
     "compare": "Bars: how many times better this project is than each peer",
+    "jobs": "Bars: how many times better this project is in whole jobs",
     "bench": "Bars for each base and kind of step: tokens a second, share of a product",
     "scaling": "Measured steps, as dots: time and memory against N, T, L and m",
 }
 GROUPS = [
-    ("Against the peers", lambda row: row.peer not in ALONE and not row.kernels),
+    (
+        "Against the peers",
+        lambda row: row.peer not in (*ALONE, *OTHER_WAYS) and not row.kernels,
+    ),
+    ("Against other ways to do it here", lambda row: row.peer in OTHER_WAYS),
     ("The same with AVX2 kernels (OPENBLAS_CORETYPE=Haswell on our side)", lambda row: row.kernels),
     ("On our own", lambda row: row.peer in ALONE),
 ]
@@ -196,11 +203,13 @@ def fill(page: str, name: str, content: str) -> str:
 def main(folder: Path) -> None:
     """Write all reports, and the page."""
     page = PAGE.read_text("utf-8")
-    if (folder / "compare.jsonl").exists():
-        report_compare(folder)
+    for part in (folder, folder / JOBS):
+        if (part / "compare.jsonl").exists():
+            report_compare(part)
     report_bench(folder)
     for name, text in page_texts(folder).items():
-        picture = f"![{PICTURES[name]}](../benchmarks/results/{name}.png)"
+        file = f"{JOBS}/compare" if name == JOBS else name
+        picture = f"![{PICTURES[name]}](../benchmarks/results/{file}.png)"
         page = fill(page, name, f"{text.strip()}\n\n{picture}")
     atomic_write(PAGE, page)
 
@@ -209,8 +218,9 @@ def page_texts(folder: Path) -> dict[str, str]:
     """The existing reports, as each section of the page shows them: without the wanted figures."""
     found = {name: folder / f"{name}.md" for name in ("compare", "bench", "scaling")}
     texts = {name: path.read_text("utf-8") for name, path in found.items() if path.exists()}
-    if "compare" in texts:
-        texts["compare"] = compare_text(folder, wanted=False)
+    for name, part in (("compare", folder), (JOBS, folder / JOBS)):
+        if (part / "compare.jsonl").exists():
+            texts[name] = compare_text(part, wanted=False)
     return texts
 
 

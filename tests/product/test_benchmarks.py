@@ -636,7 +636,7 @@ def test_the_page_shows_the_committed_results():
     """Every section holds what `benchmarks/report.py` writes for the committed results."""
     page = (ROOT / "docs" / "performance.md").read_text("utf-8")
     texts = report.page_texts(ROOT / "benchmarks" / "results")
-    for name in ("compare", "bench", "scaling"):
+    for name in ("compare", "jobs", "bench", "scaling"):
         section = re.search(rf"<!-- {name} -->\n(.*?)<!-- end of {name} -->", page, flags=re.S)
         assert section, name
         assert texts.get(name, "Not measured yet.").strip() in section[1]
