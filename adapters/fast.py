@@ -6,7 +6,8 @@ whole encoder. `--fast` differs in two things, which anybody can ask for one by 
 - adapters in the top half of the layers only. The lower layers' adapters matter least (Houlsby et
   al. 2019, figure 6; Rücklé et al. 2021, AdapterDrop, arXiv 2010.11918), and what the layers below
   compute is the same in every epoch: each text goes through them once (`cached_layers`);
-- an end when three epochs in turn have gained nothing on the development data.
+- an end when a fifth of the epochs, at least three in turn, has gained nothing on the development
+  data. (A fifth is twice the warm-up, during which little is gained.)
 
 Rate and epochs stay: fewer epochs at a higher rate lose more than they save. docs/performance.md
 has what was measured, and where quality is lost.
@@ -17,7 +18,7 @@ from adapters.methods.table import top_layers
 from minibert.config import BertConfig
 from minibert.errors import InputError
 
-STOP_AFTER = 3  # epochs without gain, unless the user says otherwise
+STOP_AFTER, STOP_SHARE = 3, 5  # epochs without gain: so many, or this part of all
 
 
 def fast_method(method: Method, config: BertConfig) -> Method:
@@ -30,6 +31,7 @@ def fast_method(method: Method, config: BertConfig) -> Method:
     return top_layers(method, max(1, config.num_hidden_layers // 2), config)
 
 
-def fast_stop(stop_after: int | None) -> int:
-    """After how many epochs without gain a training ends: as the user says, or STOP_AFTER."""
-    return STOP_AFTER if stop_after is None else stop_after
+def fast_stop(stop_after: int | None, epochs: int) -> int:
+    """After how many epochs without gain a training of so many ends: as the user says
+    (`stop_after`), or a fifth of them, at least STOP_AFTER."""
+    return max(STOP_AFTER, epochs // STOP_SHARE) if stop_after is None else stop_after

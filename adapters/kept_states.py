@@ -165,6 +165,6 @@ def _check_room(folder: Path, size: int) -> None:
     free = shutil.disk_usage(folder).free
     if size > free:
         raise InputError(
-            f"{folder}: the states of the frozen layers take {size / 1e9:.2f} GB, and there are "
-            f"{free / 1e9:.2f} GB left; keep them elsewhere with --cache"
+            f"{folder}: the states of the frozen layers take {size / 1e6:,.0f} MB, and there are "
+            f"{free / 1e6:,.0f} MB left; keep them elsewhere with --cache"
         )

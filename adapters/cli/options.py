@@ -210,7 +210,8 @@ def _train(parser: Parser) -> None:
         "published code (released-code)")
     add("--fast", action="store_true",
         help="half the time for some quality: train in the top half of the layers only, and stop "
-        "after 3 epochs without gain, unless --top-layers, --layers or --stop-after say otherwise")
+        "when a fifth of the epochs, at least 3, has gained nothing; unless --top-layers, --layers "
+        "or --stop-after say otherwise")
     add("--lr", type=float, metavar="RATE",
         help="peak learning rate (default: one that works for the base, method and task)")
     add("--epochs", type=int, metavar="N",

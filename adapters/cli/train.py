@@ -69,12 +69,13 @@ def chosen_settings(
     name = data.task.name if data.task.folder else ""
     rate, epochs = default_rate_epochs(method.name, name, base.sha256)
     epochs = enough_epochs(epochs, len(data.train), options.batch_size)
+    epochs = epochs if options.epochs is None else options.epochs
     return Settings(
         rate=rate if options.lr is None else options.lr,
-        epochs=epochs if options.epochs is None else options.epochs,
+        epochs=epochs,
         batch_size=options.batch_size,
         seed=options.seed,
-        stop_after=fast_stop(options.stop_after) if options.fast else options.stop_after,
+        stop_after=fast_stop(options.stop_after, epochs) if options.fast else options.stop_after,
     )
 
 

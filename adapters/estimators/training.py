@@ -98,12 +98,13 @@ class AdapterEstimator(BaseEstimator):
             data = split_dev(data, self.dev_share, seed)
         rate, epochs = default_rate_epochs(method.name, "", base.sha256)
         epochs = enough_epochs(epochs, len(data.train), self.batch_size)
+        epochs = epochs if self.epochs is None else self.epochs
         settings = Settings(
             rate=rate if self.rate is None else self.rate,
-            epochs=epochs if self.epochs is None else self.epochs,
+            epochs=epochs,
             batch_size=self.batch_size,
             seed=seed,
-            stop_after=fast_stop(self.stop_after) if self.fast else self.stop_after,
+            stop_after=fast_stop(self.stop_after, epochs) if self.fast else self.stop_after,
         )
         progress = Progress(type(self).__name__, task) if self.verbose else (lambda report: None)
         trained = train_task(

@@ -17,7 +17,7 @@ from typing import Any
 from adapters.finetune import prepare, split_options, train_task
 from adapters.kept_states import forget_states
 from adapters.search.configurations import KEEP, Configuration, rungs
-from adapters.search.record import FILE, Tried, opened, run_folder
+from adapters.search.record import FILE, RUNS, Tried, opened, run_folder
 from adapters.task_file import TaskFile, load_task, save_task
 from minibert.checkpoint import Base
 from minibert.data.tasks import Data
@@ -125,6 +125,10 @@ def search_task(
             winner = _climb(ways, ladder, go_on)
         except Diverged:
             forget_states(kept)
+            raise
+        except InputError:
+            if not (out / RUNS).exists():  # nothing has begun
+                record.path.unlink()
             raise
         task = load_task(run_folder(out, winner) / "task.safetensors")
         save_task(out / "task.safetensors", task)

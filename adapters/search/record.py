@@ -90,7 +90,7 @@ def opened(path: Path, about: Mapping[str, Any], metrics: Sequence[str], resume:
     written: _Written = fitted(_Written, read_json(path), f"{path}: is damaged")
     for name, value in about.items():
         if written.about.get(name) != value:
-            raise InputError(f"{path}: is of a search with another {name}; resume with the same")
+            raise InputError(f"{path}: is of another search: {name} differs; resume with the same")
     scores = [epoch for one in written.tried for epoch in one.epochs]
     fits = all(list(epoch) == list(metrics) for epoch in scores)
     if len(written.tried) != len(about["configurations"]) or not fits:

@@ -10,8 +10,10 @@ from runs import equal
 
 from adapters import AdapterClassifier, fast_method, load_task, method_named
 from adapters.estimators.texts import BadInput
+from adapters.fast import fast_stop
 from minibert.config import BertConfig
 from minibert.errors import InputError
+from minibert.training.schedule import Settings
 
 TRAIN = ("train", "--task", "sst-2", "--sample", *ON_TINY, "--train-examples", 40, "--size", 4)
 TEXTS = [e.text for e in toy.examples(60, 1)]
@@ -37,6 +39,19 @@ class TestWhatIsTrained:
     def test_a_method_that_was_not_measured_is_refused(self, name):
         with pytest.raises(InputError, match=rf"not {name}$"):
             fast_method(method_named(name), BertConfig())
+
+
+class TestWhenItEnds:
+    @pytest.mark.parametrize("epochs, stop", [(1, 3), (5, 3), (15, 3), (20, 4), (40, 8)])
+    def test_after_a_fifth_of_the_epochs_without_gain_and_three_at_least(self, epochs, stop):
+        assert fast_stop(None, epochs) == stop
+
+    def test_never_within_the_warm_up(self):
+        settings = Settings(epochs=40)
+        assert fast_stop(None, 40) > settings.warm_up * settings.epochs
+
+    def test_or_as_the_user_says(self):
+        assert fast_stop(1, 40) == 1
 
 
 class TestTheCommand:

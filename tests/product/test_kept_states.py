@@ -269,9 +269,9 @@ def test_a_folder_that_is_a_file_is_refused_in_one_line(tiny, tmp_path):
 def test_a_disk_without_room_is_told_before_anything_is_computed(states, tmp_path, monkeypatch):
     monkeypatch.setattr(kept.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
     monkeypatch.setattr(kept, "computed_states", lambda *_: pytest.fail("computed"))
-    with pytest.raises(InputError, match=r"kept: the states .* take 0\.00 GB, and"):
+    with pytest.raises(InputError, match=r"kept: the states .* take \d+ MB, and"):
         states()
-    assert not list((tmp_path / "kept").glob("*states-*"))
+    assert not list((tmp_path / "kept").glob("states-*"))
 
 
 @pytest.mark.parametrize("written", [0, 3])

@@ -201,13 +201,15 @@ def test_a_search_of_something_else_is_not_resumed(tiny, finished, changed, name
     with pytest.raises(InputError) as refused:
         searched(tiny, finished[1], resume=True, **changed)
     path = finished[1] / "search.json"
-    assert str(refused.value) == f"{path}: is of a search with another {name}; resume with the same"
+    assert (
+        str(refused.value) == f"{path}: is of another search: {name} differs; resume with the same"
+    )
     assert files(finished[1]) == before
 
 
 def test_a_search_of_other_data_is_not_resumed(tiny, finished):
     other = toy_data(45)
-    with pytest.raises(InputError, match="is of a search with another "):
+    with pytest.raises(InputError, match="is of another search: "):
         search_task(tiny, other, WAYS, finished[1], max_length=MAX_LENGTH, resume=True)
 
 
@@ -233,6 +235,18 @@ def test_a_folder_states_with_files_of_the_users_own_keeps_them(tiny, tmp_path):
     (tmp_path / "states" / "alabama.csv").write_text("mine")
     searched(tiny, tmp_path)
     assert files(tmp_path / "states") == {"alabama.csv": b"mine"}
+
+
+def test_a_search_that_fails_before_its_first_step_can_be_begun_again(tiny, tmp_path, monkeypatch):
+    def full(*_):
+        raise InputError("the disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(kept, "_check_room", full)
+        with pytest.raises(InputError, match="the disk is full"):
+            searched(tiny, tmp_path)
+    assert not (tmp_path / "search.json").exists()
+    assert searched(tiny, tmp_path).path.exists()
 
 
 def test_nothing_is_kept_of_the_states_when_all_diverge(tiny, tmp_path):
