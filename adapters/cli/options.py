@@ -13,7 +13,7 @@ TASK_FILE = "a task.safetensors that `minibert train` wrote"
 BASE = "model name or folder (default: the model that the task was trained on, by its name)"
 CACHE = (
     "keep what the frozen layers compute in files of this folder, for all runs that need the same "
-    "(default: in memory, up to 2 GB)"
+    "(default: in memory, up to 2 GB); with --fast, --top-layers, --layers or --method head"
 )
 CACHE_OF_SEARCH = (
     "keep what the frozen layers compute in files of this folder, for later runs and searches, too "
@@ -209,9 +209,9 @@ def _train(parser: Parser) -> None:
         help="initialisation and optimiser as in the paper's text (paper, the default) or in its "
         "published code (released-code)")
     add("--fast", action="store_true",
-        help="half the time for some quality: train in the top half of the layers only, and stop "
-        "when a fifth of the epochs, at least 3, has gained nothing; unless --top-layers, --layers "
-        "or --stop-after say otherwise")
+        help="half the time, at a price, least where texts are judged by their words: train in the "
+        "top half of the layers only, and stop when a fifth of the epochs, at least 3, has gained "
+        "nothing; unless --top-layers, --layers or --stop-after say otherwise")
     add("--lr", type=float, metavar="RATE",
         help="peak learning rate (default: one that works for the base, method and task)")
     add("--epochs", type=int, metavar="N",

@@ -27,7 +27,7 @@ class AdapterClassifier(ClassifierMixin, AdapterEstimator):
     """A text classifier: adapters on a frozen BERT.
 
     base: a model name or folder; method, size, top_layers: what is trained; fast: half the time
-    for some quality; pooling: what the head reads (all six as in `minibert train`); rate, epochs:
+    at a price; pooling: what the head reads (all six as in `minibert train`); rate, epochs:
     None for those that suit the method; class_weight: None, "balanced" or {label: weight};
     dev_share: the part of the examples that chooses the best epoch (0: the training examples do);
     stop_after: end after so many epochs without gain; random_state: seed of all randomness.
