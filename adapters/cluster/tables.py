@@ -63,6 +63,8 @@ class _Ahead:
     """The blocks that are at the cluster, the oldest first."""
 
     def __init__(self, client: "Client", task: TaskFile, asked: Asked) -> None:
+        from distributed import wait
+
         self.client, self.asked = client, asked
         self.name = f"--cluster {getattr(client.scheduler, 'address', '')}"
         self.blocks: deque[tuple[Block, Future[Answered]]] = deque()
@@ -70,6 +72,11 @@ class _Ahead:
             _check_imports(client)
             # once, as a result: workers take it from each other, and it can be computed again
             self.task = client.submit(_same, task, pure=False)
+        with suppress(
+            Exception
+        ):  # for speed alone: Dask prefers a worker that has the task already
+            wait(self.task, timeout=PATIENCE)
+            client.replicate(self.task)
 
     def send(self, block: Block) -> None:
         """Send one more block."""
