@@ -23,8 +23,7 @@ class Block(NamedTuple):
 
     def refused(self, error: NotFinite) -> InputError:
         """What is wrong with one of the texts, by its row."""
-        where = f"{self.name} row {self.rows[error.number].number}"
-        return InputError(str(error).replace(f"texts[{error.number}]", where, 1))
+        return error.at(f"{self.name} row {self.rows[error.number].number}")
 
 
 # Blocks in, each with its logits [B, C] out, in the same order. Raises InputError where

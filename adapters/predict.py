@@ -99,6 +99,10 @@ class NotFinite(InputError):
         super().__init__(message)
         self.number = number
 
+    def at(self, where: str) -> InputError:
+        """The same error, with the text named by where it stands: a row of a table."""
+        return InputError(str(self).replace(f"texts[{self.number}]", where, 1))
+
     def __reduce__(self) -> tuple[type, tuple[str, int]]:  # between processes
         return NotFinite, (self.args[0], self.number)
 

@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adapters.cli.inputs import load_data
-from adapters.cli.train import base_option, chosen_examples, chosen_settings
+from adapters.cli.train import (
+    base_option,
+    chosen_examples,
+    chosen_settings,
+    data_and_base,
+    tell_cut,
+)
 from minibert.errors import several
 
 if TYPE_CHECKING:
@@ -20,7 +26,6 @@ if TYPE_CHECKING:
     from adapters.search.record import Tried
     from minibert.checkpoint import Base
     from minibert.data.tasks import Data
-    from minibert.tokenizer import Encoded
 
 
 def search_command(options: argparse.Namespace) -> None:
@@ -71,9 +76,7 @@ def announce(
     ladder = rungs(len(ways), settings.epochs)
     steps = [f"{count:,} up to epoch {ways[0].until(divisor)}" for count, divisor in ladder]
     rows = [
-        ("data", f"{data.source}: {len(data.train):,} training and {len(data.dev):,} dev examples"),
-        *(("", note) for note in data.notes),
-        ("base", f"{base.folder} (weights sha256 {base.sha256[:12]}...)"),
+        *data_and_base(data, base),
         ("method", f"{options.method}; recipe {options.recipe}"),
         *((f"  {what}", " ".join(dict.fromkeys(one[what] for one in names))) for what in names[0]),
         ("search", f"{several(len(ways), 'configuration')}: {', '.join(steps)}"),
@@ -96,17 +99,12 @@ def run(
     out: Path,
 ) -> "Found":
     """The search itself, under a progress bar."""
-    from adapters.cut_texts import CutTexts
     from adapters.progress import StepBar, count_bar
     from adapters.search.halving import search_task
     from adapters.search.report import described, tried_line
 
-    cut, bar = CutTexts(options.max_length), StepBar(data.task.name)
+    bar = StepBar(data.task.name)
     names = described(ways, base.config.num_hidden_layers)
-
-    def on_encoded(encoded: "Sequence[Encoded]") -> None:
-        cut(encoded)
-        print(f"{cut}\n", flush=True)
 
     def on_tried(way: "Configuration", tried: "Tried") -> None:
         bar.write(tried_line(names[ways.index(way)], way, tried, data.task))
@@ -127,7 +125,7 @@ def run(
             on_step=bar,
             on_tried=on_tried,
             on_cache=count_bar("frozen layers"),
-            on_encoded=on_encoded,
+            on_encoded=tell_cut(options.max_length),
         )
     finally:
         bar.close()

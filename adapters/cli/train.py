@@ -6,7 +6,7 @@ Everything heavy is imported inside: `minibert --help` is quick.
 import argparse
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -103,6 +103,29 @@ def chosen_layers(options: argparse.Namespace, method: "Method", base: "Base") -
     return fast_method(method, base.config) if options.fast else method
 
 
+def data_and_base(data: "Data", base: "Base") -> list[tuple[str, str]]:
+    """What is trained on and from, as lines of facts."""
+    examples = f"{len(data.train):,} training and {len(data.dev):,} dev examples"
+    return [
+        ("data", f"{data.source}: {examples}"),
+        *(("", note) for note in data.notes),
+        ("base", f"{base.folder} (weights sha256 {base.sha256[:12]}...)"),
+    ]
+
+
+def tell_cut(max_length: int) -> "Callable[[Sequence[Encoded]], None]":
+    """The `on_encoded` of a training that prints how many texts were cut."""
+    from adapters.cut_texts import CutTexts
+
+    cut = CutTexts(max_length)
+
+    def on_encoded(encoded: "Sequence[Encoded]") -> None:
+        cut(encoded)
+        print(f"{cut}\n", flush=True)
+
+    return on_encoded
+
+
 def announce(
     options: argparse.Namespace,
     data: "Data",
@@ -116,9 +139,7 @@ def announce(
     from adapters.task_model import POOLINGS, chosen_pooling, new_task_model
 
     rows = [
-        ("data", f"{data.source}: {len(data.train):,} training and {len(data.dev):,} dev examples"),
-        *(("", note) for note in data.notes),
-        ("base", f"{base.folder} (weights sha256 {base.sha256[:12]}...)"),
+        *data_and_base(data, base),
         ("method", f"{method}; recipe {recipe.name}"),
         (
             "training",
@@ -129,10 +150,11 @@ def announce(
     ]
     if options.fast:
         top = base.config.num_hidden_layers - 1
+        last = top if method.last_layer is None else method.last_layer
         rows.append(
             (
                 "fast",
-                f"layers {method.first_layer} to {method.last_layer or top}, and an end after "
+                f"layers {method.first_layer} to {last}, and an end after "
                 f"{several(settings.stop_after or 0, 'epoch')} without gain; what that costs: "
                 "docs/performance.md",
             )
@@ -154,15 +176,8 @@ def run(
     out: Path,
 ) -> "Trained":
     """The training itself, under a progress bar."""
-    from adapters.cut_texts import CutTexts
     from adapters.finetune import train_task
     from adapters.progress import Progress, count_bar
-
-    cut = CutTexts(options.max_length)
-
-    def on_encoded(encoded: "Sequence[Encoded]") -> None:
-        cut(encoded)
-        print(f"{cut}\n", flush=True)
 
     progress = Progress(data.task.name, data.task)
     try:
@@ -181,7 +196,7 @@ def run(
             cache=options.cache or True,
             on_report=progress,
             on_cache=count_bar("frozen layers"),
-            on_encoded=on_encoded,
+            on_encoded=tell_cut(options.max_length),
         )
     finally:
         progress.close()

@@ -46,8 +46,7 @@ def predict_frame(
         try:
             logits[rows] = predict_texts(task, held_base(task, str(base)), texts[rows], threads)
         except NotFinite as error:
-            where = f"row {shown(frame.index[start + error.number])}"
-            raise InputError(str(error).replace(f"texts[{error.number}]", where, 1)) from None
+            raise error.at(f"row {shown(frame.index[start + error.number])}") from None
     answers = [answer(task.task, row) for row in logits]
     return frame.assign(**{name: _column([row[name] for row in answers], name) for name in new})
 

@@ -72,9 +72,8 @@ class _Ahead:
             _check_imports(client)
             # once, as a result: workers take it from each other, and it can be computed again
             self.task = client.submit(_same, task, pure=False)
-        with suppress(
-            Exception
-        ):  # for speed alone: Dask prefers a worker that has the task already
+        # for speed alone: Dask would send most blocks to the one worker that has the task
+        with suppress(Exception):
             wait(self.task, timeout=PATIENCE)
             client.replicate(self.task)
 

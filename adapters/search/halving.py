@@ -88,8 +88,7 @@ def search_task(
     }
     options.pop("on_encoded", None)  # it has been told
     options |= {"recipe": recipe, "max_length": max_length}
-    kept = out / STATES
-    options["cache"] = kept if cache is True else cache
+    options["cache"] = out / STATES if cache is True else cache
     ladder = rungs(len(ways), max(way.settings.epochs for way in ways), keep)
     with lock(out / ".lock", f"{out}: another search is using this folder"):
         record = opened(out / FILE, about, first.metrics, resume)
@@ -121,10 +120,15 @@ def search_task(
             on_tried(way, record.tried[number])
             return record.tried[number]
 
+        def forget() -> None:
+            """Remove the kept states, unless they are the caller's."""
+            if cache is True:
+                forget_states(out / STATES)
+
         try:
             winner = _climb(ways, ladder, go_on)
         except Diverged:
-            forget_states(kept)
+            forget()
             raise
         except InputError:
             if not (out / RUNS).exists():  # nothing has begun
@@ -132,7 +136,7 @@ def search_task(
             raise
         task = load_task(run_folder(out, winner) / "task.safetensors")
         save_task(out / "task.safetensors", task)
-        forget_states(kept)
+        forget()
     return Found(ways, record.tried, winner, task, out / "task.safetensors")
 
 

@@ -72,6 +72,10 @@ class TestTheCommand:
         assert report["rate"] == 1e-9
         assert len(report["epochs"]) == 1 + 4
 
+    def test_a_span_that_ends_at_layer_0_is_told_so(self, tmp_path):
+        _, said, _ = run(tmp_path, "--fast", "--epochs", 1, "--layers", 0, 0)
+        assert re.search("^fast +layers 0 to 0, and an end", said, re.M)
+
     def test_it_is_the_training_that_its_parts_ask_for(self, tmp_path):
         _, _, fast = run(tmp_path / "fast", "--fast", "--epochs", 2)
         words = ("--top-layers", 1, "--stop-after", 3, "--epochs", 2)

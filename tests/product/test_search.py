@@ -237,6 +237,11 @@ def test_a_folder_states_with_files_of_the_users_own_keeps_them(tiny, tmp_path):
     assert files(tmp_path / "states") == {"alabama.csv": b"mine"}
 
 
+def test_states_that_the_caller_keeps_are_left_even_in_the_searchs_own_folder(tiny, tmp_path):
+    searched(tiny, tmp_path, cache=tmp_path / "states")
+    assert list((tmp_path / "states").glob("states-*.safetensors"))
+
+
 def test_a_search_that_fails_before_its_first_step_can_be_begun_again(tiny, tmp_path, monkeypatch):
     def full(*_):
         raise InputError("the disk is full")
