@@ -69,7 +69,7 @@ def _sides(folder: Path, rows: int, clusters: ExitStack) -> Iterator[tuple[str, 
 @contextmanager
 def _workers(number: int) -> Iterator[Client]:
     options = {"threads_per_worker": 1, "dashboard_address": ":0"}
-    with LocalCluster(number, **options) as cluster, connected(cluster.scheduler_address) as client:
+    with LocalCluster(n_workers=number, **options) as cluster, connected(cluster.scheduler_address) as client:
         client.wait_for_workers(number)
         yield client
 

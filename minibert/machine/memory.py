@@ -2,19 +2,26 @@
 
 The arrays of a layer are a few megabytes each, made and freed again and again. The C library glibc
 gives freed memory back to the system as soon as there is more of it than a threshold, and then
-every page of the next array is fetched, and zeroed, anew: 4 % of BERT-base's forward pass.
+every page of the next array is fetched, and zeroed, anew. That is 4 % of BERT-base's forward pass,
+and a third of MiniLM's in a Dask worker: Dask sets the threshold to 64 kB
+(MALLOC_TRIM_THRESHOLD_).
 """
 
-import numpy as np
+import ctypes
+import sys
 
-LARGEST = 32 << 20  # bytes: glibc does not learn from larger blocks
+# mallopt(3)'s options, by the numbers of glibc's malloc.h
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+LARGEST = 32 << 20  # bytes: larger blocks always go back; glibc allows no more
+KEPT = 2 * LARGEST
 
 
 def keep_freed_memory() -> None:
-    """Let glibc keep up to 64 MB of freed memory for the next arrays.
-
-    Its threshold adapts by itself: it becomes twice the largest block of up to 32 MB that was ever
-    freed (mallopt(3), "M_MMAP_THRESHOLD"). So one such block is taken and freed. It is never
-    written to, so it costs no memory; other C libraries do not mind.
-    """
-    np.empty(LARGEST - 8192, np.uint8)  # with malloc's own bytes still below 32 MB
+    """Let glibc keep up to 64 MB of freed memory for the next arrays; other C libraries are left
+    as they are."""
+    if not sys.platform.startswith("linux"):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:  # musl, for one, has none
+        mallopt(M_MMAP_THRESHOLD, LARGEST)
+        mallopt(M_TRIM_THRESHOLD, KEPT)

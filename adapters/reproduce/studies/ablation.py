@@ -36,7 +36,7 @@ def wanted(plan: Plan, runs: Runs) -> list[Config]:
     for task in plan.tasks:
         configs += plan.grid(task, ADAPTERS)
         if like := chosen(plan, runs, task, ADAPTERS):
-            for config in plan.with_seeds(like):
+            for config in plan.with_seeds(like, plan.budget.curve_seeds):
                 configs.append(config)
                 # only once the task is trained, so that no two workers train the same task
                 run = runs.get(run_key(config))
@@ -50,7 +50,7 @@ def finished(plan: Plan, runs: Runs) -> dict[str, list[dict[str, Any]]]:
     found: dict[str, list[dict[str, Any]]] = {}
     for task in plan.tasks:
         like = chosen(plan, runs, task, ADAPTERS)
-        keys = [run_key(ablation_of(c)) for c in plan.with_seeds(like)] if like else []
+        keys = [run_key(ablation_of(c)) for c in plan.with_seeds(like, plan.budget.curve_seeds)] if like else []
         results = [runs[key]["result"] for key in keys if key in runs]
         results = [result for result in results if "spans" in result]  # one may have diverged
         if results:

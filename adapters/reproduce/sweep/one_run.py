@@ -17,7 +17,8 @@ from adapters.cached_layers import Bottom, cache_states
 from adapters.finetune import Trained, train_task
 from adapters.methods.method import Method, parameter_table
 from adapters.methods.table import method_named
-from adapters.predict import encode_examples, evaluate_task, predict_logits
+from adapters.predict import encode_examples, predict_logits, predict_texts
+from adapters.reproduce.sweep.answers import packed
 from adapters.reproduce.sweep.runs_file import Config, run_key
 from adapters.task_file import TaskFile, load_task, on_base, save_task
 from adapters.task_model import POOLER, TaskModel
@@ -25,7 +26,7 @@ from adapters.train_data import subset
 from minibert.checkpoint import Base, load_base
 from minibert.data.glue import glue_data
 from minibert.data.squad import Questions, squad_data
-from minibert.data.tasks import Data, Example, constant_score, score
+from minibert.data.tasks import Data, Example, constant_score, predictions, score
 from minibert.errors import Diverged, InputError
 from minibert.fetch.models import locate_model
 from minibert.files import lock
@@ -166,8 +167,10 @@ def classify(config: Config, folder: Path, threads: int) -> dict[str, Any]:
     done = _train(base, config, _under_way(config, folder), threads)
     if method.size is not None:
         save_task(_task_path(config, folder), done.task)
+    logits = predict_texts(done.task, base, [example.text for example in dev], threads)
     return {
-        "dev": evaluate_task(done.task, base, dev, threads),
+        "dev": score(data.task, logits, [example.label for example in dev]),
+        "answers": packed(predictions(data.task, logits)),
         "validation": done.epochs,
         "best_epoch": done.task.results["epoch"],
         "loss": float(np.mean(done.losses[-len(done.losses) // len(done.epochs) :])),

@@ -24,6 +24,7 @@ FILE = "runs.jsonl"
 Scores = dict[str, float]
 FORMS: dict[str, Any] = {
     "dev": Scores,
+    "answers": str,
     "constant": Scores,
     "validation": list[Scores],
     "epochs": list[Scores],
