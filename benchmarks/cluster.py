@@ -68,8 +68,8 @@ def _sides(folder: Path, rows: int, clusters: ExitStack) -> Iterator[tuple[str, 
 
 @contextmanager
 def _workers(number: int) -> Iterator[Client]:
-    options = {"threads_per_worker": 1, "dashboard_address": ":0"}
-    with LocalCluster(n_workers=number, **options) as cluster, connected(cluster.scheduler_address) as client:
+    options = {"n_workers": number, "threads_per_worker": 1, "dashboard_address": ":0"}
+    with LocalCluster(**options) as cluster, connected(cluster.scheduler_address) as client:
         client.wait_for_workers(number)
         yield client
 

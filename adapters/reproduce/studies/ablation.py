@@ -50,7 +50,8 @@ def finished(plan: Plan, runs: Runs) -> dict[str, list[dict[str, Any]]]:
     found: dict[str, list[dict[str, Any]]] = {}
     for task in plan.tasks:
         like = chosen(plan, runs, task, ADAPTERS)
-        keys = [run_key(ablation_of(c)) for c in plan.with_seeds(like, plan.budget.curve_seeds)] if like else []
+        seeds = plan.with_seeds(like, plan.budget.curve_seeds) if like else []
+        keys = [run_key(ablation_of(config)) for config in seeds]
         results = [runs[key]["result"] for key in keys if key in runs]
         results = [result for result in results if "spans" in result]  # one may have diverged
         if results:

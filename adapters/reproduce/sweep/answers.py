@@ -8,13 +8,14 @@ two classes about 250 characters.
 import base64
 import binascii
 import zlib
+from typing import Any
 
 import numpy as np
 
 from minibert.errors import InputError
 
 LARGEST = 1 << 24  # bytes that a packed word may grow to: the word may be damaged
-TYPES = {"uint8": np.dtype("u1"), "float32": np.dtype("<f4")}
+TYPES: dict[str, np.dtype[Any]] = {"uint8": np.dtype("u1"), "float32": np.dtype("<f4")}
 
 
 def packed(values: np.ndarray) -> str:
@@ -22,7 +23,7 @@ def packed(values: np.ndarray) -> str:
     float32."""
     values = np.asarray(values)
     name = "uint8" if values.dtype.kind in "iub" else "float32"
-    if name == "uint8" and not (0 <= values.min(initial=0) and values.max(initial=0) < 256):
+    if name == "uint8" and (values.min(initial=0) < 0 or values.max(initial=0) > 255):
         raise InputError("answers are kept for fewer than 256 classes")
     data = zlib.compress(values.astype(TYPES[name]).tobytes(), 9)
     return f"{name}:{base64.b64encode(data).decode('ascii')}"
@@ -35,8 +36,8 @@ def unpacked(word: str, where: str) -> np.ndarray:
     try:
         expand = zlib.decompressobj()
         raw = expand.decompress(base64.b64decode(data, validate=True), LARGEST)
-        if not expand.eof:
-            raise ValueError("is incomplete, or too long")
+        if not expand.eof or expand.unused_data:
+            raise ValueError("is incomplete, too long, or followed by more")
         return np.frombuffer(raw, TYPES[name])
     except (binascii.Error, zlib.error, ValueError, KeyError):
         raise InputError(f"{where}: its answers are damaged") from None
