@@ -10,6 +10,7 @@ from typing import Any
 from adapters.reproduce.ledger.claims import ledger
 from adapters.reproduce.plans.budgets import TASKS, Budget
 from adapters.reproduce.plans.plan import Plan
+from adapters.reproduce.report.spent import spent
 from adapters.reproduce.studies import (
     ablation,
     epochs,
@@ -111,6 +112,7 @@ def write_reports(studies: Sequence[ModuleType], plan: Plan, runs: Runs, folder:
     figures/. They show whatever has finished by then. Returns the path of results.md."""
     command = _command(plan)
     parts = [study.report(plan, runs, folder) for study in studies]
+    parts.append(spent({study.NAME: study.wanted(plan, runs) for study in studies}, runs))
     page = (
         f"# The paper on {plan.base_shown}, budget {plan.budget.name}\n\n"
         f"{plan.budget.what[0].upper()}{plan.budget.what[1:]}: `{command.format(study='all')}`.\n\n"

@@ -27,6 +27,7 @@ from adapters.reproduce.plans.plan import Plan
 from adapters.reproduce.report.figures import new_figure, tidy
 from adapters.reproduce.report.pages import NO_RUNS
 from adapters.reproduce.report.shares import paper_share, paper_total
+from adapters.reproduce.report.spent import spent
 from adapters.reproduce.report.statistics import (
     Scores,
     average,
@@ -424,6 +425,45 @@ def test_the_epochs_table_has_each_configuration_once_with_its_gap_to_full_fine_
         assert row["dev accuracy"].startswith(f"{mean:.1f}")
         assert ("(n = 1)" in row["dev accuracy"]) == (len(dev[name]) == 1)
         assert float(row["less full fine-tuning's"]) == pytest.approx(gap, abs=0.0501)  # rounded
+
+
+def test_rows_with_the_other_pooling_have_their_own_seeds_and_choose_nothing(tmp_path):
+    plan = plan_by_hand()
+    with_mean = replace(plan, budget=replace(plan.budget, mean_seeds=1))
+    runs = everything(table1, with_mean, lambda c: raised(by_hand(c), 0.01 * ("pooling" in c)))
+    text = table1.report(with_mean, runs, tmp_path)
+    cells = {row[""]: list(row.values())[4:] for row in tables(text)[0]}
+    # one seed: no error; one point above the first seed of the rows by the pooled [CLS]
+    assert cells["full fine-tuning, `mean`"] == ["89.0", "61.0", "75.0"]
+    assert cells["adapters, m = 64, `mean`"] == ["87.0", "59.0", "73.0"]
+    assert cells["head only (frozen features), `mean`"] == ["81.0", "51.0", "66.0"]
+    without = {row[""]: list(row.values())[4:] for row in tables(_table_1(plan, tmp_path))[0]}
+    assert {name: cells[name] for name in without} == without
+    assert len(runs) == len(everything(table1, plan, by_hand)) + 3 * 2  # methods, tasks
+
+
+def _table_1(plan: Plan, folder: Path) -> str:
+    return table1.report(plan, everything(table1, plan, by_hand), folder)
+
+
+def raised(result: dict[str, Any], gain: float) -> dict[str, Any]:
+    """A result whose dev scores are higher."""
+    return {**result, "dev": {name: value + gain for name, value in result["dev"].items()}}
+
+
+def test_what_ran_counts_shared_runs_once_and_adds_up_their_hours():
+    first, second, third = ({"kind": "classify", "seed": seed} for seed in range(3))
+    runs: Runs = {}
+    add(runs, first, {"seconds": 1800.0, "machine": "A"})
+    add(runs, second, {"seconds": 5400.0})
+    text = spent({"one": [first, second], "two": [second, third, third]}, runs)
+    assert [list(row.values()) for row in tables(text)[0]] == [
+        ["one", "2", "0", "2.0"],
+        ["two", "1", "1", "1.5"],
+        ["all, each run once", "2", "1", "2.0"],
+    ]
+    assert "- A: 1 run\n" in text
+    assert text.rstrip().endswith("- not recorded: 1 run")
 
 
 # ----------------------------------------------------------------- whichever runs have finished

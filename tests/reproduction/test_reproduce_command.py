@@ -203,7 +203,7 @@ def test_all_means_every_study_and_studies_come_in_the_papers_order():
 
 
 def test_a_plan_has_the_budgets_number_of_seeds_unless_another_is_given(base):
-    assert make_plan(BUDGETS["full"], str(base), None, True).seeds == 3
+    assert make_plan(BUDGETS["full"], str(base), None, True).seeds == 8
     assert make_plan(BUDGETS["full"], str(base), 1, True).seeds == 1
     plan = make_plan(BUDGETS["full"], str(base), None, True)
     assert (plan.layers, len(plan.base_sha256)) == (2, 64)

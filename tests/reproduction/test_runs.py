@@ -22,12 +22,13 @@ from adapters.finetune import train_task
 from adapters.methods.bottleneck import attach
 from adapters.methods.method import Method, split
 from adapters.methods.table import METHODS, layer_span, method_named, method_rows
-from adapters.predict import encode_examples, evaluate_task, predict_logits
+from adapters.predict import encode_examples, evaluate_task, predict_logits, predict_texts
 from adapters.recipes import RECIPES
 from adapters.reproduce.plans.budgets import BUDGETS
 from adapters.reproduce.plans.plan import ADAPTERS, FULL, HEAD, Plan, sized
 from adapters.reproduce.plans.plan import NORMS as NORMS_ONLY
 from adapters.reproduce.studies import extensions, init_scale, table1, tradeoff
+from adapters.reproduce.sweep.answers import unpacked
 from adapters.reproduce.sweep.one_run import (
     base_of,
     execute,
@@ -173,6 +174,15 @@ class TestARun:
         assert result["examples"] == [96, 24, 60]
         assert result["dev"] != {"accuracy": max(first)}
 
+    def test_a_run_keeps_the_class_that_it_gives_each_dev_example(self, config, base, done):
+        result, task = done
+        dev = parts_of(config)[1]
+        one_by_one = [predict_texts(task, base, [example.text], 1)[0].argmax() for example in dev]
+        answers = unpacked(result["answers"], "this run")
+        assert answers.tolist() == one_by_one
+        right = np.mean([a == example.label for a, example in zip(answers, dev, strict=True)])
+        assert result["dev"] == {"accuracy": right}
+
     def test_a_run_has_the_score_of_always_guessing_the_training_parts_majority(self, config, done):
         data, dev = parts_of(config)
         labels = [example.label for example in data.train]
@@ -234,7 +244,7 @@ class TestARun:
         assert files(folder) == [name]
         assert (folder / name).read_bytes() == (tmp_path / name).read_bytes()
 
-    @pytest.mark.parametrize("where", ["evaluate_task", "constant_score", "parameter_counts"])
+    @pytest.mark.parametrize("where", ["predict_texts", "constant_score", "parameter_counts"])
     def test_a_run_stopped_after_training_resumes(self, config, done, tmp_path, monkeypatch, where):
         """A worker may be killed while it scores the dev set, and leaves half-finished files."""
 

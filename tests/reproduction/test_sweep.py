@@ -227,6 +227,7 @@ def test_every_configuration_is_computed_once_in_another_process(tmp_path: Path,
         assert result["twice"] == 2 * config["name"]
         assert result["threads"] == 3
         assert result["seconds"] >= 0
+        assert result["machine"].endswith(f", {os.cpu_count()} processors")
 
 
 def test_finished_runs_are_not_computed_again_and_only_wanted_ones_are_returned(tmp_path: Path):

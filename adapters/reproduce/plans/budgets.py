@@ -36,6 +36,7 @@ class Budget:
     squad_sizes: tuple[int, ...]
     squad_grids: dict[str, Grid]
     curve_seeds: int  # for everything but table 1
+    mean_seeds: int  # for table 1 with the other pooling; 0: without
 
 
 TASKS = ("cola", "sst-2", "mrpc", "rte")
@@ -79,6 +80,7 @@ BUDGETS = {
             squad_sizes=(2, 64),
             squad_grids={"adapters": ((1e-3, 2),), "full": ((1e-4, 2),)},
             curve_seeds=1,
+            mean_seeds=0,
         ),
         Budget(
             "full",
@@ -109,6 +111,7 @@ BUDGETS = {
             squad_sizes=(2, 64),
             squad_grids={"adapters": ((1e-3, 2),), "full": ((1e-4, 2),)},
             curve_seeds=3,
+            mean_seeds=3,
         ),
         Budget(
             "paper",
@@ -136,6 +139,7 @@ BUDGETS = {
             squad_sizes=_PAPER_SIZES,
             squad_grids={"adapters": _PAPER_SQUAD_GRID, "full": _PAPER_SQUAD_GRID},
             curve_seeds=3,
+            mean_seeds=3,
         ),
     )
 }

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from adapters.reproduce.plans.choices import chosen, size_grids, validation_score
+from adapters.reproduce.plans.choices import best, chosen, size_grids, validation_score
 from adapters.reproduce.plans.plan import ADAPTERS, FULL, Plan, sized
 from adapters.reproduce.report.figures import (
     REFERENCE,
@@ -51,8 +51,16 @@ def wanted(plan: Plan, runs: Runs) -> list[Config]:
     """The configurations known to be needed, given the results so far."""
     if TASK not in plan.tasks or not plan.budget.more_epochs:
         return []
-    only = replace(plan, tasks=(TASK,))
-    return wanted_by_table1(only, runs) + of_sizes(only, runs) + longer(plan)
+    only = _only(plan)
+    configs = wanted_by_table1(only, runs) + of_sizes(only, runs) + longer(plan)
+    if like := best(runs, plan.grid(TASK, ADAPTERS) + longer(plan)):
+        configs += plan.with_seeds(like, plan.budget.curve_seeds)
+    return configs
+
+
+def _only(plan: Plan) -> Plan:
+    """The plan for this task alone, with the paper's pooling."""
+    return replace(plan, tasks=(TASK,), budget=replace(plan.budget, mean_seeds=0))
 
 
 class Trial(NamedTuple):
@@ -66,15 +74,15 @@ class Trial(NamedTuple):
 
 def trials(plan: Plan, runs: Runs) -> list[Trial]:
     """Full fine-tuning and adapters at each rate, number of epochs and size that is tried."""
-    only = replace(plan, tasks=(TASK,))
+    only = _only(plan)
     tried = plan.grid(TASK, FULL) + plan.grid(TASK, ADAPTERS) + longer(plan)
     tried += of_sizes(only, runs) + size_grids(only, runs, TASK)
-    best = [chosen(only, runs, TASK, method) for method in (FULL, ADAPTERS)]
+    in_table_1 = [chosen(only, runs, TASK, method) for method in (FULL, ADAPTERS)]
     found = {}
     for config in tried:
         seeds = [config, *plan.with_seeds(config)[1:]]
         scores = scores_of(runs, seeds, wanted=plan.seeds)
-        found[run_key(config)] = Trial(config, config in best, scores)
+        found[run_key(config)] = Trial(config, config in in_table_1, scores)
     return list(found.values())
 
 
@@ -181,7 +189,7 @@ def report(plan: Plan, runs: Runs, folder: Path) -> str:
         "Adapters at each learning rate and number of epochs, then adapters of several sizes at "
         "the rate and epochs that are best on validation for m = 64, and some at others, too. "
         "Validation accuracy and best epoch are for seed 0; each run's best epoch is chosen on "
-        "validation. What is best on validation has run with all seeds, the rest with fewer."
+        "validation. What is best on validation has run with several seeds, the rest with fewer."
     )
     beginning = (heading, text, glue_conditions(plan))
     found = trials(plan, runs) if TASK in plan.tasks else []

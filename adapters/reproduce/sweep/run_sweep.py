@@ -5,6 +5,7 @@ run in progress, so that two sweeps may share a folder: what one is computing th
 this process is killed, its locks are released and its local workers exit.
 """
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
@@ -15,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 from adapters.reproduce.sweep.runs_file import Config, Runs, append_run, read_runs, run_key
 from adapters.reproduce.sweep.workers import KILLED, Pool, Workers
 from minibert.errors import InputError
+from minibert.machine.doctor import processor_name
+from minibert.machine.processor import read_cpuinfo
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -158,4 +161,6 @@ def _run_one(
 ) -> tuple[Config, dict[str, Any]]:
     started = time.monotonic()
     result = execute(config, folder, threads)
-    return config, {**result, "seconds": round(time.monotonic() - started, 1)}
+    seconds = round(time.monotonic() - started, 1)
+    machine = f"{processor_name(read_cpuinfo())}, {os.cpu_count()} processors"
+    return config, {**result, "seconds": seconds, "machine": machine}

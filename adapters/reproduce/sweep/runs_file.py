@@ -36,6 +36,7 @@ FORMS: dict[str, Any] = {
     "best_epoch": int,
     "loss": float,
     "seconds": float,
+    "machine": str,
     "diverged": str,
 }
 GIVES = {
