@@ -169,6 +169,19 @@ def texts_to_labels(peer: str, number: int, setup: Setup) -> Job:
     return Job(sides, tokens=sum(len(text.ids) for text in encoded), note=source)
 
 
+def texts_to_vectors(peer: str, number: int, setup: Setup) -> Job:
+    """Sentences of SST-2 from text to sentence vector, tokenization included."""
+    texts, source = real_texts("sst-2", number)
+    base = locate_model("minilm")
+    given = {"texts": texts, "folder": str(base)}
+    sides = {
+        "ours": setup.our_side({}, what="embed", **given),
+        "peer": setup.peer_side(what=peer, **given),
+    }
+    encoded = encode_texts(load_tokenizer(base), texts, 128)
+    return Job(sides, tokens=sum(len(text.ids) for text in encoded), note=source)
+
+
 # A whole training as `minibert train` does it: (training texts, dev texts), in proportion to 4,000
 # sentences of SST-2 and to RTE, and the usual number of epochs.
 WHOLE = {"sst-2": (512, 112, 3), "rte": (128, 14, 5)}

@@ -13,6 +13,7 @@ import numpy as np
 from worker import Work, serve
 
 from adapters.cached_layers import Bottom, cache_states, frozen_layers
+from adapters.embed import embed_texts
 from adapters.fast import fast_method
 from adapters.finetune import task_loss, train_task
 from adapters.methods.table import method_named, top_layers
@@ -51,6 +52,8 @@ def prepare(work: Work) -> Run:
         return load(Path(work["folder"]), work["touch"])
     if work["what"] == "predict":
         return predict(Path(work["folder"]), Path(work["task"]), work["texts"], work["threads"])
+    if work["what"] == "embed":
+        return embed(Path(work["folder"]), work["texts"], work["threads"])
     if work["what"] == "train":
         return train(work)
     if work["what"] == "configurations":
@@ -91,6 +94,12 @@ def load(folder: Path, touch: bool) -> Run:
                 leaf.max()
 
     return run
+
+
+def embed(folder: Path, texts: list[str], threads: int) -> Run:
+    """From texts to sentence vectors, as in `minibert embed`."""
+    base = load_base(folder)
+    return lambda: embed_texts(base, texts, max_length=128, threads=threads)
 
 
 def predict(folder: Path, task_path: Path, texts: list[str], threads: int) -> Run:

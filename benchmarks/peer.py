@@ -45,6 +45,7 @@ def prepare(work: Work) -> Callable[[], None]:
             "transformers predict": pipeline_predict,
             "onnxruntime predict": sorted_predict,
             "openvino predict": sorted_predict,
+            "sentence-transformers predict": sentence_vectors,
         }[work["what"]](work)
     if work["what"] == "adapterhub train":
         return adapterhub_train(work)
@@ -173,6 +174,21 @@ def pipeline_predict(work: Work) -> Callable[[], None]:
 
     def run() -> None:
         classify(work["texts"], batch_size=32, truncation=True, max_length=128)
+
+    return run
+
+
+def sentence_vectors(work: Work) -> Callable[[], None]:
+    """sentence-transformers' own encode: it sorts the texts by length, in batches of 32."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.models import Pooling, Transformer
+
+    words = Transformer(work["folder"], max_seq_length=128)
+    pooling = Pooling(words.get_word_embedding_dimension(), pooling_mode="mean")
+    model = SentenceTransformer(modules=[words, pooling], device="cpu")
+
+    def run() -> None:
+        model.encode(work["texts"], batch_size=32, show_progress_bar=False)
 
     return run
 

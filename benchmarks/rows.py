@@ -17,6 +17,7 @@ from jobs import (
     share,
     streamed,
     texts_to_labels,
+    texts_to_vectors,
     top,
     whole_training,
 )
@@ -155,6 +156,15 @@ TABLE = [
             ("onnx", "ONNX Runtime", "; sorted by length", "onnxruntime predict", 1.2, 25),
             ("openvino", "OpenVINO", "; sorted by length", "openvino predict", None, 25),
         )
+    ),
+    Row(
+        "embed",
+        "5,000 SST-2 sentences, text to sentence vector, MiniLM",
+        "sentence-transformers",
+        "speed",
+        None,
+        40,
+        partial(texts_to_vectors, "sentence-transformers predict", 5000),
     ),
     *(
         Row(
