@@ -141,7 +141,8 @@ def make(effects: dict[str, float]) -> Callable[[Config], dict[str, Any]]:
             return {"dev": scores(task, whole), "spans": spans, "constant": constant}
         if config["kind"] == "sequence":
             tasks = [step["task"] for step in config["steps"]]
-            loss = effects["forgets"] if config["shared"] else 0.0
+            seed = config["steps"][0]["seed"]
+            loss = effects["forgets"] + effects["scatter"] * (seed - 1) if config["shared"] else 0.0
             rows = [
                 [scores(task, 80.0 - loss * (i - j > 0)) for j, task in enumerate(tasks[: i + 1])]
                 for i in range(len(tasks))
@@ -539,6 +540,50 @@ def test_an_ablation_is_wanted_only_once_its_task_has_been_trained():
     wanted = ablation.wanted(plan, runs)
     assert [c["of"]["seed"] for c in wanted if c["kind"] == "ablation"] == [0]
     assert {**like, "seed": 2} in wanted
+
+
+class TestSequences:
+    plan = plan_of(tasks=("rte", "mrpc"))
+
+    def runs_with(self, forgotten: list[float]) -> Runs:
+        """Sequences of two tasks that forget this many points of the first, one for each seed."""
+        runs = everything(self.plan)
+        for config, points in zip(
+            many_tasks.sequences(self.plan, runs, FULL), forgotten, strict=True
+        ):
+            rte, mrpc = scores("rte", 70.0), scores("mrpc", 88.0)
+            after = [[rte], [scores("rte", 70.0 - points), mrpc]]
+            add(runs, config, {"scores": after, "changed": [[0], [7, 0]], "parameters": 5})
+        return runs
+
+    def test_forgetting_is_the_mean_over_the_seeds_with_its_error(self):
+        """1, 2 and 6 points have a mean of 3 and a standard error of the root of 7 / 3."""
+        runs = self.runs_with([1.0, 2.0, 6.0])
+        text, verdict = named("Fine-tuning one network").judge(self.plan, runs)
+        assert (text, verdict) == (str(over_seeds([-1.0, -2.0, -6.0])), OPEN)
+        text, verdict = named("Fine-tuning one network").judge(
+            self.plan, self.runs_with([3.0, 3.1, 3.2])
+        )
+        assert verdict == HOLDS, text
+
+    def test_the_table_shows_the_scores_over_the_seeds_and_all_changed_texts(self, tmp_path):
+        text = many_tasks.report(self.plan, self.runs_with([1.0, 2.0, 6.0]), tmp_path)
+        (row,) = [line for line in text.splitlines() if "full fine-tuning, after MRPC" in line]
+        cells = [cell.strip() for cell in row.strip("|").split("|")]
+        assert cells[1:] == ["67.0 ± 1.5", "88.0 ± 0.0", "21"]
+
+    def test_adapters_of_further_seeds_are_a_sequence_only_once_each_is_trained(self):
+        runs = everything(self.plan)
+        like = chosen(self.plan, runs, "rte", ADAPTERS)
+        step = {**(like or {}), "seed": 2}
+        del runs[run_key(step)]
+        wanted = many_tasks.wanted(self.plan, runs)
+        assert step in wanted
+        assert [
+            (config["steps"][0]["seed"], config["shared"])
+            for config in wanted
+            if config["kind"] == "sequence"
+        ] == [(0, False), (1, False), (0, True), (1, True), (2, True)]
 
 
 # ------------------------------------------------------------------------------------ the ledger

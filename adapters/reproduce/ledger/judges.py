@@ -1,7 +1,7 @@
 """How each claim is judged, by a function from the runs to (what they show, the verdict)."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from statistics import mean
 from typing import Any
@@ -19,6 +19,7 @@ from adapters.reproduce.ledger.estimates import (
     at_most,
     below,
     difference,
+    over_seeds,
     spread,
 )
 from adapters.reproduce.plans.choices import best, best_of_size, best_size, chosen, validation_score
@@ -242,27 +243,32 @@ def extensions_gain_nothing(plan: Plan, runs: Runs) -> Judgement:
 
 
 def memory_is_perfect(plan: Plan, runs: Runs) -> Judgement:
-    """Exact: the logits are compared bit by bit."""
-    result = many_tasks.finished(plan, runs, ADAPTERS)
-    if result is None:
+    """Exact: the logits are compared bit by bit, with every seed."""
+    results = many_tasks.finished(plan, runs, ADAPTERS)
+    if not results:
         return UNDECIDED
-    changed = sum(sum(row) for row in result["changed"])
+    changed = sum(sum(row) for result in results for row in result["changed"])
     return f"{changed} texts with changed logits", HOLDS if changed == 0 else FAILS
 
 
 def sequential_tuning_forgets(plan: Plan, runs: Runs) -> Judgement:
-    """The mean change of the earlier tasks' scores, from right after learning to the end."""
-    result = many_tasks.finished(plan, runs, FULL)
-    if result is None or len(plan.tasks) < 2:
+    """The mean change of the earlier tasks' scores, from right after learning to the end, over the
+    seeds."""
+    results = many_tasks.finished(plan, runs, FULL)
+    if not results or len(plan.tasks) < 2:
         return UNDECIDED
-    scores = result["scores"]
-    changes, square = [], 0.0
-    for j, task in enumerate(plan.tasks[:-1]):
-        changes.append(100 * (main_score(task, scores[-1][j]) - main_score(task, scores[j][j])))
-        square += 2 * (spread(plan, runs, task) or 0.0) ** 2
-    known = all(spread(plan, runs, task) is not None for task in plan.tasks[:-1])
-    found = Estimate(mean(changes), square**0.5 / len(changes) if known else None)
+    found = over_seeds([_mean_change(plan.tasks[:-1], result["scores"]) for result in results])
     return _judgement(found, below(found, 0.0))
+
+
+def _mean_change(tasks: Sequence[str], scores: list[list[dict[str, float]]]) -> float:
+    """The mean over tasks of the last score minus the first, in hundredths. `scores`: see
+    `one_run.sequence`."""
+    changes = [
+        main_score(task, scores[-1][j]) - main_score(task, scores[j][j])
+        for j, task in enumerate(tasks)
+    ]
+    return 100 * mean(changes)
 
 
 def more_epochs_close_the_gap(plan: Plan, runs: Runs) -> Judgement:

@@ -125,7 +125,8 @@ def report(plan: Plan, runs: Runs, folder: Path) -> str:
     table = markdown_table([_cells(plan, task, found[task]) for task in found], HEADERS)
     _draw(plan, {task: changes(results, task) for task, results in found.items()}, folder)
     alt = "Relative change by first and last removed layer, one heat map for each task"
-    return section(heading, text, glue_conditions(plan), table, image(NAME, alt))
+    conditions = glue_conditions(plan, plan.budget.curve_seeds)
+    return section(heading, text, conditions, table, image(NAME, alt))
 
 
 def _draw(plan: Plan, changed: dict[str, dict[Span, float]], folder: Path) -> None:

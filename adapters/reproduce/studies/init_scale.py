@@ -88,7 +88,7 @@ def report(plan: Plan, runs: Runs, folder: Path) -> str:
     picture = image(
         NAME, "Dev score against the initial standard deviation, one line for each task"
     )
-    return section(heading, text, glue_conditions(plan), table, picture)
+    return section(heading, text, glue_conditions(plan, plan.budget.curve_seeds), table, picture)
 
 
 def _draw(found: ScoresByStd, folder: Path) -> None:
