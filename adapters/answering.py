@@ -5,7 +5,7 @@ task has; the head reads every token's state instead of the pooled [CLS].
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
 
@@ -113,14 +113,16 @@ def answer_questions(
 
 @dataclass(frozen=True)
 class TrainedSquad:
-    """A finished run. `trained`: the parameters of its best epoch by F1, a sparse tree; `epochs`:
-    {"f1", "exact_match"} on the development questions after each; `losses`: one a step."""
+    """A finished run. `trained`: the parameters of its best epoch by F1, a sparse tree; `last`:
+    those of its last epoch; `epochs`: {"f1", "exact_match"} on the development questions after
+    each; `losses`: one a step."""
 
     base: Base
     method: Method
     max_length: int
     stride: int
     trained: Tree
+    last: Tree
     losses: list[float]
     epochs: list[dict[str, float]]
 
@@ -160,8 +162,8 @@ def train_squad(
     run = RunOptions(**options)
     training = prepare(base, data, method, settings, recipe, max_length, stride, run)
     state = fit_training(training, run)
-    best = training.best(state)
-    return TrainedSquad(base, method, max_length, stride, best, state.losses, state.epochs)
+    best, last = training.best(state), training.best(replace(state, best=state.leaves))
+    return TrainedSquad(base, method, max_length, stride, best, last, state.losses, state.epochs)
 
 
 def prepare(

@@ -130,17 +130,25 @@ def token_f1(predicted: str, gold: str) -> float:
     return 2 * common / (len(said) + len(true)) if common else 0.0
 
 
+Metric = Callable[[str, str], float]  # (predicted, gold) -> 0 to 1
+
+
+def question_scores(
+    metric: Metric, questions: Sequence[Question], predicted: Sequence[str]
+) -> list[float]:
+    """For each question, the metric's best value over the question's answers."""
+    return [
+        max(metric(text, answer.text) for answer in question.answers)
+        for question, text in zip(questions, predicted, strict=True)
+    ]
+
+
 def score(questions: Sequence[Question], predicted: Sequence[str]) -> dict[str, float]:
-    """The mean over the questions of each metric's best value over the question's answers, as
-    fractions: {"f1", "exact_match"}. Raises InputError without questions."""
+    """The mean over the questions of each metric's `question_scores`, as fractions: {"f1",
+    "exact_match"}. Raises InputError without questions."""
     if not questions:
         raise InputError("there are no questions to score")
-
-    def mean(metric: Callable[[str, str], float]) -> float:
-        best = (
-            max(metric(text, answer.text) for answer in question.answers)
-            for question, text in zip(questions, predicted, strict=True)
-        )
-        return sum(best) / len(questions)
-
-    return {"f1": mean(token_f1), "exact_match": mean(exact_match)}
+    return {
+        name: sum(question_scores(metric, questions, predicted)) / len(questions)
+        for name, metric in (("f1", token_f1), ("exact_match", exact_match))
+    }

@@ -635,6 +635,13 @@ class TestQuestionAnswering:
         monkeypatch.setattr("adapters.answering.score", lambda *arguments: next(found))
         assert execute(asked, tmp_path / "runs", 1)["dev"] == {"f1": 0.2, "exact_match": 0.1}
 
+    def test_each_dev_questions_f1_is_kept_as_the_last_epoch_answered_it(self, asked, tmp_path):
+        """Its best epoch is the third, here, and answers other questions."""
+        result = execute({**asked, "rate": 5e-2, "epochs": 6}, tmp_path / "runs", 1)
+        kept = unpacked(result["answers"], "here")
+        assert (kept.dtype, kept.shape) == (np.float32, (2,))
+        assert kept.mean() == pytest.approx(result["dev"]["f1"], abs=1e-7)
+
     def test_the_drawn_questions_are_the_same_for_every_seed(self, asked):
         train, dev = questions(2, 1)
         assert (len(train), len(dev)) == (2, 1)

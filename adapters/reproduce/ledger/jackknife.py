@@ -17,7 +17,9 @@ from collections.abc import Callable
 import numpy as np
 
 Array = np.ndarray
-Sums = tuple[Array, Array]  # K sums over all examples, [K, ..., 1], and over all but each, [K, ..., n]
+Sums = tuple[
+    Array, Array
+]  # K sums over all examples, [K, ..., 1], and over all but each, [K, ..., n]
 
 
 def pseudo_values(metric: str, answers: Array, gold: Array) -> Array:

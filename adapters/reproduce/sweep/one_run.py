@@ -25,7 +25,7 @@ from adapters.task_model import POOLER, TaskModel
 from adapters.train_data import subset
 from minibert.checkpoint import Base, load_base
 from minibert.data.glue import glue_data
-from minibert.data.squad import Questions, squad_data
+from minibert.data.squad import Questions, question_scores, squad_data, token_f1
 from minibert.data.tasks import Data, Example, constant_score, predictions, score
 from minibert.errors import Diverged, InputError
 from minibert.fetch.models import locate_model
@@ -278,7 +278,8 @@ def questions(examples: int | None, dev_examples: int | None) -> Questions:
 
 def squad(config: Config, folder: Path, threads: int) -> dict[str, Any]:
     """Train question answering; exact match and F1 on the dev questions after each epoch (figure
-    5). They select nothing: the result is always the last epoch's."""
+    5). They select nothing: the result is always the last epoch's, and so are the answers, of which
+    each question's F1 is kept."""
     from adapters.answering import train_squad
 
     base, method = base_for(config), method_of(config)
@@ -294,8 +295,10 @@ def squad(config: Config, folder: Path, threads: int) -> dict[str, Any]:
         resume=True,
         threads=threads,
     )
+    answers = replace(done, trained=done.last).answers(data.dev, threads)
     return {
         "dev": done.epochs[-1],
+        "answers": packed(np.array(question_scores(token_f1, data.dev, answers))),
         "epochs": done.epochs,
         "parameters": parameter_counts(done.model),
         "examples": [len(data.train), len(data.dev)],
