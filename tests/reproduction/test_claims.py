@@ -185,7 +185,7 @@ def everything(plan: Plan, **changes: float) -> Runs:
 # ----------------------------------------------------------------------------------- estimates
 
 
-def test_a_verdict_turns_exactly_two_standard_errors_from_the_bound():
+def test_a_verdict_turns_exactly_two_errors_from_the_bound():
     """1 + 2 x 0.5 = 2 and 1 - 2 x 0.5 = 0 are exact in float64."""
     one = Estimate(1.0, 0.5)
     assert [at_least(one, bound) for bound in (-0.001, 0.0, 0.001)] == [HOLDS, HOLDS, OPEN]
@@ -224,11 +224,14 @@ def test_a_claim_about_every_task_fails_if_one_fails_and_holds_if_all_hold():
     assert all_of([OPEN, FAILS, HOLDS]) == FAILS
 
 
-def test_an_estimate_over_seeds_is_their_mean_and_its_standard_error():
-    """1, 2, 6: mean 3, variance (4 + 1 + 9) / 2 = 7, error the root of 7 / 3."""
+def test_an_estimate_over_seeds_is_their_mean_and_two_errors_are_a_95_percent_interval():
+    """1, 2, 6: mean 3, variance (4 + 1 + 9) / 2 = 7, standard error the root of 7 / 3. With two
+    degrees of freedom, 95 % of Student's t are within 4.302653."""
     found = over_seeds([1.0, 2.0, 6.0])
-    assert (found.value, found.error) == (pytest.approx(3.0), pytest.approx((7 / 3) ** 0.5))
-    assert over_seeds([4.0]) == Estimate(4.0, None)
+    assert found == Estimate(
+        pytest.approx(3.0), pytest.approx(4.302653 / 2 * (7 / 3) ** 0.5), seeds_only=True
+    )
+    assert over_seeds([4.0]) == Estimate(4.0, None, seeds_only=True)
 
 
 def by_hand(values: dict[tuple[str, str], list[float]], plan: Plan) -> Runs:
@@ -281,7 +284,7 @@ class TestDifferences:
         assert found.value == pytest.approx((0.0 - 2.0) / 2)
         square = (34 / 3 / 2 + 13 / 3) + (4 / 3 / 3 + 2 / 2)
         assert found.error == pytest.approx(square**0.5 / 2)
-        assert str(found) == "-1.0 ± 1.7"
+        assert str(found) == "-1.0 ± 1.7†"  # of the seeds alone
 
     def test_a_difference_of_single_seeds_has_the_tasks_pooled_spread(self):
         """For a single run, all that is known is how much other runs of its task vary."""
@@ -290,7 +293,8 @@ class TestDifferences:
         runs = {**self.runs}
         add(runs, lone, {"dev": scores(task, 60.0), "validation": [scores(task, 1.0)]})
         found = difference(self.plan, runs, [(task, lone, full)])
-        assert found == Estimate(pytest.approx(-12.0), pytest.approx((34 / 3 + 13 / 3) ** 0.5))
+        error = pytest.approx((34 / 3 + 13 / 3) ** 0.5)
+        assert found == Estimate(pytest.approx(-12.0), error, seeds_only=True)
 
     def test_a_difference_to_widely_varying_seeds_is_as_uncertain_as_these(self):
         """Two of three trainings worked: 84, 84 and 51 have a standard error of 11."""
@@ -301,7 +305,8 @@ class TestDifferences:
             found = {"dev": scores(task, value), "validation": [scores(task, 1.0)]}
             add(runs, {**apart, "seed": seed}, found)
         estimate = difference(self.plan, runs, [(task, apart, full)])
-        assert estimate == Estimate(pytest.approx(1.0), pytest.approx((11.0**2 + 13 / 3) ** 0.5))
+        error = pytest.approx((11.0**2 + 13 / 3) ** 0.5)
+        assert estimate == Estimate(pytest.approx(1.0), error, seeds_only=True)
 
     def test_a_difference_is_unknown_while_a_run_is_missing(self):
         task, ours, _ = self.pair("rte")
@@ -313,7 +318,7 @@ class TestDifferences:
     def test_with_one_seed_everywhere_a_difference_has_no_error(self):
         plan = replace(self.plan, seeds=1)
         found = difference(plan, self.runs, [self.pair("mrpc")])
-        assert found == Estimate(pytest.approx(88.0 - 92.0), None)
+        assert found == Estimate(pytest.approx(88.0 - 92.0), None, seeds_only=True)
         assert str(found) == "-4.0"
         assert spread(plan, self.runs, "mrpc") is None
 

@@ -1,6 +1,8 @@
-"""Differences between methods, with the uncertainty that comes from the seeds.
+"""Differences between methods, with their errors, and what a rule makes of them.
 
-A run's score varies with its seed. How much it varies is known for each task from table 1, whose
+Of runs that kept their answers, methods are compared example by example, and the error is of the
+choice of seeds and of examples (`paired`). Others have the error of the seeds alone, for these very
+examples. How much a run's score varies with its seed is known for each task from table 1, whose
 methods have several seeds: the pooled standard deviation of adapters of size 64 and full
 fine-tuning. Every other score of the task is assumed to vary as much, or more if its own seeds do:
 a training that fails for one seed in three varies far more than those of table 1.
@@ -10,6 +12,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from adapters.reproduce.ledger.contributions import contributions
+from adapters.reproduce.ledger.paired import variance_of_difference
+from adapters.reproduce.ledger.variances import Variance, error, of_mean, total
 from adapters.reproduce.plans.choices import chosen
 from adapters.reproduce.plans.plan import ADAPTERS, FULL, Plan
 from adapters.reproduce.report.statistics import scores_of, standard_error
@@ -18,15 +25,19 @@ from adapters.reproduce.sweep.runs_file import Config, Runs
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value in hundredths and its standard error; None if the seeds cannot tell it."""
+    """A value in hundredths and its error, two of which are to cover 95 %; None if the seeds cannot
+    tell it. `seeds_only`: the error leaves out the choice of examples."""
 
     value: float
     error: float | None
+    seeds_only: bool = False
 
     def __str__(self) -> str:
-        error = "" if self.error is None else f" ± {self.error:.1f}"
+        error = "" if self.error is None else f" ± {self.error:.1f}{SEEDS_ONLY * self.seeds_only}"
         return f"{self.value:+.1f}{error}"
 
+
+SEEDS_ONLY = "†"  # after an error that leaves out the choice of examples
 
 ROUNDING = 1e-9  # points: float64's rounding error where a bound is met exactly
 MARGIN = 1.0  # points that "without loss" allows; the paper's own difference is up to 0.8
@@ -36,7 +47,7 @@ OPPOSITE = {HOLDS: FAILS, FAILS: HOLDS, OPEN: OPEN}
 
 
 def at_least(found: Estimate | None, bound: float) -> str:
-    """The verdict on "value >= bound": decided when the bound is 2 standard errors away."""
+    """The verdict on "value >= bound": decided when the bound is 2 errors away."""
     if found is None or found.error is None:
         return OPEN
     bound -= ROUNDING
@@ -84,26 +95,47 @@ def difference(
     plan: Plan, runs: Runs, pairs: Sequence[tuple[str, Config | None, Config | None]]
 ) -> Estimate | None:
     """The mean over tasks of first - second, for pairs of (task, first, second); None if one of
-    them has no run yet. The errors of different tasks add in squares."""
-    if not pairs:
-        return None
-    total, square, known = 0.0, 0.0, True
+    them has no run yet. Different tasks are independent: their variances add."""
+    values, paired, by_seeds = [], [], []
     for task, first, second in pairs:
         a, b = scores(plan, runs, first), scores(plan, runs, second)
-        if not (a and b):
+        if not (first and second and a and b):
             return None
-        total += sum(a) / len(a) - sum(b) / len(b)
-        if (deviation := spread(plan, runs, task)) is None:
-            known = False
-        else:
-            square += sum(_error(each, deviation) ** 2 for each in (a, b))
-    return Estimate(total / len(pairs), math.sqrt(square) / len(pairs) if known else None)
+        values.append(sum(a) / len(a) - sum(b) / len(b))
+        paired.append(paired_variance(runs, plan.with_seeds(first), plan.with_seeds(second)))
+        by_seeds.append(_variance_by_seeds(spread(plan, runs, task), a, b))
+    if not values:
+        return None
+    value, number = sum(values) / len(values), len(values)
+    known = [variance for variance in paired if variance is not None]
+    if len(known) == number:
+        return Estimate(value, error(total(known) / number**2))
+    of_seeds = None if None in by_seeds else math.sqrt(sum(filter(None, by_seeds))) / number
+    return Estimate(value, of_seeds, seeds_only=True)
 
 
-def _error(values: Sequence[float], deviation: float) -> float:
-    """The standard error of these scores' mean, by the task's standard deviation or by their own,
-    whichever is larger."""
-    return max(deviation / math.sqrt(len(values)), standard_error(values) or 0.0)
+def paired_variance(
+    runs: Runs, first: Sequence[Config], second: Sequence[Config]
+) -> Variance | None:
+    """The variance of the difference of two methods' mean scores, in squared hundredths, from their
+    runs, one for each seed; None if these do not have the answers (`contributions`). A method does
+    not differ from itself."""
+    if first == second:
+        return Variance(0.0)
+    one, other = contributions(runs, first), contributions(runs, second)
+    if one is None or other is None:
+        return None
+    return variance_of_difference(100 * one, 100 * other)
+
+
+def _variance_by_seeds(deviation: float | None, *both: Sequence[float]) -> float | None:
+    """The variance of the difference of two means of scores, each by the task's standard deviation
+    or by their own, whichever is larger; None if the former is unknown."""
+    if deviation is None:
+        return None
+    own = [standard_error(values) or 0.0 for values in both]
+    usual = [deviation / math.sqrt(len(values)) for values in both]
+    return sum(max(pair) ** 2 for pair in zip(own, usual, strict=True))
 
 
 def all_of(verdicts: Sequence[str]) -> str:
@@ -114,5 +146,6 @@ def all_of(verdicts: Sequence[str]) -> str:
 
 
 def over_seeds(values: Sequence[float]) -> Estimate:
-    """The mean of values of which there is one for each seed."""
-    return Estimate(sum(values) / len(values), standard_error(values))
+    """The mean of values of which there is one for each seed, with its error by Student's t."""
+    known = error(of_mean(np.array(values))) if len(values) > 1 else None
+    return Estimate(sum(values) / len(values), known, seeds_only=True)

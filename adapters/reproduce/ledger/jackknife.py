@@ -17,9 +17,8 @@ from collections.abc import Callable
 import numpy as np
 
 Array = np.ndarray
-Sums = tuple[
-    Array, Array
-]  # K sums over all examples, [K, ..., 1], and over all but each, [K, ..., n]
+# K sums over all examples, [K, ..., 1], and over all but each, [K, ..., n].
+Sums = tuple[Array, Array]
 
 
 def pseudo_values(metric: str, answers: Array, gold: Array) -> Array:

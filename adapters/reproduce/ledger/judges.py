@@ -20,8 +20,10 @@ from adapters.reproduce.ledger.estimates import (
     below,
     difference,
     over_seeds,
+    paired_variance,
     spread,
 )
+from adapters.reproduce.ledger.variances import error
 from adapters.reproduce.plans.choices import best, best_of_size, best_size, chosen, validation_score
 from adapters.reproduce.plans.plan import ADAPTERS, FULL, HEAD, NORMS, Plan, sized
 from adapters.reproduce.report.shares import parameters_of
@@ -166,18 +168,18 @@ def sizes_are_alike(plan: Plan, runs: Runs) -> Judgement:
     return text, at_most(Estimate(max(means) - min(means), error), MARGIN)
 
 
-def _squad(plan: Plan, runs: Runs, method: dict[str, Any]) -> float | None:
-    """F1 in hundredths: the grid's best mean over the seeds, as in the study's table; None while a
-    run of the grid is missing, or if all diverged."""
+def _squad_runs(plan: Plan, runs: Runs, method: dict[str, Any]) -> list[Config]:
+    """The configurations of the grid's best mean F1, one for each seed, as in the study's table;
+    none while a run of the grid is missing."""
     grid = [config for configs in squad_sizes.tried(plan, method) for config in configs]
     if any(run_key(config) not in runs for config in grid):
-        return None
-    f1 = scores_of(runs, squad_sizes.best_of_grid(plan, runs, method), dev_metric("f1")).mean
-    return None if f1 is None else 100 * f1
+        return []
+    return squad_sizes.best_of_grid(plan, runs, method)
 
 
-# A SQuAD run's F1 varies with its seed and with the choice of questions. As there is only one seed,
-# the rule assumes 1 point for both together, about the standard error of F1 on 1,500 questions.
+# A SQuAD run's F1 varies with its seed and with the choice of questions. Where runs kept no answers
+# to estimate that from, 1 point is assumed for both together, about the standard error of F1 on
+# 1,500 questions.
 SQUAD_ERROR = 1.0
 
 
@@ -188,12 +190,15 @@ def squad_by_size(size: int) -> Judge:
         if plan.sample:
             return UNDECIDED
         nearest = min(plan.budget.squad_sizes, key=lambda other: abs(other - size))
-        ours = _squad(plan, runs, sized(nearest))
-        full = _squad(plan, runs, FULL)
+        both = [_squad_runs(plan, runs, method) for method in (sized(nearest), FULL)]
+        ours, full = (scores_of(runs, configs, dev_metric("f1")).mean for configs in both)
         if ours is None or full is None:
             return UNDECIDED
-        found = Estimate(ours - full, SQUAD_ERROR)
-        return f"m = {nearest}: {ours:.1f} against {full:.1f}", at_least(found, -MARGIN)
+        text = f"m = {nearest}: {100 * ours:.1f} against {100 * full:.1f}"
+        variance = paired_variance(runs, *both)
+        known = SQUAD_ERROR if variance is None else error(variance)
+        found = Estimate(100 * (ours - full), known)
+        return text if variance is None else f"{text}, {found}", at_least(found, -MARGIN)
 
     return judge
 

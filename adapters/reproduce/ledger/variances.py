@@ -1,0 +1,56 @@
+"""Variances that are themselves estimates, and the intervals that they allow.
+
+An estimate from few values, such as the scores of three seeds, may by chance be far too small. Its
+degrees of freedom say how far it can be trusted, and Student's t makes the interval wider by that.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Variance:
+    """An estimated variance, and its degrees of freedom. A part that is taken away from a sum has a
+    negative value."""
+
+    value: float
+    freedom: float = math.inf
+
+    def __truediv__(self, number: float) -> "Variance":
+        return Variance(self.value / number, self.freedom)
+
+
+def of_mean(values: np.ndarray) -> Variance:
+    """The variance of the mean of independent values, [N], with N at least 2."""
+    return Variance(float(np.var(values, ddof=1)), len(values) - 1) / len(values)
+
+
+def total(parts: Sequence[Variance], least: float = 0.0) -> Variance:
+    """The sum of independent estimates, but not less than `least`. Its degrees of freedom are
+    Satterthwaite's (1946), value² / sum of (part² / the part's freedom), but at least 1."""
+    value = max(least, sum(part.value for part in parts))
+    doubt = sum(part.value**2 / part.freedom for part in parts)
+    return Variance(value, max(1.0, value**2 / doubt)) if doubt else Variance(value)
+
+
+def error(variance: Variance) -> float:
+    """Half of the half-width of the 95 % interval: two errors to either side cover 95 %. With many
+    degrees of freedom, that is the standard error; with 2, it is 2.2 times as much."""
+    return student(variance.freedom) * math.sqrt(variance.value) / 2
+
+
+STEP = math.pi / 2 / 4096
+ANGLES = (np.arange(4096) + 0.5) * STEP  # the middles of steps from 0 to a right angle
+
+
+def student(freedom: float) -> float:
+    """What Student's t exceeds, to either side, in 5 % of cases, to four digits; `freedom` at least
+    1, and not only whole. With t = sqrt(freedom) tan(angle), the density of the angle is
+    proportional to cos(angle) ^ (freedom - 1). (SciPy has it, but the command does without.)"""
+    freedom = min(freedom, 10_000.0)  # beyond that, only the fifth digit changes
+    within = np.cumsum(np.cos(ANGLES) ** (freedom - 1))
+    angle = float(np.interp(0.95 * within[-1], within, ANGLES + STEP / 2))
+    return math.sqrt(freedom) * math.tan(angle)
