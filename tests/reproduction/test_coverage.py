@@ -1,0 +1,179 @@
+"""Two errors of a paired difference cover 95 %, within 2 points: a simulation.
+
+Two methods answer examples that are harder or easier for both, each with seeds of its own that are
+better or worse as a whole, and with chance for each answer. How good the methods are, over all
+seeds and all examples, is known by formula. So it is known how often the interval has the truth.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from scipy.special import ndtr, ndtri
+from scipy.stats import rankdata
+
+from adapters.reproduce.ledger.jackknife import pseudo_values
+from adapters.reproduce.ledger.paired import variance_of_difference
+from adapters.reproduce.ledger.variances import Variance, error, of_mean, total
+
+REPLICATIONS, EXAMPLES = 2000, 100
+BLOCK = 250  # replications that are drawn at once
+SEED, SHARED, OWN, CHANCE = 0.25, 1.0, 0.5, 0.8  # standard deviations of what varies
+ALL_BUT_SEED = math.sqrt(SHARED**2 + OWN**2 + CHANCE**2)
+POSITIVE = 0.6  # the share of class 1
+EVERY_SEED = SEED * ndtri((np.arange(2000) + 0.5) / 2000)  # the seeds' effects, in all their range
+
+Array = np.ndarray
+OF_CELLS: dict[str, Callable[[Array, Array, Array, Array], Array]] = {
+    "accuracy": lambda tp, fp, fn, tn: tp + tn,
+    "f1": lambda tp, fp, fn, tn: 2 * tp / (2 * tp + fp + fn),
+    "matthews": lambda tp, fp, fn, tn: (
+        (tp * tn - fp * fn) / np.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))
+    ),
+}
+OF_CORRELATION: dict[str, Callable[[Array], Array]] = {  # of normal variables
+    "pearson": lambda r: r,
+    "spearman": lambda r: 6 / np.pi * np.arcsin(r / 2),
+}
+
+
+class Drawn(NamedTuple):
+    """Replications: the labels, [R, 1, n], and each method's answers, [R, S, n]."""
+
+    gold: Array
+    answers: list[Array]
+
+
+def noise(rng: np.random.Generator, seeds: int) -> list[Array]:
+    """What makes the two methods' answers better than usual, without the seeds: [R, S, n] each."""
+    shared = SHARED * rng.normal(size=(BLOCK, 1, EXAMPLES))
+    return [
+        shared
+        + OWN * rng.normal(size=(BLOCK, 1, EXAMPLES))
+        + CHANCE * rng.normal(size=(BLOCK, seeds, EXAMPLES))
+        for _ in range(2)
+    ]
+
+
+class Classes:
+    """Method m answers an example of class c right if level[m][c] and all effects are above 0."""
+
+    levels = ((1.2, 1.6), (1.0, 1.3))
+
+    @staticmethod
+    def score(metric: str, gold: Array, answers: Array) -> Array:
+        """[R, S]"""
+        kinds = [(answers == said) & (gold == true) for said, true in ((1, 1), (1, 0), (0, 1))]
+        tp, fp, fn = (kind.mean(axis=-1) for kind in kinds)
+        return OF_CELLS[metric](tp, fp, fn, 1 - tp - fp - fn)
+
+    def draw(self, rng: np.random.Generator, seeds: int) -> Drawn:
+        gold = (rng.random((BLOCK, 1, EXAMPLES)) < POSITIVE).astype(int)
+        answers = []
+        for (zero, one), effects in zip(self.levels, noise(rng, seeds), strict=True):
+            better = effects + SEED * rng.normal(size=(BLOCK, seeds, 1))
+            right = np.where(gold == 1, one, zero) + better > 0
+            answers.append(np.where(right, gold, 1 - gold))
+        return Drawn(gold, answers)
+
+    def truth(self, metric: str) -> float:
+        means = []
+        for level in self.levels:
+            zero, one = (ndtr((mean + EVERY_SEED) / ALL_BUT_SEED) for mean in level)
+            tp, tn = POSITIVE * one, (1 - POSITIVE) * zero
+            cells = (tp, 1 - POSITIVE - tn, POSITIVE - tp, tn)
+            means.append(OF_CELLS[metric](*cells).mean())
+        return float(means[0] - means[1])
+
+
+class Scores:
+    """Method m answers slope[m] times the label, and all effects."""
+
+    slopes = (2.2, 1.8)
+
+    @staticmethod
+    def score(metric: str, gold: Array, answers: Array) -> Array:
+        """[R, S]"""
+        both = [gold, answers]
+        if metric == "spearman":
+            both = [rankdata(values, axis=-1) for values in both]
+        x, y = (values - values.mean(axis=-1, keepdims=True) for values in both)
+        squares = (x * x).sum(axis=-1) * (y * y).sum(axis=-1)
+        return (x * y).sum(axis=-1) / np.sqrt(squares)
+
+    def draw(self, rng: np.random.Generator, seeds: int) -> Drawn:
+        gold = rng.normal(size=(BLOCK, 1, EXAMPLES))
+        answers = [
+            (slope + SEED * rng.normal(size=(BLOCK, seeds, 1))) * gold + effects
+            for slope, effects in zip(self.slopes, noise(rng, seeds), strict=True)
+        ]
+        return Drawn(gold, answers)
+
+    def truth(self, metric: str) -> float:
+        means = []
+        for slope in self.slopes:
+            slopes = slope + EVERY_SEED
+            means.append(OF_CORRELATION[metric](slopes / np.hypot(slopes, ALL_BUT_SEED)).mean())
+        return float(means[0] - means[1])
+
+
+Estimator = Callable[[Array, Array], Variance]
+
+
+def coverage(metric: str, seeds: int, estimator: Estimator = variance_of_difference) -> float:
+    """How often the truth is within two errors of the difference."""
+    world: Any = Classes() if metric in OF_CELLS else Scores()
+    rng = np.random.default_rng(seeds)
+    truth, inside = world.truth(metric), 0
+    for _ in range(REPLICATIONS // BLOCK):
+        gold, answers = world.draw(rng, seeds)
+        first, second = (world.score(metric, gold, one).mean(axis=-1) for one in answers)
+        psi = [pseudo_values(metric, one, gold) for one in answers]  # [R, S, n]
+        errors = [error(estimator(*pair)) for pair in zip(*psi, strict=True)]
+        inside += np.count_nonzero(np.abs(first - second - truth) <= 2 * np.array(errors))
+    return inside / REPLICATIONS
+
+
+@pytest.mark.parametrize("seeds", [3, 8])
+@pytest.mark.parametrize("metric", [*OF_CELLS, *OF_CORRELATION])
+def test_two_errors_to_either_side_cover_95_percent(metric: str, seeds: int) -> None:
+    assert abs(coverage(metric, seeds) - 0.95) <= 0.02
+
+
+def without_seeds(first: Array, second: Array) -> Variance:
+    """As if other seeds would give the same answers."""
+    return of_mean(first.mean(axis=0) - second.mean(axis=0))
+
+
+def without_examples(first: Array, second: Array) -> Variance:
+    """As if there were no other examples."""
+    return total([of_mean(psi.mean(axis=1)) for psi in (first, second)])
+
+
+def unpaired(first: Array, second: Array) -> Variance:
+    """As if each method had examples of its own."""
+    nothing = np.zeros_like(first)
+    return total([variance_of_difference(psi, nothing) for psi in (first, second)])
+
+
+def without_student(first: Array, second: Array) -> Variance:
+    """As if the variance were known exactly."""
+    return Variance(variance_of_difference(first, second).value)
+
+
+@pytest.mark.parametrize(
+    "estimator, seeds, wrong",
+    [
+        (without_seeds, 8, "too few"),
+        (without_examples, 8, "too few"),
+        (without_student, 3, "too few"),
+        (unpaired, 8, "too many"),
+    ],
+)
+def test_an_estimator_that_leaves_something_out_is_noticed(
+    estimator: Estimator, seeds: int, wrong: str
+) -> None:
+    found = coverage("accuracy", seeds, estimator)
+    assert found < 0.93 if wrong == "too few" else found > 0.97
