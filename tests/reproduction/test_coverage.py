@@ -18,7 +18,7 @@ from adapters.reproduce.ledger.jackknife import pseudo_values
 from adapters.reproduce.ledger.paired import variance_of_difference
 from adapters.reproduce.ledger.variances import Variance, error, of_mean, total
 
-REPLICATIONS, EXAMPLES = 2000, 100
+REPLICATIONS = 2000
 BLOCK = 250  # replications that are drawn at once
 SEED, SHARED, OWN, CHANCE = 0.25, 1.0, 0.5, 0.8  # standard deviations of what varies
 ALL_BUT_SEED = math.sqrt(SHARED**2 + OWN**2 + CHANCE**2)
@@ -46,13 +46,13 @@ class Drawn(NamedTuple):
     answers: list[Array]
 
 
-def noise(rng: np.random.Generator, seeds: int) -> list[Array]:
+def effects(rng: np.random.Generator, seeds: int, examples: int) -> list[Array]:
     """What makes the two methods' answers better than usual, without the seeds: [R, S, n] each."""
-    shared = SHARED * rng.normal(size=(BLOCK, 1, EXAMPLES))
+    shared = SHARED * rng.normal(size=(BLOCK, 1, examples))
     return [
         shared
-        + OWN * rng.normal(size=(BLOCK, 1, EXAMPLES))
-        + CHANCE * rng.normal(size=(BLOCK, seeds, EXAMPLES))
+        + OWN * rng.normal(size=(BLOCK, 1, examples))
+        + CHANCE * rng.normal(size=(BLOCK, seeds, examples))
         for _ in range(2)
     ]
 
@@ -69,11 +69,11 @@ class Classes:
         tp, fp, fn = (kind.mean(axis=-1) for kind in kinds)
         return OF_CELLS[metric](tp, fp, fn, 1 - tp - fp - fn)
 
-    def draw(self, rng: np.random.Generator, seeds: int) -> Drawn:
-        gold = (rng.random((BLOCK, 1, EXAMPLES)) < POSITIVE).astype(int)
+    def draw(self, rng: np.random.Generator, seeds: int, examples: int) -> Drawn:
+        gold = (rng.random((BLOCK, 1, examples)) < POSITIVE).astype(int)
         answers = []
-        for (zero, one), effects in zip(self.levels, noise(rng, seeds), strict=True):
-            better = effects + SEED * rng.normal(size=(BLOCK, seeds, 1))
+        for (zero, one), usual in zip(self.levels, effects(rng, seeds, examples), strict=True):
+            better = usual + SEED * rng.normal(size=(BLOCK, seeds, 1))
             right = np.where(gold == 1, one, zero) + better > 0
             answers.append(np.where(right, gold, 1 - gold))
         return Drawn(gold, answers)
@@ -103,11 +103,11 @@ class Scores:
         squares = (x * x).sum(axis=-1) * (y * y).sum(axis=-1)
         return (x * y).sum(axis=-1) / np.sqrt(squares)
 
-    def draw(self, rng: np.random.Generator, seeds: int) -> Drawn:
-        gold = rng.normal(size=(BLOCK, 1, EXAMPLES))
+    def draw(self, rng: np.random.Generator, seeds: int, examples: int) -> Drawn:
+        gold = rng.normal(size=(BLOCK, 1, examples))
         answers = [
-            (slope + SEED * rng.normal(size=(BLOCK, seeds, 1))) * gold + effects
-            for slope, effects in zip(self.slopes, noise(rng, seeds), strict=True)
+            (slope + SEED * rng.normal(size=(BLOCK, seeds, 1))) * gold + usual
+            for slope, usual in zip(self.slopes, effects(rng, seeds, examples), strict=True)
         ]
         return Drawn(gold, answers)
 
@@ -127,8 +127,9 @@ def coverage(metric: str, seeds: int, estimator: Estimator = variance_of_differe
     world: Any = Classes() if metric in OF_CELLS else Scores()
     rng = np.random.default_rng(seeds)
     truth, inside = world.truth(metric), 0
+    examples = 60 if metric == "spearman" else 100  # its cost grows with their square
     for _ in range(REPLICATIONS // BLOCK):
-        gold, answers = world.draw(rng, seeds)
+        gold, answers = world.draw(rng, seeds, examples)
         first, second = (world.score(metric, gold, one).mean(axis=-1) for one in answers)
         psi = [pseudo_values(metric, one, gold) for one in answers]  # [R, S, n]
         errors = [error(estimator(*pair)) for pair in zip(*psi, strict=True)]

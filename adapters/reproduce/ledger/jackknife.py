@@ -62,19 +62,21 @@ def _moments(answers: Array, gold: Array) -> Sums:
 
 
 def _rank_moments(answers: Array, gold: Array) -> Sums:
-    """The same of ranks."""
-    over_runs = np.vectorize(_rank_moments_of_run, signature="(n),(n)->(k,m)")
-    moments = np.moveaxis(over_runs(answers, gold), -2, 0)  # [K, ..., n + 1]
+    """The same of ranks, whose deviations add up to 0."""
+    of_gold = np.vectorize(_ranks_without_each, signature="(n)->(m,n)")(gold)  # [..., n + 1, n]
+    of_run = np.vectorize(_products_of_ranks, signature="(n),(m,n)->(k,m)")
+    xx, yy, xy = np.moveaxis(of_run(answers, of_gold), -2, 0)  # [..., n + 1] each
+    number = np.full_like(xx, answers.shape[-1])
+    number[..., :-1] -= 1
+    nothing = np.zeros_like(xx)
+    moments = np.stack([nothing, nothing, xx, yy, xy, number])
     return moments[..., -1:], moments[..., :-1]
 
 
-def _rank_moments_of_run(answers: Array, gold: Array) -> Array:
-    """[n], [n] -> [K, n + 1]: without each example, and last with all. The deviations of ranks from
-    their mean add up to 0."""
-    x, y = _ranks_without_each(answers), _ranks_without_each(gold)
-    products = [np.einsum("ij,ij->i", *pair) for pair in ((x, x), (y, y), (x, y))]
-    nothing, number = np.zeros(len(x)), len(answers) - np.r_[np.ones(len(answers)), 0]
-    return np.stack([nothing, nothing, *products, number])
+def _products_of_ranks(answers: Array, of_gold: Array) -> Array:
+    """One run's sums of x², y² and xy: [n], [n + 1, n] -> [3, n + 1]."""
+    x, y = _ranks_without_each(answers), of_gold
+    return np.stack([np.einsum("ij,ij->i", *pair) for pair in ((x, x), (y, y), (x, y))])
 
 
 def _ranks_without_each(values: Array) -> Array:
