@@ -1,0 +1,370 @@
+"""Methods compared on the same examples: what each example contributes to a score, the variance of
+a difference, and what the ledger makes of runs that kept their answers.
+
+Oracles: every score without an example computed by the metric itself, SciPy, plain loops, numbers
+by hand. That the intervals cover 95 % is in test_coverage.py.
+"""
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from scipy import stats
+
+from adapters.reproduce.ledger import contributions as module
+from adapters.reproduce.ledger.claims import ledger
+from adapters.reproduce.ledger.contributions import contributions
+from adapters.reproduce.ledger.estimates import Estimate, difference, paired_variance, spread
+from adapters.reproduce.ledger.jackknife import SCORES, pseudo_values
+from adapters.reproduce.ledger.judges import SQUAD_ERROR, squad_by_size
+from adapters.reproduce.ledger.paired import variance_of_difference
+from adapters.reproduce.ledger.variances import Variance, error, of_mean, student, total
+from adapters.reproduce.plans.budgets import BUDGETS
+from adapters.reproduce.plans.plan import ADAPTERS, FULL, Plan, sized
+from adapters.reproduce.sweep.answers import packed
+from adapters.reproduce.sweep.one_run import parts_of
+from adapters.reproduce.sweep.runs_file import Config, Runs, run_key
+from minibert.data.metrics import METRICS
+from minibert.errors import InputError
+
+# ------------------------------------------------------------------------- pseudo-values
+
+
+def left_out(metric: str, answers: np.ndarray, gold: np.ndarray) -> np.ndarray:
+    """The definition: every example left out in turn, and all others scored."""
+    score, number = METRICS[metric], len(gold)
+    without = [score(np.delete(answers, i), np.delete(gold, i)) for i in range(number)]
+    return number * score(answers, gold) - (number - 1) * np.array(without)
+
+
+@st.composite
+def answered(draw: st.DrawFn, values: st.SearchStrategy[Any], dtype: str) -> Any:
+    """(answers [S, n], labels [n])"""
+    seeds, number = draw(st.integers(1, 3)), draw(st.integers(2, 8))
+    answers = draw(arrays.arrays(dtype, (seeds, number), elements=values))
+    return answers, draw(arrays.arrays(dtype, number, elements=values))
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "f1", "matthews"])
+@settings(max_examples=30)
+@given(both=answered(st.integers(0, 2), "uint8"))
+def test_pseudo_values_of_classes_are_those_of_leaving_each_example_out(metric, both):
+    answers, gold = both
+    found = pseudo_values(metric, answers, gold)
+    for run, psi in zip(answers, found, strict=True):
+        assert psi == pytest.approx(left_out(metric, run, gold), abs=1e-9)
+
+
+@pytest.mark.parametrize("metric", ["pearson", "spearman"])
+@settings(max_examples=30)
+@given(both=answered(st.sampled_from([0.0, 0.25, 1.0, 4.5, -3.0]), "float32"))
+def test_pseudo_values_of_scores_are_those_of_leaving_each_example_out(metric, both):
+    """Few different values: ties, constant answers, and answers constant but for one."""
+    answers, gold = both
+    found = pseudo_values(metric, answers, gold)
+    for run, psi in zip(answers, found, strict=True):
+        assert psi == pytest.approx(left_out(metric, run, gold), abs=1e-6)
+
+
+def test_pseudo_values_of_accuracy_are_1_for_right_and_0_for_wrong():
+    answers, gold = np.array([[0, 2, 1, 1], [0, 1, 1, 0]]), np.array([0, 2, 2, 0])
+    right = [[1, 1, 0, 0], [1, 0, 0, 1]]
+    assert pseudo_values("accuracy", answers, gold) == pytest.approx(np.array(right))
+
+
+@pytest.mark.parametrize("metric", SCORES)
+def test_labels_may_differ_from_one_group_of_runs_to_the_next(metric):
+    """As the simulation of the coverage has them: [R, S, n] and [R, 1, n]."""
+    rng = np.random.default_rng(0)
+    answers, gold = rng.integers(0, 2, (3, 4, 9)), rng.integers(0, 2, (3, 1, 9))
+    found = pseudo_values(metric, answers, gold)
+    each = [pseudo_values(metric, a, g[0]) for a, g in zip(answers, gold, strict=True)]
+    assert np.array_equal(found, np.stack(each))
+
+
+# ----------------------------------------------------------------------------- variances
+
+
+@given(st.floats(1, 1e5))
+def test_students_t_is_scipys(freedom):
+    assert student(freedom) == pytest.approx(stats.t.ppf(0.975, freedom), rel=2e-4)
+
+
+def test_two_errors_are_the_half_width_of_scipys_interval():
+    values = np.array([1.0, 2.0, 6.0, 4.0])
+    interval = stats.ttest_1samp(values, 0.0).confidence_interval(0.95)
+    half = (interval.high - interval.low) / 2
+    assert 2 * error(of_mean(values)) == pytest.approx(half, rel=1e-5)
+    assert error(Variance(0.0)) == 0.0
+
+
+def test_a_sum_has_the_degrees_of_freedom_of_welchs_test():
+    first, second = np.array([1.0, 2.0, 6.0]), np.array([3.0, 3.5, 2.0, 5.0, 9.0])
+    welch = stats.ttest_ind(first, second, equal_var=False)
+    found = total([of_mean(first), of_mean(second)])
+    assert found.freedom == pytest.approx(welch.df)
+    assert found.value == pytest.approx(((first.mean() - second.mean()) / welch.statistic) ** 2)
+
+
+def test_a_sum_is_not_less_than_its_least_and_has_at_least_one_degree_of_freedom():
+    parts = [Variance(2.0, 4.0), Variance(-1.5, 2.0)]
+    assert total(parts) == Variance(0.5, 1.0)  # 0.25 / (1 + 1.125) would be 0.12
+    assert total(parts, least=3.0) == Variance(3.0, pytest.approx(9 / 2.125))
+    assert total([Variance(0.0, 2.0)]) == Variance(0.0, math.inf)
+
+
+def by_loops(first: np.ndarray, second: np.ndarray) -> float:
+    """The variance from its formula in the docstring of `paired`."""
+    number = first.shape[1]
+    seeds = rest = 0.0
+    for psi in (first, second):
+        runs = len(psi)
+        means = [sum(row) / number for row in psi]
+        columns = [sum(psi[s][i] for s in range(runs)) / runs for i in range(number)]
+        grand = sum(means) / runs
+        seeds += sum((mean - grand) ** 2 for mean in means) / (runs - 1) / runs
+        left = 0.0
+        for s in range(runs):
+            for i in range(number):
+                left += (psi[s][i] - means[s] - columns[i] + grand) ** 2
+        rest += left / (runs - 1) / (number - 1) / (runs * number)
+    each = [
+        sum(first[s][i] for s in range(len(first))) / len(first)
+        - sum(second[s][i] for s in range(len(second))) / len(second)
+        for i in range(number)
+    ]
+    middle = sum(each) / number
+    examples = sum((value - middle) ** 2 for value in each) / (number - 1) / number
+    return max(seeds + examples - rest, seeds, examples)
+
+
+@st.composite
+def two_methods(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
+    """Pseudo-values of two methods with 2 to 4 seeds each, on the same 2 to 6 examples."""
+    number = draw(st.integers(2, 6))
+    values = st.integers(-8, 8).map(float)
+    shapes = [(draw(st.integers(2, 4)), number) for _ in range(2)]
+    first, second = (draw(arrays.arrays(float, shape, elements=values)) for shape in shapes)
+    return first, second
+
+
+@settings(max_examples=40)
+@given(two_methods())
+def test_the_variance_of_a_difference_is_that_of_plain_loops(both):
+    assert variance_of_difference(*both).value == pytest.approx(by_loops(*both), abs=1e-12)
+
+
+@settings(max_examples=40)
+@given(two_methods(), st.randoms(use_true_random=False))
+def test_neither_the_order_of_seeds_nor_of_examples_nor_of_methods_matters(both, random):
+    order = random.sample(range(both[0].shape[1]), both[0].shape[1])
+    mixed = [psi[random.sample(range(len(psi)), len(psi))][:, order] for psi in both]
+    there, back = variance_of_difference(*both), variance_of_difference(mixed[1], mixed[0])
+    assert back.value == pytest.approx(there.value, abs=1e-12)
+    assert error(back) == pytest.approx(error(there), abs=1e-6)
+
+
+@settings(max_examples=40)
+@given(two_methods(), st.integers(-5, 5))
+def test_what_is_common_to_all_answers_of_an_example_cancels(both, shift):
+    first, second = both
+    hard = shift * np.arange(first.shape[1])
+    shifted = variance_of_difference(first + hard, second + hard)
+    assert shifted.value == pytest.approx(variance_of_difference(*both).value, abs=1e-9)
+
+
+# ------------------------------------------------------------------- runs with answers
+
+
+def plan_of(**changes: Any) -> Plan:
+    """On the project's own samples, which need no download."""
+    return Plan(BUDGETS["quick"], "minilm", "0" * 64, 6, **{"seeds": 3, "sample": True, **changes})
+
+
+def add(runs: Runs, config: Config, result: dict[str, Any]) -> None:
+    runs[run_key(config)] = {"key": run_key(config), "config": config, "result": result}
+
+
+def answer(runs: Runs, config: Config, chance: float, seeds: int = 3) -> np.ndarray:
+    """Runs of a configuration with each seed, that answer at random and are right this often.
+    Returns their answers, [S, n]."""
+    gold = np.array([example.label for example in parts_of(config)[1]])
+    kept = []
+    for seed in range(seeds):
+        rng = np.random.default_rng([seed, int(1000 * chance)])
+        answers = np.where(rng.random(len(gold)) < chance, gold, 1 - gold)
+        dev = {name: METRICS[name](answers, gold) for name in ("accuracy", "f1", "matthews")}
+        result = {"dev": dev, "validation": [dev], "answers": packed(answers)}
+        add(runs, {**config, "seed": seed}, result)
+        kept.append(answers)
+    return np.stack(kept)
+
+
+class TestDifferences:
+    plan = plan_of()
+
+    def pair(self, task: str) -> tuple[str, Config, Config]:
+        first, second = (self.plan.classify(task, m, 1e-3, 4) for m in (ADAPTERS, FULL))
+        return task, first, second
+
+    def test_a_difference_of_runs_with_answers_has_the_paired_error(self):
+        runs: Runs = {}
+        task, first, second = self.pair("sst-2")
+        gold = np.array([example.label for example in parts_of(first)[1]])
+        a, b = answer(runs, first, 0.9), answer(runs, second, 0.8)
+        right = [(100.0 * (answers == gold)) for answers in (a, b)]
+        found = difference(self.plan, runs, [(task, first, second)])
+        assert found is not None
+        assert found.value == pytest.approx(right[0].mean() - right[1].mean())
+        assert found.error == pytest.approx(error(variance_of_difference(*right)))
+        assert "†" not in str(found)
+
+    def test_over_tasks_variances_add_with_satterthwaites_degrees_of_freedom(self):
+        runs: Runs = {}
+        pairs = [self.pair(task) for task in ("cola", "sst-2", "rte")]
+        for chance, (_, first, second) in zip((0.6, 0.8, 0.7), pairs, strict=True):
+            answer(runs, first, chance)
+            answer(runs, second, chance + 0.1)
+        found = difference(self.plan, runs, pairs)
+        each = [paired_variance(runs, *map(self.plan.with_seeds, pair[1:])) for pair in pairs]
+        assert found is not None
+        values = [difference(self.plan, runs, [pair]).value for pair in pairs]  # type: ignore
+        assert found.value == pytest.approx(sum(values) / 3)
+        value = sum(v.value for v in each if v) / 9
+        freedom = (9 * value) ** 2 / sum(v.value**2 / v.freedom for v in each if v)
+        assert found.error == pytest.approx(stats.t.ppf(0.975, freedom) * value**0.5 / 2, rel=1e-4)
+
+    def test_a_method_does_not_differ_from_itself(self):
+        runs: Runs = {}
+        task, first, _ = self.pair("sst-2")
+        answer(runs, first, 0.8)
+        assert difference(self.plan, runs, [(task, first, first)]) == Estimate(0.0, 0.0)
+
+    def test_methods_with_the_same_answers_differ_by_0_but_other_seeds_might_differ(self):
+        """Each method has its own seeds, and that their runs agree is chance."""
+        runs: Runs = {}
+        task, first, second = self.pair("sst-2")
+        answer(runs, first, 0.8)
+        answer(runs, second, 0.8)
+        found = difference(self.plan, runs, [(task, first, second)])
+        assert found is not None
+        assert (found.value, (found.error or 0.0) > 0.0) == (0.0, True)
+
+    def test_the_number_of_seeds_may_differ(self):
+        plan, runs = replace(self.plan, seeds=5), Runs()
+        task, first, second = self.pair("cola")
+        answer(runs, first, 0.9, seeds=5)
+        answer(runs, second, 0.8, seeds=2)
+        found = difference(plan, runs, [(task, first, second)])
+        assert found is not None
+        assert not found.seeds_only
+
+    @pytest.mark.parametrize("kept", [0, 2])
+    def test_if_one_run_kept_no_answers_the_error_is_that_of_the_seeds_and_says_so(self, kept):
+        runs: Runs = {}
+        _, first, second = pair = self.pair("sst-2")
+        answer(runs, first, 0.9)
+        answer(runs, second, 0.8)
+        del runs[run_key({**second, "seed": kept})]["result"]["answers"]
+        assert paired_variance(runs, *map(self.plan.with_seeds, pair[1:])) is None
+        found = difference(self.plan, runs, [pair])
+        assert found is not None
+        assert found.seeds_only
+        assert spread(self.plan, runs, "sst-2") is not None
+        assert str(found).endswith("†")
+
+    def test_a_diverged_seed_is_left_out_and_one_seed_alone_tells_no_error(self):
+        runs: Runs = {}
+        _, first, second = self.pair("sst-2")
+        answer(runs, first, 0.9)
+        answers = answer(runs, second, 0.8)
+        add(runs, {**second, "seed": 1}, {"diverged": "it did"})
+        configs = self.plan.with_seeds(second)
+        gold = np.array([example.label for example in parts_of(first)[1]])
+        right = (answers[[0, 2]] == gold).astype(float)
+        assert contributions(runs, configs) == pytest.approx(right)
+        add(runs, {**second, "seed": 2}, {"diverged": "it did"})
+        assert contributions(runs, configs) is None
+        assert contributions(runs, self.plan.with_seeds(first, 1)) is None
+
+    def test_answers_to_another_number_of_examples_are_refused_naming_the_run(self):
+        runs: Runs = {}
+        _, first, _ = self.pair("sst-2")
+        short = answer(runs, first, 0.9)[0, :-1]
+        runs[run_key(first)]["result"]["answers"] = packed(short)
+        number = len(short) + 1
+        message = f"^run {run_key(first)}: has {number - 1} answers to {number} dev examples$"
+        with pytest.raises(InputError, match=message):
+            contributions(runs, self.plan.with_seeds(first))
+
+    def test_answers_that_do_not_have_the_runs_score_today_are_refused_naming_the_run(self):
+        runs: Runs = {}
+        _, first, _ = self.pair("cola")
+        answer(runs, first, 0.9)
+        runs[run_key(first)]["result"]["dev"]["matthews"] = 0.1234
+        message = (
+            f"^run {run_key(first)}: its answers have matthews 0.* on the dev set, not 0.1234 as "
+            "when it ran: the data have changed$"
+        )
+        with pytest.raises(InputError, match=message):
+            contributions(runs, self.plan.with_seeds(first))
+
+
+class TestQuestions:
+    """SQuAD's runs keep each question's F1."""
+
+    plan = plan_of(sample=False)
+    plan = replace(plan, budget=replace(plan.budget, curve_seeds=3))
+
+    @pytest.fixture(autouse=True)
+    def _questions(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        class Data:
+            dev = range(40)
+
+        monkeypatch.setattr(module, "questions", lambda *numbers: Data)
+
+    def runs(self, answers: bool = True) -> tuple[Runs, list[np.ndarray]]:
+        runs, kept = Runs(), []
+        for number, method in enumerate((sized(64), FULL)):
+            (rate, epochs), *_ = self.plan.budget.squad_grids[method["name"]]
+            f1 = np.random.default_rng(number).random((3, 40)).astype(np.float32)
+            f1 = 0.5 * f1 + np.float32(0.4 * (number == 0))
+            for seed, row in enumerate(f1):
+                config = self.plan.squad(method, rate, epochs, seed)
+                dev = {"f1": float(row.mean(dtype=float)), "exact_match": 0.5}
+                kind = {"answers": packed(row)} if answers else {}
+                add(runs, config, {"dev": dev, "epochs": [dev], **kind})
+            kept.append(f1.astype(float))
+        return runs, kept
+
+    def test_squad_is_judged_by_the_paired_error_of_its_questions(self):
+        runs, (ours, full) = self.runs()
+        text, verdict = squad_by_size(64)(self.plan, runs)
+        means = 100 * ours.mean(), 100 * full.mean()
+        found = Estimate(means[0] - means[1], error(variance_of_difference(100 * ours, 100 * full)))
+        assert text == f"m = 64: {means[0]:.1f} against {means[1]:.1f}, {found}"
+        assert verdict == "holds"
+
+    def test_without_answers_its_error_is_assumed(self):
+        runs, (ours, full) = self.runs(answers=False)
+        text, _ = squad_by_size(64)(self.plan, runs)
+        assert text == f"m = 64: {100 * ours.mean():.1f} against {100 * full.mean():.1f}"
+        assert SQUAD_ERROR == 1.0
+
+    def test_answers_to_another_number_of_questions_are_refused(self):
+        runs, _ = self.runs()
+        config = next(run["config"] for run in runs.values())
+        runs[run_key(config)]["result"]["answers"] = packed(np.zeros(39, np.float32))
+        with pytest.raises(InputError, match=f"^run {run_key(config)}: has 39 answers to 40 dev"):
+            squad_by_size(64)(self.plan, runs)
+
+
+def test_the_ledger_says_what_the_number_after_plus_minus_is():
+    text = ledger(plan_of(tasks=("sst-2",)), {}, "minibert reproduce {study}")
+    assert "Twice the number after ± to either side is a 95 % interval" in text
+    assert "With †, where runs kept no answers to compare, it is about the seeds alone" in text
