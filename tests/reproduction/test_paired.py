@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy import stats
 
-from adapters.reproduce.ledger import contributions as module
 from adapters.reproduce.ledger.claims import ledger
 from adapters.reproduce.ledger.contributions import contributions
 from adapters.reproduce.ledger.estimates import Estimate, difference, paired_variance, spread
@@ -292,6 +291,18 @@ class TestDifferences:
         assert contributions(runs, configs) is None
         assert contributions(runs, self.plan.with_seeds(first, 1)) is None
 
+    def test_without_the_tasks_data_the_error_is_that_of_the_seeds(self, tmp_path, monkeypatch):
+        """`minibert reproduce squad` needs no GLUE, though the folder may have runs on it."""
+        monkeypatch.setenv("MINIBERT_GLUE", str(tmp_path))
+        plan, runs = plan_of(sample=False), Runs()
+        first, second = (plan.classify("rte", method, 1e-3, 4) for method in (ADAPTERS, FULL))
+        for config in (*plan.with_seeds(first), *plan.with_seeds(second)):
+            dev = {"accuracy": 0.5}
+            add(runs, config, {"dev": dev, "validation": [dev], "answers": packed(np.arange(4))})
+        found = difference(plan, runs, [("rte", first, second)])
+        assert found is not None
+        assert found.seeds_only
+
     def test_answers_to_another_number_of_examples_are_refused_naming_the_run(self):
         runs: Runs = {}
         _, first, _ = self.pair("sst-2")
@@ -321,13 +332,6 @@ class TestQuestions:
     plan = plan_of(sample=False)
     plan = replace(plan, budget=replace(plan.budget, curve_seeds=3))
 
-    @pytest.fixture(autouse=True)
-    def _questions(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        class Data:
-            dev = range(40)
-
-        monkeypatch.setattr(module, "questions", lambda *numbers: Data)
-
     def runs(self, answers: bool = True) -> tuple[Runs, list[np.ndarray]]:
         runs, kept = Runs(), []
         for number, method in enumerate((sized(64), FULL)):
@@ -338,7 +342,7 @@ class TestQuestions:
                 config = self.plan.squad(method, rate, epochs, seed)
                 dev = {"f1": float(row.mean(dtype=float)), "exact_match": 0.5}
                 kind = {"answers": packed(row)} if answers else {}
-                add(runs, config, {"dev": dev, "epochs": [dev], **kind})
+                add(runs, config, {"dev": dev, "epochs": [dev], "examples": [9, 40], **kind})
             kept.append(f1.astype(float))
         return runs, kept
 
@@ -363,8 +367,21 @@ class TestQuestions:
         with pytest.raises(InputError, match=f"^run {run_key(config)}: has 39 answers to 40 dev"):
             squad_by_size(64)(self.plan, runs)
 
+    def test_methods_that_answered_different_numbers_of_questions_are_refused(self):
+        runs, (_, full) = self.runs()
+        for run in runs.values():
+            if run["config"]["method"] == FULL:
+                short = full[run["config"]["seed"], :-1]
+                run["result"]["dev"]["f1"] = float(short.mean())
+                run["result"]["answers"] = packed(short)
+                run["result"]["examples"] = [9, 39]
+        with pytest.raises(
+            InputError, match=r"^runs \w{16} and \w{16}: have answers to 40 and 39 "
+        ):
+            squad_by_size(64)(self.plan, runs)
+
 
 def test_the_ledger_says_what_the_number_after_plus_minus_is():
     text = ledger(plan_of(tasks=("sst-2",)), {}, "minibert reproduce {study}")
     assert "Twice the number after ± to either side is a 95 % interval" in text
-    assert "With †, where runs kept no answers to compare, it is about the seeds alone" in text
+    assert "With †, where there are no answers to compare, it is about the seeds alone" in text

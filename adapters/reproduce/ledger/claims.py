@@ -246,7 +246,7 @@ def ledger(plan: Plan, runs: Runs, command: str) -> str:
         "Twice the number after ± to either side is a 95 % interval, and a claim is decided only "
         "where the rule's bound is outside it. The interval is about the choice of seeds and of "
         "dev examples: methods are compared on the same examples, one by one, and few seeds make "
-        f"it wider, by Student's t. With {SEEDS_ONLY}, where runs kept no answers to compare, it "
+        f"it wider, by Student's t. With {SEEDS_ONLY}, where there are no answers to compare, it "
         "is about the seeds alone, for these very examples.\n\n"
         f"{table(rows, HEADERS, 'github')}\n\nNot among the runs:\n\n{left_out}\n\n"
         f"The numbers are those of `{command.format(study='all')}`, or of one study at a time, "

@@ -20,7 +20,8 @@ from adapters.reproduce.ledger.variances import Variance, error, of_mean, total
 from adapters.reproduce.plans.choices import chosen
 from adapters.reproduce.plans.plan import ADAPTERS, FULL, Plan
 from adapters.reproduce.report.statistics import scores_of, standard_error
-from adapters.reproduce.sweep.runs_file import Config, Runs
+from adapters.reproduce.sweep.runs_file import Config, Runs, run_key
+from minibert.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -118,13 +119,18 @@ def paired_variance(
     runs: Runs, first: Sequence[Config], second: Sequence[Config]
 ) -> Variance | None:
     """The variance of the difference of two methods' mean scores, in squared hundredths, from their
-    runs, one for each seed; None if these do not have the answers (`contributions`). A method does
-    not differ from itself."""
+    runs, one for each seed; None if there are no answers to compare (`contributions`). A method
+    does not differ from itself. Raises InputError for answers to different numbers of examples.
+    """
     if first == second:
         return Variance(0.0)
     one, other = contributions(runs, first), contributions(runs, second)
     if one is None or other is None:
         return None
+    numbers = [psi.shape[1] for psi in (one, other)]
+    if numbers[0] != numbers[1]:
+        names = " and ".join(run_key(configs[0]) for configs in (first, second))
+        raise InputError(f"runs {names}: have answers to {numbers[0]} and {numbers[1]} examples")
     return variance_of_difference(100 * one, 100 * other)
 
 
