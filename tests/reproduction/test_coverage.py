@@ -127,7 +127,7 @@ def coverage(metric: str, seeds: int, estimator: Estimator = variance_of_differe
     world: Any = Classes() if metric in OF_CELLS else Scores()
     rng = np.random.default_rng(seeds)
     truth, inside = world.truth(metric), 0
-    examples = 60 if metric == "spearman" else 100  # its cost grows with their square
+    examples = 60 if metric == "spearman" else 200  # its cost grows with their square
     for _ in range(REPLICATIONS // BLOCK):
         gold, answers = world.draw(rng, seeds, examples)
         first, second = (world.score(metric, gold, one).mean(axis=-1) for one in answers)
