@@ -17,7 +17,7 @@ from minibert.batch import Batch
 from minibert.training.loop import Problem, fit
 from minibert.training.optim import Leaves
 from minibert.training.resume import State
-from minibert.training.schedule import Settings
+from minibert.training.schedule import Batches, Settings, epoch_batches
 from minibert.tree import Tree, from_leaves, leaves, merge
 
 
@@ -30,7 +30,7 @@ class Training:
     training; first_only: the loss needs each text's [CLS] alone. identity: what a run must have in
     common with the one that it resumes. metrics: the names of the dev metrics, where known, the
     first of which chooses the best epoch. untrained: those of the base's own cosine, where training
-    begins with it.
+    begins with it. batches: how an epoch's are drawn.
     """
 
     model: TaskModel
@@ -43,6 +43,7 @@ class Training:
     identity: dict[str, Any]
     metrics: tuple[str, ...] = ()
     untrained: dict[str, float] | None = None
+    batches: Batches = epoch_batches
 
     def problem(self) -> Problem:
         """The training as the loop sees it: functions of the trained leaves {path: array} alone.
@@ -57,7 +58,8 @@ class Training:
         def score(flat: Leaves) -> dict[str, float]:
             return self.score(self.with_leaves(flat))
 
-        return Problem(dict(leaves(trained)), loss, score, np.array(self.lengths))
+        lengths = np.array(self.lengths)
+        return Problem(dict(leaves(trained)), loss, score, lengths, self.batches)
 
     def with_leaves(self, flat: Leaves) -> TaskModel:
         """The model with these trained leaves, ready for use."""

@@ -17,7 +17,15 @@ from minibert.errors import Diverged, Interrupted
 from minibert.machine.threads import thread_count
 from minibert.training.optim import Leaves, adam_step, clip_global_norm, global_norm
 from minibert.training.resume import Checkpoint, State, check_place, save_state, start
-from minibert.training.schedule import DROPOUT, Settings, Step, generator, schedule, steps_per_epoch
+from minibert.training.schedule import (
+    DROPOUT,
+    Batches,
+    Settings,
+    Step,
+    epoch_batches,
+    generator,
+    schedule,
+)
 from minibert.training.shards import batch_gradients
 
 
@@ -27,13 +35,15 @@ class Problem:
 
     loss(leaves, numbers, rng) is differentiated: the mean loss of the examples of these numbers,
     with rng for their dropout. score(leaves) gives the dev metrics, the first of which chooses the
-    best epoch. lengths: the examples' token counts [examples].
+    best epoch. lengths: the examples' token counts [examples]. batches(examples, settings, epoch)
+    draws an epoch's batches.
     """
 
     leaves: Leaves
     loss: Callable[[Leaves, np.ndarray, np.random.Generator], Any]
     score: Callable[[Leaves], dict[str, float]]
     lengths: np.ndarray
+    batches: Batches = epoch_batches
 
 
 @dataclass(frozen=True)
@@ -74,7 +84,8 @@ def fit(
         checkpoint = replace(checkpoint, about=about)
     problem = replace(problem, lengths=np.asarray(problem.lengths))
     threads = thread_count(threads)
-    per_epoch = steps_per_epoch(settings, len(problem.lengths))
+    examples = len(problem.lengths)
+    per_epoch = len(problem.batches(examples, settings, 0))
     total = per_epoch * settings.epochs
     pause = settings.epochs if pause_after is None else pause_after
     state = start(problem.leaves, checkpoint)
@@ -86,7 +97,7 @@ def fit(
             state = finish_epoch(problem, state, on_best)
             if checkpoint:
                 save_state(checkpoint, state)
-        for step in schedule(settings, len(problem.lengths), state.step):
+        for step in schedule(settings, examples, state.step, problem.batches):
             if state.has_stalled(settings.stop_after) or len(state.epochs) >= pause:
                 break
             started = time.perf_counter()

@@ -7,7 +7,7 @@ would have drawn, and continues to the same bits.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -88,14 +88,19 @@ def steps_per_epoch(settings: Settings, examples: int) -> int:
     return math.ceil(examples / settings.batch_size)
 
 
-def schedule(settings: Settings, examples: int, done: int = 0) -> Iterator[Step]:
+Batches = Callable[[int, Settings, int], list[np.ndarray]]  # like `epoch_batches`
+
+
+def schedule(
+    settings: Settings, examples: int, done: int = 0, batches: Batches = epoch_batches
+) -> Iterator[Step]:
     """All steps of a run on this number of examples, after those that are `done`; each epoch's are
-    drawn when it begins."""
-    per_epoch = steps_per_epoch(settings, examples)
+    drawn when it begins. `batches` draws them, as many in every epoch."""
+    per_epoch = len(batches(examples, settings, 0))
     total = per_epoch * settings.epochs
     warm_up = round(settings.warm_up * total)
     for epoch in range(done // per_epoch, settings.epochs):
-        for i, batch in enumerate(epoch_batches(examples, settings, epoch)):
+        for i, batch in enumerate(batches(examples, settings, epoch)):
             number = epoch * per_epoch + i
             if number < done:
                 continue

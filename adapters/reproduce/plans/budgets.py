@@ -31,6 +31,8 @@ class Budget:
     stds: tuple[float, ...]  # initial, for figure 6 right
     std_tasks: tuple[str, ...]
     variant_tasks: tuple[str, ...]
+    variant_rates: tuple[float, ...]  # tried for each extension: times the adapter's chosen rate
+    joint_grid: Grid  # for one network trained on all tasks together
     more_epochs: Grid  # on SST-2, in addition to the grid
     squad_examples: tuple[int | None, int | None]  # training and dev questions
     squad_sizes: tuple[int, ...]
@@ -75,6 +77,8 @@ BUDGETS = {
             stds=(1e-7, 1e-2, 1e-1, 1.0),
             std_tasks=("cola", "sst-2"),
             variant_tasks=("sst-2",),
+            variant_rates=(1.0,),
+            joint_grid=((1e-4, 3),),
             more_epochs=(),
             squad_examples=(300, 100),
             squad_sizes=(2, 64),
@@ -106,6 +110,8 @@ BUDGETS = {
             stds=(1e-7, 1e-2, 1e-1, 1.0),
             std_tasks=("sst-2",),  # the cheapest: the whole sweep is to take at most five hours
             variant_tasks=("sst-2",),
+            variant_rates=(1.0, 1 / 3, 3.0),
+            joint_grid=((5e-5, 3), (1e-4, 3), (5e-5, 6)),  # as for single tasks
             more_epochs=((1e-3, 20), (3e-3, 20)),
             squad_examples=(6000, 1600),
             squad_sizes=(2, 64),
@@ -134,6 +140,8 @@ BUDGETS = {
             stds=(1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0),
             std_tasks=TASKS,
             variant_tasks=TASKS,
+            variant_rates=(1.0, 1 / 3, 3.0),
+            joint_grid=_PAPER_GRID,
             more_epochs=(),
             squad_examples=(None, None),
             squad_sizes=_PAPER_SIZES,

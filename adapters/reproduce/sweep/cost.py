@@ -28,6 +28,8 @@ def estimated_tokens(config: Config) -> float:
     if kind == "ablation":
         source = config["of"]
         return 6.0 * _epoch(source) * (0.2 if not source["sample"] else 1.0)
+    if kind == "joint":
+        return sum(estimated_tokens(step) for step in config["steps"])
     if kind == "sequence":
         of_shared = sum(estimated_tokens(step) for step in config["steps"])
         return of_shared if config["shared"] else 0.2 * of_shared

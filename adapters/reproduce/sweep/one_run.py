@@ -15,6 +15,7 @@ import numpy as np
 
 from adapters.cached_layers import Bottom, cache_states
 from adapters.finetune import Trained, train_task
+from adapters.joint import train_jointly
 from adapters.methods.method import Method, parameter_table
 from adapters.methods.table import method_named
 from adapters.predict import encode_examples, predict_logits, predict_texts
@@ -266,6 +267,43 @@ def _total(base: Base, files: list[TaskFile], config: Config) -> int:
     return count(base.params) + sum(own)
 
 
+def joint(config: Config, folder: Path, threads: int) -> dict[str, Any]:
+    """Tasks learned together (section 1): one network, trained in full, and a head for each. All
+    are scored on their dev sets at the epoch whose mean score is best on validation.
+
+    "scores"[0][j]: the scores of task j; "validation": after each epoch the mean of all tasks'
+    first metrics, then each of them; "parameters": of the network with all heads.
+    """
+    steps = config["steps"]
+    first, base, parts = steps[0], base_for(steps[0]), [parts_of(step) for step in steps]
+    done = train_jointly(
+        base,
+        [data for data, _ in parts],
+        settings_of(first),
+        recipe=first["recipe"],
+        max_length=first["max_length"],
+        pooling=first.get("pooling", POOLER),
+        out=_under_way(config, folder),
+        resume=True,
+        threads=threads,
+    )
+    scores, answers = [], []
+    for model, (data, dev) in zip(done.models, parts, strict=True):
+        encoded = encode_examples(base, dev, first["max_length"], pooling=model.pooling)
+        logits = predict_logits(model, encoded, threads)
+        scores.append(score(data.task, logits, [example.label for example in dev]))
+        answers.append(packed(predictions(data.task, logits)))
+    heads = [count(model.tree["head"]) for model in done.models]
+    return {
+        "scores": [scores],
+        "answers": answers,
+        "validation": done.epochs,
+        "best_epoch": done.best_epoch,
+        "parameters": count(done.models[0].tree["base"]) + sum(heads),
+        "examples": [len(data.train) for data, _ in parts],
+    }
+
+
 @cache
 def questions(examples: int | None, dev_examples: int | None) -> Questions:
     """SQuAD's training and dev questions, or this many of each, drawn with a fixed seed."""
@@ -309,5 +347,6 @@ KINDS: dict[str, Callable[[Config, Path, int], dict[str, Any]]] = {
     "classify": classify,
     "ablation": ablation,
     "sequence": sequence,
+    "joint": joint,
     "squad": squad,
 }

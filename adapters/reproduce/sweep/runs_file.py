@@ -24,7 +24,7 @@ FILE = "runs.jsonl"
 Scores = dict[str, float]
 FORMS: dict[str, Any] = {
     "dev": Scores,
-    "answers": str,
+    "answers": str | list[str],
     "constant": Scores,
     "validation": list[Scores],
     "epochs": list[Scores],
@@ -43,6 +43,7 @@ GIVES = {
     "classify": ("dev", "validation"),
     "ablation": ("dev", "spans"),
     "sequence": ("scores", "changed"),
+    "joint": ("scores", "answers", "validation"),
     "squad": ("dev", "epochs"),
 }
 
