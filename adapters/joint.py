@@ -1,4 +1,4 @@
-"""Several tasks learned together: one network for all of them, trained in full, and a head for each.
+"""Several tasks learned together: one network for all, trained in full, and a head for each.
 
 It takes every task's data at once, and for one more task everything anew: what adapters are there
 to avoid (Houlsby et al. 2019, section 1). Training is that of MT-DNN (Liu et al. 2019, arXiv

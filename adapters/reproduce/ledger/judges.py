@@ -231,13 +231,15 @@ def large_stds_are_worse(plan: Plan, runs: Runs) -> Judgement:
 
 
 def extensions_gain_nothing(plan: Plan, runs: Runs) -> Judgement:
-    """Every extension compared with the adapter itself, over the tasks."""
+    """Every extension compared with the adapter itself, over the tasks, each at its own rate."""
     found: dict[str, Estimate] = {}
     for name, method in extensions.methods().items():
         pairs = []
         for task in extensions.tasks(plan):
-            like = chosen(plan, runs, task, ADAPTERS)
-            pairs.append((task, {**like, "method": method} if like else None, like))
+            ours, plain = (
+                extensions.best_rate(plan, runs, task, one) for one in (method, ADAPTERS)
+            )
+            pairs.append((task, ours, plain))
         estimate = difference(plan, runs, pairs)
         if name != extensions.ADAPTER:
             if estimate is None:

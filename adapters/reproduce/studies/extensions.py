@@ -1,11 +1,12 @@
 """The extensions that the paper tried without gain (end of section 3.6), beside the adapter itself:
-normalisation inside, another layer, other activations, attention only, parallel."""
+normalisation inside, another layer, other activations, attention only, parallel. Each has a rate of
+its own, chosen on validation among the same multiples of the adapter's."""
 
 from pathlib import Path
 from typing import Any
 
 from adapters.methods.table import VARIANTS
-from adapters.reproduce.plans.choices import chosen
+from adapters.reproduce.plans.choices import best, chosen
 from adapters.reproduce.plans.plan import ADAPTERS, Plan
 from adapters.reproduce.report.figures import (
     STYLES,
@@ -25,7 +26,7 @@ from adapters.reproduce.report.pages import (
     title,
 )
 from adapters.reproduce.report.shares import parameters_of
-from adapters.reproduce.report.statistics import MISSING, Scores, scores_of
+from adapters.reproduce.report.statistics import MISSING, Scores, chosen_scores
 from adapters.reproduce.sweep.runs_file import Config, Runs
 
 NAME = "extensions"
@@ -54,14 +55,35 @@ def tasks(plan: Plan) -> list[str]:
     return [task for task in plan.budget.variant_tasks if task in plan.tasks]
 
 
+def rate_grid(plan: Plan, runs: Runs, task: str, method: dict[str, Any]) -> list[Config]:
+    """What is tried for an extension, or for the adapter itself, with seed 0: the rate and epochs
+    that are best in the adapter's own grid, and the budget's multiples of that rate."""
+    like = chosen(plan, runs, task, ADAPTERS)
+    if like is None:
+        return []
+    like = {**like, "method": method}
+    return [{**like, "rate": _times(like["rate"], factor)} for factor in plan.budget.variant_rates]
+
+
+def _times(rate: float, factor: float) -> float:
+    """A multiple of a rate, of two digits, as a rate is written."""
+    return rate if factor == 1 else float(f"{rate * factor:.1e}")
+
+
+def best_rate(plan: Plan, runs: Runs, task: str, method: dict[str, Any]) -> Config | None:
+    """The best of these configurations. Where only one is tried, it need not have run."""
+    tried = rate_grid(plan, runs, task, method)
+    return tried[0] if len(tried) == 1 else best(runs, tried)
+
+
 def wanted(plan: Plan, runs: Runs) -> list[Config]:
     """The configurations known to be needed, given the results so far."""
     configs: list[Config] = []
     for task in tasks(plan):
         configs += plan.grid(task, ADAPTERS)
-        if like := chosen(plan, runs, task, ADAPTERS):
-            for method in methods().values():
-                config = {**like, "method": method}
+        for method in methods().values():
+            configs += rate_grid(plan, runs, task, method)
+            if config := best_rate(plan, runs, task, method):
                 configs += plan.with_seeds(config, plan.budget.curve_seeds)
     return configs
 
@@ -69,42 +91,65 @@ def wanted(plan: Plan, runs: Runs) -> list[Config]:
 ScoresByExtension = dict[str, dict[str, Scores]]  # by extension, then by task
 
 
-def _results(plan: Plan, runs: Runs) -> tuple[ScoresByExtension, dict[str, str]]:
-    """Each extension's scores, and the number of its adapters' parameters where known."""
+def _results(plan: Plan, runs: Runs) -> ScoresByExtension:
+    """Each extension's scores; those of what is in table 1 anyway, with all its seeds."""
     found: ScoresByExtension = {}
-    counts: dict[str, str] = {}
     for name, method in methods().items():
         found[name] = {}
-        seeds = None if name == ADAPTER else plan.budget.curve_seeds
         for task in tasks(plan):
-            like = chosen(plan, runs, task, ADAPTERS)
-            configs = plan.with_seeds({**like, "method": method}, seeds) if like else []
-            found[name][task] = scores_of(runs, configs)
-            if parameters := parameters_of(runs, configs):
-                counts[name] = f"{parameters['adapters']:,}"
-    return found, counts
+            config = best_rate(plan, runs, task, method)
+            in_table1 = config == chosen(plan, runs, task, ADAPTERS)
+            seeds = None if in_table1 else plan.budget.curve_seeds
+            tried = rate_grid(plan, runs, task, method)
+            found[name][task] = chosen_scores(plan, runs, config, tried, seeds=seeds)
+    return found
+
+
+def _table(plan: Plan, runs: Runs, found: ScoresByExtension) -> str:
+    rows = []
+    for name, method in methods().items():
+        count, cells = MISSING, []
+        for task in tasks(plan):
+            tried, like = rate_grid(plan, runs, task, method), best_rate(plan, runs, task, method)
+            if parameters := parameters_of(runs, tried):
+                count = f"{parameters['adapters']:,}"
+            cells += [f"{like['rate']:g}" if like else MISSING, str(found[name][task])]
+        rows.append((name, count, *cells))
+    columns = [(f"rate, {title(task)}", scored(task)) for task in tasks(plan)]
+    return markdown_table(
+        rows, ("extension", "adapters' parameters", *(name for pair in columns for name in pair))
+    )
 
 
 def report(plan: Plan, runs: Runs, folder: Path) -> str:
     """Each extension's scores as Markdown, and a figure."""
     heading = "Section 3.6: the extensions"
+    seeds = min(plan.budget.curve_seeds, plan.seeds)
     text = (
         "What the paper tried without gain, each as `minibert train --variant NAME` or "
         "`--activation NAME`, at size 64 and the rate and epochs that were chosen for the adapter "
-        f"itself (`serial`, GELU). The normalised ones start with std {NORMALISED_STD:g}, as close "
-        f"to the identity as the others. Seeds of an extension: {plan.budget.curve_seeds}."
+        f"itself (`serial`, GELU).{_own_rates(plan)} The normalised ones start with std "
+        f"{NORMALISED_STD:g}, as close to the identity as the others. Seeds of an extension: "
+        f"{seeds}."
     )
-    found, counts = _results(plan, runs)
+    found = _results(plan, runs)
     if not any(scores.values for by_task in found.values() for scores in by_task.values()):
         return section(heading, text, NO_RUNS)
-    rows = [
-        (name, counts.get(name, MISSING), *(str(scores) for scores in by_task.values()))
-        for name, by_task in found.items()
-    ]
-    headers = ("extension", "adapters' parameters", *(scored(task) for task in tasks(plan)))
     _draw(found, tasks(plan), folder)
     picture = image(NAME, "Dev score of each extension; dotted, the adapter itself")
-    return section(heading, text, glue_conditions(plan), markdown_table(rows, headers), picture)
+    return section(heading, text, glue_conditions(plan), _table(plan, runs, found), picture)
+
+
+def _own_rates(plan: Plan) -> str:
+    """What the report says where more than one rate is tried."""
+    others = [factor for factor in sorted(plan.budget.variant_rates) if factor != 1]
+    if not others:
+        return ""
+    times = " and ".join(f"{factor:.2g}" for factor in others)
+    return (
+        f" Each, and the adapter, has also been tried at {times} times that rate, and has the one "
+        "that was best on validation with seed 0."
+    )
 
 
 def _draw(found: ScoresByExtension, tasks: list[str], folder: Path) -> None:
