@@ -136,7 +136,8 @@ def _command(plan: Plan) -> str:
 def check_data(plan: Plan, studies: Sequence[ModuleType]) -> None:
     """Raise InputError for missing data, before anything runs."""
     for config in all_wanted(studies, plan, {}).values():
-        if config["kind"] == "squad":
-            questions(config["examples"], config["dev_examples"])
-        else:
-            parts_of(config)
+        for step in config.get("steps", [config]):
+            if step["kind"] == "squad":
+                questions(step["examples"], step["dev_examples"])
+            else:
+                parts_of(step)

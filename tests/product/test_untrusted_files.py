@@ -623,6 +623,20 @@ CLASSIFY = {"kind": "classify", "task": "mrpc"}
 RESULT = {"dev": {"accuracy": 0.5, "f1": 0.5}, "validation": [{"accuracy": 0.5, "f1": 0.5}]}
 
 
+STEPS = [{"task": "cola"}, {"task": "rte"}]
+MCC, ACCURACY = {"matthews": 0.5}, {"accuracy": 0.5}
+MANY: dict[str, dict[str, Any]] = {
+    "sequence": {"scores": [[MCC], [MCC, ACCURACY]], "changed": [[0], [1, 0]], "parameters": 9},
+    "joint": {
+        "scores": [[MCC, ACCURACY]],
+        "answers": ["a", "b"],
+        "validation": [{"mean": 0.5, "cola": 0.5, "rte": 0.5}],
+        "parameters": 9,
+        "examples": [5, 6],
+    },
+}
+
+
 class TestRuns:
     def test_a_result_that_its_kind_gives_is_read(self, tmp_path):
         append_run(tmp_path, CLASSIFY, RESULT)
@@ -655,6 +669,35 @@ class TestRuns:
         run = {"key": run_key(CLASSIFY), "config": CLASSIFY, "result": result}
         (tmp_path / "runs.jsonl").write_text(json.dumps(run) + "\n")
         path = tmp_path / "runs.jsonl"
+        assert refusal(lambda: read_runs(tmp_path)).startswith(f"{path} row 1: is damaged: ")
+
+    @pytest.mark.parametrize("kind", MANY)
+    def test_a_result_of_many_tasks_is_read(self, tmp_path, kind):
+        append_run(tmp_path, {"kind": kind, "steps": STEPS}, MANY[kind])
+        assert [run["result"] for run in read_runs(tmp_path).values()] == [MANY[kind]]
+
+    @pytest.mark.parametrize(
+        "kind, wrong",
+        [
+            ("sequence", {"scores": [[MCC]]}),
+            ("sequence", {"scores": [[MCC], [MCC]]}),
+            ("sequence", {"scores": [[MCC], [MCC, MCC]]}),
+            ("sequence", {"changed": [[0], [0]]}),
+            ("sequence", {"parameters": {"task": 5}}),
+            ("joint", {"scores": [[MCC], [MCC, ACCURACY]]}),
+            ("joint", {"scores": [[ACCURACY, MCC]]}),
+            ("joint", {"answers": "ab"}),
+            ("joint", {"answers": ["a"]}),
+            ("joint", {"examples": [5]}),
+            ("joint", {"parameters": {"task": 5}}),
+        ],
+        ids=str,
+    )
+    def test_a_result_without_every_task_is_refused_naming_the_row(self, tmp_path, kind, wrong):
+        config = {"kind": kind, "steps": STEPS}
+        run = {"key": run_key(config), "config": config, "result": MANY[kind] | wrong}
+        path = tmp_path / "runs.jsonl"
+        path.write_text(json.dumps(run) + "\n")
         assert refusal(lambda: read_runs(tmp_path)).startswith(f"{path} row 1: is damaged: ")
 
     @pytest.mark.parametrize("line", ["[" * 100_000, "9" * 5000, "[" * 100 + "]" * 100])

@@ -150,6 +150,11 @@ def make(effects: dict[str, float]) -> Callable[[Config], dict[str, Any]]:
             other = 5 if config["shared"] else int(effects["changed"])
             changed = [[other * (j < i) for j in range(i + 1)] for i in range(len(tasks))]
             return {"scores": rows, "changed": changed, "parameters": 1}
+        if config["kind"] == "joint":
+            tasks = [step["task"] for step in config["steps"]]
+            rows = [scores(task, 80.0) for task in tasks]
+            found = {"scores": [rows], "validation": [{"mean": 0.8}], "parameters": 1}
+            return {**found, "examples": [9 for _ in tasks]}
         if config["kind"] == "squad":
             dev = {"f1": points(config) / 100, "exact_match": 0.5}
             return {"dev": dev, "epochs": [dev], "parameters": {"task": 1}}
@@ -162,7 +167,7 @@ def make(effects: dict[str, float]) -> Callable[[Config], dict[str, Any]]:
             "best_epoch": 1,
             "loss": 0.1,
             "constant": found,
-            "parameters": {"task": few, "adapters": few},
+            "parameters": {"task": few, "adapters": few, "head": 2},
         }
 
     return result

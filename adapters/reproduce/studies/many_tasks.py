@@ -1,30 +1,17 @@
 """Tasks that arrive one after the other (section 1): adapters keep every earlier task to the bit,
-while fine-tuning one network for task after task forgets."""
+fine-tuning one network for task after task forgets, and training one on all tasks together takes
+all their data again for each further task."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from adapters.reproduce.plans.choices import chosen
 from adapters.reproduce.plans.plan import ADAPTERS, FULL, Plan
-from adapters.reproduce.report.figures import (
-    STYLES,
-    image,
-    legend,
-    new_figure,
-    save,
-    score_line,
-    tidy,
-)
-from adapters.reproduce.report.pages import (
-    NO_RUNS,
-    glue_conditions,
-    markdown_table,
-    scored,
-    section,
-    title,
-)
-from adapters.reproduce.report.statistics import Scores, main_score
+from adapters.reproduce.report.figures import image
+from adapters.reproduce.report.pages import NO_RUNS, glue_conditions, section
+from adapters.reproduce.report.shares import parameters_of
+from adapters.reproduce.studies import joint
+from adapters.reproduce.studies.three_ways import Way, by_task, costs, draw
 from adapters.reproduce.sweep.runs_file import Config, Runs, run_key
 
 NAME = "many-tasks"
@@ -55,7 +42,7 @@ def wanted(plan: Plan, runs: Runs) -> list[Config]:
             configs += steps
             if all(run_key(step) in runs for step in steps):
                 configs.append(config)
-    return configs
+    return configs + joint.wanted(plan, runs)
 
 
 def sequences(plan: Plan, runs: Runs, method: dict[str, Any]) -> list[Config]:
@@ -72,76 +59,75 @@ def finished(plan: Plan, runs: Runs, method: dict[str, Any]) -> list[dict[str, A
     return [result for result in results if "scores" in result]
 
 
-def task_scores(results: Sequence[dict[str, Any]], task: str, after: int, number: int) -> Scores:
-    """A task's score after task `after` was learned, over the seeds. `number`: which it is."""
-    return Scores(tuple(main_score(task, one["scores"][after][number]) for one in results))
+def one_after_the_other(plan: Plan, runs: Runs, method: dict[str, Any], name: str) -> Way:
+    """A method's sequences as one way to have many tasks."""
+    results, last = finished(plan, runs, method), len(plan.tasks) - 1
+    return Way(
+        name,
+        [dict(enumerate(result["scores"])) for result in results],
+        parameters=results[0]["parameters"] if results else None,
+        added=_added(plan, runs, method),
+        again=0,
+        changed=[sum(sum(one["changed"][i]) for one in results) for i in range(last + 1)],
+    )
+
+
+def all_together(plan: Plan, runs: Runs, name: str) -> Way:
+    """Joint training as another."""
+    learned: dict[int, dict[int, list[dict[str, float]]]] = {}
+    for tasks in joint.numbers_of_tasks(plan):
+        for seed, result in joint.finished(plan, runs, tasks).items():
+            learned.setdefault(seed, {})[tasks - 1] = result["scores"][0]
+    whole = next(iter(joint.finished(plan, runs, len(plan.tasks)).values()), None)
+    return Way(
+        name,
+        list(learned.values()),
+        parameters=whole["parameters"] if whole else None,
+        added=_added(plan, runs, FULL),
+        again=sum(whole["examples"][:-1]) if whole else None,
+        changed=None,
+    )
+
+
+def _added(plan: Plan, runs: Runs, method: dict[str, Any]) -> int | None:
+    """How many parameters the last task brings: a head, and its adapters and LayerNorms if it has
+    such."""
+    last = chosen(plan, runs, plan.tasks[-1], method)
+    counts = parameters_of(runs, [last] if last else [])
+    if counts is None:
+        return None
+    return counts["head"] + (0 if method == FULL else counts["task"])
 
 
 def report(plan: Plan, runs: Runs, folder: Path) -> str:
-    """Every task's score after each task was learned, as Markdown, and the forgetting curve."""
+    """Every task's score after each task was learned, by each way, what one more task costs, and
+    the curves."""
     heading = "Section 1: many tasks, one after the other"
     text = (
         "Each task is learned at its own best rate and epochs. With adapters the base stays frozen "
         "and every task keeps its own few parameters; with full fine-tuning one network goes from "
         "task to task, and every task keeps its head. After each task, all tasks so far are scored "
-        "on their dev sets, in one process over one base."
+        "on their dev sets, in one process over one base. Joint training is full fine-tuning of "
+        "one network, with a head for each task, on all tasks together, each batch of one of them "
+        "(Liu et al. 2019, arXiv 1901.11504); its one rate and its epochs are those with the best "
+        "mean validation score. It is made once without the last task, and once with it."
     )
-    made = {}
-    for name, method in (("adapters", ADAPTERS), ("full fine-tuning", FULL)):
-        if results := finished(plan, runs, method):
-            made[name] = results
-    if not made:
+    ways = [
+        one_after_the_other(plan, runs, ADAPTERS, "adapters"),
+        one_after_the_other(plan, runs, FULL, "full fine-tuning"),
+        all_together(plan, runs, "joint training"),
+    ]
+    ways = [way for way in ways if way.learned]
+    if not ways:
         return section(heading, text, NO_RUNS)
-    _draw(plan, made, folder)
+    draw(ways, plan.tasks, folder, NAME)
+    number = len(plan.tasks)
     return section(
         heading,
         text,
         glue_conditions(plan, plan.budget.curve_seeds),
-        _table(plan, made),
-        _sizes(plan, made),
-        image(NAME, "Each task's score after every further task, by both methods"),
+        by_task(ways, plan.tasks),
+        costs(ways, plan.tasks),
+        f"{number} networks, each fine-tuned in full and kept, are {number} times the base.",
+        image(NAME, "Each task's score after every further task, a panel for each way"),
     )
-
-
-Made = dict[str, list[dict[str, Any]]]  # each method's results, one for each seed
-
-
-def _table(plan: Plan, made: Made) -> str:
-    rows = []
-    for name, results in made.items():
-        for after, learned in enumerate(plan.tasks):
-            cells = [
-                str(task_scores(results, task, after, j)) if j <= after else ""
-                for j, task in enumerate(plan.tasks)
-            ]
-            changed = sum(sum(result["changed"][after]) for result in results)
-            rows.append((f"{name}, after {title(learned)}", *cells, f"{changed:,}"))
-    changed_since = "texts whose logits have changed since their task was learned, in all seeds"
-    return markdown_table(
-        rows, ("learned by", *(scored(task) for task in plan.tasks), changed_since)
-    )
-
-
-def _sizes(plan: Plan, made: Made) -> str:
-    totals = ", ".join(f"{name} {results[0]['parameters']:,}" for name, results in made.items())
-    number = len(plan.tasks)
-    return (
-        f"All parameters after {number} tasks: {totals}. {number} networks, each fine-tuned in "
-        f"full and kept, are {number} times the base."
-    )
-
-
-def _draw(plan: Plan, made: Made, folder: Path) -> None:
-    figure = new_figure(8.0, 3.4)
-    panels = figure.subplots(1, len(made), sharey=True, squeeze=False)[0]
-    for axes, (name, results) in zip(panels, made.items(), strict=True):
-        for j, (task, style) in enumerate(zip(plan.tasks, STYLES, strict=False)):
-            scores = [(i, task_scores(results, task, i, j)) for i in range(j, len(plan.tasks))]
-            score_line(axes, scores, style, label=title(task))
-        axes.set_title(name)
-        axes.set_xticks(range(len(plan.tasks)), [title(task) for task in plan.tasks])
-        axes.set_xlabel("task just learned")
-        tidy(axes)
-    panels[0].set_ylabel("dev score, hundredths")
-    legend(figure)
-    save(figure, folder, NAME)

@@ -7,6 +7,7 @@ once, and a sweep that was killed at any moment resumes with the runs that are s
 import hashlib
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +43,8 @@ FORMS: dict[str, Any] = {
 GIVES = {
     "classify": ("dev", "validation"),
     "ablation": ("dev", "spans"),
-    "sequence": ("scores", "changed"),
-    "joint": ("scores", "answers", "validation"),
+    "sequence": ("scores", "changed", "parameters"),
+    "joint": ("scores", "answers", "validation", "parameters", "examples"),
     "squad": ("dev", "epochs"),
 }
 
@@ -95,11 +96,39 @@ def checked_result(config: Config, result: dict[str, Any], where: str) -> dict[s
     needed = GIVES.get(kind, ()) if isinstance(kind, str) and "diverged" not in result else ()
     if missing := [name for name in needed if not result.get(name)]:
         raise InputError(f"{where} has no {missing[0]}")
-    if kind == "classify" and needed and isinstance(task, str) and task in GLUE:
-        for scores in (result["dev"], *result["validation"]):
-            if lacking := set(GLUE[task].metrics) - scores.keys():
-                raise InputError(f"{where} lacks a score: {min(lacking)}")
+    if kind == "classify" and needed:
+        _check_metrics(task, (result["dev"], *result["validation"]), where)
+    if kind in ("sequence", "joint") and needed:
+        _check_tasks(config, result, where)
     return result
+
+
+def _check_tasks(config: Config, result: dict[str, Any], where: str) -> None:
+    """Raises InputError unless a result of many tasks has every task: after each that was learned,
+    those so far; of tasks learned together, one row of all."""
+    tasks = [step.get("task") for step in fitted(list[Config], config.get("steps"), where)]
+    fitted(int, result["parameters"], f"{where}: parameters")
+    lengths = [len(row) for row in result["scores"]]
+    if config["kind"] == "joint":
+        answers = fitted(list[str], result["answers"], f"{where}: answers")
+        lengths += [len(answers), len(result["examples"])]
+        whole = lengths == 3 * [len(tasks)]
+    else:
+        changed = [len(row) for row in result["changed"]]
+        whole = lengths == changed == [*range(1, len(tasks) + 1)]
+    if not whole:
+        raise InputError(f"{where} does not have every task")
+    for row in result["scores"]:
+        for task, scores in zip(tasks, row, strict=False):
+            _check_metrics(task, [scores], where)
+
+
+def _check_metrics(task: object, several: Iterable[Scores], where: str) -> None:
+    """Raises InputError for scores without all the metrics of their GLUE task."""
+    wanted = set(GLUE[task].metrics) if isinstance(task, str) and task in GLUE else set()
+    for scores in several:
+        if lacking := wanted - scores.keys():
+            raise InputError(f"{where} lacks a score: {min(lacking)}")
 
 
 def append_run(folder: Path, config: Config, result: dict[str, Any]) -> bool:

@@ -1,0 +1,125 @@
+"""Ways to have many tasks, beside each other: adapters, one network fine-tuned on task after task,
+one network trained on all tasks together. What each scores, and what one more task costs it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+
+from adapters.reproduce.report.figures import STYLES, legend, new_figure, save, score_line, tidy
+from adapters.reproduce.report.pages import markdown_table, scored, title
+from adapters.reproduce.report.statistics import (
+    MISSING,
+    Scores,
+    hundredths,
+    main_score,
+    standard_error,
+)
+
+TaskScores = list[dict[str, float]]  # every task's so far
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to have many tasks, with what is known of it: for each seed, {number of the task
+    learned last: the scores of the tasks so far}, numbers from 0.
+
+    parameters: of all tasks together; added: those of the last one. changed: how many texts'
+    answers had changed after each task since their own was learned, in all seeds. again: how many
+    examples of earlier tasks the last one is trained with.
+    """
+
+    name: str
+    learned: list[dict[int, TaskScores]]
+    parameters: int | None
+    added: int | None
+    again: int | None
+    changed: list[int] | None
+
+    def task(self, task: str, number: int, after: int) -> Scores:
+        """The score of the task of this number after another one, over the seeds."""
+        rows = [rows[after] for rows in self.learned if after in rows]
+        return Scores(tuple(main_score(task, row[number]) for row in rows))
+
+    def average(self, tasks: Sequence[str]) -> Scores:
+        """The mean over the tasks at the end, over the seeds: one network's tasks vary together."""
+        rows = [rows[len(tasks) - 1] for rows in self.learned if len(tasks) - 1 in rows]
+        return Scores(tuple(mean(map(main_score, tasks, row)) for row in rows))
+
+    def change(self, tasks: Sequence[str]) -> str:
+        """By how much the last task changes the mean score of those before it, over the seeds that
+        have learned both."""
+        *earlier, last = range(len(tasks))
+        values = [
+            mean(main_score(tasks[j], rows[last][j]) for j in earlier)
+            - mean(main_score(tasks[j], rows[last - 1][j]) for j in earlier)
+            for rows in self.learned
+            if {last - 1, last} <= rows.keys()
+        ]
+        return hundredths(mean(values) if values else None, standard_error(values), sign=True)
+
+
+def by_task(ways: Sequence[Way], tasks: Sequence[str]) -> str:
+    """The scores after each task as a table, and how many answers had changed."""
+    rows = []
+    for way in ways:
+        for after in sorted({after for rows in way.learned for after in rows}):
+            cells = [
+                str(way.task(task, j, after)) if j <= after else "" for j, task in enumerate(tasks)
+            ]
+            changed = MISSING if way.changed is None else f"{way.changed[after]:,}"
+            rows.append((f"{way.name}, after {title(tasks[after])}", *cells, changed))
+    changed_since = "texts whose logits have changed since their task was learned, in all seeds"
+    return markdown_table(rows, ("learned by", *map(scored, tasks), changed_since))
+
+
+def costs(ways: Sequence[Way], tasks: Sequence[str]) -> str:
+    """What the ways score in the end, and what the last task has cost each, as a table."""
+    end = len(tasks) - 1
+    rows = [
+        (scored(task), *(str(way.task(task, j, end)) for way in ways))
+        for j, task in enumerate(tasks)
+    ]
+    rows += [
+        ("average", *(str(way.average(tasks)) for way in ways)),
+        ("all parameters", *(_number(way.parameters) for way in ways)),
+    ]
+    if end:
+        more = f"for {title(tasks[end])}"
+        rows += [
+            (f"{more}: parameters added", *(_number(way.added) for way in ways)),
+            (f"{more}: earlier tasks' examples needed", *(_number(way.again) for way in ways)),
+            (f"{more}: change of the earlier tasks' mean", *(way.change(tasks) for way in ways)),
+            (f"{more}: earlier tasks' answers", *(_answers(way) for way in ways)),
+        ]
+    return markdown_table(rows, ("", *(way.name for way in ways)))
+
+
+def _number(value: int | None) -> str:
+    return MISSING if value is None else f"{value:,}"
+
+
+def _answers(way: Way) -> str:
+    """Whether the earlier tasks' answers are as before: only measured where there is one network to
+    measure. Training anew gives another."""
+    if way.changed is None:
+        return "change: all is trained anew"
+    return "change" if way.changed[-1] else "the same, to the bit"
+
+
+def draw(ways: Sequence[Way], tasks: Sequence[str], folder: Path, name: str) -> None:
+    """The scores after each task, a panel for each way."""
+    figure = new_figure(9.0, 3.6)
+    panels = figure.subplots(1, len(ways), sharey=True, squeeze=False)[0]
+    for axes, way in zip(panels, ways, strict=True):
+        for j, (task, style) in enumerate(zip(tasks, STYLES, strict=False)):
+            points = [(after, way.task(task, j, after)) for after in range(j, len(tasks))]
+            score_line(axes, points, style, label=title(task))
+        axes.set_title(way.name)
+        axes.set_xlim(-0.3, len(tasks) - 0.7)
+        axes.set_xticks(range(len(tasks)), [title(task) for task in tasks])
+        axes.set_xlabel("task added last")
+        tidy(axes)
+    panels[0].set_ylabel("dev score, hundredths")
+    legend(figure)
+    save(figure, folder, name)
