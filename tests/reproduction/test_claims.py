@@ -578,7 +578,7 @@ class TestSequences:
 
     def test_the_table_shows_the_scores_over_the_seeds_and_all_changed_texts(self, tmp_path):
         text = many_tasks.report(self.plan, self.runs_with([1.0, 2.0, 6.0]), tmp_path)
-        (row,) = [line for line in text.splitlines() if "full fine-tuning, after MRPC" in line]
+        (row,) = [line for line in text.splitlines() if "sequential fine-tuning, after MRPC" in line]
         cells = [cell.strip() for cell in row.strip("|").split("|")]
         assert cells[1:] == ["67.0 ± 1.5", "88.0 ± 0.0", "21"]
 

@@ -35,12 +35,12 @@ from adapters.reproduce.report.statistics import (
     percentiles,
     standard_error,
 )
-from adapters.reproduce.studies import ablation, epochs, table1, tradeoff
+from adapters.reproduce.studies import ablation, epochs, extensions, table1, tradeoff
 from adapters.reproduce.studies import squad_sizes as squad
 from adapters.reproduce.sweep.runs_file import Config, Runs, run_key
 from minibert.errors import InputError
 
-STUDIES = {study.NAME: study for study in (table1, tradeoff, squad, epochs)}
+STUDIES = {study.NAME: study for study in (table1, tradeoff, squad, extensions, epochs)}
 LEVELS = {"cola": 0.45, "sst-2": 0.9, "mrpc": 0.88, "rte": 0.62}
 GUESSES = {"cola": 0.0, "sst-2": 0.509, "mrpc": 0.812, "rte": 0.527}
 D, ALL, LAYERS = 384, 22_713_216, 10_646_784  # MiniLM's

@@ -19,6 +19,7 @@ import adapters.reproduce.sweep.one_run as one_run
 import minibert.training.loop as loop
 from adapters.answering import train_squad
 from adapters.finetune import train_task
+from adapters.joint import train_jointly
 from adapters.methods.bottleneck import attach
 from adapters.methods.method import Method, split
 from adapters.methods.table import METHODS, layer_span, method_named, method_rows
@@ -38,7 +39,7 @@ from adapters.reproduce.sweep.one_run import (
     questions,
     trained,
 )
-from adapters.reproduce.sweep.runs_file import Config, run_key
+from adapters.reproduce.sweep.runs_file import Config, append_run, read_runs, run_key
 from adapters.task_file import TaskFile, load_task, on_base, save_task
 from adapters.task_model import TaskModel, new_task_model
 from minibert import ops
@@ -281,13 +282,14 @@ class TestARun:
         with pytest.raises(InputError, match=message):
             execute({**config, **change}, tmp_path, 1)
 
-    @pytest.mark.parametrize("kind", ["ablation", "sequence", "squad"])
+    @pytest.mark.parametrize("kind", ["ablation", "sequence", "joint", "squad"])
     def test_a_run_of_any_kind_refuses_other_weights_than_its_own(self, config, tmp_path, kind):
         """A worker on another machine may have other weights under that name."""
         wrong = {**config, "base_sha256": "f" * 64}
         made: Config = {
             "ablation": {"kind": kind, "of": wrong},
             "sequence": {"kind": kind, "shared": True, "steps": [wrong]},
+            "joint": {"kind": kind, "steps": [wrong]},
             "squad": {**wrong, "kind": kind, "stride": 8},
         }[kind]
         with pytest.raises(InputError, match="the run needs ffffffffffff"):
@@ -548,6 +550,67 @@ class TestTasksInTurn:
             execute(sequence, tmp_path / "b", 1)
         assert execute(sequence, tmp_path / "b", 1) == whole
         assert calls[0] == 1 + 8
+
+
+class TestTasksTogether:
+    @pytest.fixture
+    def joint(self, config) -> Config:
+        short = {**config, "sample": True, "epochs": 3, "examples": 64, "dev_examples": 40}
+        step = {**short, "method": {"name": "full"}, "rate": 3e-3}
+        return {"kind": "joint", "steps": [{**step, "task": task} for task in ("cola", "rte")]}
+
+    @pytest.fixture
+    def done(self, joint, tmp_path) -> dict[str, Any]:
+        return execute(joint, tmp_path, 1)
+
+    def test_tasks_learned_together_are_scored_with_their_heads_at_the_best_epoch_by_the_mean(
+        self, joint, base, done
+    ):
+        parts = [parts_of(step) for step in joint["steps"]]
+        settings = Settings(rate=3e-3, epochs=3)
+        again = train_jointly(base, [data for data, _ in parts], settings, max_length=48, threads=1)
+        assert done["validation"] == again.epochs
+        means = [epoch["mean"] for epoch in done["validation"]]
+        assert done["best_epoch"] == means.index(max(means)) + 1
+        for j, (model, (_, dev)) in enumerate(zip(again.models, parts, strict=True)):
+            metric = ("matthews", "accuracy")[j]
+            answers = predict_logits(model, encode_examples(base, dev, 48), 1).argmax(axis=1)
+            gold = np.array([example.label for example in dev])
+            assert done["scores"][0][j] == {metric: METRICS[metric](answers, gold)}
+            assert np.array_equal(unpacked(done["answers"][j], "here"), answers)
+        assert len(done["scores"]) == 1
+
+    def test_tasks_learned_together_are_one_network_and_a_head_for_each(self, done):
+        assert done["parameters"] == ALL + 2 * 2 * (D + 1)
+        assert done["examples"] == [51, 51]  # of 64, a fifth is for validation
+
+    def test_a_result_of_tasks_together_is_one_that_the_runs_file_takes(
+        self, joint, done, tmp_path
+    ):
+        append_run(tmp_path, joint, done)
+        assert read_runs(tmp_path)[run_key(joint)]["result"] == done
+
+    def test_tasks_learned_together_resume_to_the_same_result_and_leave_no_file(
+        self, joint, done, tmp_path, monkeypatch
+    ):
+        folder, calls, real = tmp_path / "stopped", [0], loop.batch_gradients
+
+        def stop(*arguments: Any) -> Any:
+            calls[0] += 1
+            if calls[0] == 6:  # in the second epoch: each has two batches of either task
+                raise KeyboardInterrupt
+            return real(*arguments)
+
+        monkeypatch.setattr(loop, "batch_gradients", stop)
+        with pytest.raises(Interrupted):
+            execute(joint, folder, 1)
+        assert execute(joint, folder, 2) == done
+        assert calls[0] == 1 + 12  # no step is computed twice
+        assert files(folder) == []
+
+    def test_tasks_together_that_diverge_have_that_as_their_result(self, joint, tmp_path):
+        steps = [{**step, "rate": 1e30} for step in joint["steps"]]
+        assert list(execute({**joint, "steps": steps}, tmp_path, 1)) == ["diverged"]
 
 
 # ------------------------------------------------------------------------------- squad

@@ -101,6 +101,8 @@ def _results(plan: Plan, runs: Runs) -> ScoresByExtension:
             in_table1 = config == chosen(plan, runs, task, ADAPTERS)
             seeds = None if in_table1 else plan.budget.curve_seeds
             tried = rate_grid(plan, runs, task, method)
+            if name == ADAPTER:
+                tried = tried or plan.grid(task, method)  # all of which may have diverged
             found[name][task] = chosen_scores(plan, runs, config, tried, seeds=seeds)
     return found
 
@@ -133,10 +135,13 @@ def report(plan: Plan, runs: Runs, folder: Path) -> str:
         f"{seeds}."
     )
     found = _results(plan, runs)
-    if not any(scores.values for by_task in found.values() for scores in by_task.values()):
+    scores = [scores for by_task in found.values() for scores in by_task.values()]
+    if not any(one.values or one.diverged for one in scores):
         return section(heading, text, NO_RUNS)
-    _draw(found, tasks(plan), folder)
-    picture = image(NAME, "Dev score of each extension; dotted, the adapter itself")
+    picture = ""
+    if any(one.values for one in scores):
+        _draw(found, tasks(plan), folder)
+        picture = image(NAME, "Dev score of each extension; dotted, the adapter itself")
     return section(heading, text, glue_conditions(plan), _table(plan, runs, found), picture)
 
 
@@ -153,7 +158,7 @@ def _own_rates(plan: Plan) -> str:
 
 
 def _draw(found: ScoresByExtension, tasks: list[str], folder: Path) -> None:
-    figure = new_figure(7.5, 3.4)
+    figure = new_figure(8.0, 3.4)
     axes = figure.subplots()
     for number, (task, style) in enumerate(zip(tasks, STYLES, strict=False)):
         shift = 0.16 * (number - (len(tasks) - 1) / 2)
@@ -162,7 +167,8 @@ def _draw(found: ScoresByExtension, tasks: list[str], folder: Path) -> None:
         reference = found[ADAPTER][task].mean
         if reference is not None:
             axes.axhline(100 * reference, color=style.color, lw=0.8, ls=":")
-    axes.set_xticks(range(len(found)), list(found), rotation=25, ha="right")
+    axes.set_xticks(range(len(found)), [name.replace("-", "-\n") for name in found])
+    axes.set_title("the adapter and its extensions")
     axes.set_ylabel("dev score, hundredths")
     tidy(axes, "y")
     legend(figure)

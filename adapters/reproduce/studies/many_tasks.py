@@ -114,7 +114,7 @@ def report(plan: Plan, runs: Runs, folder: Path) -> str:
     )
     ways = [
         one_after_the_other(plan, runs, ADAPTERS, "adapters"),
-        one_after_the_other(plan, runs, FULL, "full fine-tuning"),
+        one_after_the_other(plan, runs, FULL, "sequential fine-tuning"),
         all_together(plan, runs, "joint training"),
     ]
     ways = [way for way in ways if way.learned]
