@@ -8,6 +8,7 @@ points, so it is known which claims are true.
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,6 +40,7 @@ from adapters.reproduce.studies import (
     epochs,
     extensions,
     init_scale,
+    joint,
     many_tasks,
     squad_sizes,
     table1,
@@ -578,7 +580,9 @@ class TestSequences:
 
     def test_the_table_shows_the_scores_over_the_seeds_and_all_changed_texts(self, tmp_path):
         text = many_tasks.report(self.plan, self.runs_with([1.0, 2.0, 6.0]), tmp_path)
-        (row,) = [line for line in text.splitlines() if "sequential fine-tuning, after MRPC" in line]
+        (row,) = [
+            line for line in text.splitlines() if "sequential fine-tuning, after MRPC" in line
+        ]
         cells = [cell.strip() for cell in row.strip("|").split("|")]
         assert cells[1:] == ["67.0 ± 1.5", "88.0 ± 0.0", "21"]
 
@@ -594,6 +598,162 @@ class TestSequences:
             for config in wanted
             if config["kind"] == "sequence"
         ] == [(0, False), (1, False), (0, True), (1, True), (2, True)]
+
+
+class TestJointTraining:
+    plan = plan_of(tasks=("rte", "sst-2", "mrpc"))
+    GRID = ((1e-4, 3), (5e-5, 3), (5e-5, 6))
+
+    def runs_with(self, plan: Plan) -> Runs:
+        """Joint trainings by hand, whose second rate is best on validation. All three tasks score
+        70, 80 and 90, less the seed; without the last the first two score 2 points more."""
+        runs: Runs = {}
+        while missing := [c for c in many_tasks.wanted(plan, runs) if run_key(c) not in runs]:
+            for config in missing:
+                by_hand = config["kind"] == "joint"
+                add(runs, config, self.result(config) if by_hand else make(PAPER)(config))
+        return runs
+
+    def result(self, config: Config) -> dict[str, Any]:
+        first, number = config["steps"][0], len(config["steps"])
+        more = 2.0 * (number < 3) - first["seed"]
+        points = {"rte": 70.0 + more, "sst-2": 80.0 + more, "mrpc": 90.0 + more}
+        row = [scores(step["task"], points[step["task"]]) for step in config["steps"]]
+        best = (first["rate"], first["epochs"]) == self.GRID[1]
+        found = {"scores": [row], "validation": [{"mean": 0.5 + best}]}
+        return {**found, "parameters": 1_000_006, "examples": [10, 20, 30][:number]}
+
+    def trainings(self, runs: Runs) -> list[tuple[float, int, int, int]]:
+        """(rate, epochs, seed, tasks) of each joint training."""
+        return sorted(
+            (first["rate"], first["epochs"], first["seed"], len(config["steps"]))
+            for config in (run["config"] for run in runs.values())
+            if config["kind"] == "joint"
+            for first in config["steps"][:1]
+        )
+
+    def test_further_seeds_and_fewer_tasks_are_trained_at_the_best_rate_and_epochs_only(self):
+        plan = replace(self.plan, budget=replace(self.plan.budget, joint_grid=self.GRID))
+        first = {run_key(c): {"config": c} for c in joint.wanted(plan, {})}
+        grid = [(5e-5, 3, 0, 3), (5e-5, 6, 0, 3), (1e-4, 3, 0, 3)]
+        assert self.trainings(first) == grid
+        runs = {k: r for k, r in everything(plan).items() if k in first}
+        for number, run in enumerate(runs.values()):
+            add(runs, run["config"], {**run["result"], "validation": [{"mean": number == 1}]})
+        wanted = {run_key(c): {"config": c} for c in joint.wanted(plan, runs)}
+        best = [(5e-5, 3, seed, tasks) for seed in range(3) for tasks in (2, 3)]
+        assert self.trainings(wanted) == sorted({*grid, *best})
+
+    def test_a_training_with_all_tasks_has_the_single_runs_data_and_settings(self):
+        for config in joint.wanted(self.plan, {}):
+            assert [step["task"] for step in config["steps"]] == list(self.plan.tasks)
+            for step in config["steps"]:
+                task, rate, epochs = (step[name] for name in ("task", "rate", "epochs"))
+                assert step == self.plan.classify(task, FULL, rate, epochs)
+
+    def test_the_table_says_what_one_more_task_costs_each_way(self, tmp_path):
+        plan = replace(self.plan, budget=replace(self.plan.budget, joint_grid=self.GRID))
+        runs = self.runs_with(plan)
+        text = many_tasks.report(plan, runs, tmp_path)
+        lines = [line for line in text.splitlines() if line.startswith("|")]
+        cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+        table = {row[0]: row[1:] for row in cells if len(row) == 4 and "--" not in row[0]}
+        assert table.pop("") == ["adapters", "sequential fine-tuning", "joint training"]
+        found = {name: row[2] for name, row in table.items()}
+        assert found == {
+            # seeds 0, 1, 2: 70, 69, 68 and so on; the root of 1/3 is 0.6
+            "RTE (accuracy)": "69.0 ± 0.6",
+            "SST-2 (accuracy)": "79.0 ± 0.6",
+            "MRPC (F1)": "89.0 ± 0.6",
+            "average": "79.0 ± 0.6",
+            "all parameters": "1,000,006",
+            "for MRPC: parameters added": "2",
+            "for MRPC: earlier tasks' examples needed": "30",
+            "for MRPC: change of the earlier tasks' mean": "-2.0 ± 0.0",
+            "for MRPC: earlier tasks' answers": "change: all is trained anew",
+        }
+        assert table["for MRPC: parameters added"][:2] == ["650,002", "2"]
+        assert table["for MRPC: earlier tasks' examples needed"][:2] == ["0", "0"]
+        assert table["for MRPC: earlier tasks' answers"][:2] == ["the same, to the bit", "change"]
+        assert table["for MRPC: change of the earlier tasks' mean"][0] == "0.0 ± 0.0"
+        # tasks lose 20 points at once when the next is learned: the first of two already had
+        assert table["for MRPC: change of the earlier tasks' mean"][1].startswith("-10.0")
+
+    @settings(max_examples=20)
+    @given(data=st.data())
+    def test_a_report_can_be_written_whichever_runs_are_missing(self, data):
+        plan = plan_of(tasks=data.draw(st.sampled_from([("rte",), ("cola", "mrpc", "rte")])))
+        random = data.draw(st.randoms(use_true_random=False))
+        runs: Runs = {}
+        for run in everything(plan).values():
+            chance = random.random()
+            rarely = 0.1 if run["config"]["kind"] == "classify" else 0.4
+            if chance >= rarely:
+                failed = chance < 1.5 * rarely
+                add(runs, run["config"], {"diverged": "it did"} if failed else run["result"])
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(many_tasks, "draw", lambda *arguments: None)
+            text = many_tasks.report(plan, runs, Path("nowhere"))
+        assert text.startswith("## ")
+        assert "nan" not in text
+        assert "None" not in text
+
+
+class TestExtensions:
+    """Each extension is judged at the rate that suits it, not at the one that suits the adapter."""
+
+    plan = plan_of(tasks=("sst-2",))
+
+    def runs_with(self, points: dict[float, float]) -> Runs:
+        """LayerNorm inside scores so many points at each multiple of the adapter's rate, on
+        validation as on the dev set; all else 80."""
+        runs: Runs = {}
+        result, study = make({**PAPER, "scatter": 0.0}), extensions
+        while missing := [c for c in study.wanted(self.plan, runs) if run_key(c) not in runs]:
+            like = chosen(self.plan, runs, "sst-2", ADAPTERS)
+            for config in missing:
+                found = result(config)
+                if like and config["method"].get("variant") == "layer-norm":
+                    factor = config["rate"] / like["rate"]
+                    near = min(points, key=lambda known: abs(known - factor))
+                    value = scores("sst-2", points[near])
+                    found = {**found, "dev": value, "validation": [value]}
+                add(runs, config, found)
+        return runs
+
+    def test_an_extension_that_collapses_at_the_adapters_rate_is_shown_and_judged_at_its_own(
+        self, tmp_path
+    ):
+        runs = self.runs_with({1.0: 54.0, 1 / 3: 79.5, 3.0: 51.0})
+        like = chosen(self.plan, runs, "sst-2", ADAPTERS)
+        text = extensions.report(self.plan, runs, tmp_path)
+        (row,) = [line for line in text.splitlines() if line.startswith("| layer-norm")]
+        cells = [cell.strip() for cell in row.strip("|").split("|")]
+        assert float(cells[2]) == pytest.approx(like["rate"] / 3, rel=0.05)
+        assert cells[3] == "79.5 ± 0.0"
+        judged, verdict = named("The extensions bring").judge(self.plan, runs)
+        assert "layer-norm -0.5" in judged
+        assert verdict == HOLDS
+
+    def test_an_extension_that_gains_only_at_its_own_rate_is_found_to_gain(self):
+        runs = self.runs_with({1.0: 79.0, 1 / 3: 79.0, 3.0: 83.0})
+        assert named("The extensions bring").judge(self.plan, runs)[1] == FAILS
+
+    def test_every_form_is_tried_at_the_same_rates_and_only_the_best_has_further_seeds(self):
+        runs = self.runs_with({1.0: 54.0, 1 / 3: 79.5, 3.0: 51.0})
+        for method in extensions.methods().values():
+            tried = [r["config"] for r in runs.values() if r["config"]["method"] == method]
+            assert {2e-4, 6e-4, 1.8e-3} <= {c["rate"] for c in tried}  # the adapter's is 6e-4
+            assert len({c["rate"] for c in tried if c["seed"] == 2}) == 1
+
+    def test_a_budget_with_one_rate_tries_no_other(self):
+        plan = Plan(BUDGETS["quick"], "minilm", "0" * 64, LAYERS, 1, ("sst-2",))
+        runs: Runs = {}
+        (only,) = plan.grid("sst-2", ADAPTERS)
+        add(runs, only, make(PAPER)(only))
+        wanted = {run_key(config): config for config in extensions.wanted(plan, runs)}
+        assert len(wanted) == len(extensions.methods())
+        assert {config["rate"] for config in wanted.values()} == {only["rate"]}
 
 
 # ------------------------------------------------------------------------------------ the ledger
@@ -705,6 +865,12 @@ class TestCosts:
         )
         top = {"name": "full", "first_layer": 5}
         assert estimated_tokens({**run, "method": top}) < estimated_tokens({**run, "method": FULL})
+
+    def test_tasks_learned_together_cost_what_they_cost_one_by_one(self):
+        (config, *_) = joint.wanted(self.plan, {})
+        steps = [estimated_tokens(step) for step in config["steps"]]
+        assert estimated_tokens(config) == pytest.approx(sum(steps))
+        assert len(steps) == len(self.plan.tasks)
 
     def test_all_squad_questions_cost_as_much_as_87599(self):
         run = {**self.plan.squad(ADAPTERS, 1e-3, 2), "examples": None}
