@@ -7,6 +7,7 @@ scores themselves mean little; what is tested is that they are the right ones.
 
 import json
 import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -89,7 +90,7 @@ def base(tmp_path_factory) -> Base:
     return base_of(str(folder))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def config(base) -> Config:
     """A run of a few seconds that changes the predictions: a high rate on a part of the sample."""
     return {
@@ -154,12 +155,22 @@ class TestParts:
         assert max(places) - min(places) > len(whole.train) / 2
 
 
-class TestARun:
-    @pytest.fixture
-    def done(self, config, tmp_path) -> tuple[dict[str, Any], TaskFile]:
-        result = execute(config, tmp_path, 1)
-        return result, load_task(tmp_path / "tasks" / f"{run_key(config)}.safetensors")
+@pytest.fixture(scope="module")
+def finished(config, tmp_path_factory) -> tuple[dict[str, Any], Path]:
+    """The result of the run, and the folder that it was computed in."""
+    folder = tmp_path_factory.mktemp("finished")
+    return execute(config, folder, 1), folder
 
+
+@pytest.fixture
+def done(config, finished, tmp_path) -> tuple[dict[str, Any], TaskFile]:
+    """The run as if it had been computed in this test's folder: its result, and its task file."""
+    result, folder = finished
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    return result, load_task(tmp_path / "tasks" / f"{run_key(config)}.safetensors")
+
+
+class TestARun:
     def test_a_run_scores_the_dev_set_at_the_epoch_that_is_best_on_validation(
         self, config, base, done
     ):
@@ -427,7 +438,7 @@ class TestAblation:
     """Section 3.6, figure 6 left: adapters are removed with no further training."""
 
     def test_an_ablation_scores_the_model_without_the_adapters_of_each_span(
-        self, config, base, tmp_path
+        self, config, base, done, tmp_path
     ):
         result = execute({"kind": "ablation", "of": config}, tmp_path, 1)
         task = load_task(tmp_path / "tasks" / f"{run_key(config)}.safetensors")
@@ -441,7 +452,7 @@ class TestAblation:
         assert len({scores["accuracy"] for scores in spans.values()}) >= 3
         assert result["dev"] == evaluate_task(task, base, dev, 1)
 
-    def test_an_ablation_keeps_the_trained_layernorms_and_head(self, config, base, tmp_path):
+    def test_an_ablation_keeps_the_trained_layernorms_and_head(self, config, base, done, tmp_path):
         """So without any adapter it is still not the base, which has other LayerNorms."""
         result = execute({"kind": "ablation", "of": config}, tmp_path, 1)
         task = load_task(tmp_path / "tasks" / f"{run_key(config)}.safetensors")
@@ -456,16 +467,14 @@ class TestAblation:
         )
 
     def test_an_ablation_trains_its_task_only_if_that_is_missing(
-        self, config, tmp_path, monkeypatch
+        self, config, done, tmp_path, monkeypatch
     ):
-        execute(config, tmp_path, 1)
         monkeypatch.setattr(loop, "batch_gradients", None)  # any step would fail
         execute({"kind": "ablation", "of": config}, tmp_path, 1)
 
-    def test_an_ablation_has_the_constant_guess_of_the_run_itself(self, config, tmp_path):
-        run = execute(config, tmp_path, 1)
+    def test_an_ablation_has_the_constant_guess_of_the_run_itself(self, config, done, tmp_path):
         result = execute({"kind": "ablation", "of": config}, tmp_path, 1)
-        assert (result["constant"], result["dev"]) == (run["constant"], run["dev"])
+        assert (result["constant"], result["dev"]) == (done[0]["constant"], done[0]["dev"])
 
     def test_the_ablation_of_a_diverging_run_has_diverged_too(self, config, tmp_path):
         result = execute({"kind": "ablation", "of": {**config, "rate": 1e30}}, tmp_path, 1)
@@ -552,46 +561,48 @@ class TestTasksInTurn:
         assert calls[0] == 1 + 8
 
 
+@pytest.fixture(scope="module")
+def joint(config) -> Config:
+    short = {**config, "sample": True, "epochs": 3, "examples": 64, "dev_examples": 40}
+    step = {**short, "method": {"name": "full"}, "rate": 3e-3}
+    return {"kind": "joint", "steps": [{**step, "task": task} for task in ("cola", "rte")]}
+
+
+@pytest.fixture(scope="module")
+def together(joint, tmp_path_factory) -> dict[str, Any]:
+    return execute(joint, tmp_path_factory.mktemp("together"), 1)
+
+
 class TestTasksTogether:
-    @pytest.fixture
-    def joint(self, config) -> Config:
-        short = {**config, "sample": True, "epochs": 3, "examples": 64, "dev_examples": 40}
-        step = {**short, "method": {"name": "full"}, "rate": 3e-3}
-        return {"kind": "joint", "steps": [{**step, "task": task} for task in ("cola", "rte")]}
-
-    @pytest.fixture
-    def done(self, joint, tmp_path) -> dict[str, Any]:
-        return execute(joint, tmp_path, 1)
-
     def test_tasks_learned_together_are_scored_with_their_heads_at_the_best_epoch_by_the_mean(
-        self, joint, base, done
+        self, joint, base, together
     ):
         parts = [parts_of(step) for step in joint["steps"]]
         settings = Settings(rate=3e-3, epochs=3)
         again = train_jointly(base, [data for data, _ in parts], settings, max_length=48, threads=1)
-        assert done["validation"] == again.epochs
-        means = [epoch["mean"] for epoch in done["validation"]]
-        assert done["best_epoch"] == means.index(max(means)) + 1
+        assert together["validation"] == again.epochs
+        means = [epoch["mean"] for epoch in together["validation"]]
+        assert together["best_epoch"] == means.index(max(means)) + 1
         for j, (model, (_, dev)) in enumerate(zip(again.models, parts, strict=True)):
             metric = ("matthews", "accuracy")[j]
             answers = predict_logits(model, encode_examples(base, dev, 48), 1).argmax(axis=1)
             gold = np.array([example.label for example in dev])
-            assert done["scores"][0][j] == {metric: METRICS[metric](answers, gold)}
-            assert np.array_equal(unpacked(done["answers"][j], "here"), answers)
-        assert len(done["scores"]) == 1
+            assert together["scores"][0][j] == {metric: METRICS[metric](answers, gold)}
+            assert np.array_equal(unpacked(together["answers"][j], "here"), answers)
+        assert len(together["scores"]) == 1
 
-    def test_tasks_learned_together_are_one_network_and_a_head_for_each(self, done):
-        assert done["parameters"] == ALL + 2 * 2 * (D + 1)
-        assert done["examples"] == [51, 51]  # of 64, a fifth is for validation
+    def test_tasks_learned_together_are_one_network_and_a_head_for_each(self, together):
+        assert together["parameters"] == ALL + 2 * 2 * (D + 1)
+        assert together["examples"] == [51, 51]  # of 64, a fifth is for validation
 
     def test_a_result_of_tasks_together_is_one_that_the_runs_file_takes(
-        self, joint, done, tmp_path
+        self, joint, together, tmp_path
     ):
-        append_run(tmp_path, joint, done)
-        assert read_runs(tmp_path)[run_key(joint)]["result"] == done
+        append_run(tmp_path, joint, together)
+        assert read_runs(tmp_path)[run_key(joint)]["result"] == together
 
     def test_tasks_learned_together_resume_to_the_same_result_and_leave_no_file(
-        self, joint, done, tmp_path, monkeypatch
+        self, joint, together, tmp_path, monkeypatch
     ):
         folder, calls, real = tmp_path / "stopped", [0], loop.batch_gradients
 
@@ -604,7 +615,7 @@ class TestTasksTogether:
         monkeypatch.setattr(loop, "batch_gradients", stop)
         with pytest.raises(Interrupted):
             execute(joint, folder, 1)
-        assert execute(joint, folder, 2) == done
+        assert execute(joint, folder, 2) == together
         assert calls[0] == 1 + 12  # no step is computed twice
         assert files(folder) == []
 
