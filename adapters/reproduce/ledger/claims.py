@@ -164,7 +164,7 @@ CLAIMS = (
         "section 3.6",
         "The extensions bring no gain",
         "-",
-        f"each extension's mean difference at most {MARGIN:g}",
+        f"each extension's mean difference, both at their own best rates, at most {MARGIN:g}",
         "extensions",
         judges.extensions_gain_nothing,
     ),
