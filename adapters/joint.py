@@ -3,7 +3,8 @@
 It takes every task's data at once, and for one more task everything anew: what adapters are there
 to avoid (Houlsby et al. 2019, section 1). Training is that of MT-DNN (Liu et al. 2019, arXiv
 1901.11504, algorithm 1): a batch is of one task, and the batches of all tasks are shuffled
-together, so that a task has its turn as often as it has batches.
+together, so that a task has its turn as often as it has batches. In a step of another task a head's
+gradient is 0; it moves on by Adam's momentum alone.
 """
 
 from collections.abc import Sequence
@@ -65,8 +66,9 @@ def train_jointly(
         prepare(base, data, METHODS["full"], settings, recipe, max_length, head, run)
         for data in tasks
     ]
-    state = fit_training(joined(each), run)
-    best = joined(each).with_leaves(state.best)
+    training = joined(each)
+    state = fit_training(training, run)
+    best = training.with_leaves(state.best)
     models = [
         scale_of(data).model_in_own_units(of_task(best, one, number))
         for number, (data, one) in enumerate(zip(tasks, each, strict=True))

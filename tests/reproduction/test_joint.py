@@ -164,11 +164,11 @@ def test_a_batch_has_no_gradient_for_the_heads_of_other_tasks(tiny):
 
 def test_every_task_is_scored_with_its_own_head_at_the_epoch_with_the_best_mean(tiny):
     tasks = three_tasks()
-    done = together(tiny, settings=replace(SETTINGS, epochs=4, rate=3e-3))
+    done = together(tiny, settings=replace(SETTINGS, epochs=4, rate=1e-2))
     assert [list(epoch) for epoch in done.epochs] == [["mean", "toy", "three", "toy-score"]] * 4
     means = [epoch["mean"] for epoch in done.epochs]
     assert means == pytest.approx([sum(list(epoch.values())[1:]) / 3 for epoch in done.epochs])
-    assert done.best_epoch == means.index(max(means)) + 1
+    assert done.best_epoch == means.index(max(means)) + 1 < 4  # the last cannot pass for the best
     best = done.epochs[done.best_epoch - 1]
     for data, model in zip(tasks, done.models, strict=True):
         texts = encode_examples(tiny, data.dev, MAX_LENGTH)
