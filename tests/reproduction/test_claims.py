@@ -679,6 +679,15 @@ class TestJointTraining:
         # tasks lose 20 points at once when the next is learned: the first of two already had
         assert table["for MRPC: change of the earlier tasks' mean"][1].startswith("-10.0")
 
+    def test_a_cell_says_so_where_a_seed_is_missing(self):
+        runs = self.runs_with(self.plan)
+        last = joint.of_seeds(self.plan, runs, 3)[2]
+        del runs[run_key(last)]
+        way = many_tasks.all_together(self.plan, runs, "joint training")
+        assert str(way.task("rte", 0, after=2)) == "69.5 ± 0.5 (n = 2)"
+        assert str(way.average(self.plan.tasks)) == "79.5 ± 0.5 (n = 2)"
+        assert str(way.task("rte", 0, after=1)) == "71.0 ± 0.6"  # without the last task: all three
+
     @settings(max_examples=20)
     @given(data=st.data())
     def test_a_report_can_be_written_whichever_runs_are_missing(self, data):

@@ -64,6 +64,7 @@ def one_after_the_other(plan: Plan, runs: Runs, method: dict[str, Any], name: st
     results, last = finished(plan, runs, method), len(plan.tasks) - 1
     return Way(
         name,
+        min(plan.budget.curve_seeds, plan.seeds),
         [dict(enumerate(result["scores"])) for result in results],
         parameters=results[0]["parameters"] if results else None,
         added=_added(plan, runs, method),
@@ -81,6 +82,7 @@ def all_together(plan: Plan, runs: Runs, name: str) -> Way:
     whole = next(iter(joint.finished(plan, runs, len(plan.tasks)).values()), None)
     return Way(
         name,
+        min(plan.budget.curve_seeds, plan.seeds),
         list(learned.values()),
         parameters=whole["parameters"] if whole else None,
         added=_added(plan, runs, FULL),

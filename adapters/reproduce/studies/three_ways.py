@@ -21,8 +21,8 @@ TaskScores = list[dict[str, float]]  # every task's so far
 
 @dataclass(frozen=True)
 class Way:
-    """One way to have many tasks, with what is known of it: for each seed, {number of the task
-    learned last: the scores of the tasks so far}, numbers from 0.
+    """One way to have many tasks, with what is known of it: for each seed that has run, of so many
+    `seeds`, {number of the task learned last: the scores of the tasks so far}, numbers from 0.
 
     parameters: of all tasks together; added: those of the last one. changed: how many texts'
     answers had changed after each task since their own was learned, in all seeds. again: how many
@@ -30,6 +30,7 @@ class Way:
     """
 
     name: str
+    seeds: int
     learned: list[dict[int, TaskScores]]
     parameters: int | None
     added: int | None
@@ -39,12 +40,13 @@ class Way:
     def task(self, task: str, number: int, after: int) -> Scores:
         """The score of the task of this number after another one, over the seeds."""
         rows = [rows[after] for rows in self.learned if after in rows]
-        return Scores(tuple(main_score(task, row[number]) for row in rows))
+        return Scores(tuple(main_score(task, row[number]) for row in rows), wanted=self.seeds)
 
     def average(self, tasks: Sequence[str]) -> Scores:
         """The mean over the tasks at the end, over the seeds: one network's tasks vary together."""
         rows = [rows[len(tasks) - 1] for rows in self.learned if len(tasks) - 1 in rows]
-        return Scores(tuple(mean(map(main_score, tasks, row)) for row in rows))
+        values = tuple(mean(map(main_score, tasks, row)) for row in rows)
+        return Scores(values, wanted=self.seeds)
 
     def change(self, tasks: Sequence[str]) -> str:
         """By how much the last task changes the mean score of those before it, over the seeds that
