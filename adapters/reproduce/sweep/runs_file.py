@@ -24,6 +24,7 @@ FILE = "runs.jsonl"
 Scores = dict[str, float]
 FORMS: dict[str, Any] = {
     "dev": Scores,
+    "test": Scores,
     "answers": str,
     "constant": Scores,
     "validation": list[Scores],
@@ -38,12 +39,16 @@ FORMS: dict[str, Any] = {
     "seconds": float,
     "machine": str,
     "diverged": str,
+    "features": str,
+    "cost": float,
 }
 GIVES = {
     "classify": ("dev", "validation"),
     "ablation": ("dev", "spans"),
     "sequence": ("scores", "changed"),
     "squad": ("dev", "epochs"),
+    "own": ("test", "validation"),
+    "tfidf": ("test", "validation"),
 }
 
 
@@ -94,6 +99,10 @@ def checked_result(config: Config, result: dict[str, Any], where: str) -> dict[s
     needed = GIVES.get(kind, ()) if isinstance(kind, str) and "diverged" not in result else ()
     if missing := [name for name in needed if not result.get(name)]:
         raise InputError(f"{where} has no {missing[0]}")
+    if kind in ("own", "tfidf") and needed:
+        for scores in (result["test"], *result["validation"]):
+            if "accuracy" not in scores:
+                raise InputError(f"{where} lacks a score: accuracy")
     if kind == "classify" and needed and isinstance(task, str) and task in GLUE:
         for scores in (result["dev"], *result["validation"]):
             if lacking := set(GLUE[task].metrics) - scores.keys():
