@@ -20,7 +20,16 @@ from minibert.machine.kernels import COLUMNS, INNER, ROWS, library
 from minibert.machine.processor import read_cpuinfo
 
 OURS = ("numpy", "autograd", "tokenizers", "safetensors", "threadpoolctl")
-PEERS = ("torch", "transformers", "adapters", "onnxruntime", "openvino", "onnx", "numpy")
+PEERS = (
+    "torch",
+    "transformers",
+    "adapters",
+    "onnxruntime",
+    "openvino",
+    "sentence-transformers",
+    "onnx",
+    "numpy",
+)
 ASK = f"""
 import importlib.metadata, json, torch
 found = {{name: importlib.metadata.version(name) for name in {PEERS}}}

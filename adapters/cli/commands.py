@@ -169,7 +169,10 @@ def reproduce_command(options: argparse.Namespace) -> None:
     """Python: `adapters.reproduce.pipeline.sweep_studies` and `write_reports`."""
     from adapters.reproduce.pipeline import (
         check_data,
+        described,
         make_plan,
+        only_table2,
+        results_name,
         studies_named,
         sweep_studies,
         write_reports,
@@ -179,7 +182,10 @@ def reproduce_command(options: argparse.Namespace) -> None:
     from adapters.reproduce.sweep.workers import Workers
     from minibert.machine.threads import MOST_THREADS, thread_count
 
-    studies, budget = studies_named(options.studies), budget_named(options.budget)
+    studies = studies_named(options.studies, options.data is not None)
+    budget = budget_named(options.budget)
+    if only_table2(studies) and options.sample:
+        raise InputError("--sample is for the studies on GLUE; table2 reads --data")
     cores = thread_count()
     workers = cores if options.workers is None else options.workers
     if workers < 1:
@@ -189,18 +195,19 @@ def reproduce_command(options: argparse.Namespace) -> None:
         raise InputError("give --workers or --cluster, not both: a cluster has its own workers")
     share = 1 if options.cluster else max(1, cores // workers)
     threads = share if options.threads is None else thread_count(options.threads)
-    plan = make_plan(budget, options.base, options.seeds, options.sample)
+    plan = make_plan(budget, options.base, options.seeds, options.sample, options.data)
     if not options.report_only:
         check_data(plan, studies)
-    name = f"{plan.base_name}-{budget.name}{'-sample' if plan.sample else ''}"
-    folder = options.out or Path("results") / name
-    print(f"{budget.name}: {budget.what}; runs in {folder / 'runs.jsonl'}", flush=True)
+    folder = options.out or Path("results") / results_name(studies, plan)
+    print(f"{budget.name}: {described(studies, plan)}; runs in {folder / 'runs.jsonl'}", flush=True)
     if options.report_only:
         runs = read_runs(folder)
     else:
         runs = sweep_studies(studies, plan, folder, Workers(workers, threads, options.cluster))
     page = write_reports(studies, plan, runs, folder)
-    print(f"tables and figures  {page}\nclaims              {folder / 'claims.md'}")
+    print(f"tables and figures  {page}")
+    if not only_table2(studies):
+        print(f"claims              {folder / 'claims.md'}")
 
 
 def exercises_command(options: argparse.Namespace) -> int:

@@ -112,6 +112,7 @@ EXAMPLES: dict[str, tuple[str, str]] = {
     "reproduce": (
         "  minibert reproduce --sample\n"
         "  minibert reproduce table1 ablation --budget full --workers 2\n"
+        "  minibert reproduce table2 --data my-tasks --seeds 3\n"
         "  minibert reproduce --budget paper --base bert-base-uncased --cluster tcp://HOST:8786\n",
         "  from pathlib import Path\n"
         "  from adapters.reproduce.pipeline import make_plan, studies_named, sweep_studies\n"

@@ -408,7 +408,9 @@ def _reproduce(parser: Parser) -> None:
     add = parser.add_argument
     add("studies", nargs="*", default=["all"], metavar="STUDY",
         help="table1, tradeoff, squad, ablation, init-scale, extensions, many-tasks, epochs or all "
-        "(default: all)")
+        "(default: all); with --data also table2")
+    add("--data", type=Path, metavar="DIR",
+        help="for table2: a folder of tasks, each with train.tsv, dev.tsv, test.tsv and task.toml")
     add("--budget", default="quick", metavar="NAME",
         help="quick: small subsets, once (default); full: the real training sets, in hours; paper: "
         "the paper's whole grid, in days")
@@ -425,7 +427,8 @@ def _reproduce(parser: Parser) -> None:
     _add_threads(add, "the cores divided by the workers; 1 with --cluster")
     add("--out", type=Path, metavar="DIR",
         help="folder for the runs, tables, figures and the ledger of claims; a sweep that was "
-        "stopped resumes there (default: results/BASE-BUDGET)")
+        "stopped resumes there (default: results/BASE-BUDGET; for table2 alone, "
+        "results/BASE-BUDGET-table2)")
     add("--report-only", action="store_true", help="run nothing; report what has run so far")
 
 

@@ -3,13 +3,15 @@
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from adapters.reproduce.ledger.claims import ledger
 from adapters.reproduce.plans.budgets import TASKS, Budget
-from adapters.reproduce.plans.plan import Plan
+from adapters.reproduce.plans.plan import Plan, TaskFolder
+from adapters.reproduce.plans.table2_plan import TABLE2
 from adapters.reproduce.report.spent import spent
 from adapters.reproduce.studies import (
     ablation,
@@ -19,41 +21,78 @@ from adapters.reproduce.studies import (
     many_tasks,
     squad_sizes,
     table1,
+    table2,
     tradeoff,
 )
 from adapters.reproduce.sweep.cost import estimated_tokens
 from adapters.reproduce.sweep.one_run import base_of, execute, parts_of, questions
 from adapters.reproduce.sweep.run_sweep import run_sweep
 from adapters.reproduce.sweep.runs_file import Config, Runs, read_runs, run_key
+from adapters.reproduce.sweep.task_folder import read_tasks
+from adapters.reproduce.sweep.tfidf import check_installed
 from adapters.reproduce.sweep.workers import Workers
 from minibert.data.glue import SAMPLE_TASKS
 from minibert.errors import InputError, check_at_most, shown
 from minibert.files import atomic_write
 
-# In the paper's order.
+# In the paper's order; those that need no data but public ones.
 _MODULES = (table1, tradeoff, squad_sizes, ablation, init_scale, extensions, many_tasks, epochs)
 STUDIES: dict[str, ModuleType] = {study.NAME: study for study in _MODULES}
 
 
-def studies_named(names: Sequence[str]) -> list[ModuleType]:
-    """The studies of these names; "all" means every one. Raises InputError for an unknown name."""
+def studies_named(names: Sequence[str], with_folder: bool = False) -> list[ModuleType]:
+    """The studies of these names; "all" means every one, among them table 2 only with a folder of
+    tasks. Raises InputError for an unknown name, table 2 without a folder, or a folder without it.
+    """
+    known = {**STUDIES, table2.NAME: table2}
     for name in names:
-        if name != "all" and name not in STUDIES:
-            raise InputError(f"unknown study {name!r}; known: {', '.join(STUDIES)}, all")
-    return [study for name, study in STUDIES.items() if name in names or "all" in names]
+        if name != "all" and name not in known:
+            raise InputError(f"unknown study {name!r}; known: {', '.join(known)}, all")
+    if table2.NAME in names and not with_folder:
+        raise InputError("table2 needs a folder of tasks: --data DIR")
+    if with_folder and not {table2.NAME, "all"} & {*names}:
+        raise InputError("--data is for table2, which is not among the studies")
+    return [
+        study
+        for name, study in known.items()
+        if name in names or ("all" in names and (name in STUDIES or with_folder))
+    ]
 
 
-def make_plan(budget: Budget, base: str, seeds: int | None, sample: bool) -> Plan:
-    """A budget on a base. `seeds`: None for the budget's own. Raises InputError for a missing base,
-    or for fewer than 1 seed."""
-    seeds = budget.seeds if seeds is None else seeds
-    if seeds < 1:
-        raise InputError(f"seeds must be at least 1, not {shown(seeds)}")
-    check_at_most("seeds", seeds, 1000)
+def make_plan(
+    budget: Budget, base: str, seeds: int | None, sample: bool, data: Path | None = None
+) -> Plan:
+    """A budget on a base. `seeds`: None for the budget's own; `data`: table 2's folder of tasks.
+    Raises InputError for a missing base, fewer than 1 seed, or a folder with anything wrong."""
+    each = budget.seeds if seeds is None else seeds
+    if each < 1:
+        raise InputError(f"seeds must be at least 1, not {shown(each)}")
+    check_at_most("seeds", each, 1000)
+    folder = None
+    if data is not None:
+        of_tasks = budget.curve_seeds if seeds is None else seeds
+        folder = TaskFolder(data.absolute(), read_tasks(data), of_tasks)
     loaded = base_of(base)
     tasks = tuple(task for task in TASKS if not sample or task in SAMPLE_TASKS)
     layers = loaded.config.num_hidden_layers
-    return Plan(budget, base, loaded.sha256, layers, seeds, tasks, sample)
+    return Plan(budget, base, loaded.sha256, layers, each, tasks, sample, folder)
+
+
+def only_table2(studies: Sequence[ModuleType]) -> bool:
+    """Whether nothing but table 2 is run: it has a folder of results of its own, so that the page
+    and the ledger of GLUE's studies stay as they are."""
+    return list(studies) == [table2]
+
+
+def described(studies: Sequence[ModuleType], plan: Plan) -> str:
+    """What the budget means for these studies, in words."""
+    return TABLE2[plan.budget.name].what if only_table2(studies) else plan.budget.what
+
+
+def results_name(studies: Sequence[ModuleType], plan: Plan) -> str:
+    """The name of the folder of results, BASE-BUDGET, and what sets it apart."""
+    kind = "-table2" if only_table2(studies) else "-sample" if plan.sample else ""
+    return f"{plan.base_name}-{plan.budget.name}{kind}"
 
 
 def all_wanted(studies: Sequence[ModuleType], plan: Plan, runs: Runs) -> dict[str, Config]:
@@ -104,20 +143,26 @@ def sweep_studies(
             missing = [config for key, config in wanted.items() if key not in runs]
             if not missing:
                 return runs
-            run_sweep(missing, execute, folder, workers, progress)
+            tasks = plan.folder.path if plan.folder else None
+            run_sweep(missing, partial(execute, tasks=tasks), folder, workers, progress)
 
 
 def write_reports(studies: Sequence[ModuleType], plan: Plan, runs: Runs, folder: Path) -> Path:
     """Write the studies' tables and figures and the ledger of claims: results.md, claims.md,
-    figures/. They show whatever has finished by then. Returns the path of results.md."""
+    figures/. They show whatever has finished by then. Returns the path of results.md. No claim is
+    judged by table 2, so alone it writes no ledger."""
     command = _command(plan)
     parts = [study.report(plan, runs, folder) for study in studies]
     parts.append(spent({study.NAME: study.wanted(plan, runs) for study in studies}, runs))
+    what = described(studies, plan)
+    study = table2.NAME if only_table2(studies) else "all"
     page = (
         f"# The paper on {plan.base_shown}, budget {plan.budget.name}\n\n"
-        f"{plan.budget.what[0].upper()}{plan.budget.what[1:]}: `{command.format(study='all')}`.\n\n"
+        f"{what[0].upper()}{what[1:]}: `{command.format(study=study)}`.\n\n"
     )
-    pages = {"results.md": page + "\n".join(parts), "claims.md": ledger(plan, runs, command)}
+    pages = {"results.md": page + "\n".join(parts)}
+    if not only_table2(studies):
+        pages["claims.md"] = ledger(plan, runs, command)
     for name, text in pages.items():
         atomic_write(folder / name, text)
     return folder / "results.md"
@@ -126,18 +171,23 @@ def write_reports(studies: Sequence[ModuleType], plan: Plan, runs: Runs, folder:
 def _command(plan: Plan) -> str:
     """The command line of a plan, with {study} for the study's name."""
     words = [f"minibert reproduce {{study}} --budget {plan.budget.name} --base {plan.base_shown}"]
-    if plan.seeds != plan.budget.seeds:
+    asked = plan.folder is not None and plan.folder.seeds != plan.budget.curve_seeds
+    if asked or plan.seeds != plan.budget.seeds:
         words.append(f"--seeds {plan.seeds}")
     if plan.sample:
         words.append("--sample")
+    if plan.folder:
+        words.append("--data DIR")
     return " ".join(words)
 
 
 def check_data(plan: Plan, studies: Sequence[ModuleType]) -> None:
-    """Raise InputError for missing data, before anything runs."""
+    """Raise InputError for missing data, before anything runs. Table 2's are read already."""
     for config in all_wanted(studies, plan, {}).values():
         for step in config.get("steps", [config]):
-            if step["kind"] == "squad":
+            if step["kind"] == "tfidf":
+                check_installed()
+            elif step["kind"] == "squad":
                 questions(step["examples"], step["dev_examples"])
-            else:
+            elif step["kind"] != "own":
                 parts_of(step)

@@ -7,7 +7,7 @@ label, is refused, and says how to go on.
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -38,6 +38,7 @@ COMMA = re.compile(r"[+-]?\d+,\d+")  # a decimal comma
 MANY = 100  # with more classes than this, labels that hardly repeat are refused
 LONGEST = 1000  # characters of a name
 FEW = 5  # training rows, below which a class is warned of
+OPTION = "--classes"  # how one names the classes, unless a caller has another way
 
 
 def label_text(cell: Any) -> str | None:
@@ -76,13 +77,19 @@ def find_classes(counts: Mapping[str, int], rows: int, where: str) -> tuple[str,
             f"{where} has {len(counts)} different labels in {rows} rows; is it a regression? "
             "(--regression; or name the classes with --classes)"
         )
-    if all(NUMBER.fullmatch(label) for label in counts):
-        return tuple(sorted(counts, key=float))
-    return tuple(sorted(counts))
+    return in_order(counts)
 
 
-def check_spellings(counts: Mapping[str, int], where: str) -> None:
-    """Raises InputError for two labels that look like one, with their counts."""
+def in_order(labels: Iterable[str]) -> tuple[str, ...]:
+    """The labels, sorted; numbers by their value."""
+    known = tuple(labels)
+    numbers = all(NUMBER.fullmatch(label) for label in known)
+    return tuple(sorted(known, key=float)) if numbers else tuple(sorted(known))
+
+
+def check_spellings(counts: Mapping[str, int], where: str, how: str = OPTION) -> None:
+    """Raises InputError for two labels that look like one, with their counts. `how`: how one names
+    the classes instead."""
     spelled: dict[str, str] = {}
     for label in counts:
         other = spelled.setdefault(_same(label), label)
@@ -92,8 +99,7 @@ def check_spellings(counts: Mapping[str, int], where: str) -> None:
             raise InputError(
                 f"{where} spells one label in two ways: {spell(other)} "
                 f"({several(counts[other], 'row')}) and {spell(label)} "
-                f"({several(counts[label], 'row')}); make them one, or name the classes with "
-                "--classes"
+                f"({several(counts[label], 'row')}); make them one, or name the classes with {how}"
             )
 
 

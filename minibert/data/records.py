@@ -37,6 +37,7 @@ class Row(NamedTuple):
 class Table:
     """A table that can be read, again and again. `name` is what messages call it.
 
+    header: whether the first line names the columns; without one they are "1", "2", ...
     delimiter: one of `NAMES`. quoted: a cell that begins with a quotation mark ends with one, as
     the `csv` module, pandas and spreadsheets write it, and may have delimiters and line breaks
     between them; otherwise quotation marks are text, as in GLUE's files.
@@ -47,6 +48,7 @@ class Table:
     columns: tuple[str, ...]
     delimiter: str
     quoted: bool
+    header: bool = True
 
     def __str__(self) -> str:
         kind = NAMES[self.delimiter]
@@ -57,7 +59,8 @@ class Table:
         for column in wanted:
             if column not in self.columns:
                 found = ", ".join(self.columns)[:200]
-                raise InputError(f"{self.name}: has no column {column!r} in its header ({found})")
+                where = f"in its header ({found})" if self.header else f"(it has {found})"
+                raise InputError(f"{self.name}: has no column {column!r} {where}")
             if self.columns.count(column) > 1:
                 raise InputError(f"{self.name}: has two columns {column!r}")
         return self
@@ -70,7 +73,8 @@ class Table:
             return
         width = len(self.columns)
         lines = _quoted_cells(self) if self.quoted else _raw_cells(self)
-        next(lines)  # the header
+        if self.header:
+            next(lines)
         for number, cells in lines:
             if len(cells) != width:
                 raise InputError(
@@ -89,17 +93,21 @@ class Table:
                 yield Row(number, cells)
 
 
-def open_table(path: Path | str, wanted: Sequence[str] = ()) -> Table:
+def open_table(path: Path | str, wanted: Sequence[str] = (), header: bool = True) -> Table:
     """Find out how a table is written, from its content; "-" is standard input.
 
-    `wanted`: columns that must be there; they also tell which delimiter it is. Raises InputError,
-    naming the file, when it is missing, empty, not UTF-8, or lacks a column or has it twice.
+    `wanted`: columns that must be there; they also tell which delimiter it is. A table without a
+    `header` is tab-separated, as no names tell a delimiter from a comma in a text. Raises
+    InputError, naming the file, when it is missing, empty, not UTF-8, or lacks a column or has it
+    twice.
     """
     path = Path(path)
     name = "standard input" if path == STANDARD_INPUT else str(path)
     try:
         path = _spooled() if path == STANDARD_INPUT else path
         first = _check_text(path, name)
+        if not header:
+            return _without_header(path, name, first).with_columns(wanted)
         if first.startswith("["):
             raise InputError(f"{name}: is a JSON array; one JSON object per line is needed")
         if first.startswith("{"):
@@ -107,7 +115,7 @@ def open_table(path: Path | str, wanted: Sequence[str] = ()) -> Table:
             columns = tuple(next(table.rows()).cells)
             return replace(table, columns=columns).with_columns(wanted)
         headers = {delimiter: _header(path, first, delimiter) for delimiter in "\t,;"}
-        fitting = [d for d, header in headers.items() if set(wanted) <= set(header)]
+        fitting = [d for d, names in headers.items() if set(wanted) <= set(names)]
         delimiter = max(fitting or headers, key=lambda d: len(headers[d]))  # the first of equals
         quoted = True
         if len(headers[delimiter]) == 1:
@@ -117,6 +125,17 @@ def open_table(path: Path | str, wanted: Sequence[str] = ()) -> Table:
         return Table(path, name, headers[delimiter], delimiter, quoted).with_columns(wanted)
     except OSError as error:
         raise InputError(f"{name}: cannot be read: {error.strerror}") from None
+
+
+def _without_header(path: Path, name: str, first: str) -> Table:
+    """A tab-separated table that begins with its first row; its columns are "1", "2", ..."""
+    as_raw, as_quoted = first.split("\t"), _header(path, first, "\t")  # that row's cells
+    tables = [
+        Table(path, name, tuple(str(n + 1) for n in range(len(cells))), "\t", False, header=False)
+        for cells in (as_raw, as_quoted)
+    ]
+    quoted = [replace(table, quoted=True) for table in tables if _is_quoted(table)]
+    return quoted[0] if quoted else tables[0]
 
 
 def _spooled() -> Path:

@@ -62,7 +62,7 @@ CAMPAIGNS = {
         found=(8354, 9938, 15_636),
     ),
     "plain": Campaign(
-        "files with damaged bytes", fuzz.plain, lambda: 500, 20, 12, inputs=fuzz.INPUTS
+        "files with damaged bytes", fuzz.plain, lambda: 500, 20, 13, inputs=fuzz.INPUTS
     ),
     "commands": Campaign("odd commands", commands.odd, lambda: 300, 20, 5, found=(17, 28, 40, 57)),
     "hub": Campaign(

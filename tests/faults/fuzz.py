@@ -27,6 +27,7 @@ from hypothesis import strategies as st
 
 from adapters.predict import predict_texts
 from adapters.reproduce.sweep.runs_file import FILE, read_runs
+from adapters.reproduce.sweep.task_folder import read_about
 from adapters.task_file import load_task
 from minibert.checkpoint import load_base
 from minibert.data.records import open_table
@@ -112,6 +113,7 @@ def whole(name: str) -> bytes:
         "table.tsv": "text\tlabel\na b\tgood\nc\tbad\n" * 3,
         "table.jsonl": '{"text": "a", "label": 1}\n' * 3,
         "train.json": written(SQUAD),
+        "task.toml": 'text = "a"\nlabel = "b"\npaper = [83.6, 84, 84.5]\nclasses = ["x", "y"]\n',
     }
     if name in texts:
         return texts[name].encode()
@@ -156,5 +158,6 @@ PLAIN: dict[str, Callable[[bytes], Any]] = {
     "task.safetensors": lambda data: predict_texts(load_task(_at("t", data)), tiny(), TEXTS),
     FILE: lambda data: read_runs(_at(FILE, data).parent),
     "train.json": lambda data: read_questions(_at("train.json", data)),
+    "task.toml": lambda data: read_about(_at("task.toml", data)),
     **{name: _table(name) for name in ("table.csv", "table.tsv", "table.jsonl")},
 }

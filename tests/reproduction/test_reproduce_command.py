@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
-from command_line import ROOT, TINY, Result, minibert, works
+from command_line import ROOT, Result, minibert, works
+from small_base import small_bert
 
 from adapters.reproduce import pipeline
 from adapters.reproduce.pipeline import Progress, all_wanted, make_plan, studies_named
@@ -22,7 +22,6 @@ from adapters.reproduce.sweep.cost import estimated_tokens
 from adapters.reproduce.sweep.one_run import parts, questions
 from adapters.reproduce.sweep.runs_file import read_runs, run_key
 from minibert.errors import InputError
-from minibert.tensors import read_safetensors, write_safetensors
 
 ADAPTER_RUNS = 2 + 7  # sizes 8 and 64, seven extensions
 SMALL = replace(
@@ -34,17 +33,7 @@ SMALL = replace(
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory) -> Path:
-    """The committed tiny BERT with 128 positions, as many as the runs' texts may have tokens."""
-    folder = tmp_path_factory.mktemp("bases") / "small-bert"
-    folder.mkdir()
-    tensors, _ = read_safetensors(TINY / "model.safetensors")
-    (name,) = [name for name in tensors if "position_embeddings" in name]
-    longer = {**tensors, name: np.concatenate([tensors[name]] * 2)}
-    write_safetensors(folder / "model.safetensors", longer, {"format": "pt"})
-    config = json.loads((TINY / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 128}))
-    (folder / "vocab.txt").write_bytes((TINY / "vocab.txt").read_bytes())
-    return folder
+    return small_bert(tmp_path_factory.mktemp("bases") / "small-bert")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -152,7 +141,7 @@ def test_a_report_on_an_empty_folder_says_that_there_are_no_runs_yet(base, tmp_p
 @pytest.mark.parametrize(
     "words, message",
     [
-        (("table2",), "unknown study 'table2'; known: table1, tradeoff, squad, ablation, "),
+        (("table3",), "unknown study 'table3'; known: table1, tradeoff, squad, ablation, "),
         (("--budget", "huge"), "unknown budget 'huge'; known: quick, full, paper"),
         (("--seeds", 0), "seeds must be at least 1, not 0"),
         (("--workers", 0), "workers must be at least 1, not 0"),

@@ -6,6 +6,7 @@ from typing import Any
 
 from adapters.reproduce.plans.budgets import TASKS, Budget
 from adapters.reproduce.sweep.runs_file import Config
+from adapters.reproduce.sweep.task_folder import FolderTask
 
 # Tuning methods as configurations have them: a name, and whatever differs from the defaults.
 ADAPTERS: dict[str, Any] = {"name": "adapters", "size": 64}
@@ -20,8 +21,18 @@ def sized(size: int) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
+class TaskFolder:
+    """Table 2's folder of tasks: where it is, what is in it, and over how many seeds."""
+
+    path: Path
+    tasks: tuple[FolderTask, ...]
+    seeds: int
+
+
+@dataclass(frozen=True)
 class Plan:
-    """A budget on one base: everything the studies need to make configurations."""
+    """A budget on one base: everything the studies need to make configurations. `folder`: None
+    without `table2`."""
 
     budget: Budget
     base: str
@@ -30,6 +41,7 @@ class Plan:
     seeds: int
     tasks: tuple[str, ...] = TASKS
     sample: bool = False
+    folder: TaskFolder | None = None
 
     @property
     def base_name(self) -> str:

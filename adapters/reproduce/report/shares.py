@@ -23,6 +23,8 @@ def paper_share(counts: dict[str, int]) -> float:
 
 
 def paper_total(shares: Sequence[float]) -> float:
-    """The parameters of all tasks together, relative to one network: tasks with adapters share the
-    base, a fully fine-tuned task has a network of its own."""
-    return sum(1.0 for share in shares if share == 1) or 1 + sum(shares)
+    """The parameters of all tasks together, relative to one network. Each task adds its share to
+    the base that they share; where all are fully fine-tuned, each has a network of its own and
+    there is none to share."""
+    alone = all(share == 1 for share in shares)
+    return sum(shares) if shares and alone else 1 + sum(shares)

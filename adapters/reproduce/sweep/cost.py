@@ -20,6 +20,7 @@ SIZES = {
 }
 SQUAD = (87599, 170)
 SAMPLE = (300, 15)
+OWN_LENGTH = 30  # of a text of table 2's tasks
 
 
 def estimated_tokens(config: Config) -> float:
@@ -33,6 +34,8 @@ def estimated_tokens(config: Config) -> float:
     if kind == "sequence":
         of_shared = sum(estimated_tokens(step) for step in config["steps"])
         return of_shared if config["shared"] else 0.2 * of_shared
+    if kind == "tfidf":
+        return 0.1 * _epoch(config)
     return _epoch(config) * (config["epochs"] * _relative_cost(config["method"]) + 0.1)
 
 
@@ -40,6 +43,8 @@ def _epoch(config: Config) -> float:
     """The tokens of one epoch."""
     if config["kind"] == "squad":
         (examples, length), most = SQUAD, config["examples"]
+    elif config["kind"] in ("own", "tfidf"):
+        (examples, length), most = (config["examples"], OWN_LENGTH), None
     elif config["sample"]:
         (examples, length), most = SAMPLE, None
     else:

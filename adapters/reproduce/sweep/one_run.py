@@ -21,6 +21,8 @@ from adapters.methods.table import method_named
 from adapters.predict import encode_examples, predict_logits, predict_texts
 from adapters.reproduce.sweep.answers import packed
 from adapters.reproduce.sweep.runs_file import Config, run_key
+from adapters.reproduce.sweep.task_folder import drawn, task_with
+from adapters.reproduce.sweep.tfidf import tfidf
 from adapters.task_file import TaskFile, load_task, on_base, save_task
 from adapters.task_model import POOLER, TaskModel
 from adapters.train_data import subset
@@ -37,14 +39,24 @@ from minibert.tree import count
 VALIDATION = 100  # a purpose of random numbers, beside those in minibert.training.schedule
 
 
-def execute(config: Config, folder: Path, threads: int) -> dict[str, Any]:
+Parts = tuple[Data, list[Example]]  # to learn and to choose by; to score the result on
+
+
+def execute(
+    config: Config, folder: Path, threads: int, tasks: Path | None = None
+) -> dict[str, Any]:
     """Compute one run. `folder` holds the checkpoints of runs in progress and small task files.
+    `tasks` is table 2's folder of tasks: where it is, is no part of a configuration.
 
     A learning rate at which training diverges is a result too: {"diverged": what happened}.
     Raises InputError for missing data or weights.
     """
     try:
-        result = KINDS[config["kind"]](config, folder, threads)
+        if config["kind"] in KINDS_OF_TABLE2:
+            parts = own_parts(config, tasks)
+            result = KINDS_OF_TABLE2[config["kind"]](config, parts, folder, threads)
+        else:
+            result = KINDS[config["kind"]](config, folder, threads)
     except Diverged as error:
         result = {"diverged": str(error)}
     shutil.rmtree(_under_way(config, folder), ignore_errors=True)
@@ -82,7 +94,7 @@ def method_of(config: Config) -> Method:
 @cache
 def parts(
     task: str, sample: bool, examples: int | None, dev_examples: int | None, validation: float
-) -> tuple[Data, list[Example]]:
+) -> Parts:
     """(the training set, split into a training and a validation part; GLUE's dev set).
 
     Hyperparameters and the best epoch are chosen on the validation part; results are reported on
@@ -102,10 +114,19 @@ def parts(
     return kept, dev
 
 
-def parts_of(config: Config) -> tuple[Data, list[Example]]:
+def parts_of(config: Config) -> Parts:
     """The parts of a configuration's task."""
     names = ("task", "sample", "examples", "dev_examples", "validation")
     return parts(*(config[name] for name in names))
+
+
+def own_parts(config: Config, tasks: Path | None) -> Parts:
+    """The parts of a configuration of table 2: its folder's own training and development examples,
+    and its test examples. Raises InputError when the folder has no such data."""
+    if tasks is None:
+        raise InputError(f"the run {run_key(config)} of table2 needs its folder of tasks")
+    names = ("examples", "dev_examples", "test_examples")
+    return drawn(task_with(tasks, config["data_sha256"]), [config[name] for name in names])
 
 
 def settings_of(config: Config) -> Settings:
@@ -142,12 +163,12 @@ def parameter_counts(model: TaskModel) -> dict[str, int]:
 # ------------------------------------------------------------------------------- the kinds of runs
 
 
-def _train(base: Base, config: Config, out: Path, threads: int) -> Trained:
+def _train(base: Base, config: Config, data: Data, out: Path, threads: int) -> Trained:
     """Train a "classify" configuration on its own base, or on what earlier tasks made of it. The
     head reads what the paper's does, unless the configuration has another pooling."""
     return train_task(
         base,
-        parts_of(config)[0],
+        data,
         method_of(config),
         settings_of(config),
         recipe=config["recipe"],
@@ -159,26 +180,50 @@ def _train(base: Base, config: Config, out: Path, threads: int) -> Trained:
     )
 
 
+def _learned(
+    config: Config, parts: Parts, folder: Path, threads: int
+) -> tuple[TaskFile, dict[str, float], dict[str, Any]]:
+    """Train a task and score it at the epoch that is best on validation: the task file, the scores
+    of `parts[1]`, and what else a run keeps."""
+    base, (data, held_out) = base_for(config), parts
+    done = _train(base, config, data, _under_way(config, folder), threads)
+    logits = predict_texts(done.task, base, [example.text for example in held_out], threads)
+    scores = score(data.task, logits, [example.label for example in held_out])
+    return (
+        done.task,
+        scores,
+        {
+            "answers": packed(predictions(data.task, logits)),
+            "validation": done.epochs,
+            "best_epoch": done.task.results["epoch"],
+            "loss": float(np.mean(done.losses[-len(done.losses) // len(done.epochs) :])),
+            "constant": constant_score(data.task, data.train, held_out),
+            "parameters": parameter_counts(on_base(done.task, base)),
+            "examples": [len(data.train), len(data.dev), len(held_out)],
+        },
+    )
+
+
 def classify(config: Config, folder: Path, threads: int) -> dict[str, Any]:
-    """Train one GLUE task; score it on the dev set at the epoch that is best on validation.
+    """Train one GLUE task; score it on the dev set.
 
     Task files with adapters are kept for the runs that start from one (`trained`).
     """
-    base, method, (data, dev) = base_for(config), method_of(config), parts_of(config)
-    done = _train(base, config, _under_way(config, folder), threads)
-    if method.size is not None:
-        save_task(_task_path(config, folder), done.task)
-    logits = predict_texts(done.task, base, [example.text for example in dev], threads)
-    return {
-        "dev": score(data.task, logits, [example.label for example in dev]),
-        "answers": packed(predictions(data.task, logits)),
-        "validation": done.epochs,
-        "best_epoch": done.task.results["epoch"],
-        "loss": float(np.mean(done.losses[-len(done.losses) // len(done.epochs) :])),
-        "constant": constant_score(data.task, data.train, dev),
-        "parameters": parameter_counts(on_base(done.task, base)),
-        "examples": [len(data.train), len(data.dev), len(dev)],
-    }
+    task, scores, others = _learned(config, parts_of(config), folder, threads)
+    if method_of(config).size is not None:
+        save_task(_task_path(config, folder), task)
+    return {"dev": scores, **others}
+
+
+def own_task(config: Config, parts: Parts, folder: Path, threads: int) -> dict[str, Any]:
+    """Train one task of table 2; score it on its test set."""
+    _, scores, others = _learned(config, parts, folder, threads)
+    return {"test": scores, **others}
+
+
+def without_bert(config: Config, parts: Parts, folder: Path, threads: int) -> dict[str, Any]:
+    """Table 2's row without BERT."""
+    return tfidf(*parts)
 
 
 def _task_path(config: Config, folder: Path) -> Path:
@@ -237,7 +282,7 @@ def sequence(config: Config, folder: Path, threads: int) -> dict[str, Any]:
     for number, step in enumerate(steps):
         if config["shared"]:
             out = _under_way(config, folder) / str(number)
-            task = _train(base, step, out, threads).task
+            task = _train(base, step, parts_of(step)[0], out, threads).task
             learned = on_base(task, base).tree["base"]
             base = replace(base, params=learned, sha256=f"after {number + 1} tasks")
         else:
@@ -349,4 +394,9 @@ KINDS: dict[str, Callable[[Config, Path, int], dict[str, Any]]] = {
     "sequence": sequence,
     "joint": joint,
     "squad": squad,
+}
+
+KINDS_OF_TABLE2: dict[str, Callable[[Config, Parts, Path, int], dict[str, Any]]] = {
+    "own": own_task,
+    "tfidf": without_bert,
 }

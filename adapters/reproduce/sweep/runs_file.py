@@ -25,6 +25,7 @@ FILE = "runs.jsonl"
 Scores = dict[str, float]
 FORMS: dict[str, Any] = {
     "dev": Scores,
+    "test": Scores,
     "answers": str | list[str],
     "constant": Scores,
     "validation": list[Scores],
@@ -39,6 +40,8 @@ FORMS: dict[str, Any] = {
     "seconds": float,
     "machine": str,
     "diverged": str,
+    "features": str,
+    "cost": float,
 }
 GIVES = {
     "classify": ("dev", "validation"),
@@ -46,6 +49,8 @@ GIVES = {
     "sequence": ("scores", "changed", "parameters"),
     "joint": ("scores", "answers", "validation", "parameters", "examples"),
     "squad": ("dev", "epochs"),
+    "own": ("test", "validation"),
+    "tfidf": ("test", "validation"),
 }
 
 
@@ -100,6 +105,10 @@ def checked_result(config: Config, result: dict[str, Any], where: str) -> dict[s
         _check_metrics(task, (result["dev"], *result["validation"]), where)
     if kind in ("sequence", "joint") and needed:
         _check_tasks(config, result, where)
+    if kind in ("own", "tfidf") and needed:
+        for scores in (result["test"], *result["validation"]):
+            if "accuracy" not in scores:
+                raise InputError(f"{where} lacks a score: accuracy")
     return result
 
 

@@ -1,0 +1,142 @@
+"""Table 2's plan: what is run on each task of a folder, by budget.
+
+As in the paper, sizes, rates, epochs and the number of top layers are chosen on a task's own dev
+set (the same for all runs), and nothing but the final score is taken on its test set.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from adapters.reproduce.plans.budgets import Budget, Grid
+from adapters.reproduce.plans.plan import Plan, TaskFolder
+from adapters.reproduce.sweep.runs_file import Config
+from adapters.reproduce.sweep.task_folder import FolderTask
+
+EVERY = 1 << 40  # examples: all there are
+
+
+@dataclass(frozen=True)
+class Table2Budget:
+    """The numbers of one budget that are table 2's own; the seeds are those of the curves.
+
+    grids, best_of, swept and top: as in `Budget`. sweep_top: whether each number of top layers has
+    the whole grid; otherwise the best of full fine-tuning. examples: of training, dev and test.
+    texts: epochs are as many as see about so many texts, between 2 and the grid's (None: the
+    grid's).
+    """
+
+    what: str
+    grids: dict[str, Grid]
+    best_of: tuple[int, ...]
+    swept: tuple[int, ...]
+    top: tuple[int, ...]
+    sweep_top: bool
+    examples: tuple[int, int, int] = (EVERY, EVERY, EVERY)
+    texts: int | None = None
+
+
+_PAPER = tuple((rate, n) for rate in (1e-5, 3e-5, 1e-4, 3e-3) for n in (20, 50, 100))
+_PAPER_SIZES = (2, 4, 8, 16, 32, 64)
+
+TABLE2 = {
+    "quick": Table2Budget(
+        "everything once, on at most 500 examples of each task",
+        grids={"adapters": ((2e-3, 4),), "full": ((1e-4, 3),)},
+        best_of=(8, 64),
+        swept=(64,),
+        top=(6,),
+        sweep_top=False,
+        examples=(500, 200, 400),
+    ),
+    "full": Table2Budget(
+        "all examples, 2 to 5 epochs and the rates that suit MiniLM, in hours",
+        grids={"adapters": ((6e-4, 5), (2e-3, 5)), "full": ((5e-5, 5), (1e-4, 5))},
+        best_of=(8, 64),
+        swept=(64,),
+        top=(2, 6),
+        sweep_top=False,
+        texts=12_500,
+    ),
+    "paper": Table2Budget(
+        "the paper's own grid, for days on many machines",
+        grids={"adapters": _PAPER, "full": _PAPER},
+        best_of=_PAPER_SIZES,
+        swept=_PAPER_SIZES,
+        top=(1, 2, 3, 5, 7, 9, 11),  # and 12, full fine-tuning
+        sweep_top=True,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Table2Plan(Plan):
+    """A plan whose tasks are those of the folder: the choices and the statistics of the other
+    studies work on it as they do on GLUE's."""
+
+    numbers: Table2Budget = TABLE2["quick"]
+
+    def task_named(self, name: str) -> FolderTask:
+        """The task of the folder."""
+        return next(task for task in _folder(self).tasks if task.name == name)
+
+    def classify(
+        self, task: str, method: dict[str, Any], rate: float, epochs: int, seed: int = 0
+    ) -> Config:
+        """A run that trains one task of the folder."""
+        return {
+            "kind": "own",
+            "base": self.base,
+            "base_sha256": self.base_sha256,
+            **self._data_of(task),
+            "method": method,
+            "recipe": "paper",
+            "rate": rate,
+            "epochs": epochs,
+            "batch_size": 32,
+            "max_length": 128,
+            "seed": seed,
+        }
+
+    def grid(self, task: str, method: dict[str, Any]) -> list[Config]:
+        """The budget's grid for a method, with seed 0."""
+        pairs = self.numbers.grids[method["name"]]
+        return [self.classify(task, method, rate, self._epochs(task, most)) for rate, most in pairs]
+
+    def without_bert(self, task: str) -> Config:
+        """A run of TF-IDF and logistic regression. No base is in it, and no chance."""
+        return {"kind": "tfidf", **self._data_of(task)}
+
+    def _data_of(self, task: str) -> Config:
+        """The examples, known by their sha256 and how many are drawn."""
+        found = self.task_named(task)
+        there = (len(found.data.train), len(found.data.dev), len(found.test))
+        numbers = [min(pair) for pair in zip(there, self.numbers.examples, strict=True)]
+        names = ("examples", "dev_examples", "test_examples")
+        return {"data_sha256": found.sha256, **dict(zip(names, numbers, strict=True))}
+
+    def _epochs(self, task: str, most: int) -> int:
+        if self.numbers.texts is None:
+            return most
+        fitting = self.numbers.texts // self._data_of(task)["examples"]
+        return min(most, max(2, fitting))
+
+
+def table2_plan(plan: Plan) -> Table2Plan:
+    """The plan of table 2 out of the plan of all studies, which has a folder of tasks."""
+    folder, numbers = _folder(plan), TABLE2[plan.budget.name]
+    names = tuple(task.name for task in folder.tasks)
+    budget = _as_budget(plan.budget, numbers)
+    shared = (plan.base, plan.base_sha256, plan.layers, folder.seeds, names)
+    return Table2Plan(budget, *shared, folder=folder, numbers=numbers)
+
+
+def _as_budget(budget: Budget, numbers: Table2Budget) -> Budget:
+    """The budget with table 2's numbers where it has them, for `choices` and `top_layers`."""
+    return replace(
+        budget, what=numbers.what, best_of=numbers.best_of, swept=numbers.swept, top=numbers.top
+    )
+
+
+def _folder(plan: Plan) -> TaskFolder:
+    assert plan.folder is not None, "only `table2`, which has a folder, asks for it"
+    return plan.folder

@@ -1,0 +1,269 @@
+"""Table 2: text classification beyond GLUE, on any folder of tasks (`sweep.task_folder`): adapters
+of the best size, full fine-tuning, variable fine-tuning (of the best number of top layers), and no
+BERT at all; what they cost in parameters for all tasks together.
+
+Everything is chosen for each task on its dev set, with seed 0; all results are test accuracies.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from adapters.reproduce.plans.choices import validation_score
+from adapters.reproduce.plans.plan import Plan
+from adapters.reproduce.plans.table2_plan import Table2Plan, table2_plan
+from adapters.reproduce.report.figures import (
+    STYLES,
+    image,
+    legend,
+    line,
+    new_figure,
+    save,
+    tidy,
+)
+from adapters.reproduce.report.pages import (
+    NO_RUNS,
+    any_finished,
+    conditions,
+    markdown_table,
+    section,
+)
+from adapters.reproduce.report.published import TABLE_2
+from adapters.reproduce.report.statistics import MISSING, Scores, average, hundredths
+from adapters.reproduce.studies.table2_rows import (
+    NO_BERT,
+    ROWS,
+    Row,
+    guesses,
+    no_bert_scores,
+    parameter_cells,
+    row_scores,
+)
+from adapters.reproduce.studies.tradeoff import top_layers
+from adapters.reproduce.sweep.runs_file import Config, Runs, run_key
+from minibert.data.tasks import Example
+from minibert.errors import several, visible
+
+NAME = "table2"
+PANELS = 5  # side by side in the picture
+LONGEST = 22  # characters of a name above one of them
+
+
+def wanted(plan: Plan, runs: Runs) -> list[Config]:
+    """The configurations known to be needed, given the results so far."""
+    own = table2_plan(plan)
+    configs: list[Config] = []
+    for task in own.tasks:
+        configs.append(own.without_bert(task))
+        for row in ROWS:
+            configs += row.tried(own, runs, task)
+            if like := row.choose(own, runs, task):
+                configs += own.with_seeds(like)
+    return configs
+
+
+# ---------------------------------------------------------------------------------- the tables
+
+
+def _line(name: str, parameters: list[str], scores: dict[str, Scores]) -> list[str]:
+    mean = hundredths(*average(list(scores.values())))
+    return [name, *parameters, *(str(one) for one in scores.values()), mean]
+
+
+def published(plan: Table2Plan, task: str, row: Row) -> float | None:
+    """The paper's accuracy on a task, in hundredths, if task.toml has it."""
+    return plan.task_named(task).paper.get(row.published)
+
+
+def _paper_line(plan: Table2Plan, row: Row) -> list[str]:
+    known = [published(plan, task, row) for task in plan.tasks]
+    cells = [MISSING if number is None else f"{number:.1f}" for number in known]
+    mean = MISSING if None in known else f"{np.mean([n for n in known if n is not None]):.1f}"
+    total, each = TABLE_2[row.published]
+    return [
+        f"*paper, BERT-base:* {row.published}",
+        f"{total} (17 tasks)",
+        each,
+        MISSING,
+        *cells,
+        mean,
+    ]
+
+
+def _table(plan: Table2Plan, runs: Runs) -> str:
+    headers = [
+        "",
+        f"parameters of {several(len(plan.tasks), 'task')}",
+        "trained per task, as the paper counts",
+        "with LayerNorms, of all",
+        *map(title, plan.tasks),
+        "average",
+    ]
+    lines = [_line(NO_BERT, [MISSING] * 3, no_bert_scores(plan, runs))]
+    for row in ROWS:
+        cells = parameter_cells(plan, runs, row)
+        lines.append(_line(row.name, cells, row_scores(plan, runs, row)))
+    lines.append(_line("constant guess", [MISSING] * 3, guesses(plan, runs)))
+    if any(plan.task_named(task).paper for task in plan.tasks):
+        lines += [_paper_line(plan, row) for row in ROWS]
+    return markdown_table(lines, headers)
+
+
+def title(task: str) -> str:
+    """A task's name as a cell of a Markdown table."""
+    return visible(task).replace("|", "\\|")
+
+
+def _choices(plan: Table2Plan, runs: Runs) -> str:
+    """What was chosen for each task and method."""
+    lines = []
+    for task in plan.tasks:
+        lines.append([title(task), NO_BERT, *_no_bert_choice(plan, runs, task)])
+        for row in ROWS:
+            config = row.choose(plan, runs, task)
+            cells = _choice(plan, runs, config) if config else [MISSING] * 4
+            lines.append([title(task), row.name, *cells])
+    headers = ["task", "method", "what", "rate, or C", "epochs", "dev accuracy (seed 0)"]
+    return markdown_table(lines, headers)
+
+
+def _choice(plan: Plan, runs: Runs, config: Config) -> list[str]:
+    method = config["method"]
+    top = plan.layers - method.get("first_layer", 0)
+    what = f"m = {method['size']}" if "size" in method else f"{top} of {plan.layers} layers"
+    dev = validation_score(runs[run_key(config)])
+    return [what, f"{config['rate']:g}", str(config["epochs"]), hundredths(dev)]
+
+
+def _no_bert_choice(plan: Table2Plan, runs: Runs, task: str) -> list[str]:
+    run = runs.get(run_key(plan.without_bert(task)))
+    if run is None:
+        return [MISSING] * 4
+    result = run["result"]
+    features, cost = result.get("features", MISSING), result.get("cost")
+    shown = MISSING if cost is None else f"C = {cost:g}"
+    return [features, shown, MISSING, hundredths(validation_score(run))]
+
+
+def _data(plan: Table2Plan) -> str:
+    """How many examples each task has, and how many test texts are among the training texts."""
+    lines = []
+    for name in plan.tasks:
+        task = plan.task_named(name)
+        parts = (task.data.train, task.data.dev, task.test)
+        again = known_texts(task.data.train, task.test)
+        sizes = [f"{len(part):,}" for part in parts]
+        classes = str(len(task.data.task.names))
+        lines.append([title(name), classes, *sizes, f"{again:,}", task.sha256[:12]])
+    headers = ["task", "classes", "train", "dev", "test", "test texts trained on", "sha256"]
+    return markdown_table(lines, headers)
+
+
+def known_texts(train: list[Example], test: list[Example]) -> int:
+    """How many test examples have the text of a training example."""
+    texts = {example.text for example in train}
+    return sum(example.text in texts for example in test)
+
+
+# --------------------------------------------------------------------------------- the picture
+
+
+def _draw(plan: Table2Plan, runs: Runs, folder: Path) -> bool:
+    """One panel for each task, since their scores are far apart, and one for the average."""
+    found = {NO_BERT: no_bert_scores(plan, runs)}
+    found |= {row.name: row_scores(plan, runs, row) for row in ROWS}
+    if not any(scores.values for row in found.values() for scores in row.values()):
+        return False
+    names = [*plan.tasks, ""]
+    columns = min(PANELS, len(names))
+    rows = -(-len(names) // columns)
+    figure = new_figure(9, 0.9 + 2.4 * rows)
+    panels = figure.subplots(rows, columns, squeeze=False).flatten()
+    for axes, task in zip(panels, names, strict=False):
+        _draw_panel(axes, task, found)
+        _draw_published(axes, plan, task)
+        axes.set_title(_short(visible(task)) if task else "average")
+        axes.set_xticks([])
+        axes.set_xlim(-0.7, len(found) - 0.3)
+        axes.margins(y=0.12)
+        tidy(axes, "y")
+    for axes in panels[len(names) :]:
+        axes.remove()
+    for axes in panels[: len(names) : columns]:
+        axes.set_ylabel("test accuracy, hundredths", fontsize=9)
+    legend(figure, 3)
+    save(figure, folder, NAME)
+    return True
+
+
+def _short(name: str) -> str:
+    name = name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
+    return name.replace("$", r"\$")  # otherwise matplotlib takes it for mathematics
+
+
+def _draw_panel(axes: Any, task: str, found: dict[str, dict[str, Scores]]) -> None:
+    """Each row's accuracy on a task, or for "" the average over the tasks."""
+    for x, ((name, scores), style) in enumerate(zip(found.items(), STYLES, strict=False)):
+        one = scores[task] if task else None
+        mean, error = (one.mean, one.error) if one else average(list(scores.values()))
+        if mean is not None:
+            bar = None if error is None else [100 * error]
+            line(axes, [x], [100 * mean], style, yerr=bar, ls="none", ms=7, label=name)
+
+
+def _draw_published(axes: Any, plan: Table2Plan, task: str) -> None:
+    """What the paper has, beside ours. (The constant guess, far below, is in the table alone: the
+    methods are close together.)"""
+    for x, row in enumerate(ROWS, start=1):
+        known = [published(plan, name, row) for name in ([task] if task else plan.tasks)]
+        if None not in known:
+            mean = np.mean([number for number in known if number is not None])
+            axes.plot(
+                [x + 0.3], [mean], "o", ms=5, mfc="none", mec="0.45", label="the paper's, BERT-base"
+            )
+
+
+# ---------------------------------------------------------------------------------- the report
+
+
+def _introduction(plan: Table2Plan) -> str:
+    sizes = ", ".join(map(str, plan.budget.best_of))
+    tops = ", ".join(map(str, [*top_layers(plan), plan.layers]))
+    return (
+        "Each task is trained alone from the same base, as the paper trained BERT-base on 17 "
+        f"further tasks. Rate and epochs, the adapters' size out of {sizes} and the number of "
+        f"fine-tuned top layers out of {tops} are chosen for each task on its dev set, with seed "
+        "0; scores are accuracies on its test set, on which nothing is chosen. Without BERT: "
+        "logistic regression on TF-IDF of 1- and 2-grams of words, alone or with 2- to 5-grams of "
+        "characters, chosen on the dev set, too; it has no seed."
+    )
+
+
+COUNTING = (
+    "The paper counts a task's adapters, or its fine-tuned layers, relative to the encoder's "
+    "layers; the next column counts everything that a task trains except its head, relative to "
+    "all parameters. All tasks together have one base and each task's share, which is how 17 tasks "
+    "cost 1 + 17 x 1.14 % = 1.19x; fully fine-tuned ones share nothing. On its 17 tasks the paper "
+    "averages 72.7 without BERT (the best network that AutoML found), 73.7 with full fine-tuning, "
+    "74.0 with variable fine-tuning and 73.3 with adapters."
+)
+
+
+def report(plan: Plan, runs: Runs, folder: Path) -> str:
+    """The study as Markdown, with whatever has finished; its figure is saved in folder/figures."""
+    own = table2_plan(plan)
+    heading = "Table 2: classification beyond GLUE"
+    beginning = (heading, _introduction(own), conditions(own, data=own.budget.what))
+    if not any_finished(runs, wanted(plan, runs)):
+        return section(*beginning, _data(own), NO_RUNS)
+    drawn = _draw(own, runs, folder)
+    alt = "Test accuracy of each task by each method, with standard errors over the seeds"
+    return section(
+        *beginning,
+        _table(own, runs),
+        COUNTING,
+        _choices(own, runs),
+        _data(own),
+        image(NAME, alt) if drawn else "",
+    )

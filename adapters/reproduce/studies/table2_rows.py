@@ -1,0 +1,118 @@
+"""Table 2's rows: what is tried and chosen for each task, its score on the test set, and what it
+costs in parameters."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from adapters.reproduce.plans.choices import best, best_size, chosen, size_grids
+from adapters.reproduce.plans.plan import ADAPTERS, FULL, Plan
+from adapters.reproduce.plans.table2_plan import Table2Plan
+from adapters.reproduce.report.shares import paper_share, paper_total, parameters_of
+from adapters.reproduce.report.statistics import MISSING, Scores, chosen_scores
+from adapters.reproduce.studies.tradeoff import top_layers, top_method
+from adapters.reproduce.sweep.runs_file import Config, Runs, run_key
+from adapters.reproduce.sweep.task_folder import PUBLISHED
+
+
+def top_grid(plan: Table2Plan, runs: Runs, task: str) -> list[Config]:
+    """What is tried for variable fine-tuning: each number of top layers, the fewest first, and at
+    last all layers, which is full fine-tuning."""
+    methods = [top_method(plan, top) for top in top_layers(plan)]
+    full = plan.grid(task, FULL)
+    if plan.numbers.sweep_top:
+        return [config for method in methods for config in plan.grid(task, method)] + full
+    like = chosen(plan, runs, task, FULL)
+    return [] if like is None else [{**like, "method": method} for method in methods] + full
+
+
+def best_top(plan: Table2Plan, runs: Runs, task: str) -> Config | None:
+    """The best number of top layers, with its rate and epochs."""
+    return best(runs, top_grid(plan, runs, task))
+
+
+def adapter_grids(plan: Table2Plan, runs: Runs, task: str) -> list[Config]:
+    """What is tried of adapters: size 64 first, where other sizes use the best rate of that."""
+    return size_grids(plan, runs, task) or plan.grid(task, ADAPTERS)
+
+
+class Row(NamedTuple):
+    """A row of the table: its name, the paper's name for it, and what is tried and what is chosen
+    for a task."""
+
+    name: str
+    published: str
+    tried: Callable[[Table2Plan, Runs, str], list[Config]]
+    choose: Callable[[Table2Plan, Runs, str], Config | None]
+
+
+ROWS = (
+    Row(
+        "full fine-tuning",
+        PUBLISHED[0],
+        lambda plan, runs, task: plan.grid(task, FULL),
+        lambda plan, runs, task: chosen(plan, runs, task, FULL),
+    ),
+    Row("variable fine-tuning, best top n", PUBLISHED[1], top_grid, best_top),
+    Row("adapters, best size for each task", PUBLISHED[2], adapter_grids, best_size),
+)
+NO_BERT = "no BERT: TF-IDF, logistic regression"
+
+
+def accuracy(config: Config, result: dict[str, Any]) -> float:
+    """The test accuracy of a run."""
+    return float(result["test"]["accuracy"])
+
+
+def row_scores(plan: Table2Plan, runs: Runs, row: Row) -> dict[str, Scores]:
+    """A row's test accuracies for each task, over the seeds."""
+    return {
+        task: chosen_scores(
+            plan, runs, row.choose(plan, runs, task), row.tried(plan, runs, task), accuracy
+        )
+        for task in plan.tasks
+    }
+
+
+def no_bert_scores(plan: Table2Plan, runs: Runs) -> dict[str, Scores]:
+    """The test accuracy of TF-IDF and logistic regression for each task: one run, without seed."""
+    found = {task: runs.get(run_key(plan.without_bert(task))) for task in plan.tasks}
+    return {
+        task: Scores((accuracy(run["config"], run["result"]),) if run else ())
+        for task, run in found.items()
+    }
+
+
+def guesses(plan: Table2Plan, runs: Runs) -> dict[str, Scores]:
+    """The test accuracy of always guessing the most frequent class; any run of a task has it."""
+    found = {}
+    for task in plan.tasks:
+        tried = [plan.without_bert(task), *(c for r in ROWS for c in r.tried(plan, runs, task))]
+        results = (runs[run_key(c)]["result"] for c in tried if run_key(c) in runs)
+        known = (result.get("constant", {}).get("accuracy") for result in results)
+        found[task] = Scores(tuple(guess for guess in known if guess is not None)[:1])
+    return found
+
+
+def share(plan: Plan, config: Config, counts: dict[str, int]) -> float:
+    """The share of the encoder's layers' parameters that a task adds, as the paper counts: n of
+    the L layers for variable fine-tuning; see `paper_share` for the others."""
+    if first_layer := config["method"].get("first_layer"):
+        return float(plan.layers - first_layer) / plan.layers
+    return paper_share(counts)
+
+
+def parameter_cells(plan: Table2Plan, runs: Runs, row: Row) -> list[str]:
+    """The parameters of all tasks together, the mean share of a task as the paper counts it, and of
+    all parameters; unknown until every task has a run."""
+    shares, own = [], []
+    for task in plan.tasks:
+        config = row.choose(plan, runs, task)
+        counts = parameters_of(runs, plan.with_seeds(config)) if config else None
+        if config is None or counts is None:
+            return [MISSING] * 3
+        shares.append(share(plan, config, counts))
+        own.append(counts["task"] / counts["all"])
+    means = (f"{100 * np.mean(values):.1f} %" for values in (shares, own))
+    return [f"{paper_total(shares):.2f}x", *means]
