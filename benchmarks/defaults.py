@@ -13,7 +13,8 @@ import argparse
 from pathlib import Path
 
 from adapters.recipes import default_rate_epochs, enough_epochs
-from adapters.reproduce.sweep.one_run import base_of, execute, parts_of
+from adapters.reproduce.sweep.configured import base_of, parts_of
+from adapters.reproduce.sweep.one_run import execute
 from adapters.reproduce.sweep.run_sweep import run_sweep
 from adapters.reproduce.sweep.runs_file import Config
 from adapters.reproduce.sweep.workers import Workers

@@ -11,7 +11,7 @@ from tabulate import tabulate
 from adapters.methods.table import METHODS
 from adapters.recipes import default_rate_epochs
 from adapters.reproduce.report.statistics import Metric, scores_of
-from adapters.reproduce.sweep.one_run import base_of
+from adapters.reproduce.sweep.configured import base_of
 from adapters.reproduce.sweep.runs_file import Config, Runs, read_runs
 from adapters.task_model import COSINE, MEAN, POOLER
 from minibert.files import atomic_write

@@ -24,8 +24,9 @@ from adapters.reproduce.studies import (
     table2,
     tradeoff,
 )
+from adapters.reproduce.sweep.configured import base_of, parts_of, questions
 from adapters.reproduce.sweep.cost import estimated_tokens
-from adapters.reproduce.sweep.one_run import base_of, execute, parts_of, questions
+from adapters.reproduce.sweep.one_run import execute
 from adapters.reproduce.sweep.run_sweep import run_sweep
 from adapters.reproduce.sweep.runs_file import Config, Runs, read_runs, run_key
 from adapters.reproduce.sweep.task_folder import read_tasks

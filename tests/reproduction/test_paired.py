@@ -26,7 +26,7 @@ from adapters.reproduce.ledger.variances import Variance, error, of_mean, studen
 from adapters.reproduce.plans.budgets import BUDGETS
 from adapters.reproduce.plans.plan import ADAPTERS, FULL, Plan, sized
 from adapters.reproduce.sweep.answers import packed
-from adapters.reproduce.sweep.one_run import parts_of
+from adapters.reproduce.sweep.configured import parts_of
 from adapters.reproduce.sweep.runs_file import Config, Runs, run_key
 from minibert.data.metrics import METRICS
 from minibert.errors import InputError

@@ -18,8 +18,8 @@ from adapters.reproduce import pipeline
 from adapters.reproduce.pipeline import Progress, all_wanted, make_plan, studies_named
 from adapters.reproduce.plans.budgets import BUDGETS
 from adapters.reproduce.plans.plan import ADAPTERS, FULL, HEAD, Plan
+from adapters.reproduce.sweep.configured import parts, questions
 from adapters.reproduce.sweep.cost import estimated_tokens
-from adapters.reproduce.sweep.one_run import parts, questions
 from adapters.reproduce.sweep.runs_file import read_runs, run_key
 from minibert.errors import InputError
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from command_line import TINY, minibert, works
 
-import adapters.reproduce.sweep.one_run as one_run
+import adapters.reproduce.sweep.learning as learning
 import minibert.training.loop as loop
 from adapters.answering import train_squad
 from adapters.finetune import train_task
@@ -31,15 +31,10 @@ from adapters.reproduce.plans.plan import ADAPTERS, FULL, HEAD, Plan, sized
 from adapters.reproduce.plans.plan import NORMS as NORMS_ONLY
 from adapters.reproduce.studies import extensions, init_scale, table1, tradeoff
 from adapters.reproduce.sweep.answers import unpacked
-from adapters.reproduce.sweep.one_run import (
-    base_of,
-    execute,
-    method_of,
-    parameter_counts,
-    parts_of,
-    questions,
-    trained,
-)
+from adapters.reproduce.sweep.configured import base_of, method_of, parts_of, questions
+from adapters.reproduce.sweep.learning import parameter_counts
+from adapters.reproduce.sweep.one_run import execute
+from adapters.reproduce.sweep.one_task import trained
 from adapters.reproduce.sweep.runs_file import Config, append_run, read_runs, run_key
 from adapters.task_file import TaskFile, load_task, on_base, save_task
 from adapters.task_model import TaskModel, new_task_model
@@ -264,7 +259,7 @@ class TestARun:
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patch:
-            patch.setattr(one_run, where, stop)
+            patch.setattr(learning, where, stop)
             with pytest.raises(KeyboardInterrupt):
                 execute(config, tmp_path / "stopped", 1)
         assert execute(config, tmp_path / "stopped", 1) == done[0]

@@ -29,7 +29,8 @@ from adapters.reproduce.plans.table2_plan import TABLE2, Table2Plan, table2_plan
 from adapters.reproduce.report.shares import paper_total
 from adapters.reproduce.studies import table2, table2_rows
 from adapters.reproduce.sweep.answers import unpacked
-from adapters.reproduce.sweep.one_run import base_of, execute, method_of, settings_of
+from adapters.reproduce.sweep.configured import base_of, method_of, settings_of
+from adapters.reproduce.sweep.one_run import execute
 from adapters.reproduce.sweep.runs_file import Config, Runs, read_runs, run_key
 from adapters.reproduce.sweep.task_folder import FolderTask, drawn, read_task, read_tasks
 from adapters.reproduce.sweep.tfidf import tfidf

@@ -8,7 +8,7 @@ import numpy as np
 from adapters.reproduce.ledger.jackknife import pseudo_values
 from adapters.reproduce.report.statistics import REPORTED
 from adapters.reproduce.sweep.answers import unpacked
-from adapters.reproduce.sweep.one_run import parts_of
+from adapters.reproduce.sweep.configured import parts_of
 from adapters.reproduce.sweep.runs_file import Config, Runs, run_key
 from minibert.data.metrics import METRICS
 from minibert.errors import InputError

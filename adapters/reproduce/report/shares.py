@@ -18,7 +18,7 @@ def parameters_of(runs: Runs, configs: Sequence[Config]) -> dict[str, int] | Non
 def paper_share(counts: dict[str, int]) -> float:
     """The share of parameters that a task trains by the paper's count: its adapters, relative to
     the encoder's layers; 1 if the layers themselves are trained. `counts`: see
-    `one_run.parameter_counts`."""
+    `learning.parameter_counts`."""
     return 1.0 if counts["task"] == counts["all"] else counts["adapters"] / counts["layers"]
 
 
