@@ -37,7 +37,7 @@ class Budget:
     squad_examples: tuple[int | None, int | None]  # training and dev questions
     squad_sizes: tuple[int, ...]
     squad_grids: dict[str, Grid]
-    curve_seeds: int  # for everything but table 1
+    curve_seeds: int  # for everything but table 1 and what takes adapters out of its models
     mean_seeds: int  # for table 1 with the other pooling; 0: without
 
 

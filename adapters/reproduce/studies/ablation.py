@@ -36,7 +36,7 @@ def wanted(plan: Plan, runs: Runs) -> list[Config]:
     for task in plan.tasks:
         configs += plan.grid(task, ADAPTERS)
         if like := chosen(plan, runs, task, ADAPTERS):
-            for config in plan.with_seeds(like, plan.budget.curve_seeds):
+            for config in plan.with_seeds(like):
                 configs.append(config)
                 # only once the task is trained, so that no two workers train the same task
                 run = runs.get(run_key(config))
@@ -50,7 +50,7 @@ def finished(plan: Plan, runs: Runs) -> dict[str, list[dict[str, Any]]]:
     found: dict[str, list[dict[str, Any]]] = {}
     for task in plan.tasks:
         like = chosen(plan, runs, task, ADAPTERS)
-        seeds = plan.with_seeds(like, plan.budget.curve_seeds) if like else []
+        seeds = plan.with_seeds(like) if like else []
         keys = [run_key(ablation_of(config)) for config in seeds]
         results = [runs[key]["result"] for key in keys if key in runs]
         results = [result for result in results if "spans" in result]  # one may have diverged
@@ -125,8 +125,7 @@ def report(plan: Plan, runs: Runs, folder: Path) -> str:
     table = markdown_table([_cells(plan, task, found[task]) for task in found], HEADERS)
     _draw(plan, {task: changes(results, task) for task, results in found.items()}, folder)
     alt = "Relative change by first and last removed layer, one heat map for each task"
-    conditions = glue_conditions(plan, plan.budget.curve_seeds)
-    return section(heading, text, conditions, table, image(NAME, alt))
+    return section(heading, text, glue_conditions(plan), table, image(NAME, alt))
 
 
 def _draw(plan: Plan, changed: dict[str, dict[Span, float]], folder: Path) -> None:
