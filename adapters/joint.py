@@ -4,7 +4,7 @@ It takes every task's data at once, and for one more task everything anew: what 
 to avoid (Houlsby et al. 2019, section 1). Training is that of MT-DNN (Liu et al. 2019, arXiv
 1901.11504, algorithm 1): a batch is of one task, and the batches of all tasks are shuffled
 together, so that a task has its turn as often as it has batches. In a step of another task a head's
-gradient is 0; it moves on by Adam's momentum alone.
+gradient is 0: it moves by Adam's momentum, and by weight decay where the recipe has it.
 """
 
 from collections.abc import Sequence

@@ -58,6 +58,7 @@ def make_task(source: Source, path: Path, folder: Path) -> str:
     rows = [(row.cells[source.text], row.cells[source.label]) for row in table.rows()]
     if len(rows) != sum(source.sizes):
         raise InputError(f"{path}: has {len(rows):,} rows, not {sum(source.sizes):,}")
+    folder.mkdir(parents=True, exist_ok=True)
     order = np.random.default_rng(SEED).permutation(len(rows))
     ends = np.cumsum(source.sizes)
     for name, numbers in zip(PARTS, np.split(order, ends[:-1]), strict=True):
@@ -82,9 +83,8 @@ def main(words: list[str]) -> int:
     source, folder = map(Path, words)
     try:
         for name, one in SOURCES.items():
-            (folder / name).mkdir(parents=True, exist_ok=True)
             print(make_task(one, source / one.file, folder / name))
-    except InputError as error:
+    except (InputError, OSError) as error:
         print(f"table2_data: error: {error}", file=sys.stderr)
         return 2
     return 0

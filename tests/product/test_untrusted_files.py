@@ -661,6 +661,8 @@ class TestRuns:
             RESULT | {"validation": {"accuracy": 0.5}},
             RESULT | {"validation": []},
             RESULT | {"parameters": {"task": "many"}},
+            RESULT | {"parameters": 5},
+            RESULT | {"answers": ["x"]},
             RESULT | {"examples": 5},
         ],
         ids=str,

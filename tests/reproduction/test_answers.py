@@ -34,7 +34,7 @@ def test_two_classes_of_cola_are_a_short_word() -> None:
 
 @pytest.mark.parametrize("classes", [[0, 256], [-1, 3]])
 def test_a_class_that_is_no_byte_is_refused(classes: list[int]) -> None:
-    with pytest.raises(InputError, match="fewer than 256 classes"):
+    with pytest.raises(InputError, match="at most 256 classes"):
         packed(np.array(classes))
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from adapters.reproduce.ledger.claims import CLAIMS, LEFT_OUT, Claim, ledger
 from adapters.reproduce.ledger.estimates import (
@@ -31,7 +32,8 @@ from adapters.reproduce.ledger.estimates import (
     over_seeds,
     spread,
 )
-from adapters.reproduce.ledger.judges import SQUAD_ERROR, few_parameters
+from adapters.reproduce.ledger.judges import few_parameters
+from adapters.reproduce.ledger.judges_squad import SQUAD_ERROR
 from adapters.reproduce.plans.budgets import BUDGETS
 from adapters.reproduce.plans.choices import chosen
 from adapters.reproduce.plans.plan import ADAPTERS, FULL, Plan, sized
@@ -273,6 +275,11 @@ class TestDifferences:
         pair = (chosen(self.plan, self.runs, task, m) for m in (ADAPTERS, FULL))
         return task, *pair
 
+    @staticmethod
+    def half(value: float, freedom: float) -> float:
+        """Half of the half-width of the 95 % interval, by SciPy."""
+        return float(stats.t.ppf(0.975, freedom)) * value**0.5 / 2
+
     def test_a_tasks_spread_is_pooled_over_both_methods(self):
         """Squares over degrees of freedom: 34 / (1 + 2) and 4 / (2 + 1)."""
         assert spread(self.plan, self.runs, "rte") == pytest.approx((34 / 3) ** 0.5)
@@ -283,15 +290,20 @@ class TestDifferences:
         found = difference(self.plan, self.runs, [self.pair("mrpc")])
         assert found is not None
         assert found.value == pytest.approx(-2.0)
-        assert found.error == pytest.approx((4 / 3 / 3 + 2 / 2) ** 0.5)
+        usual, own = 4 / 3 / 3, 2 / 2  # with 3 degrees of freedom and with 1
+        freedom = (usual + own) ** 2 / (usual**2 / 3 + own**2 / 1)
+        assert found.error == pytest.approx(self.half(usual + own, freedom), rel=1e-4)
 
     def test_a_difference_over_tasks_is_the_mean_and_errors_add_in_squares(self):
         found = difference(self.plan, self.runs, [self.pair("rte"), self.pair("mrpc")])
         assert found is not None
         assert found.value == pytest.approx((0.0 - 2.0) / 2)
-        square = (34 / 3 / 2 + 13 / 3) + (4 / 3 / 3 + 2 / 2)
-        assert found.error == pytest.approx(square**0.5 / 2)
-        assert str(found) == "-1.0 ± 1.7†"  # of the seeds alone
+        # RTE: the pooled 34 / 3 for two seeds, and full fine-tuning's own 13 for three
+        parts = [(34 / 3 / 2, 3), (13 / 3, 2), (4 / 3 / 3, 3), (2 / 2, 1)]
+        value = sum(part for part, _ in parts)
+        freedom = value**2 / sum(part**2 / each for part, each in parts)
+        assert found.error == pytest.approx(self.half(value / 4, freedom), rel=1e-4)
+        assert str(found) == f"-1.0 ± {found.error:.1f}†"  # of the seeds alone
 
     def test_a_difference_of_single_seeds_has_the_tasks_pooled_spread(self):
         """For a single run, all that is known is how much other runs of its task vary."""
@@ -300,7 +312,9 @@ class TestDifferences:
         runs = {**self.runs}
         add(runs, lone, {"dev": scores(task, 60.0), "validation": [scores(task, 1.0)]})
         found = difference(self.plan, runs, [(task, lone, full)])
-        error = pytest.approx((34 / 3 + 13 / 3) ** 0.5)
+        value = 34 / 3 + 13 / 3
+        freedom = value**2 / ((34 / 3) ** 2 / 3 + (13 / 3) ** 2 / 2)
+        error = pytest.approx(self.half(value, freedom), rel=1e-4)
         assert found == Estimate(pytest.approx(-12.0), error, seeds_only=True)
 
     def test_a_difference_to_widely_varying_seeds_is_as_uncertain_as_these(self):
@@ -312,7 +326,9 @@ class TestDifferences:
             found = {"dev": scores(task, value), "validation": [scores(task, 1.0)]}
             add(runs, {**apart, "seed": seed}, found)
         estimate = difference(self.plan, runs, [(task, apart, full)])
-        error = pytest.approx((11.0**2 + 13 / 3) ** 0.5)
+        value = 11.0**2 + 13 / 3
+        freedom = value**2 / (11.0**4 / 2 + (13 / 3) ** 2 / 2)
+        error = pytest.approx(self.half(value, freedom), rel=1e-4)
         assert estimate == Estimate(pytest.approx(1.0), error, seeds_only=True)
 
     def test_a_difference_is_unknown_while_a_run_is_missing(self):
@@ -809,7 +825,9 @@ class TestTheLedger:
         text = ledger(self.plan, {}, COMMAND)
         for where, what, why in LEFT_OUT:
             assert f"- {where}, {what}: {why}." in text
-        assert "Budget `full`, 3 seeds, tasks cola, sst-2, mrpc, rte." in text
+        assert "Budget `full`, seeds: 3, tasks cola, sst-2, mrpc, rte." in text
+        more = ledger(replace(self.plan, seeds=8), {}, COMMAND)
+        assert "seeds: 8 in table 1 and for figure 6 left, 3 elsewhere, tasks" in more
         assert "1 seed, " in ledger(plan_of(seeds=1), {}, COMMAND)
 
     def test_the_ledger_states_the_numbers_that_its_rules_use(self):

@@ -18,13 +18,22 @@ from scipy import stats
 
 from adapters.reproduce.ledger.claims import ledger
 from adapters.reproduce.ledger.contributions import contributions
-from adapters.reproduce.ledger.estimates import Estimate, difference, paired_variance, spread
+from adapters.reproduce.ledger.estimates import (
+    FAILS,
+    HOLDS,
+    OPEN,
+    Estimate,
+    difference,
+    paired_variance,
+    spread,
+)
 from adapters.reproduce.ledger.jackknife import SCORES, pseudo_values
-from adapters.reproduce.ledger.judges import SQUAD_ERROR, squad_by_size
+from adapters.reproduce.ledger.judges_squad import squad_by_size
 from adapters.reproduce.ledger.paired import variance_of_difference
 from adapters.reproduce.ledger.variances import Variance, error, of_mean, student, total
 from adapters.reproduce.plans.budgets import BUDGETS
 from adapters.reproduce.plans.plan import ADAPTERS, FULL, Plan, sized
+from adapters.reproduce.studies import squad_sizes
 from adapters.reproduce.sweep.answers import packed
 from adapters.reproduce.sweep.configured import parts_of
 from adapters.reproduce.sweep.runs_file import Config, Runs, run_key
@@ -358,7 +367,17 @@ class TestQuestions:
         runs, (ours, full) = self.runs(answers=False)
         text, _ = squad_by_size(64)(self.plan, runs)
         assert text == f"m = 64: {100 * ours.mean():.1f} against {100 * full.mean():.1f}"
-        assert SQUAD_ERROR == 1.0
+
+    @pytest.mark.parametrize(("gap", "expected"), [(1.01, HOLDS), (0.99, OPEN), (-3.01, FAILS)])
+    def test_the_assumed_error_decides_two_points_from_the_bound(self, gap, expected):
+        """The bound is -1, and the error 1."""
+        runs: Runs = {}
+        for method, f1 in ((sized(64), 0.6 + gap / 100), (FULL, 0.6)):
+            for config in squad_sizes.wanted(self.plan, runs):
+                if config["method"] == method:
+                    dev = {"f1": f1, "exact_match": 0.5}
+                    add(runs, config, {"dev": dev, "epochs": [dev], "examples": [9, 40]})
+        assert squad_by_size(64)(self.plan, runs)[1] == expected
 
     def test_answers_to_another_number_of_questions_are_refused(self):
         runs, _ = self.runs()

@@ -32,7 +32,14 @@ from adapters.reproduce.sweep.answers import unpacked
 from adapters.reproduce.sweep.configured import base_of, method_of, settings_of
 from adapters.reproduce.sweep.one_run import execute
 from adapters.reproduce.sweep.runs_file import Config, Runs, read_runs, run_key
-from adapters.reproduce.sweep.task_folder import FolderTask, drawn, read_task, read_tasks
+from adapters.reproduce.sweep.task_folder import (
+    LARGEST,
+    FolderTask,
+    drawn,
+    read_about,
+    read_task,
+    read_tasks,
+)
 from adapters.reproduce.sweep.tfidf import tfidf
 from adapters.task_model import POOLER
 from minibert.data.tasks import Data, Example, Task, score
@@ -626,3 +633,24 @@ def test_the_script_cuts_the_papers_files_into_parts_of_its_sizes(
 def test_the_script_refuses_a_file_of_another_length(script, published, tmp_path, capsys):
     assert script.main([str(published[0]), str(tmp_path / "out")]) == 2
     assert "airline.tsv: has 20 rows, not 14,640" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_script_says_in_one_line_that_a_file_is_missing_or_in_the_way(
+    script, published, tmp_path, capsys, monkeypatch
+):
+    assert script.main([str(tmp_path), str(tmp_path / "out")]) == 2
+    assert "airline.tsv" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    small = {name: replace(one, sizes=(12, 5, 3)) for name, one in script.SOURCES.items()}
+    monkeypatch.setattr(script, "SOURCES", small)
+    (tmp_path / "taken").write_text("")
+    assert script.main([str(published[0]), str(tmp_path / "taken")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_task_toml_is_too_long_by_its_bytes(tmp_path):
+    path = tmp_path / "task.toml"
+    path.write_text('text = "a"\nlabel = "b"\n#' + LARGEST // 2 * "\u00e9", "utf-8")
+    with pytest.raises(InputError, match="is not read: it has more than"):
+        read_about(path)

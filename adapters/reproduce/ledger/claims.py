@@ -2,17 +2,20 @@
 
 The rules were fixed before any run: a margin in points (hundredths of the task's metric) and,
 unless the claim is exact, a decision only where 2 errors leave no doubt (`estimates.at_least`). A
-claim that does not hold on this base is recorded as not holding. What was changed after runs is how
-the error is estimated. First, scores whose own seeds vary more than is usual for their task got
-that larger error. Then runs began to keep their answers, and the error became that of seeds and
-examples together, of methods compared example by example, by Student's t (`paired`).
+claim that does not hold on this base is recorded as not holding.
+
+What was changed after runs: the extensions got learning rates of their own, since LayerNorm inside
+the adapter had collapsed at the plain adapter's; and how the error is estimated. First, scores
+whose own seeds vary more than is usual for their task got that larger error. Then runs began to
+keep their answers, and the error became that of seeds and examples together, of methods compared
+example by example, by Student's t (`paired`).
 """
 
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from adapters.reproduce.ledger import judges, judges_ablation
+from adapters.reproduce.ledger import judges, judges_ablation, judges_squad
 from adapters.reproduce.ledger.estimates import FAILS, HOLDS, MARGIN, OPEN, SEEDS_ONLY
 from adapters.reproduce.ledger.judges import Judge
 from adapters.reproduce.plans.plan import Plan
@@ -35,8 +38,8 @@ class Claim:
 
 WITHIN = f"mean difference to full fine-tuning over the tasks at least -{MARGIN:g}"
 SQUAD = (
-    f"difference at least -{MARGIN:g} F1; if no answers were kept, with {judges.SQUAD_ERROR:g} as "
-    "its standard error"
+    f"difference at least -{MARGIN:g} F1; if no answers were kept, with "
+    f"{judges_squad.SQUAD_ERROR:g} as its standard error"
 )
 
 CLAIMS = (
@@ -110,7 +113,7 @@ CLAIMS = (
         "90.4 / 90.7 F1",
         SQUAD,
         "squad",
-        judges.squad_by_size(64),
+        judges_squad.squad_by_size(64),
     ),
     Claim(
         "figure 5",
@@ -118,7 +121,7 @@ CLAIMS = (
         "89.9 / 90.7 F1",
         SQUAD,
         "squad",
-        judges.squad_by_size(2),
+        judges_squad.squad_by_size(2),
     ),
     Claim(
         "figure 6 left",
@@ -236,7 +239,10 @@ def ledger(plan: Plan, runs: Runs, command: str) -> str:
         (claim.where, claim.says, claim.number, ours, claim.rule, f"**{verdict}**")
         for claim, ours, verdict in judged
     ]
-    seeds = f"{plan.seeds} seed{'s' if plan.seeds > 1 else ''}"
+    curves = min(plan.budget.curve_seeds, plan.seeds)
+    seeds = f"seeds: {plan.seeds}"
+    if curves != plan.seeds:
+        seeds = f"seeds: {plan.seeds} in table 1 and for figure 6 left, {curves} elsewhere"
     left_out = "\n".join(f"- {where}, {what}: {why}." for where, what, why in LEFT_OUT)
     return (
         f"# Claims of the paper on {plan.base_shown}\n\n"
@@ -247,7 +253,8 @@ def ledger(plan: Plan, runs: Runs, command: str) -> str:
         "where the rule's bound is outside it. The interval is about the choice of seeds and of "
         "dev examples: methods are compared on the same examples, one by one, and few seeds make "
         f"it wider, by Student's t. With {SEEDS_ONLY}, where there are no answers to compare, it "
-        "is about the seeds alone, for these very examples.\n\n"
+        "is about the seeds alone, for these very examples. Rates, epochs and sizes are those that "
+        "were chosen with seed 0: what another choice would give is in no interval.\n\n"
         f"{table(rows, HEADERS, 'github')}\n\nNot among the runs:\n\n{left_out}\n\n"
         f"The numbers are those of `{command.format(study='all')}`, or of one study at a time, "
         f"with its name for `all`:\n\n{studies_of_claims()}\n"

@@ -19,7 +19,7 @@ from adapters.reproduce.ledger.paired import variance_of_difference
 from adapters.reproduce.ledger.variances import Variance, error, of_mean, total
 from adapters.reproduce.plans.choices import chosen
 from adapters.reproduce.plans.plan import ADAPTERS, FULL, Plan
-from adapters.reproduce.report.statistics import scores_of, standard_error
+from adapters.reproduce.report.statistics import scores_of
 from adapters.reproduce.sweep.runs_file import Config, Runs, run_key
 from minibert.errors import InputError
 
@@ -34,8 +34,9 @@ class Estimate:
     seeds_only: bool = False
 
     def __str__(self) -> str:
-        error = "" if self.error is None else f" ± {self.error:.1f}{SEEDS_ONLY * self.seeds_only}"
-        return f"{self.value:+.1f}{error}"
+        if self.error is None:
+            return f"{self.value:+.1f}"
+        return f"{self.value:+.1f} ± {self.error:.1f}{SEEDS_ONLY if self.seeds_only else ''}"
 
 
 SEEDS_ONLY = "†"  # after an error that leaves out the choice of examples
@@ -83,13 +84,18 @@ def scores(plan: Plan, runs: Runs, config: Config | None) -> list[float]:
 def spread(plan: Plan, runs: Runs, task: str) -> float | None:
     """The standard deviation of a task's score over the seeds, pooled over two methods of table 1;
     None with fewer than two seeds."""
+    variance = _usual_variance(plan, runs, task)
+    return None if variance is None else math.sqrt(variance.value)
+
+
+def _usual_variance(plan: Plan, runs: Runs, task: str) -> Variance | None:
     squares, freedom = 0.0, 0
     for method in (ADAPTERS, FULL):
         found = scores(plan, runs, chosen(plan, runs, task, method))
         mean = sum(found) / max(1, len(found))
         squares += sum((value - mean) ** 2 for value in found)
         freedom += max(0, len(found) - 1)
-    return math.sqrt(squares / freedom) if freedom else None
+    return Variance(squares / freedom, freedom) if freedom else None
 
 
 def difference(
@@ -104,15 +110,16 @@ def difference(
             return None
         values.append(sum(a) / len(a) - sum(b) / len(b))
         paired.append(paired_variance(runs, plan.with_seeds(first), plan.with_seeds(second)))
-        by_seeds.append(_variance_by_seeds(spread(plan, runs, task), a, b))
+        by_seeds.append(_variance_by_seeds(_usual_variance(plan, runs, task), a, b))
     if not values:
         return None
     value, number = sum(values) / len(values), len(values)
     known = [variance for variance in paired if variance is not None]
     if len(known) == number:
         return Estimate(value, error(total(known) / number**2))
-    of_seeds = None if None in by_seeds else math.sqrt(sum(filter(None, by_seeds))) / number
-    return Estimate(value, of_seeds, seeds_only=True)
+    of_seeds = [variance for variance in by_seeds if variance is not None]
+    told = error(total(of_seeds) / number**2) if len(of_seeds) == number else None
+    return Estimate(value, told, seeds_only=True)
 
 
 def paired_variance(
@@ -134,14 +141,19 @@ def paired_variance(
     return variance_of_difference(100 * one, 100 * other)
 
 
-def _variance_by_seeds(deviation: float | None, *both: Sequence[float]) -> float | None:
-    """The variance of the difference of two means of scores, each by the task's standard deviation
-    or by their own, whichever is larger; None if the former is unknown."""
-    if deviation is None:
+def _variance_by_seeds(usual: Variance | None, *both: Sequence[float]) -> Variance | None:
+    """The variance of the difference of two means of scores: each by what is usual for the task, or
+    by the scores' own variance if that is larger; None if the former is unknown."""
+    if usual is None:
         return None
-    own = [standard_error(values) or 0.0 for values in both]
-    usual = [deviation / math.sqrt(len(values)) for values in both]
-    return sum(max(pair) ** 2 for pair in zip(own, usual, strict=True))
+    parts, usual_parts = [], 0.0  # what is usual is one estimate, however often it is used
+    for values in both:
+        own = of_mean(np.array(values)) if len(values) > 1 else None
+        if own is not None and own.value > usual.value / len(values):
+            parts.append(own)
+        else:
+            usual_parts += 1 / len(values)
+    return total([*parts, Variance(usual.value * usual_parts, usual.freedom)])
 
 
 def all_of(verdicts: Sequence[str]) -> str:

@@ -20,20 +20,17 @@ from adapters.reproduce.ledger.estimates import (
     below,
     difference,
     over_seeds,
-    paired_variance,
     spread,
 )
-from adapters.reproduce.ledger.variances import error
 from adapters.reproduce.plans.choices import best, best_of_size, best_size, chosen, validation_score
-from adapters.reproduce.plans.plan import ADAPTERS, FULL, HEAD, NORMS, Plan, sized
+from adapters.reproduce.plans.plan import ADAPTERS, FULL, HEAD, NORMS, Plan
 from adapters.reproduce.report.shares import parameters_of
-from adapters.reproduce.report.statistics import dev_metric, main_score, scores_of
+from adapters.reproduce.report.statistics import main_score
 from adapters.reproduce.studies import (
     epochs,
     extensions,
     init_scale,
     many_tasks,
-    squad_sizes,
     tradeoff,
 )
 from adapters.reproduce.studies.table1 import by_mean
@@ -182,41 +179,6 @@ def sizes_are_alike(plan: Plan, runs: Runs) -> Judgement:
         error = (2 * sum(d * d for d in known)) ** 0.5 / len(known)
     text = " / ".join(f"{value:.1f}" for value in means)
     return text, at_most(Estimate(max(means) - min(means), error), MARGIN)
-
-
-def _squad_runs(plan: Plan, runs: Runs, method: dict[str, Any]) -> list[Config]:
-    """The configurations of the grid's best mean F1, one for each seed, as in the study's table;
-    none while a run of the grid is missing."""
-    grid = [config for configs in squad_sizes.tried(plan, method) for config in configs]
-    if any(run_key(config) not in runs for config in grid):
-        return []
-    return squad_sizes.best_of_grid(plan, runs, method)
-
-
-# A SQuAD run's F1 varies with its seed and with the choice of questions. Where runs kept no answers
-# to estimate that from, 1 point is assumed for both together, about the standard error of F1 on
-# 1,500 questions.
-SQUAD_ERROR = 1.0
-
-
-def squad_by_size(size: int) -> Judge:
-    """A judge of adapters of the budget's size that is nearest to this one."""
-
-    def judge(plan: Plan, runs: Runs) -> Judgement:
-        if plan.sample:
-            return UNDECIDED
-        nearest = min(plan.budget.squad_sizes, key=lambda other: abs(other - size))
-        both = [_squad_runs(plan, runs, method) for method in (sized(nearest), FULL)]
-        ours, full = (scores_of(runs, configs, dev_metric("f1")).mean for configs in both)
-        if ours is None or full is None:
-            return UNDECIDED
-        text = f"m = {nearest}: {100 * ours:.1f} against {100 * full:.1f}"
-        variance = paired_variance(runs, *both)
-        known = SQUAD_ERROR if variance is None else error(variance)
-        found = Estimate(100 * (ours - full), known)
-        return text if variance is None else f"{text}, {found}", at_least(found, -MARGIN)
-
-    return judge
 
 
 def _std_difference(plan: Plan, runs: Runs, std: float) -> Estimate | None:

@@ -4,10 +4,12 @@ Of method m, with seed s, on example i, the pseudo-values (`jackknife`) are take
 
     psi[m, s, i] = mean_m + seed[m, s] + example[m, i] + rest[m, s, i]
 
-The seeds are a sample of all that could have been drawn, each method's its own. The examples are a
-sample of all that there are, the same for both methods and all seeds: what makes one hard for both
-cancels in the difference, which is what pairing gains. From one draw of S seeds and n examples to
-another, the difference of A and B then has the variance
+The seeds are a sample of all that could have been drawn, each method's its own. (Runs of two
+methods with the same seed share the order of their batches. If that makes them vary together, the
+error is a little too large.) The examples are a sample of all that there are, the same for both
+methods and all seeds: what makes one hard for both cancels in the difference, which is what pairing
+gains. From one draw of S seeds and n examples to another, the difference of A and B then has the
+variance
 
       seeds_A / S_A + seeds_B / S_B               mean squares: of each seed's mean psi,
     + examples / n                                of each example's mean psi of A minus that of B,
@@ -30,7 +32,7 @@ def variance_of_difference(first: np.ndarray, second: np.ndarray) -> Variance:
     both = (first, second)
     seeds = total([of_mean(psi.mean(axis=1)) for psi in both])
     examples = of_mean(first.mean(axis=0) - second.mean(axis=0))
-    rest = [_rest(psi) / -psi.size for psi in both]
+    rest = [_rest(psi) / -psi.size for psi in both]  # taken away
     return total([seeds, examples, *rest], least=max(seeds.value, examples.value))
 
 

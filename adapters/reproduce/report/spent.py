@@ -22,7 +22,8 @@ def spent(wanted: Mapping[str, Iterable[Config]], runs: Runs) -> str:
     return section(
         "What ran",
         "A worker-hour is an hour of one worker; several may have run on the machine at once. Runs "
-        "that several studies share are in the row of each.",
+        "that several studies share are in the row of each. A run that was stopped and resumed "
+        "counts from its last start.",
         markdown_table(rows, HEADERS),
         _machines(everything, runs),
     )
@@ -37,4 +38,4 @@ def _row(name: str, keys: set[str], runs: Runs) -> tuple[str, str, str, str]:
 def _machines(keys: set[str], runs: Runs) -> str:
     names = sorted(runs[k]["result"].get("machine", "not recorded") for k in keys if k in runs)
     found = Counter(names).most_common()
-    return "\n".join(f"- {machine}: {many} run{'s'[: many > 1]}" for machine, many in found)
+    return "\n".join(f"- {machine}: {many} run{'s' if many > 1 else ''}" for machine, many in found)

@@ -112,7 +112,7 @@ def report(plan: Plan, runs: Runs, folder: Path) -> str:
         "on their dev sets, in one process over one base. Joint training is full fine-tuning of "
         "one network, with a head for each task, on all tasks together, each batch of one of them "
         "(Liu et al. 2019, arXiv 1901.11504); its one rate and its epochs are those with the best "
-        "mean validation score. It is made once without the last task, and once with it."
+        "mean validation score on all tasks. At these it is also made without the last task."
     )
     ways = [
         one_after_the_other(plan, runs, ADAPTERS, "adapters"),

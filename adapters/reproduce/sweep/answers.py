@@ -24,7 +24,7 @@ def packed(values: np.ndarray) -> str:
     values = np.asarray(values)
     name = "uint8" if values.dtype.kind in "iub" else "float32"
     if name == "uint8" and (values.min(initial=0) < 0 or values.max(initial=0) > 255):
-        raise InputError("answers are kept for fewer than 256 classes")
+        raise InputError("answers are kept for at most 256 classes")
     data = zlib.compress(values.astype(TYPES[name]).tobytes(), 9)
     return f"{name}:{base64.b64encode(data).decode('ascii')}"
 

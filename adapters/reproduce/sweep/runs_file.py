@@ -48,7 +48,7 @@ GIVES = {
     "ablation": ("dev", "spans"),
     "sequence": ("scores", "changed", "parameters"),
     "joint": ("scores", "answers", "validation", "parameters", "examples"),
-    "squad": ("dev", "epochs"),
+    "squad": ("dev", "epochs", "examples"),
     "own": ("test", "validation"),
     "tfidf": ("test", "validation"),
 }
@@ -101,8 +101,13 @@ def checked_result(config: Config, result: dict[str, Any], where: str) -> dict[s
     needed = GIVES.get(kind, ()) if isinstance(kind, str) and "diverged" not in result else ()
     if missing := [name for name in needed if not result.get(name)]:
         raise InputError(f"{where} has no {missing[0]}")
+    if kind not in ("sequence", "joint"):  # these have one answer for each task, and one number
+        for name, form in (("answers", str), ("parameters", dict[str, int])):
+            fitted(form, result.get(name, form()), f"{where}: {name}")
     if kind == "classify" and needed:
         _check_metrics(task, (result["dev"], *result["validation"]), where)
+    if kind == "squad" and needed and "f1" not in result["dev"]:
+        raise InputError(f"{where} lacks a score: f1")
     if kind in ("sequence", "joint") and needed:
         _check_tasks(config, result, where)
     if kind in ("own", "tfidf") and needed:

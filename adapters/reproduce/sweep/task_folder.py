@@ -161,13 +161,15 @@ def read_about(path: Path) -> About:
     check_is_file(path)
     try:
         with path.open("rb") as file:
-            text = file.read(LARGEST + 1).decode("utf-8-sig")
+            data = file.read(LARGEST + 1)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    if len(data) > LARGEST:
+        raise InputError(f"{path}: is not read: it has more than {LARGEST:,} bytes")
+    try:
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise InputError(f"{path}: is not UTF-8") from None
-    if len(text) > LARGEST:
-        raise InputError(f"{path}: is not read: it has more than {LARGEST:,} bytes")
     try:
         entries = tomllib.loads(text)
     except (ValueError, RecursionError) as error:

@@ -1,0 +1,46 @@
+"""How the claims of figure 5 are judged: SQuAD by the adapters' size."""
+
+from typing import Any
+
+from adapters.reproduce.ledger.estimates import MARGIN, Estimate, at_least, paired_variance
+from adapters.reproduce.ledger.judges import UNDECIDED, Judge, Judgement
+from adapters.reproduce.ledger.variances import error
+from adapters.reproduce.plans.plan import FULL, Plan, sized
+from adapters.reproduce.report.statistics import dev_metric, scores_of
+from adapters.reproduce.studies import squad_sizes
+from adapters.reproduce.sweep.runs_file import Config, Runs, run_key
+
+
+def _squad_runs(plan: Plan, runs: Runs, method: dict[str, Any]) -> list[Config]:
+    """The configurations of the grid's best mean F1, one for each seed, as in the study's table;
+    none while a run of the grid is missing."""
+    grid = [config for configs in squad_sizes.tried(plan, method) for config in configs]
+    if any(run_key(config) not in runs for config in grid):
+        return []
+    return squad_sizes.best_of_grid(plan, runs, method)
+
+
+# A SQuAD run's F1 varies with its seed and with the choice of questions. Where runs kept no answers
+# to estimate that from, 1 point is assumed for both together, about the standard error of F1 on
+# 1,500 questions.
+SQUAD_ERROR = 1.0
+
+
+def squad_by_size(size: int) -> Judge:
+    """A judge of adapters of the budget's size that is nearest to this one."""
+
+    def judge(plan: Plan, runs: Runs) -> Judgement:
+        if plan.sample:
+            return UNDECIDED
+        nearest = min(plan.budget.squad_sizes, key=lambda other: abs(other - size))
+        both = [_squad_runs(plan, runs, method) for method in (sized(nearest), FULL)]
+        ours, full = (scores_of(runs, configs, dev_metric("f1")).mean for configs in both)
+        if ours is None or full is None:
+            return UNDECIDED
+        text = f"m = {nearest}: {100 * ours:.1f} against {100 * full:.1f}"
+        variance = paired_variance(runs, *both)
+        known = SQUAD_ERROR if variance is None else error(variance)
+        found = Estimate(100 * (ours - full), known)
+        return text if variance is None else f"{text}, {found}", at_least(found, -MARGIN)
+
+    return judge
