@@ -17,15 +17,7 @@ from minibert.errors import Diverged, Interrupted
 from minibert.machine.threads import thread_count
 from minibert.training.optim import Leaves, adam_step, clip_global_norm, global_norm
 from minibert.training.resume import Checkpoint, State, check_place, save_state, start
-from minibert.training.schedule import (
-    DROPOUT,
-    Batches,
-    Settings,
-    Step,
-    epoch_batches,
-    generator,
-    schedule,
-)
+from minibert.training.schedule import DROPOUT, Settings, Step, epoch_batches, generator, schedule
 from minibert.training.shards import batch_gradients
 
 
@@ -43,7 +35,7 @@ class Problem:
     loss: Callable[[Leaves, np.ndarray, np.random.Generator], Any]
     score: Callable[[Leaves], dict[str, float]]
     lengths: np.ndarray
-    batches: Batches = epoch_batches
+    batches: Callable[[int, Settings, int], list[np.ndarray]] = epoch_batches
 
 
 @dataclass(frozen=True)
