@@ -129,6 +129,7 @@ OPTIONS = {
     "reproduce": {
         "STUDY",
         "--budget",
+        "--data",
         "--base",
         "--seeds",
         "--sample",
