@@ -157,25 +157,21 @@ def hyperparameters(epochs: int, setup: Setup) -> Job:
 
 def texts_to_labels(peer: str, number: int, setup: Setup) -> Job:
     """Sentences of SST-2 from text to label, tokenization included."""
-    texts, source = real_texts("sst-2", number)
-    base = locate_model("minilm")
-    task = small_task(setup.folder / "task", base)
-    given = {"texts": texts, "folder": str(base)}
-    sides = {
-        "ours": setup.our_side({}, what="predict", task=str(task), **given),
-        "peer": setup.peer_side(what=peer, **given),
-    }
-    encoded = encode_texts(load_tokenizer(base), texts, 128)
-    return Job(sides, tokens=sum(len(text.ids) for text in encoded), note=source)
+    task = small_task(setup.folder / "task", locate_model("minilm"))
+    return _from_texts(peer, number, setup, what="predict", task=str(task))
 
 
 def texts_to_vectors(peer: str, number: int, setup: Setup) -> Job:
     """Sentences of SST-2 from text to sentence vector, tokenization included."""
+    return _from_texts(peer, number, setup, what="embed")
+
+
+def _from_texts(peer: str, number: int, setup: Setup, **ours: str) -> Job:
     texts, source = real_texts("sst-2", number)
     base = locate_model("minilm")
     given = {"texts": texts, "folder": str(base)}
     sides = {
-        "ours": setup.our_side({}, what="embed", **given),
+        "ours": setup.our_side({}, **ours, **given),
         "peer": setup.peer_side(what=peer, **given),
     }
     encoded = encode_texts(load_tokenizer(base), texts, 128)

@@ -141,6 +141,20 @@ def check_is_file(path: Path) -> None:
         raise InputError(f"{path}: cannot be read: not a file")
 
 
+def read_bounded(path: Path, largest: int) -> bytes:
+    """A file's content. Raises InputError, naming the file, where it is a pipe or a device, cannot
+    be read, or has more than `largest` bytes."""
+    check_is_file(path)
+    try:
+        with path.open("rb") as file:
+            data = file.read(largest + 1)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    if len(data) > largest:
+        raise InputError(f"{path}: is not read: it has more than {largest:,} bytes")
+    return data
+
+
 def _remove_left_over(folder: Path) -> None:
     """Remove the temporary files that no living process has locked."""
     for path in folder.glob(f".*{TEMPORARY}"):

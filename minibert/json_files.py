@@ -15,7 +15,7 @@ from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from minibert.errors import InputError, shown, visible
-from minibert.files import check_is_file
+from minibert.files import read_bounded
 
 LARGEST = 1 << 24  # bytes; as Python objects they can take twenty times as much
 DEEPEST = 64  # levels; Python gives up at about a thousand, each function at another number
@@ -62,12 +62,8 @@ def _parts(value: Any) -> Iterable[Any]:
 def read_json(path: Path, largest: int = LARGEST) -> Any:
     """A JSON file's content. Raises InputError as `parse_json` does, naming the file, and when it
     cannot be read."""
-    check_is_file(path)
     try:
-        with path.open("rb") as file:
-            text = file.read(largest + 1).decode("utf-8")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+        text = read_bounded(path, largest).decode("utf-8")
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: is not JSON: {error}") from None
     return parse_json(text, path, largest)

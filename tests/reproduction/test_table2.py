@@ -26,7 +26,7 @@ from adapters.reproduce.pipeline import make_plan, studies_named
 from adapters.reproduce.plans.budgets import BUDGETS
 from adapters.reproduce.plans.plan import ADAPTERS, FULL, Plan, TaskFolder
 from adapters.reproduce.plans.table2_plan import TABLE2, Table2Plan, table2_plan
-from adapters.reproduce.report.shares import paper_total
+from adapters.reproduce.report.shares import paper_total, share
 from adapters.reproduce.studies import table2, table2_rows
 from adapters.reproduce.sweep.answers import unpacked
 from adapters.reproduce.sweep.configured import base_of, method_of, settings_of
@@ -300,7 +300,7 @@ BERT_BASE = Plan(BUDGETS["paper"], "bert", "0" * 64, 12, 1)
 
 
 def share_of(method: dict, of_task: dict[str, int]) -> float:
-    return table2_rows.share(BERT_BASE, {"method": method}, of_task)
+    return share(BERT_BASE, {"method": method}, of_task)
 
 
 class TestParameters:

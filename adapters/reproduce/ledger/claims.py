@@ -239,7 +239,7 @@ def ledger(plan: Plan, runs: Runs, command: str) -> str:
         (claim.where, claim.says, claim.number, ours, claim.rule, f"**{verdict}**")
         for claim, ours, verdict in judged
     ]
-    curves = min(plan.budget.curve_seeds, plan.seeds)
+    curves = plan.curve_seeds
     seeds = f"seeds: {plan.seeds}"
     if curves != plan.seeds:
         seeds = f"seeds: {plan.seeds} in table 1 and for figure 6 left, {curves} elsewhere"

@@ -53,19 +53,30 @@ class Plan:
         """The base as reports name it: without the path of a folder on this machine."""
         return self.base_name if Path(self.base).is_absolute() else self.base
 
-    def classify(
-        self, task: str, method: dict[str, Any], rate: float, epochs: int, seed: int = 0
-    ) -> Config:
-        """A run that trains one task. `method` is like ADAPTERS."""
+    @property
+    def curve_seeds(self) -> int:
+        """The seeds of everything but table 1: the budget's, or fewer if the plan has fewer."""
+        return min(self.budget.curve_seeds, self.seeds)
+
+    def task_config(self, task: str) -> Config:
+        """What a run that trains one task says of the task: its kind, and which examples."""
         return {
             "kind": "classify",
-            "base": self.base,
-            "base_sha256": self.base_sha256,
             "task": task,
             "sample": self.sample,
             "examples": None if self.sample else self.budget.examples[task],
             "dev_examples": self.budget.dev_examples,
             "validation": self.budget.validation,
+        }
+
+    def classify(
+        self, task: str, method: dict[str, Any], rate: float, epochs: int, seed: int = 0
+    ) -> Config:
+        """A run that trains one task. `method` is like ADAPTERS."""
+        return {
+            **self.task_config(task),
+            "base": self.base,
+            "base_sha256": self.base_sha256,
             "method": method,
             "recipe": "paper",
             "rate": rate,

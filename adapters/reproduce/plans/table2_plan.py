@@ -79,23 +79,9 @@ class Table2Plan(Plan):
         """The task of the folder."""
         return next(task for task in _folder(self).tasks if task.name == name)
 
-    def classify(
-        self, task: str, method: dict[str, Any], rate: float, epochs: int, seed: int = 0
-    ) -> Config:
-        """A run that trains one task of the folder."""
-        return {
-            "kind": "own",
-            "base": self.base,
-            "base_sha256": self.base_sha256,
-            **self._data_of(task),
-            "method": method,
-            "recipe": "paper",
-            "rate": rate,
-            "epochs": epochs,
-            "batch_size": 32,
-            "max_length": 128,
-            "seed": seed,
-        }
+    def task_config(self, task: str) -> Config:
+        """What a run says of a task of the folder."""
+        return {"kind": "own", **self._data_of(task)}
 
     def grid(self, task: str, method: dict[str, Any]) -> list[Config]:
         """The budget's grid for a method, with seed 0."""

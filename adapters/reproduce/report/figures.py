@@ -1,11 +1,11 @@
 """What the reports' figures share: how they look (readable in grey, too) and how they are saved."""
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from adapters.reproduce.report.statistics import Scores
+from adapters.reproduce.report.statistics import Scores, average
 from minibert.files import atomic_write
 
 DPI = 110
@@ -71,6 +71,24 @@ def score_line(
         x, means, errors = zip(*known, strict=True)
         bars = [100 * (error or 0.0) for error in errors] if any(errors) else None
         line(axes, x, [100 * mean for mean in means], style, yerr=bars, **options)
+
+
+def method_panel(
+    axes: Any, found: Mapping[str, Mapping[str, Scores]], task: str, title: str
+) -> None:
+    """A task's score by each method, side by side; for "" the average over the tasks, titled so.
+    `found`: by method, then by task."""
+    for x, ((name, scores), style) in enumerate(zip(found.items(), STYLES, strict=False)):
+        one = scores[task] if task else None
+        mean, error = (one.mean, one.error) if one else average(list(scores.values()))
+        if mean is not None:
+            bar = None if error is None else [100 * error]
+            line(axes, [x], [100 * mean], style, yerr=bar, ls="none", ms=7, label=name)
+    axes.set_title(title if task else "average")
+    axes.set_xticks([])
+    axes.set_xlim(-0.7, len(found) - 0.3)
+    axes.margins(y=0.12)
+    tidy(axes, "y")
 
 
 def log2_axis(axes: Any, sizes: Sequence[int]) -> None:

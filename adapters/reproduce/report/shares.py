@@ -2,6 +2,10 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
+from adapters.reproduce.plans.plan import Plan
+from adapters.reproduce.report.statistics import MISSING
 from adapters.reproduce.sweep.runs_file import Config, Runs, run_key
 
 
@@ -22,9 +26,34 @@ def paper_share(counts: dict[str, int]) -> float:
     return 1.0 if counts["task"] == counts["all"] else counts["adapters"] / counts["layers"]
 
 
+def share(plan: Plan, config: Config, counts: dict[str, int]) -> float:
+    """The share of the encoder's layers' parameters that a task adds, as the paper counts: n of
+    the L layers for variable fine-tuning; see `paper_share` for the others."""
+    if first_layer := config["method"].get("first_layer"):
+        return float(plan.layers - first_layer) / plan.layers
+    return paper_share(counts)
+
+
 def paper_total(shares: Sequence[float]) -> float:
     """The parameters of all tasks together, relative to one network. Each task adds its share to
     the base that they share; where all are fully fine-tuned, each has a network of its own and
     there is none to share."""
     alone = all(share == 1 for share in shares)
     return sum(shares) if shares and alone else 1 + sum(shares)
+
+
+def parameter_cells(
+    plan: Plan, runs: Runs, configs: Sequence[Config | None], digits: int = 1
+) -> list[str]:
+    """What a table's row costs, from what is chosen for each task: the parameters of all tasks
+    together, with so many `digits`; the mean share of a task as the paper counts it; and that of
+    all parameters. Unknown until every task has a run."""
+    shares, own = [], []
+    for config in configs:
+        counts = parameters_of(runs, plan.with_seeds(config)) if config else None
+        if config is None or counts is None:
+            return [MISSING] * 3
+        shares.append(share(plan, config, counts))
+        own.append(counts["task"] / counts["all"])
+    means = (f"{100 * np.mean(values):.1f} %" for values in (shares, own))
+    return [f"{paper_total(shares):.{digits}f}x", *means]

@@ -84,7 +84,7 @@ def wanted(plan: Plan, runs: Runs) -> list[Config]:
         for method in methods().values():
             configs += rate_grid(plan, runs, task, method)
             if config := best_rate(plan, runs, task, method):
-                configs += plan.with_seeds(config, plan.budget.curve_seeds)
+                configs += plan.with_seeds(config, plan.curve_seeds)
     return configs
 
 
@@ -99,7 +99,7 @@ def _results(plan: Plan, runs: Runs) -> ScoresByExtension:
         for task in tasks(plan):
             config = best_rate(plan, runs, task, method)
             in_table1 = config == chosen(plan, runs, task, ADAPTERS)
-            seeds = None if in_table1 else plan.budget.curve_seeds
+            seeds = None if in_table1 else plan.curve_seeds
             tried = rate_grid(plan, runs, task, method)
             if name == ADAPTER:
                 tried = tried or plan.grid(task, method)  # all of which may have diverged
@@ -126,7 +126,7 @@ def _table(plan: Plan, runs: Runs, found: ScoresByExtension) -> str:
 def report(plan: Plan, runs: Runs, folder: Path) -> str:
     """Each extension's scores as Markdown, and a figure."""
     heading = "Section 3.6: the extensions"
-    seeds = min(plan.budget.curve_seeds, plan.seeds)
+    seeds = plan.curve_seeds
     text = (
         "What the paper tried without gain, each as `minibert train --variant NAME` or "
         "`--activation NAME`, at size 64 and the rate and epochs that were chosen for the adapter "

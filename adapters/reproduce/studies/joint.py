@@ -30,7 +30,7 @@ def of_seeds(plan: Plan, runs: Runs, tasks: int) -> dict[int, Config]:
         return {}
     return {
         seed: {**like, "steps": [{**step, "seed": seed} for step in like["steps"][:tasks]]}
-        for seed in range(min(plan.budget.curve_seeds, plan.seeds))
+        for seed in range(plan.curve_seeds)
     }
 
 

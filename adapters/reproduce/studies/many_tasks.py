@@ -47,7 +47,7 @@ def wanted(plan: Plan, runs: Runs) -> list[Config]:
 
 def sequences(plan: Plan, runs: Runs, method: dict[str, Any]) -> list[Config]:
     """A method's sequence with each seed of the curves; none until its rates are known."""
-    seeds = range(min(plan.budget.curve_seeds, plan.seeds))
+    seeds = range(plan.curve_seeds)
     found = [sequence(plan, runs, method, seed) for seed in seeds]
     return [config for config in found if config]
 
@@ -64,7 +64,7 @@ def one_after_the_other(plan: Plan, runs: Runs, method: dict[str, Any], name: st
     results, last = finished(plan, runs, method), len(plan.tasks) - 1
     return Way(
         name,
-        min(plan.budget.curve_seeds, plan.seeds),
+        plan.curve_seeds,
         [dict(enumerate(result["scores"])) for result in results],
         parameters=results[0]["parameters"] if results else None,
         added=_added(plan, runs, method),
@@ -82,7 +82,7 @@ def all_together(plan: Plan, runs: Runs, name: str) -> Way:
     whole = next(iter(joint.finished(plan, runs, len(plan.tasks)).values()), None)
     return Way(
         name,
-        min(plan.budget.curve_seeds, plan.seeds),
+        plan.curve_seeds,
         list(learned.values()),
         parameters=whole["parameters"] if whole else None,
         added=_added(plan, runs, FULL),
@@ -127,7 +127,7 @@ def report(plan: Plan, runs: Runs, folder: Path) -> str:
     return section(
         heading,
         text,
-        glue_conditions(plan, plan.budget.curve_seeds),
+        glue_conditions(plan, plan.curve_seeds),
         by_task(ways, plan.tasks),
         costs(ways, plan.tasks),
         f"{number} networks, each fine-tuned in full and kept, are {number} times the base.",

@@ -42,7 +42,7 @@ def grid(plan: Plan, method: dict[str, Any], seed: int = 0) -> list[Config]:
 
 def seeds(plan: Plan) -> range:
     """The seeds of every configuration."""
-    return range(min(plan.budget.curve_seeds, plan.seeds))
+    return range(plan.curve_seeds)
 
 
 def wanted(plan: Plan, runs: Runs) -> list[Config]:

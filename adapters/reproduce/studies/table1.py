@@ -18,13 +18,11 @@ from adapters.reproduce.plans.choices import best_size, chosen, size_grids, vali
 from adapters.reproduce.plans.plan import ADAPTERS, FULL, HEAD, Plan
 from adapters.reproduce.report.figures import (
     GUESS,
-    STYLES,
     image,
     legend,
-    line,
+    method_panel,
     new_figure,
     save,
-    tidy,
 )
 from adapters.reproduce.report.pages import (
     NO_RUNS,
@@ -36,7 +34,7 @@ from adapters.reproduce.report.pages import (
     title,
 )
 from adapters.reproduce.report.published import TABLE_1, Published
-from adapters.reproduce.report.shares import paper_share, paper_total, parameters_of
+from adapters.reproduce.report.shares import parameter_cells
 from adapters.reproduce.report.statistics import (
     MISSING,
     REPORTED,
@@ -136,24 +134,12 @@ def constant(plan: Plan, runs: Runs, task: str) -> float | None:
     return None
 
 
-def _parameter_cells(plan: Plan, runs: Runs, row: Row) -> list[str]:
-    found = []
-    for task in plan.tasks:
-        config = row.choose(plan, runs, task)
-        counts = parameters_of(runs, plan.with_seeds(config)) if config else None
-        if counts is None:
-            return [MISSING] * 3
-        found.append(counts)
-    shares = [paper_share(counts) for counts in found]
-    own = np.mean([counts["task"] / counts["all"] for counts in found])
-    return [f"{paper_total(shares):.1f}x", f"{100 * np.mean(shares):.1f} %", f"{100 * own:.1f} %"]
-
-
 def _our_cells(plan: Plan, runs: Runs, row: Row) -> list[str]:
     scores = row_scores(plan, runs, row)
     cells = [str(scores[task]) for task in plan.tasks]
     mean = hundredths(*average(list(scores.values())))
-    return [row.name, *_parameter_cells(plan, runs, row), *cells, mean]
+    chosen_ones = [row.choose(plan, runs, task) for task in plan.tasks]
+    return [row.name, *parameter_cells(plan, runs, chosen_ones), *cells, mean]
 
 
 def _constant_cells(plan: Plan, runs: Runs) -> list[str]:
@@ -222,21 +208,10 @@ def _draw(plan: Plan, runs: Runs, folder: Path) -> bool:
     figure = new_figure(9, 3.4)
     panels = figure.subplots(1, len(plan.tasks) + 1, squeeze=False)[0]
     for axes, task in zip(panels, [*plan.tasks, ""], strict=True):
-        for x, (row, style) in enumerate(zip(ROWS, STYLES, strict=False)):
-            scores = found[row.name]
-            one = scores[task] if task else None
-            mean, error = (one.mean, one.error) if one else average(list(scores.values()))
-            if mean is not None:
-                bar = None if error is None else [100 * error]
-                line(axes, [x], [100 * mean], style, yerr=bar, ls="none", ms=7, label=row.name)
+        method_panel(axes, found, task, scored(task) if task else "")
         guess = constant(plan, runs, task) if task else None
         if guess is not None:
             axes.axhline(100 * guess, **GUESS, label="constant guess")
-        axes.set_title(scored(task) if task else "average")
-        axes.set_xticks([])
-        axes.set_xlim(-0.7, len(ROWS) - 0.3)
-        axes.margins(y=0.12)
-        tidy(axes, "y")
     panels[0].set_ylabel("dev score, hundredths")
     legend(figure, 3)
     save(figure, folder, NAME)

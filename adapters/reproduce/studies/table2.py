@@ -14,13 +14,11 @@ from adapters.reproduce.plans.choices import validation_score
 from adapters.reproduce.plans.plan import Plan
 from adapters.reproduce.plans.table2_plan import Table2Plan, table2_plan
 from adapters.reproduce.report.figures import (
-    STYLES,
     image,
     legend,
-    line,
+    method_panel,
     new_figure,
     save,
-    tidy,
 )
 from adapters.reproduce.report.pages import (
     NO_RUNS,
@@ -30,6 +28,7 @@ from adapters.reproduce.report.pages import (
     section,
 )
 from adapters.reproduce.report.published import TABLE_2
+from adapters.reproduce.report.shares import parameter_cells
 from adapters.reproduce.report.statistics import MISSING, Scores, average, hundredths
 from adapters.reproduce.studies.table2_rows import (
     NO_BERT,
@@ -37,7 +36,6 @@ from adapters.reproduce.studies.table2_rows import (
     Row,
     guesses,
     no_bert_scores,
-    parameter_cells,
     row_scores,
 )
 from adapters.reproduce.studies.tradeoff import top_layers
@@ -102,7 +100,8 @@ def _table(plan: Table2Plan, runs: Runs) -> str:
     ]
     lines = [_line(NO_BERT, [MISSING] * 3, no_bert_scores(plan, runs))]
     for row in ROWS:
-        cells = parameter_cells(plan, runs, row)
+        configs = [row.choose(plan, runs, task) for task in plan.tasks]
+        cells = parameter_cells(plan, runs, configs, digits=2)
         lines.append(_line(row.name, cells, row_scores(plan, runs, row)))
     lines.append(_line("constant guess", [MISSING] * 3, guesses(plan, runs)))
     if any(plan.task_named(task).paper for task in plan.tasks):
@@ -181,13 +180,8 @@ def _draw(plan: Table2Plan, runs: Runs, folder: Path) -> bool:
     figure = new_figure(9, 0.9 + 2.4 * rows)
     panels = figure.subplots(rows, columns, squeeze=False).flatten()
     for axes, task in zip(panels, names, strict=False):
-        _draw_panel(axes, task, found)
+        method_panel(axes, found, task, _short(visible(task)))
         _draw_published(axes, plan, task)
-        axes.set_title(_short(visible(task)) if task else "average")
-        axes.set_xticks([])
-        axes.set_xlim(-0.7, len(found) - 0.3)
-        axes.margins(y=0.12)
-        tidy(axes, "y")
     for axes in panels[len(names) :]:
         axes.remove()
     for axes in panels[: len(names) : columns]:
@@ -200,16 +194,6 @@ def _draw(plan: Table2Plan, runs: Runs, folder: Path) -> bool:
 def _short(name: str) -> str:
     name = name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
     return name.replace("$", r"\$")  # otherwise matplotlib takes it for mathematics
-
-
-def _draw_panel(axes: Any, task: str, found: dict[str, dict[str, Scores]]) -> None:
-    """Each row's accuracy on a task, or for "" the average over the tasks."""
-    for x, ((name, scores), style) in enumerate(zip(found.items(), STYLES, strict=False)):
-        one = scores[task] if task else None
-        mean, error = (one.mean, one.error) if one else average(list(scores.values()))
-        if mean is not None:
-            bar = None if error is None else [100 * error]
-            line(axes, [x], [100 * mean], style, yerr=bar, ls="none", ms=7, label=name)
 
 
 def _draw_published(axes: Any, plan: Table2Plan, task: str) -> None:

@@ -4,13 +4,10 @@ costs in parameters."""
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from adapters.reproduce.plans.choices import best, best_size, chosen, size_grids
-from adapters.reproduce.plans.plan import ADAPTERS, FULL, Plan
+from adapters.reproduce.plans.plan import ADAPTERS, FULL
 from adapters.reproduce.plans.table2_plan import Table2Plan
-from adapters.reproduce.report.shares import paper_share, paper_total, parameters_of
-from adapters.reproduce.report.statistics import MISSING, Scores, chosen_scores
+from adapters.reproduce.report.statistics import Scores, chosen_scores
 from adapters.reproduce.studies.tradeoff import top_layers, top_method
 from adapters.reproduce.sweep.runs_file import Config, Runs, run_key
 from adapters.reproduce.sweep.task_folder import PUBLISHED
@@ -93,26 +90,3 @@ def guesses(plan: Table2Plan, runs: Runs) -> dict[str, Scores]:
         known = (result.get("constant", {}).get("accuracy") for result in results)
         found[task] = Scores(tuple(guess for guess in known if guess is not None)[:1])
     return found
-
-
-def share(plan: Plan, config: Config, counts: dict[str, int]) -> float:
-    """The share of the encoder's layers' parameters that a task adds, as the paper counts: n of
-    the L layers for variable fine-tuning; see `paper_share` for the others."""
-    if first_layer := config["method"].get("first_layer"):
-        return float(plan.layers - first_layer) / plan.layers
-    return paper_share(counts)
-
-
-def parameter_cells(plan: Table2Plan, runs: Runs, row: Row) -> list[str]:
-    """The parameters of all tasks together, the mean share of a task as the paper counts it, and of
-    all parameters; unknown until every task has a run."""
-    shares, own = [], []
-    for task in plan.tasks:
-        config = row.choose(plan, runs, task)
-        counts = parameters_of(runs, plan.with_seeds(config)) if config else None
-        if config is None or counts is None:
-            return [MISSING] * 3
-        shares.append(share(plan, config, counts))
-        own.append(counts["task"] / counts["all"])
-    means = (f"{100 * np.mean(values):.1f} %" for values in (shares, own))
-    return [f"{paper_total(shares):.2f}x", *means]

@@ -75,10 +75,10 @@ def wanted(plan: Plan, runs: Runs) -> list[Config]:
             if like := best_of_size(plan, runs, task, size):
                 found.append(like)
         for config in found:
-            configs += plan.with_seeds(config, plan.budget.curve_seeds)
+            configs += plan.with_seeds(config, plan.curve_seeds)
         for method in (ADAPTERS, FULL, NORMS):
             if like := chosen(plan, runs, task, method):
-                configs += plan.with_seeds(like, plan.budget.curve_seeds)
+                configs += plan.with_seeds(like, plan.curve_seeds)
     return configs
 
 
@@ -134,7 +134,7 @@ def _top_points(plan: Plan, runs: Runs) -> list[Point]:
 
 def point_scores(plan: Plan, runs: Runs, point: Point) -> dict[str, Scores]:
     """A point's dev scores for each task, over the seeds of the curves."""
-    seeds = plan.budget.curve_seeds
+    seeds = plan.curve_seeds
     return {
         task: chosen_scores(plan, runs, config, plan.grid(task, point.like), seeds=seeds)
         for task, config in point.configs.items()
@@ -286,7 +286,7 @@ def _introduction(plan: Plan) -> str:
 def report(plan: Plan, runs: Runs, folder: Path) -> str:
     """The study as Markdown, with whatever has finished; its figure is saved in folder/figures."""
     heading = "Figures 1, 3 and 4: score against trained parameters"
-    beginning = (heading, _introduction(plan), glue_conditions(plan, plan.budget.curve_seeds))
+    beginning = (heading, _introduction(plan), glue_conditions(plan, plan.curve_seeds))
     if not any_finished(runs, wanted(plan, runs)):
         return section(*beginning, NO_RUNS)
     drawn = _draw(plan, runs, folder)

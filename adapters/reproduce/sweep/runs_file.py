@@ -26,14 +26,14 @@ Scores = dict[str, float]
 FORMS: dict[str, Any] = {
     "dev": Scores,
     "test": Scores,
-    "answers": str | list[str],
+    "answers": str,
     "constant": Scores,
     "validation": list[Scores],
     "epochs": list[Scores],
     "spans": list[dict[str, int | Scores]],
     "scores": list[list[Scores]],
     "changed": list[list[int]],
-    "parameters": dict[str, int] | int,
+    "parameters": dict[str, int],
     "examples": list[int],
     "best_epoch": int,
     "loss": float,
@@ -42,6 +42,10 @@ FORMS: dict[str, Any] = {
     "diverged": str,
     "features": str,
     "cost": float,
+}
+FORMS_OF_KIND: dict[str, dict[str, Any]] = {
+    "sequence": {"parameters": int},
+    "joint": {"parameters": int, "answers": list[str]},
 }
 GIVES = {
     "classify": ("dev", "validation"),
@@ -93,17 +97,16 @@ def checked_result(config: Config, result: dict[str, Any], where: str) -> dict[s
     Raises InputError, naming `where` and the entry, for a result without what its kind of run
     gives, or with an entry of another form.
     """
+    kind, task = config.get("kind"), config.get("task")
+    kind = kind if isinstance(kind, str) else ""
+    forms = FORMS | FORMS_OF_KIND.get(kind, {})
     result = {
-        name: fitted(FORMS.get(name, Any), value, f"{where}: {name}")
+        name: fitted(forms.get(name, Any), value, f"{where}: {name}")
         for name, value in result.items()
     }
-    kind, task = config.get("kind"), config.get("task")
-    needed = GIVES.get(kind, ()) if isinstance(kind, str) and "diverged" not in result else ()
+    needed = GIVES.get(kind, ()) if "diverged" not in result else ()
     if missing := [name for name in needed if not result.get(name)]:
         raise InputError(f"{where} has no {missing[0]}")
-    if kind not in ("sequence", "joint"):  # these have one answer for each task, and one number
-        for name, form in (("answers", str), ("parameters", dict[str, int])):
-            fitted(form, result.get(name, form()), f"{where}: {name}")
     if kind == "classify" and needed:
         _check_metrics(task, (result["dev"], *result["validation"]), where)
     if kind == "squad" and needed and "f1" not in result["dev"]:
@@ -121,11 +124,9 @@ def _check_tasks(config: Config, result: dict[str, Any], where: str) -> None:
     """Raises InputError unless a result of many tasks has every task: after each that was learned,
     those so far; of tasks learned together, one row of all."""
     tasks = [step.get("task") for step in fitted(list[Config], config.get("steps"), where)]
-    fitted(int, result["parameters"], f"{where}: parameters")
     lengths = [len(row) for row in result["scores"]]
     if config["kind"] == "joint":
-        answers = fitted(list[str], result["answers"], f"{where}: answers")
-        lengths += [len(answers), len(result["examples"])]
+        lengths += [len(result["answers"]), len(result["examples"])]
         whole = lengths == 3 * [len(tasks)]
     else:
         changed = [len(row) for row in result["changed"]]

@@ -26,7 +26,7 @@ from minibert.data.own import Columns, Labelled, read_labelled
 from minibert.data.records import open_table
 from minibert.data.tasks import Data, Example, Task
 from minibert.errors import InputError, several, shown
-from minibert.files import check_is_file
+from minibert.files import check_is_file, read_bounded
 from minibert.json_files import fitted
 from minibert.training.schedule import generator
 
@@ -158,16 +158,8 @@ def _some(part: list[Example], number: int, rng: np.random.Generator) -> list[Ex
 
 def read_about(path: Path) -> About:
     """What a task.toml says. Raises InputError, naming file and entry, for anything else."""
-    check_is_file(path)
     try:
-        with path.open("rb") as file:
-            data = file.read(LARGEST + 1)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    if len(data) > LARGEST:
-        raise InputError(f"{path}: is not read: it has more than {LARGEST:,} bytes")
-    try:
-        text = data.decode("utf-8-sig")
+        text = read_bounded(path, LARGEST).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise InputError(f"{path}: is not UTF-8") from None
     try:
