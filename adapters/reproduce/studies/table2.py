@@ -34,7 +34,7 @@ from adapters.reproduce.studies.table2_rows import (
     NO_BERT,
     ROWS,
     Row,
-    guesses,
+    constant_guesses,
     no_bert_scores,
     row_scores,
 )
@@ -103,7 +103,7 @@ def _table(plan: Table2Plan, runs: Runs) -> str:
         configs = [row.choose(plan, runs, task) for task in plan.tasks]
         cells = parameter_cells(plan, runs, configs, digits=2)
         lines.append(_line(row.name, cells, row_scores(plan, runs, row)))
-    lines.append(_line("constant guess", [MISSING] * 3, guesses(plan, runs)))
+    lines.append(_line("constant guess", [MISSING] * 3, constant_guesses(plan, runs)))
     if any(plan.task_named(task).paper for task in plan.tasks):
         lines += [_paper_line(plan, row) for row in ROWS]
     return markdown_table(lines, headers)

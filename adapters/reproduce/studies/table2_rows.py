@@ -81,7 +81,7 @@ def no_bert_scores(plan: Table2Plan, runs: Runs) -> dict[str, Scores]:
     }
 
 
-def guesses(plan: Table2Plan, runs: Runs) -> dict[str, Scores]:
+def constant_guesses(plan: Table2Plan, runs: Runs) -> dict[str, Scores]:
     """The test accuracy of always guessing the most frequent class; any run of a task has it."""
     found = {}
     for task in plan.tasks:

@@ -22,7 +22,7 @@ def under_way(config: Config, folder: Path) -> Path:
     return folder / "under-way" / run_key(config)
 
 
-def train(base: Base, config: Config, data: Data, out: Path, threads: int) -> Trained:
+def train_config(base: Base, config: Config, data: Data, out: Path, threads: int) -> Trained:
     """Train a "classify" configuration on its own base, or on what earlier tasks made of it. The
     head reads what the paper's does, unless the configuration has another pooling."""
     return train_task(
@@ -45,7 +45,7 @@ def learned(
     """Train a task and score it at the epoch that is best on validation: the task file, the scores
     of `parts[1]`, and what else a run keeps."""
     base, (data, held_out) = base_for(config), parts
-    done = train(base, config, data, under_way(config, folder), threads)
+    done = train_config(base, config, data, under_way(config, folder), threads)
     logits = predict_texts(done.task, base, [example.text for example in held_out], threads)
     scores = score(data.task, logits, [example.label for example in held_out])
     return (

@@ -10,7 +10,7 @@ from adapters.joint import train_jointly
 from adapters.predict import encode_examples, predict_logits
 from adapters.reproduce.sweep.answers import packed
 from adapters.reproduce.sweep.configured import base_for, parts_of, settings_of
-from adapters.reproduce.sweep.learning import train, under_way
+from adapters.reproduce.sweep.learning import train_config, under_way
 from adapters.reproduce.sweep.one_task import trained
 from adapters.reproduce.sweep.runs_file import Config
 from adapters.task_file import TaskFile, on_base
@@ -37,7 +37,7 @@ def sequence(config: Config, folder: Path, threads: int) -> dict[str, Any]:
     for number, step in enumerate(steps):
         if config["shared"]:
             out = under_way(config, folder) / str(number)
-            task = train(base, step, parts_of(step)[0], out, threads).task
+            task = train_config(base, step, parts_of(step)[0], out, threads).task
             learned = on_base(task, base).tree["base"]
             base = replace(base, params=learned, sha256=f"after {number + 1} tasks")
         else:
