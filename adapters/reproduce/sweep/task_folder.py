@@ -40,7 +40,7 @@ REMEDY = f"`classes` in {ABOUT}"
 
 
 @dataclass(frozen=True)
-class About:
+class TaskToml:
     """What task.toml says."""
 
     text: str | int
@@ -156,7 +156,7 @@ def _some(part: list[Example], number: int, rng: np.random.Generator) -> list[Ex
     return [order[i] for i in (sorted(first.values()) + others)[:number]]
 
 
-def read_about(path: Path) -> About:
+def read_about(path: Path) -> TaskToml:
     """What a task.toml says. Raises InputError, naming file and entry, for anything else."""
     try:
         text = read_bounded(path, LARGEST).decode("utf-8-sig")
@@ -167,7 +167,7 @@ def read_about(path: Path) -> About:
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: is not TOML: {error}") from None
     try:
-        about: About = fitted(About, entries, path)
+        about: TaskToml = fitted(TaskToml, entries, path)
     except OverflowError:
         raise InputError(f"{path}: has a number that is no float") from None
     _check_columns(about, path)
@@ -180,7 +180,7 @@ def read_about(path: Path) -> About:
     return about
 
 
-def _check_columns(about: About, path: Path) -> None:
+def _check_columns(about: TaskToml, path: Path) -> None:
     columns = (about.text, about.label)
     if len({type(column) for column in columns}) > 1:
         raise InputError(f"{path}: text and label must both be names of columns, or both numbers")
@@ -193,14 +193,14 @@ def _check_columns(about: About, path: Path) -> None:
         raise InputError(f"{path}: {error}") from None
 
 
-def _rows(path: Path, about: About) -> list[Labelled]:
+def _rows(path: Path, about: TaskToml) -> list[Labelled]:
     columns = about.columns
     check_is_file(path)
     table = open_table(path, columns.all, about.header)
     return list(read_labelled(table, columns))
 
 
-def _classes(about: About, train: Sequence[Labelled], where: Path) -> tuple[str, ...]:
+def _classes(about: TaskToml, train: Sequence[Labelled], where: Path) -> tuple[str, ...]:
     """The classes, sorted. Raises InputError for labels that cannot be classes."""
     counts = Counter(row.label for row in train)
     column = f"{where}: column {about.columns.label!r}"
