@@ -88,11 +88,13 @@ class TestNoVerdict:
         assert result.err.count("\n") == 1
         return result.err
 
-    def test_a_process_that_cannot_be_started(self, right, monkeypatch):
+    def test_a_process_that_cannot_be_started(self, right, tmp_path, monkeypatch):
         monkeypatch.setattr(sys, "executable", "/nowhere/python")
-        before = set(Path(os.environ.get("TMPDIR", "/tmp")).glob("tmp*"))
+        # A folder of its own: other programs come and go in the shared one.
+        (own := tmp_path / "own").mkdir()
+        monkeypatch.setattr("tempfile.tempdir", str(own))
         assert "01_attention.py: not judged: no process for it" in self.refused(right)
-        assert set(Path(os.environ.get("TMPDIR", "/tmp")).glob("tmp*")) <= before
+        assert not list(own.iterdir())
 
     def test_no_temporary_folder(self, right, monkeypatch):
         monkeypatch.setattr("tempfile.tempdir", str(right / "nowhere"))
