@@ -86,7 +86,7 @@ def default_rate_epochs(method: str, task: str, base_sha256: str = "") -> tuple[
 STEPS, MOST_EPOCHS = 300, 40
 
 
-def enough_epochs(epochs: int, examples: int, batch_size: int) -> int:
-    """The epochs, or more if they have fewer than STEPS steps on so many examples."""
+def enough_epochs(epochs: int, examples: int, batch_size: int, steps: int = STEPS) -> int:
+    """The epochs, or more if they have fewer than so many steps on so many examples."""
     per_epoch = max(1, math.ceil(examples / max(1, batch_size)))
-    return max(epochs, min(MOST_EPOCHS, math.ceil(STEPS / per_epoch)))
+    return max(epochs, min(MOST_EPOCHS, math.ceil(steps / per_epoch)))

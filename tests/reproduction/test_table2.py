@@ -47,11 +47,13 @@ from minibert.errors import InputError
 
 SCRIPT = ROOT / "benchmarks" / "table2_data.py"
 TASKS = ("birds", "trees")
+QUICK = TABLE2["quick"]
 SMALL = replace(
-    TABLE2["quick"],
+    QUICK,
     grids={"adapters": ((1e-2, 1), (3e-2, 1)), "full": ((1e-3, 1),)},
     best_of=(4, 64),
     examples=(30, 1000, 1000),
+    steps=0,
 )
 SEEDS = 2
 
@@ -534,10 +536,17 @@ def _folder_task(train: int) -> FolderTask:
     return FolderTask("x", data, examples, {}, "1" * 64)
 
 
-@pytest.mark.parametrize("train, epochs", [(11_712, 2), (4_459, 2), (2_494, 5), (100, 5)])
-def test_the_full_budget_sees_about_12_500_texts_in_2_to_5_epochs(train, epochs):
+@pytest.mark.parametrize("train, epochs", [(11_712, 2), (4_459, 3), (2_494, 5), (800, 12)])
+def test_the_full_budget_sees_about_12_500_texts_and_makes_300_steps(train, epochs):
     grid = sized_plan("full", train).grid("x", FULL)
     assert {config["epochs"] for config in grid} == {epochs}
+
+
+def test_few_examples_are_not_seen_in_any_number_of_epochs(monkeypatch):
+    monkeypatch.setitem(TABLE2, "quick", QUICK)
+    assert {config["epochs"] for config in sized_plan("full", 40).grid("x", FULL)} == {40}
+    quick = {config["epochs"] for config in sized_plan("quick", 9_000).grid("x", FULL)}
+    assert quick == {10}  # 500 of them are 16 batches: 160 steps, at least the 150 wanted
 
 
 def test_the_paper_budget_is_the_papers_grid():

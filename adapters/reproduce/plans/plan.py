@@ -8,6 +8,8 @@ from adapters.reproduce.plans.budgets import TASKS, Budget
 from adapters.reproduce.sweep.runs_file import Config
 from adapters.reproduce.sweep.task_folder import FolderTask
 
+BATCH_SIZE = 32  # the paper's, section 3.1
+
 # Tuning methods as configurations have them: a name, and whatever differs from the defaults.
 ADAPTERS: dict[str, Any] = {"name": "adapters", "size": 64}
 FULL: dict[str, Any] = {"name": "full"}
@@ -81,7 +83,7 @@ class Plan:
             "recipe": "paper",
             "rate": rate,
             "epochs": epochs,
-            "batch_size": 32,
+            "batch_size": BATCH_SIZE,
             "max_length": 128,
             "seed": seed,
         }
@@ -104,7 +106,7 @@ class Plan:
             "method": method,
             "rate": rate,
             "epochs": epochs,
-            "batch_size": 32,
+            "batch_size": BATCH_SIZE,
             "max_length": 384,
             "stride": 128,
             "seed": seed,

@@ -7,8 +7,9 @@ set (the same for all runs), and nothing but the final score is taken on its tes
 from dataclasses import dataclass, replace
 from typing import Any
 
+from adapters.recipes import enough_epochs
 from adapters.reproduce.plans.budgets import Budget, Grid
-from adapters.reproduce.plans.plan import Plan, TaskFolder
+from adapters.reproduce.plans.plan import BATCH_SIZE, Plan, TaskFolder
 from adapters.reproduce.sweep.runs_file import Config
 from adapters.reproduce.sweep.task_folder import FolderTask
 
@@ -22,7 +23,7 @@ class Table2Budget:
     grids, best_of, swept and top: as in `Budget`. sweep_top: whether each number of top layers has
     the whole grid; otherwise the best of full fine-tuning. examples: of training, dev and test.
     texts: epochs are as many as see about so many texts, between 2 and the grid's (None: the
-    grid's).
+    grid's). steps: epochs are more where they would have fewer steps.
     """
 
     what: str
@@ -33,6 +34,7 @@ class Table2Budget:
     sweep_top: bool
     examples: tuple[int, int, int] = (EVERY, EVERY, EVERY)
     texts: int | None = None
+    steps: int = 0
 
 
 _PAPER = tuple((rate, n) for rate in (1e-5, 3e-5, 1e-4, 3e-3) for n in (20, 50, 100))
@@ -47,15 +49,17 @@ TABLE2 = {
         top=(6,),
         sweep_top=False,
         examples=(500, 200, 400),
+        steps=150,
     ),
     "full": Table2Budget(
-        "all examples, 2 to 5 epochs and the rates that suit MiniLM, in hours",
+        "all examples, 2 to 5 epochs (more for few examples), rates that suit MiniLM, in hours",
         grids={"adapters": ((6e-4, 5), (2e-3, 5)), "full": ((5e-5, 5), (1e-4, 5))},
         best_of=(8, 64),
         swept=(64,),
         top=(2, 6),
         sweep_top=False,
         texts=12_500,
+        steps=300,
     ),
     "paper": Table2Budget(
         "the paper's own grid, for days on many machines",
@@ -101,10 +105,10 @@ class Table2Plan(Plan):
         return {"data_sha256": found.sha256, **dict(zip(names, numbers, strict=True))}
 
     def _epochs(self, task: str, most: int) -> int:
-        if self.numbers.texts is None:
-            return most
-        fitting = self.numbers.texts // self._data_of(task)["examples"]
-        return min(most, max(2, fitting))
+        examples = self._data_of(task)["examples"]
+        if self.numbers.texts is not None:
+            most = min(most, max(2, self.numbers.texts // examples))
+        return enough_epochs(most, examples, BATCH_SIZE, self.numbers.steps)
 
 
 def table2_plan(plan: Plan) -> Table2Plan:
