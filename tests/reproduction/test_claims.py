@@ -827,7 +827,7 @@ class TestTheLedger:
             assert f"- {where}, {what}: {why}." in text
         assert "Budget `full`, seeds: 3, tasks cola, sst-2, mrpc, rte." in text
         more = ledger(replace(self.plan, seeds=8), {}, COMMAND)
-        assert "seeds: 8 in table 1 and for figure 6 left, 3 elsewhere, tasks" in more
+        assert "seeds: 8 in table 1, figure 6 and sections 3.2 and 3.6, 3 elsewhere, tasks" in more
         assert "seeds: 1, tasks" in ledger(plan_of(seeds=1), {}, COMMAND)
 
     def test_the_ledger_states_the_numbers_that_its_rules_use(self):

@@ -379,6 +379,18 @@ def test_percentiles_are_of_each_tasks_difference_to_full_fine_tuning(tmp_path):
     ]
 
 
+def test_a_curve_shows_what_is_in_table_1_with_all_its_seeds_as_the_claims_do(tmp_path):
+    plan = plan_by_hand()
+    plan = replace(plan, budget=replace(plan.budget, curve_seeds=1))
+    runs = everything(tradeoff, plan, by_hand)
+    (rows,) = tables(tradeoff.report(plan, runs, tmp_path))
+    assert row_of(rows, "full")["MRPC (F1)"] == "88.0"  # the one seed that it asks for itself
+    runs |= everything(table1, plan, by_hand)
+    (rows,) = tables(tradeoff.report(plan, runs, tmp_path))
+    assert row_of(rows, "full")["MRPC (F1)"] == "89.0 ± 1.0"  # both seeds
+    assert row_of(rows, "LayerNorms")["MRPC (F1)"] == "80.0"  # one is enough
+
+
 def test_squad_shows_the_rate_and_epochs_of_the_highest_mean_f1(tmp_path):
     grids = {"adapters": ((1e-3, 2), (1e-4, 5)), "full": ((1e-4, 2),)}
     budget = replace(BUDGETS["quick"], squad_grids=grids, squad_sizes=(2,), curve_seeds=2)

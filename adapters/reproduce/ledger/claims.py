@@ -242,7 +242,9 @@ def ledger(plan: Plan, runs: Runs, command: str) -> str:
     curves = plan.curve_seeds
     seeds = f"seeds: {plan.seeds}"
     if curves != plan.seeds:
-        seeds = f"seeds: {plan.seeds} in table 1 and for figure 6 left, {curves} elsewhere"
+        seeds = (
+            f"seeds: {plan.seeds} in table 1, figure 6 and sections 3.2 and 3.6, {curves} elsewhere"
+        )
     left_out = "\n".join(f"- {where}, {what}: {why}." for where, what, why in LEFT_OUT)
     return (
         f"# Claims of the paper on {plan.base_shown}\n\n"

@@ -18,7 +18,7 @@ class Budget:
 
     name: str
     what: str
-    seeds: int
+    seeds: int  # see also curve_seeds and mean_seeds
     examples: dict[str, int | None]  # of each task's training set, None for all
     dev_examples: int | None
     validation: float  # the share of the training set that is held out for choosing
@@ -37,7 +37,7 @@ class Budget:
     squad_examples: tuple[int | None, int | None]  # training and dev questions
     squad_sizes: tuple[int, ...]
     squad_grids: dict[str, Grid]
-    curve_seeds: int  # for everything but table 1 and what takes adapters out of its models
+    curve_seeds: int  # where other methods or more tasks are trained: tradeoff, squad, many-tasks
     mean_seeds: int  # for table 1 with the other pooling; 0: without
 
 

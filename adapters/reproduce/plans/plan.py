@@ -57,7 +57,7 @@ class Plan:
 
     @property
     def curve_seeds(self) -> int:
-        """The seeds of everything but table 1: the budget's, or fewer if the plan has fewer."""
+        """The seeds of studies with many methods or tasks: the budget's, if the plan has them."""
         return min(self.budget.curve_seeds, self.seeds)
 
     def task_config(self, task: str) -> Config:

@@ -102,13 +102,14 @@ def chosen_scores(
     config: Config | None,
     tried: Sequence[Config],
     metric: Metric = main_metric,
-    seeds: int | None = None,
+    wanted: int | None = None,
 ) -> Scores:
-    """The scores of the configuration chosen among `tried`, over the plan's seeds or the first
-    `seeds` of them. With nothing chosen yet (None) there are no scores; if every one of `tried`
-    diverged, that counts as diverged."""
+    """The scores of the configuration chosen among `tried`, over all of the plan's seeds that have
+    run; `wanted` of them are enough (None: all). With nothing chosen yet (None) there are no
+    scores; if every one of `tried` diverged, that counts as diverged."""
     if config is not None:
-        return scores_of(runs, plan.with_seeds(config, seeds), metric)
+        enough = min(wanted or plan.seeds, plan.seeds)
+        return scores_of(runs, plan.with_seeds(config), metric, enough)
     all_diverged = bool(tried) and scores_of(runs, tried, metric).diverged == len(tried)
     return Scores((), int(all_diverged))
 

@@ -54,7 +54,7 @@ def wanted(plan: Plan, runs: Runs) -> list[Config]:
     only = _only(plan)
     configs = wanted_by_table1(only, runs) + of_sizes(only, runs) + longer(plan)
     if like := best(runs, plan.grid(TASK, ADAPTERS) + longer(plan)):
-        configs += plan.with_seeds(like, plan.curve_seeds)
+        configs += plan.with_seeds(like)
     return configs
 
 

@@ -84,7 +84,7 @@ def wanted(plan: Plan, runs: Runs) -> list[Config]:
         for method in methods().values():
             configs += rate_grid(plan, runs, task, method)
             if config := best_rate(plan, runs, task, method):
-                configs += plan.with_seeds(config, plan.curve_seeds)
+                configs += plan.with_seeds(config)
     return configs
 
 
@@ -92,18 +92,15 @@ ScoresByExtension = dict[str, dict[str, Scores]]  # by extension, then by task
 
 
 def _results(plan: Plan, runs: Runs) -> ScoresByExtension:
-    """Each extension's scores; those of what is in table 1 anyway, with all its seeds."""
     found: ScoresByExtension = {}
     for name, method in methods().items():
         found[name] = {}
         for task in tasks(plan):
             config = best_rate(plan, runs, task, method)
-            in_table1 = config == chosen(plan, runs, task, ADAPTERS)
-            seeds = None if in_table1 else plan.curve_seeds
             tried = rate_grid(plan, runs, task, method)
             if name == ADAPTER:
                 tried = tried or plan.grid(task, method)  # all of which may have diverged
-            found[name][task] = chosen_scores(plan, runs, config, tried, seeds=seeds)
+            found[name][task] = chosen_scores(plan, runs, config, tried)
     return found
 
 
@@ -126,13 +123,11 @@ def _table(plan: Plan, runs: Runs, found: ScoresByExtension) -> str:
 def report(plan: Plan, runs: Runs, folder: Path) -> str:
     """Each extension's scores as Markdown, and a figure."""
     heading = "Section 3.6: the extensions"
-    seeds = plan.curve_seeds
     text = (
         "What the paper tried without gain, each as `minibert train --variant NAME` or "
         "`--activation NAME`, at size 64 and the rate and epochs that were chosen for the adapter "
         f"itself (`serial`, GELU).{_own_rates(plan)} The normalised ones start with std "
-        f"{NORMALISED_STD:g}, as close to the identity as the others. Seeds of an extension: "
-        f"{seeds}."
+        f"{NORMALISED_STD:g}, as close to the identity as the others."
     )
     found = _results(plan, runs)
     scores = [scores for by_task in found.values() for scores in by_task.values()]

@@ -51,7 +51,7 @@ def wanted(plan: Plan, runs: Runs) -> list[Config]:
     for task in tasks(plan):
         configs += plan.grid(task, ADAPTERS)
         for config in of_stds(plan, runs, task).values():
-            configs += plan.with_seeds(config, plan.curve_seeds)
+            configs += plan.with_seeds(config)
     return configs
 
 
@@ -61,7 +61,7 @@ ScoresByStd = dict[str, dict[float, Scores]]  # by task, then by std
 def _results(plan: Plan, runs: Runs) -> ScoresByStd:
     return {
         task: {
-            std: scores_of(runs, plan.with_seeds(config, plan.curve_seeds))
+            std: scores_of(runs, plan.with_seeds(config))
             for std, config in of_stds(plan, runs, task).items()
         }
         for task in tasks(plan)
@@ -88,7 +88,7 @@ def report(plan: Plan, runs: Runs, folder: Path) -> str:
     picture = image(
         NAME, "Dev score against the initial standard deviation, one line for each task"
     )
-    return section(heading, text, glue_conditions(plan, plan.curve_seeds), table, picture)
+    return section(heading, text, glue_conditions(plan), table, picture)
 
 
 def _draw(found: ScoresByStd, folder: Path) -> None:

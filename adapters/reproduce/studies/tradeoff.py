@@ -133,10 +133,12 @@ def _top_points(plan: Plan, runs: Runs) -> list[Point]:
 
 
 def point_scores(plan: Plan, runs: Runs, point: Point) -> dict[str, Scores]:
-    """A point's dev scores for each task, over the seeds of the curves."""
-    seeds = plan.curve_seeds
+    """A point's dev scores for each task: those of the claims, so what is in table 1 has its seeds
+    there, which may be more than a curve needs."""
     return {
-        task: chosen_scores(plan, runs, config, plan.grid(task, point.like), seeds=seeds)
+        task: chosen_scores(
+            plan, runs, config, plan.grid(task, point.like), wanted=plan.curve_seeds
+        )
         for task, config in point.configs.items()
     }
 
@@ -274,12 +276,14 @@ def _draw(plan: Plan, runs: Runs, folder: Path) -> bool:
 
 def _introduction(plan: Plan) -> str:
     swept = ", ".join(str(size) for size in plan.budget.sizes if size in plan.budget.swept)
+    more = "; what is in table 1 has its seeds" if plan.curve_seeds < plan.seeds else ""
     return (
         "Adapters of several sizes, LayerNorms alone and fine-tuning of only the top layers, each "
         "compared with full fine-tuning on the same task; then the 20th, 50th and 80th percentiles "
         "over the tasks. Rate and epochs are those that are best on validation for full "
         f"fine-tuning, for LayerNorms, and for adapters of m = {swept}; other sizes use those of "
-        "m = 64, top layers those of full fine-tuning. Parameters are counted without the head."
+        f"m = 64, top layers those of full fine-tuning{more}. Parameters are counted without the "
+        "head."
     )
 
 
