@@ -32,8 +32,8 @@ from adapters.reproduce.ledger.estimates import (
     over_seeds,
     spread,
 )
-from adapters.reproduce.ledger.judges import few_parameters
-from adapters.reproduce.ledger.judges_squad import SQUAD_ERROR
+from adapters.reproduce.ledger.judges.squad import SQUAD_ERROR
+from adapters.reproduce.ledger.judges.table1 import few_parameters
 from adapters.reproduce.plans.budgets import BUDGETS
 from adapters.reproduce.plans.choices import chosen
 from adapters.reproduce.plans.plan import ADAPTERS, FULL, Plan, sized

@@ -28,7 +28,7 @@ from adapters.reproduce.ledger.estimates import (
     spread,
 )
 from adapters.reproduce.ledger.jackknife import SCORES, pseudo_values
-from adapters.reproduce.ledger.judges_squad import squad_by_size
+from adapters.reproduce.ledger.judges.squad import squad_by_size
 from adapters.reproduce.ledger.paired import variance_of_difference
 from adapters.reproduce.ledger.variances import Variance, error, of_mean, student, total
 from adapters.reproduce.plans.budgets import BUDGETS

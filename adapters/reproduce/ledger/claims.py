@@ -15,9 +15,18 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from adapters.reproduce.ledger import judges, judges_ablation, judges_squad
 from adapters.reproduce.ledger.estimates import FAILS, HOLDS, MARGIN, OPEN, SEEDS_ONLY
-from adapters.reproduce.ledger.judges import Judge
+from adapters.reproduce.ledger.judges import (
+    ablation,
+    epochs,
+    extensions,
+    init_scale,
+    many_tasks,
+    squad,
+    table1,
+    tradeoff,
+)
+from adapters.reproduce.ledger.judges.judgement import Judge
 from adapters.reproduce.plans.plan import Plan
 from adapters.reproduce.sweep.runs_file import Runs
 from adapters.show import table
@@ -39,7 +48,7 @@ class Claim:
 WITHIN = f"mean difference to full fine-tuning over the tasks at least -{MARGIN:g}"
 SQUAD = (
     f"difference at least -{MARGIN:g} F1; if no answers were kept, with "
-    f"{judges_squad.SQUAD_ERROR:g} as its standard error"
+    f"{squad.SQUAD_ERROR:g} as its standard error"
 )
 
 CLAIMS = (
@@ -49,7 +58,7 @@ CLAIMS = (
         "80.0 / 80.4",
         WITHIN,
         "table1",
-        judges.best_size_is_enough,
+        table1.best_size_is_enough,
     ),
     Claim(
         "table 1",
@@ -57,7 +66,7 @@ CLAIMS = (
         "79.6 / 80.4",
         WITHIN,
         "table1",
-        judges.size_64_is_enough,
+        table1.size_64_is_enough,
     ),
     Claim(
         "section 1",
@@ -65,7 +74,7 @@ CLAIMS = (
         "-",
         "mean difference over the tasks above 0",
         "table1",
-        judges.better_than_features,
+        table1.better_than_features,
     ),
     Claim(
         "table 1",
@@ -73,7 +82,7 @@ CLAIMS = (
         "2.1 %, 1.2x",
         "equal when rounded, on BERT-large",
         "table1",
-        judges.few_parameters,
+        table1.few_parameters,
     ),
     Claim(
         "section 3.5",
@@ -81,7 +90,7 @@ CLAIMS = (
         "86.2 / 85.8 / 85.7",
         f"largest difference of the means at most {MARGIN:g}",
         "table1",
-        judges.sizes_are_alike,
+        table1.sizes_are_alike,
     ),
     Claim(
         "figures 1, 3",
@@ -89,7 +98,7 @@ CLAIMS = (
         "1/100",
         f"a size with at most 1/100 has a mean difference of at least -{MARGIN:g}",
         "tradeoff",
-        judges.orders_of_magnitude,
+        tradeoff.orders_of_magnitude,
     ),
     Claim(
         "figures 3, 4",
@@ -97,7 +106,7 @@ CLAIMS = (
         "77.8 / 84.4 (MNLI, top layer)",
         "the fewest layers: mean difference below 0",
         "tradeoff",
-        judges.fewer_top_layers_lose,
+        tradeoff.fewer_top_layers_lose,
     ),
     Claim(
         "section 3.4",
@@ -105,7 +114,7 @@ CLAIMS = (
         "-3.5 (CoLA), -4 (MNLI)",
         "mean difference to full fine-tuning below 0",
         "tradeoff",
-        judges.norms_are_not_enough,
+        tradeoff.norms_are_not_enough,
     ),
     Claim(
         "figure 5",
@@ -113,7 +122,7 @@ CLAIMS = (
         "90.4 / 90.7 F1",
         SQUAD,
         "squad",
-        judges_squad.squad_by_size(64),
+        squad.squad_by_size(64),
     ),
     Claim(
         "figure 5",
@@ -121,7 +130,7 @@ CLAIMS = (
         "89.9 / 90.7 F1",
         SQUAD,
         "squad",
-        judges_squad.squad_by_size(2),
+        squad.squad_by_size(2),
     ),
     Claim(
         "figure 6 left",
@@ -129,7 +138,7 @@ CLAIMS = (
         "at most 2",
         "on each task, the worst layer's loss at most 2",
         "ablation",
-        judges_ablation.one_layer_hardly_matters,
+        ablation.one_layer_hardly_matters,
     ),
     Claim(
         "figure 6 left",
@@ -137,7 +146,7 @@ CLAIMS = (
         "37 (MNLI), 69 (CoLA)",
         "on each task, at most 2 above the constant guess",
         "ablation",
-        judges_ablation.none_is_a_constant_guess,
+        ablation.none_is_a_constant_guess,
     ),
     Claim(
         "figure 6 left",
@@ -145,7 +154,7 @@ CLAIMS = (
         "-",
         "on each task, removing the upper half costs more than removing the lower half",
         "ablation",
-        judges_ablation.higher_layers_matter_more,
+        ablation.higher_layers_matter_more,
     ),
     Claim(
         "figure 6 right",
@@ -153,7 +162,7 @@ CLAIMS = (
         "-",
         f"each mean difference to 1e-2 at least -{MARGIN:g}",
         "init-scale",
-        judges.small_stds_are_alike,
+        init_scale.small_stds_are_alike,
     ),
     Claim(
         "figure 6 right",
@@ -161,7 +170,7 @@ CLAIMS = (
         "-",
         "the largest std's mean difference to 1e-2 below 0",
         "init-scale",
-        judges.large_stds_are_worse,
+        init_scale.large_stds_are_worse,
     ),
     Claim(
         "section 3.6",
@@ -169,7 +178,7 @@ CLAIMS = (
         "-",
         f"each extension's mean difference, both at their own best rates, at most {MARGIN:g}",
         "extensions",
-        judges.extensions_gain_nothing,
+        extensions.extensions_gain_nothing,
     ),
     Claim(
         "section 1",
@@ -177,7 +186,7 @@ CLAIMS = (
         "to the bit",
         "no logit of an earlier task changes by a bit",
         "many-tasks",
-        judges.memory_is_perfect,
+        many_tasks.memory_is_perfect,
     ),
     Claim(
         "section 1",
@@ -185,7 +194,7 @@ CLAIMS = (
         "-",
         "mean change of the earlier tasks' scores below 0",
         "many-tasks",
-        judges.sequential_tuning_forgets,
+        many_tasks.sequential_tuning_forgets,
     ),
     Claim(
         "section 3.2",
@@ -193,7 +202,7 @@ CLAIMS = (
         "94.2 / 94.9",
         f"difference at least -{MARGIN:g}",
         "epochs",
-        judges.more_epochs_close_the_gap,
+        epochs.more_epochs_close_the_gap,
     ),
 )
 

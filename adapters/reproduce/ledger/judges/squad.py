@@ -3,7 +3,7 @@
 from typing import Any
 
 from adapters.reproduce.ledger.estimates import MARGIN, Estimate, at_least, paired_variance
-from adapters.reproduce.ledger.judges import UNDECIDED, Judge, Judgement
+from adapters.reproduce.ledger.judges.judgement import UNDECIDED, Judge, Judgement
 from adapters.reproduce.ledger.variances import error
 from adapters.reproduce.plans.plan import FULL, Plan, sized
 from adapters.reproduce.report.statistics import dev_metric, scores_of

@@ -1,7 +1,7 @@
 """How the claims of figure 6, left, are judged: adapters removed with no further training."""
 
 from adapters.reproduce.ledger.estimates import above, all_of, at_most, over_seeds
-from adapters.reproduce.ledger.judges import UNDECIDED, Judgement
+from adapters.reproduce.ledger.judges.judgement import UNDECIDED, Judgement
 from adapters.reproduce.plans.plan import Plan
 from adapters.reproduce.report.statistics import main_score
 from adapters.reproduce.studies.ablation import finished, losses

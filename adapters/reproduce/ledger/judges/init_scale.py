@@ -1,0 +1,41 @@
+"""How the claims of figure 6, right, are judged: the scale of the initial weights."""
+
+from adapters.reproduce.ledger.estimates import (
+    MARGIN,
+    Estimate,
+    all_of,
+    at_least,
+    below,
+    difference,
+)
+from adapters.reproduce.ledger.judges.judgement import UNDECIDED, Judgement, judgement
+from adapters.reproduce.plans.plan import Plan
+from adapters.reproduce.studies import init_scale
+from adapters.reproduce.sweep.runs_file import Runs
+
+
+def _std_difference(plan: Plan, runs: Runs, std: float) -> Estimate | None:
+    """The scores at an initial std minus those at the default one, over the tasks."""
+    pairs = []
+    for task in init_scale.tasks(plan):
+        by_std = init_scale.of_stds(plan, runs, task)
+        if std not in by_std:
+            return None
+        pairs.append((task, by_std[std], by_std[init_scale.DEFAULT_STD]))
+    return difference(plan, runs, pairs)
+
+
+def small_stds_are_alike(plan: Plan, runs: Runs) -> Judgement:
+    """Figure 6, each std below the default."""
+    stds = [std for std in plan.budget.stds if std < init_scale.DEFAULT_STD]
+    found = {std: _std_difference(plan, runs, std) for std in stds}
+    if None in found.values():
+        return UNDECIDED
+    verdicts = [at_least(estimate, -MARGIN) for estimate in found.values()]
+    return ", ".join(f"{std:g}: {estimate}" for std, estimate in found.items()), all_of(verdicts)
+
+
+def large_stds_are_worse(plan: Plan, runs: Runs) -> Judgement:
+    """Figure 6, with the largest std."""
+    found = _std_difference(plan, runs, max(plan.budget.stds))
+    return judgement(found, below(found, 0.0))

@@ -1,0 +1,26 @@
+"""What a judge is, and what most of them begin with: the difference to full fine-tuning."""
+
+from collections.abc import Callable
+
+from adapters.reproduce.ledger.estimates import OPEN, Estimate, difference
+from adapters.reproduce.plans.choices import chosen
+from adapters.reproduce.plans.plan import FULL, Plan
+from adapters.reproduce.sweep.runs_file import Config, Runs
+
+Judgement = tuple[str, str]  # what the runs show, and the verdict
+Judge = Callable[[Plan, Runs], Judgement]
+UNDECIDED: Judgement = ("-", OPEN)
+
+
+def judgement(estimate: Estimate | None, verdict: str) -> Judgement:
+    """The estimate as text, with the verdict; undecided without an estimate."""
+    return (str(estimate), verdict) if estimate else UNDECIDED
+
+
+def against_full(
+    plan: Plan, runs: Runs, choose: Callable[[Plan, Runs, str], Config | None]
+) -> Estimate | None:
+    """The mean difference between what `choose` picks for each task and full fine-tuning."""
+    return difference(
+        plan, runs, [(t, choose(plan, runs, t), chosen(plan, runs, t, FULL)) for t in plan.tasks]
+    )

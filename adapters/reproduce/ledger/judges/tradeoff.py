@@ -1,0 +1,68 @@
+"""How the claims of figures 1, 3 and 4 are judged: score against trained parameters."""
+
+from functools import partial
+
+from adapters.reproduce.ledger.estimates import (
+    FAILS,
+    HOLDS,
+    MARGIN,
+    OPEN,
+    at_least,
+    below,
+    difference,
+)
+from adapters.reproduce.ledger.judges.judgement import UNDECIDED, Judgement, against_full, judgement
+from adapters.reproduce.plans.choices import best_of_size, chosen
+from adapters.reproduce.plans.plan import FULL, NORMS, Plan
+from adapters.reproduce.report.shares import parameters_of
+from adapters.reproduce.studies import tradeoff
+from adapters.reproduce.sweep.runs_file import Runs
+
+
+def orders_of_magnitude(plan: Plan, runs: Runs) -> Judgement:
+    """Among the sizes with at most 1/100 of the parameters, the smallest that is within the margin
+    on average; if none is, the best of them."""
+    tried: list[tuple[float, str]] = []
+    verdicts = []
+    for size in plan.budget.sizes:
+        found = against_full(plan, runs, partial(best_of_size, size=size))
+        fewer = _times_fewer_parameters(plan, runs, size)
+        if found is None or fewer is None:
+            verdicts.append(OPEN)
+        elif fewer >= 100:
+            verdicts.append(at_least(found, -MARGIN))
+            text = f"m = {size}: {found} points with 1/{fewer:.0f} of the parameters"
+            if verdicts[-1] == HOLDS:
+                return text, HOLDS
+            tried.append((found.value, text))
+    if not tried:
+        return UNDECIDED
+    return max(tried)[1], OPEN if OPEN in verdicts else FAILS
+
+
+def _times_fewer_parameters(plan: Plan, runs: Runs, size: int) -> float | None:
+    """How many times fewer parameters adapters of this size train than full fine-tuning does."""
+    task = plan.tasks[0]  # the number is the same for every task
+    ours, full = best_of_size(plan, runs, task, size), chosen(plan, runs, task, FULL)
+    few, many = (parameters_of(runs, [config] if config else []) for config in (ours, full))
+    return many["task"] / few["task"] if few and many else None
+
+
+def fewer_top_layers_lose(plan: Plan, runs: Runs) -> Judgement:
+    """Figure 4, with the fewest top layers that the budget trains."""
+    pairs = []
+    for task in plan.tasks:
+        configs = tradeoff.of_top_layers(plan, runs, task)
+        if not configs:
+            return UNDECIDED
+        pairs.append((task, configs[0], chosen(plan, runs, task, FULL)))
+    found = difference(plan, runs, pairs)
+    least = tradeoff.top_layers(plan)[0]
+    text, verdict = judgement(found, below(found, 0.0))
+    return (f"top {least}: {text}" if found else text), verdict
+
+
+def norms_are_not_enough(plan: Plan, runs: Runs) -> Judgement:
+    """Figure 4, LayerNorms and head alone."""
+    found = against_full(plan, runs, lambda p, r, t: chosen(p, r, t, NORMS))
+    return judgement(found, below(found, 0.0))
