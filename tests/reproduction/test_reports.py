@@ -22,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.reproduce.plans.budgets import BUDGETS
-from adapters.reproduce.plans.choices import best_of_size, best_size
+from adapters.reproduce.plans.choices import best_of_size, best_size, top_layers
 from adapters.reproduce.plans.plan import Plan
 from adapters.reproduce.report.figures import new_figure, tidy
 from adapters.reproduce.report.pages import NO_RUNS
@@ -599,10 +599,10 @@ def test_fine_tuning_the_top_layers_never_means_all_of_them():
     for layers in (2, 6, 12, 24):
         for budget in BUDGETS.values():
             plan = Plan(budget, "base", "0" * 64, layers, 1)
-            top = tradeoff.top_layers(plan)
+            top = top_layers(plan)
             assert top == sorted(set(top))
             assert all(1 <= k < layers for k in top)
-    assert tradeoff.top_layers(Plan(BUDGETS["paper"], "b", "", 12, 1)) == [1, 2, 3, 5, 7, 9, 11]
+    assert top_layers(Plan(BUDGETS["paper"], "b", "", 12, 1)) == [1, 2, 3, 5, 7, 9, 11]
 
 
 # ---------------------------------------------------------------------------------- figures

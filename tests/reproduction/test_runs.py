@@ -27,9 +27,10 @@ from adapters.methods.table import METHODS, layer_span, method_named, method_row
 from adapters.predict import encode_examples, evaluate_task, predict_logits, predict_texts
 from adapters.recipes import RECIPES
 from adapters.reproduce.plans.budgets import BUDGETS
+from adapters.reproduce.plans.choices import top_layers, top_method
 from adapters.reproduce.plans.plan import ADAPTERS, FULL, HEAD, Plan, sized
 from adapters.reproduce.plans.plan import NORMS as NORMS_ONLY
-from adapters.reproduce.studies import extensions, init_scale, table1, tradeoff
+from adapters.reproduce.studies import extensions, init_scale, table1
 from adapters.reproduce.sweep.answers import unpacked
 from adapters.reproduce.sweep.configured import base_of, method_of, parts_of, questions
 from adapters.reproduce.sweep.learning import parameter_counts
@@ -757,7 +758,7 @@ class TestMethods:
         plan = Plan(BUDGETS["paper"], "minilm", "0" * 64, 12, 1)
         studied = [*extensions.methods().values(), *table1.METHODS, NORMS_ONLY]
         studied += [{**ADAPTERS, "std": std} for std in plan.budget.stds]
-        studied += [tradeoff.top_method(plan, top) for top in tradeoff.top_layers(plan)]
+        studied += [top_method(plan, top) for top in top_layers(plan)]
         for described in studied:
             assert method_of({"method": described}).name == described["name"]
         assert init_scale.DEFAULT_STD in plan.budget.stds

@@ -5,7 +5,7 @@ Everything here is None, or empty, until the runs that decide it have finished.
 
 from typing import Any
 
-from adapters.reproduce.plans.plan import ADAPTERS, Plan, sized
+from adapters.reproduce.plans.plan import ADAPTERS, FULL, Plan, sized
 from adapters.reproduce.sweep.runs_file import Config, Runs, run_key
 
 
@@ -58,3 +58,23 @@ def size_grids(plan: Plan, runs: Runs, task: str) -> list[Config]:
 def best_size(plan: Plan, runs: Runs, task: str) -> Config | None:
     """The best configuration over all those sizes."""
     return best(runs, size_grids(plan, runs, task))
+
+
+def top_layers(plan: Plan) -> list[int]:
+    """The numbers k of top layers to fine-tune, scaled from the budget's "k out of 12". k is always
+    less than the number of layers: training all of them is full fine-tuning."""
+    counts = {min(plan.layers - 1, round(top * plan.layers / 12)) for top in plan.budget.top}
+    return sorted({max(1, count) for count in counts})
+
+
+def top_method(plan: Plan, top: int) -> dict[str, Any]:
+    """Full fine-tuning of the top layers (section 3.4: variable fine-tuning)."""
+    return {**FULL, "first_layer": plan.layers - top}
+
+
+def of_top_layers(plan: Plan, runs: Runs, task: str) -> list[Config]:
+    """Top-k fine-tuning at the rate and epochs that are best for full fine-tuning."""
+    like = chosen(plan, runs, task, FULL)
+    if like is None:
+        return []
+    return [{**like, "method": top_method(plan, top)} for top in top_layers(plan)]

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from adapters.reproduce.plans.choices import validation_score
+from adapters.reproduce.plans.choices import top_layers, validation_score
 from adapters.reproduce.plans.plan import Plan
 from adapters.reproduce.plans.table2_plan import Table2Plan, table2_plan
 from adapters.reproduce.report.figures import (
@@ -38,7 +38,6 @@ from adapters.reproduce.studies.table2_rows import (
     no_bert_scores,
     row_scores,
 )
-from adapters.reproduce.studies.tradeoff import top_layers
 from adapters.reproduce.sweep.runs_file import Config, Runs, run_key
 from minibert.data.tasks import Example
 from minibert.errors import several, visible

@@ -4,11 +4,17 @@ costs in parameters."""
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from adapters.reproduce.plans.choices import best, best_size, chosen, size_grids
+from adapters.reproduce.plans.choices import (
+    best,
+    best_size,
+    chosen,
+    size_grids,
+    top_layers,
+    top_method,
+)
 from adapters.reproduce.plans.plan import ADAPTERS, FULL
 from adapters.reproduce.plans.table2_plan import Table2Plan
 from adapters.reproduce.report.statistics import Scores, chosen_scores
-from adapters.reproduce.studies.tradeoff import top_layers, top_method
 from adapters.reproduce.sweep.runs_file import Config, Runs, run_key
 from adapters.reproduce.sweep.task_folder import PUBLISHED
 

@@ -6,12 +6,12 @@ show the 20th, 50th and 80th percentiles over the tasks.
 """
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from adapters.reproduce.plans.choices import best_of_size, chosen, size_grid
-from adapters.reproduce.plans.plan import ADAPTERS, FULL, NORMS, Plan, sized
+from adapters.reproduce.plans.choices import best_of_size, chosen, of_top_layers, size_grid
+from adapters.reproduce.plans.plan import ADAPTERS, FULL, NORMS, Plan
 from adapters.reproduce.report.figures import (
     REFERENCE,
     STYLES,
@@ -31,37 +31,28 @@ from adapters.reproduce.report.pages import (
     scored,
     section,
 )
-from adapters.reproduce.report.shares import parameters_of
 from adapters.reproduce.report.statistics import (
     MISSING,
     Scores,
-    chosen_scores,
     hundredths,
     percentiles,
+)
+from adapters.reproduce.studies.curves import (
+    ADAPTER_GROUP,
+    NORM_GROUP,
+    TOP_GROUP,
+    Curve,
+    Point,
+    curves,
+    full_point,
+    point_scores,
+    points,
+    relative,
+    trained_parameters,
 )
 from adapters.reproduce.sweep.runs_file import Config, Runs
 
 NAME = "tradeoff"
-
-
-def top_layers(plan: Plan) -> list[int]:
-    """The numbers k of top layers to fine-tune, scaled from the budget's "k out of 12". k is always
-    less than the number of layers: training all of them is full fine-tuning."""
-    counts = {min(plan.layers - 1, round(top * plan.layers / 12)) for top in plan.budget.top}
-    return sorted({max(1, count) for count in counts})
-
-
-def top_method(plan: Plan, top: int) -> dict[str, object]:
-    """Full fine-tuning of the top layers (section 3.4: variable fine-tuning)."""
-    return {**FULL, "first_layer": plan.layers - top}
-
-
-def of_top_layers(plan: Plan, runs: Runs, task: str) -> list[Config]:
-    """Top-k fine-tuning at the rate and epochs that are best for full fine-tuning."""
-    like = chosen(plan, runs, task, FULL)
-    if like is None:
-        return []
-    return [{**like, "method": top_method(plan, top)} for top in top_layers(plan)]
 
 
 def wanted(plan: Plan, runs: Runs) -> list[Config]:
@@ -80,82 +71,6 @@ def wanted(plan: Plan, runs: Runs) -> list[Config]:
             if like := chosen(plan, runs, task, method):
                 configs += plan.with_seeds(like, plan.curve_seeds)
     return configs
-
-
-class Point(NamedTuple):
-    """A point of a curve: its group and name, the method whose grid it was chosen from, and each
-    task's configuration (None: not known yet)."""
-
-    group: str
-    name: str
-    like: dict[str, Any]
-    configs: dict[str, Config | None]
-
-
-ADAPTER_GROUP = "adapters"
-TOP_GROUP = "fine-tuning of the top layers"
-NORM_GROUP = "LayerNorms only"
-
-
-def points(plan: Plan, runs: Runs) -> list[Point]:
-    """Adapters by size, LayerNorms alone, then top-k fine-tuning by k."""
-    return [
-        *(_size_point(plan, runs, size) for size in plan.budget.sizes),
-        _chosen_point(plan, runs, NORM_GROUP, NORM_GROUP, NORMS),
-        *_top_points(plan, runs),
-    ]
-
-
-def full_point(plan: Plan, runs: Runs) -> Point:
-    """Full fine-tuning, with which the others are compared."""
-    return _chosen_point(plan, runs, "", "full fine-tuning", FULL)
-
-
-def _size_point(plan: Plan, runs: Runs, size: int) -> Point:
-    like = sized(size) if size in plan.budget.swept else ADAPTERS
-    configs = {task: best_of_size(plan, runs, task, size) for task in plan.tasks}
-    return Point(ADAPTER_GROUP, f"adapters, m = {size}", like, configs)
-
-
-def _chosen_point(plan: Plan, runs: Runs, group: str, name: str, method: dict[str, Any]) -> Point:
-    return Point(
-        group, name, method, {task: chosen(plan, runs, task, method) for task in plan.tasks}
-    )
-
-
-def _top_points(plan: Plan, runs: Runs) -> list[Point]:
-    by_task = {task: of_top_layers(plan, runs, task) for task in plan.tasks}
-    found = []
-    for number, top in enumerate(top_layers(plan)):
-        configs = {task: tops[number] if tops else None for task, tops in by_task.items()}
-        found.append(Point(TOP_GROUP, f"top {top} of {plan.layers} layers", FULL, configs))
-    return found
-
-
-def point_scores(plan: Plan, runs: Runs, point: Point) -> dict[str, Scores]:
-    """A point's dev scores for each task: those of the claims, so what is in table 1 has its seeds
-    there, which may be more than a curve needs."""
-    return {
-        task: chosen_scores(
-            plan, runs, config, plan.grid(task, point.like), wanted=plan.curve_seeds
-        )
-        for task, config in point.configs.items()
-    }
-
-
-def relative(scores: dict[str, Scores], full: dict[str, Scores]) -> list[float]:
-    """The mean score minus that of full fine-tuning, for each task for which both are known."""
-    return [
-        one.mean - full[task].mean  # type: ignore[operator]
-        for task, one in scores.items()
-        if one.mean is not None and full[task].mean is not None
-    ]
-
-
-def trained_parameters(plan: Plan, runs: Runs, point: Point) -> dict[str, int] | None:
-    """A point's parameter counts: the same for every task, as they leave out the head."""
-    there = [config for config in point.configs.values() if config is not None]
-    return parameters_of(runs, [c for like in there for c in plan.with_seeds(like)])
 
 
 def _cells(plan: Plan, runs: Runs, point: Point, full: dict[str, Scores]) -> list[str]:
@@ -186,28 +101,6 @@ def _table(plan: Plan, runs: Runs) -> str:
     full = point_scores(plan, runs, full_point(plan, runs))
     shown = [*points(plan, runs), full_point(plan, runs)]
     return markdown_table([_cells(plan, runs, point, full) for point in shown], headers)
-
-
-class Curve(NamedTuple):
-    """What is drawn of a group: each number of trained parameters with the tasks' scores."""
-
-    parameters: list[int]
-    scores: list[dict[str, Scores]]
-
-
-def curves(plan: Plan, runs: Runs) -> dict[str, Curve]:
-    """Each group's points that have any result, in the order of their trained parameters."""
-    found: dict[str, list[tuple[int, dict[str, Scores]]]] = {}
-    for point in points(plan, runs):
-        counts = trained_parameters(plan, runs, point)
-        if counts is not None:
-            pair = (counts["task"], point_scores(plan, runs, point))
-            found.setdefault(point.group, []).append(pair)
-    drawn = {}
-    for group, pairs in found.items():
-        pairs.sort(key=lambda pair: pair[0])
-        drawn[group] = Curve([count for count, _ in pairs], [scores for _, scores in pairs])
-    return drawn
 
 
 LOOKS = {

@@ -12,10 +12,9 @@ from adapters.reproduce.ledger.estimates import (
     difference,
 )
 from adapters.reproduce.ledger.judges.judgement import UNDECIDED, Judgement, against_full, judgement
-from adapters.reproduce.plans.choices import best_of_size, chosen
+from adapters.reproduce.plans.choices import best_of_size, chosen, of_top_layers, top_layers
 from adapters.reproduce.plans.plan import FULL, NORMS, Plan
 from adapters.reproduce.report.shares import parameters_of
-from adapters.reproduce.studies import tradeoff
 from adapters.reproduce.sweep.runs_file import Runs
 
 
@@ -52,12 +51,12 @@ def fewer_top_layers_lose(plan: Plan, runs: Runs) -> Judgement:
     """Figure 4, with the fewest top layers that the budget trains."""
     pairs = []
     for task in plan.tasks:
-        configs = tradeoff.of_top_layers(plan, runs, task)
+        configs = of_top_layers(plan, runs, task)
         if not configs:
             return UNDECIDED
         pairs.append((task, configs[0], chosen(plan, runs, task, FULL)))
     found = difference(plan, runs, pairs)
-    least = tradeoff.top_layers(plan)[0]
+    least = top_layers(plan)[0]
     text, verdict = judgement(found, below(found, 0.0))
     return (f"top {least}: {text}" if found else text), verdict
 
