@@ -30,7 +30,8 @@ from adapters.reproduce.plans.budgets import BUDGETS
 from adapters.reproduce.plans.choices import top_layers, top_method
 from adapters.reproduce.plans.plan import ADAPTERS, FULL, HEAD, Plan, sized
 from adapters.reproduce.plans.plan import NORMS as NORMS_ONLY
-from adapters.reproduce.studies import extensions, init_scale, table1
+from adapters.reproduce.studies import extensions, init_scale
+from adapters.reproduce.studies.table1_rows import METHODS as TABLE1_METHODS
 from adapters.reproduce.sweep.answers import unpacked
 from adapters.reproduce.sweep.configured import base_of, method_of, parts_of, questions
 from adapters.reproduce.sweep.learning import parameter_counts
@@ -756,7 +757,7 @@ class TestMethods:
 
     def test_every_study_names_existing_methods(self):
         plan = Plan(BUDGETS["paper"], "minilm", "0" * 64, 12, 1)
-        studied = [*extensions.methods().values(), *table1.METHODS, NORMS_ONLY]
+        studied = [*extensions.methods().values(), *TABLE1_METHODS, NORMS_ONLY]
         studied += [{**ADAPTERS, "std": std} for std in plan.budget.stds]
         studied += [top_method(plan, top) for top in top_layers(plan)]
         for described in studied:

@@ -8,14 +8,12 @@ The paper's head reads the pooled [CLS], and the claims are judged by it. Beside
 head reads the mean of the last states, at the rate and epochs chosen for the other.
 """
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 
 from adapters.reproduce.plans.choices import best_size, chosen, size_grids, validation_score
-from adapters.reproduce.plans.plan import ADAPTERS, FULL, HEAD, Plan
+from adapters.reproduce.plans.plan import Plan
 from adapters.reproduce.report.figures import (
     GUESS,
     image,
@@ -40,24 +38,23 @@ from adapters.reproduce.report.statistics import (
     REPORTED,
     Scores,
     average,
-    chosen_scores,
     dev_metric,
     hundredths,
-    main_score,
     scores_of,
 )
+from adapters.reproduce.studies.table1_rows import (
+    MEAN_ROWS,
+    METHODS,
+    ROWS,
+    Row,
+    by_mean,
+    constant,
+    row_scores,
+)
 from adapters.reproduce.sweep.runs_file import Config, Runs, run_key
-from adapters.task_model import MEAN
 from minibert.data.tasks import GLUE
 
 NAME = "table1"
-METHODS: tuple[dict[str, Any], ...] = (ADAPTERS, FULL, HEAD)
-
-
-def by_mean(plan: Plan, runs: Runs, task: str, method: dict[str, Any]) -> Config | None:
-    """A method's chosen configuration with the other pooling; None where the budget has none."""
-    like = chosen(plan, runs, task, method) if plan.budget.mean_seeds else None
-    return {**like, "pooling": MEAN} if like else None
 
 
 def wanted(plan: Plan, runs: Runs) -> list[Config]:
@@ -74,64 +71,6 @@ def wanted(plan: Plan, runs: Runs) -> list[Config]:
         if like := best_size(plan, runs, task):
             configs += plan.with_seeds(like)
     return configs
-
-
-class Row(NamedTuple):
-    """A row of the table: its name, what is tried and what is chosen for a task, and the seeds."""
-
-    name: str
-    tried: Callable[[Plan, Runs, str], list[Config]]
-    choose: Callable[[Plan, Runs, str], Config | None]
-    seeds: Callable[[Plan], int] = lambda plan: plan.seeds
-
-
-def _row(name: str, method: dict[str, Any]) -> Row:
-    return Row(
-        name,
-        lambda plan, runs, task: plan.grid(task, method),
-        lambda plan, runs, task: chosen(plan, runs, task, method),
-    )
-
-
-def _mean_row(name: str, method: dict[str, Any]) -> Row:
-    return Row(
-        f"{name}, `mean`",
-        lambda plan, runs, task: plan.grid(task, method),
-        lambda plan, runs, task: by_mean(plan, runs, task, method),
-        lambda plan: plan.budget.mean_seeds,
-    )
-
-
-ROWS = (
-    _row("full fine-tuning", FULL),
-    Row("adapters, best size for each task", size_grids, best_size),
-    _row("adapters, m = 64", ADAPTERS),
-    _row("head only (frozen features)", HEAD),
-)
-MEAN_ROWS = (
-    _mean_row("full fine-tuning", FULL),
-    _mean_row("adapters, m = 64", ADAPTERS),
-    _mean_row("head only (frozen features)", HEAD),
-)
-
-
-def row_scores(plan: Plan, runs: Runs, row: Row) -> dict[str, Scores]:
-    """A row's dev scores for each task, over the row's seeds."""
-    found = {}
-    for task in plan.tasks:
-        config, tried = row.choose(plan, runs, task), row.tried(plan, runs, task)
-        found[task] = chosen_scores(plan, runs, config, tried, wanted=row.seeds(plan))
-    return found
-
-
-def constant(plan: Plan, runs: Runs, task: str) -> float | None:
-    """The score of always guessing the majority class; any run of the task has it."""
-    for row in ROWS:
-        for config in row.tried(plan, runs, task):
-            result = runs.get(run_key(config), {"result": {}})["result"]
-            if "constant" in result:
-                return main_score(task, result["constant"])
-    return None
 
 
 def _our_cells(plan: Plan, runs: Runs, row: Row) -> list[str]:

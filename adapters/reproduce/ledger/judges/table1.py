@@ -19,7 +19,7 @@ from adapters.reproduce.ledger.estimates import (
 from adapters.reproduce.ledger.judges.judgement import UNDECIDED, Judgement, against_full, judgement
 from adapters.reproduce.plans.choices import best_of_size, best_size, chosen, validation_score
 from adapters.reproduce.plans.plan import ADAPTERS, FULL, HEAD, Plan
-from adapters.reproduce.studies.table1 import by_mean
+from adapters.reproduce.studies.table1_rows import by_mean
 from adapters.reproduce.sweep.runs_file import Runs, run_key
 from minibert.config import BertConfig
 from minibert.parameters import parameter_shapes
