@@ -15,7 +15,7 @@ from scipy.special import ndtr, ndtri
 from scipy.stats import rankdata
 
 from adapters.reproduce.ledger.jackknife import pseudo_values
-from adapters.reproduce.ledger.paired import variance_of_difference
+from adapters.reproduce.ledger.paired import variance_of_change, variance_of_difference
 from adapters.reproduce.ledger.variances import Variance, error, of_mean, total
 
 REPLICATIONS = 2000
@@ -61,6 +61,7 @@ class Classes:
     """Method m answers an example of class c right if level[m][c] and all effects are above 0."""
 
     levels = ((1.2, 1.6), (1.0, 1.3))
+    spreads = (1.0, 1.0)  # of the seeds, times SEED
 
     @staticmethod
     def score(metric: str, gold: Array, answers: Array) -> Array:
@@ -71,21 +72,35 @@ class Classes:
 
     def draw(self, rng: np.random.Generator, seeds: int, examples: int) -> Drawn:
         gold = (rng.random((BLOCK, 1, examples)) < POSITIVE).astype(int)
-        answers = []
-        for (zero, one), usual in zip(self.levels, effects(rng, seeds, examples), strict=True):
-            better = usual + SEED * rng.normal(size=(BLOCK, seeds, 1))
-            right = np.where(gold == 1, one, zero) + better > 0
+        answers, usual = [], effects(rng, seeds, examples)
+        for (zero, one), *both in zip(self.levels, usual, self.of_seeds(rng, seeds), strict=True):
+            right = np.where(gold == 1, one, zero) + sum(both) > 0
             answers.append(np.where(right, gold, 1 - gold))
         return Drawn(gold, answers)
 
+    def of_seeds(self, rng: np.random.Generator, seeds: int) -> list[Array]:
+        """How much better each method's seeds are than usual: [R, S, 1] each."""
+        return list(SEED * rng.normal(size=(2, BLOCK, seeds, 1)))
+
     def truth(self, metric: str) -> float:
         means = []
-        for level in self.levels:
-            zero, one = (ndtr((mean + EVERY_SEED) / ALL_BUT_SEED) for mean in level)
+        for level, spread in zip(self.levels, self.spreads, strict=True):
+            zero, one = (ndtr((mean + spread * EVERY_SEED) / ALL_BUT_SEED) for mean in level)
             tp, tn = POSITIVE * one, (1 - POSITIVE) * zero
             cells = (tp, 1 - POSITIVE - tn, POSITIVE - tp, tn)
             means.append(OF_CELLS[metric](*cells).mean())
         return float(means[0] - means[1])
+
+
+class Changed(Classes):
+    """One method's models before and after a change: a seed that is better remains so, and what the
+    change costs varies from seed to seed, too."""
+
+    spreads = (1.0, math.sqrt(2.0))
+
+    def of_seeds(self, rng: np.random.Generator, seeds: int) -> list[Array]:
+        before, cost = SEED * rng.normal(size=(2, BLOCK, seeds, 1))
+        return [before, before + cost]
 
 
 class Scores:
@@ -122,9 +137,11 @@ class Scores:
 Estimator = Callable[[Array, Array], Variance]
 
 
-def coverage(metric: str, seeds: int, estimator: Estimator = variance_of_difference) -> float:
+def coverage(
+    metric: str, seeds: int, estimator: Estimator = variance_of_difference, world: Any = None
+) -> float:
     """How often the truth is within two errors of the difference."""
-    world: Any = Classes() if metric in OF_CELLS else Scores()
+    world = world or (Classes() if metric in OF_CELLS else Scores())
     rng = np.random.default_rng(seeds)
     truth, inside = world.truth(metric), 0
     examples = 60 if metric == "spearman" else 200  # its cost grows with their square
@@ -141,6 +158,12 @@ def coverage(metric: str, seeds: int, estimator: Estimator = variance_of_differe
 @pytest.mark.parametrize("metric", [*OF_CELLS, *OF_CORRELATION])
 def test_two_errors_to_either_side_cover_95_percent(metric: str, seeds: int) -> None:
     assert abs(coverage(metric, seeds) - 0.95) <= 0.02
+
+
+@pytest.mark.parametrize("seeds", [3, 8])
+@pytest.mark.parametrize("metric", OF_CELLS)
+def test_so_do_those_of_a_change_of_the_same_models(metric: str, seeds: int) -> None:
+    assert abs(coverage(metric, seeds, variance_of_change, Changed()) - 0.95) <= 0.02
 
 
 def without_seeds(first: Array, second: Array) -> Variance:

@@ -23,21 +23,29 @@ from adapters.reproduce.ledger.estimates import (
     HOLDS,
     OPEN,
     Estimate,
+    change,
     difference,
+    over_seeds,
     paired_variance,
     spread,
 )
 from adapters.reproduce.ledger.jackknife import SCORES, pseudo_values
+from adapters.reproduce.ledger.judges.ablation import (
+    higher_layers_matter_more,
+    none_is_a_constant_guess,
+    one_layer_hardly_matters,
+)
 from adapters.reproduce.ledger.judges.squad import squad_by_size
-from adapters.reproduce.ledger.paired import variance_of_difference
+from adapters.reproduce.ledger.paired import variance_of_change, variance_of_difference
 from adapters.reproduce.ledger.variances import Variance, error, of_mean, student, total
 from adapters.reproduce.plans.budgets import BUDGETS
 from adapters.reproduce.plans.plan import ADAPTERS, FULL, Plan, sized
-from adapters.reproduce.studies import squad_sizes
-from adapters.reproduce.sweep.answers import packed
+from adapters.reproduce.studies import ablation, squad_sizes
+from adapters.reproduce.sweep.answers import packed, unpacked
 from adapters.reproduce.sweep.configured import parts_of
 from adapters.reproduce.sweep.runs_file import Config, Runs, run_key
 from minibert.data.metrics import METRICS
+from minibert.data.tasks import constant_score
 from minibert.errors import InputError
 
 # ------------------------------------------------------------------------- pseudo-values
@@ -151,6 +159,12 @@ def by_loops(first: np.ndarray, second: np.ndarray) -> float:
     return max(seeds + examples - rest, seeds, examples)
 
 
+def change_by_loops(before: np.ndarray, after: np.ndarray) -> float:
+    """The same for one method, of which each model has been changed."""
+    nothing = np.zeros((2, before.shape[1]))
+    return by_loops(before - after, nothing)
+
+
 @st.composite
 def two_methods(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
     """Pseudo-values of two methods with 2 to 4 seeds each, on the same 2 to 6 examples."""
@@ -159,6 +173,14 @@ def two_methods(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
     shapes = [(draw(st.integers(2, 4)), number) for _ in range(2)]
     first, second = (draw(arrays.arrays(float, shape, elements=values)) for shape in shapes)
     return first, second
+
+
+@settings(max_examples=40)
+@given(two_methods())
+def test_the_variance_of_a_change_is_that_of_plain_loops(both):
+    before, after = (psi[:2] for psi in both)
+    found = variance_of_change(before, after)
+    assert found.value == pytest.approx(change_by_loops(before, after), abs=1e-12)
 
 
 @settings(max_examples=40)
@@ -333,6 +355,82 @@ class TestDifferences:
         )
         with pytest.raises(InputError, match=message):
             contributions(runs, self.plan.with_seeds(first))
+
+
+class TestChanges:
+    """What removing adapters costs the models of a task: the same models before and after."""
+
+    plan = plan_of()
+
+    def ablations(self, task: str, answers: bool = True) -> tuple[Runs, Config]:
+        """Three seeds' models, each of which is right less often without some of its adapters."""
+        runs, (source,) = Runs(), self.plan.grid(task, ADAPTERS)
+        add(runs, source, {"dev": {}, "validation": [{"accuracy": 0.9}]})
+        data, dev_examples = parts_of(source)
+        gold = np.array([example.label for example in dev_examples])
+        for config in self.plan.with_seeds(source):
+            rng = np.random.default_rng(config["seed"])
+
+            def scored(chance: float, rng: np.random.Generator = rng) -> dict[str, Any]:
+                said = np.where(rng.random(len(gold)) < chance, gold, 1 - gold)
+                dev = {name: METRICS[name](said, gold) for name in ("accuracy", "matthews")}
+                return {"dev": dev, "answers": packed(said)} if answers else {"dev": dev}
+
+            spans = [
+                {"first": a, "last": b, **scored(0.95 - 0.05 * (b - a + 1) - 0.02 * a)}
+                for a in range(6)
+                for b in range(a, 6)
+            ]
+            guess = constant_score(data.task, data.train, dev_examples)
+            result = {**scored(0.95), "spans": spans, "constant": guess}
+            add(runs, {"kind": "ablation", "of": config}, result)
+        return runs, source
+
+    @pytest.mark.parametrize("task", ["sst-2", "cola"])
+    def test_the_error_of_a_change_is_of_seeds_and_examples_both_paired(self, task):
+        runs, source = self.ablations(task)
+        gold = np.array([example.label for example in parts_of(source)[1]])
+        metric = "matthews" if task == "cola" else "accuracy"
+        results = ablation.finished(self.plan, runs)[task]
+        assert len(results) == 3
+        before = {key: result["spans"][0] for key, result in results.items()}
+        after = {key: result["spans"][-1] for key, result in results.items()}
+        found = change(source, before, after)
+        psi = [
+            pseudo_values(
+                metric, np.stack([unpacked(s["answers"], "") for s in side.values()]), gold
+            )
+            for side in (before, after)
+        ]
+        assert found.error == pytest.approx(100 * error(variance_of_change(*psi)))
+        lost = [
+            100 * (a["dev"][metric] - b["dev"][metric])
+            for a, b in zip(before.values(), after.values(), strict=True)
+        ]
+        assert found.value == pytest.approx(sum(lost) / 3)
+        assert not found.seeds_only
+
+    def test_without_answers_the_error_is_that_of_the_seeds_and_says_so(self):
+        runs, source = self.ablations("sst-2", answers=False)
+        results = ablation.finished(self.plan, runs)["sst-2"]
+        before = {key: result["spans"][0] for key, result in results.items()}
+        found = change(source, results, before)
+        assert found == over_seeds(
+            [
+                100 * (result["dev"]["accuracy"] - before[key]["dev"]["accuracy"])
+                for key, result in results.items()
+            ]
+        )
+        assert str(found).endswith("†")
+
+    def test_all_three_claims_are_judged_by_the_answers(self):
+        runs, _ = self.ablations("sst-2")
+        plan = replace(self.plan, tasks=("sst-2",))
+        judges = (one_layer_hardly_matters, none_is_a_constant_guess, higher_layers_matter_more)
+        for judge in judges:
+            text, _ = judge(plan, runs)
+            assert "±" in text
+            assert "†" not in text
 
 
 class TestQuestions:

@@ -706,7 +706,8 @@ def test_the_ablations_heat_map_shows_the_change_relative_to_all_adapters(tmp_pa
 
     kept: dict[str, Any] = {}
     monkeypatch.setattr(ablation, "save", lambda figure, folder, name: kept.update(figure=figure))
-    monkeypatch.setattr(ablation, "finished", lambda plan, runs: {"rte": results, "cola": without})
+    found = {"rte": dict(enumerate(results)), "cola": dict(enumerate(without))}
+    monkeypatch.setattr(ablation, "finished", lambda plan, runs: found)
     monkeypatch.setattr(ablation, "main_score", lambda task, scores: scores["accuracy"])
     text = ablation.report(replace(plan_of("full"), layers=2), {}, tmp_path)
     assert "per cent" in text

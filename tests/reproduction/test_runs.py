@@ -447,6 +447,10 @@ class TestAblation:
             expected = plain_accuracy(without_layers(model, first, last), dev)
             assert scores == {"accuracy": pytest.approx(expected, abs=1e-12)}, (first, last)
         assert len({scores["accuracy"] for scores in spans.values()}) >= 3
+        gold = np.array([example.label for example in dev])
+        for scored in (result, *result["spans"]):
+            answers = unpacked(scored["answers"], "")
+            assert np.mean(answers == gold) == pytest.approx(scored["dev"]["accuracy"], abs=1e-12)
         assert result["dev"] == evaluate_task(task, base, dev, 1)
 
     def test_an_ablation_keeps_the_trained_layernorms_and_head(self, config, base, done, tmp_path):

@@ -24,53 +24,56 @@ def contributions(runs: Runs, configs: Sequence[Config]) -> np.ndarray | None:
     Raises InputError, naming the run, for answers that do not give its score on the dev set as it
     is today.
     """
-    found = [
-        (config, runs[key]["result"]) for config in configs if (key := run_key(config)) in runs
-    ]
-    finished = [(config, result) for config, result in found if "diverged" not in result]
-    if len(finished) < 2 or not all("answers" in result for _, result in finished):
+    found = {key: runs[key]["result"] for config in configs if (key := run_key(config)) in runs}
+    return of_results(
+        configs[0], {key: result for key, result in found.items() if "diverged" not in result}
+    )
+
+
+def of_results(config: Config, results: dict[str, dict[str, Any]]) -> np.ndarray | None:
+    """The same from results by the keys of their runs. `config`: of one of the trainings."""
+    if len(results) < 2 or not all("answers" in result for result in results.values()):
         return None
-    if not _labels_are_here(configs[0]):
+    if not labels_are_here(config):
         return None
-    of_kind = {"classify": _of_task, "squad": _of_questions}
-    psi = np.stack([of_kind[config["kind"]](config, result) for config, result in finished])
+    of_kind = {"classify": _of_task, "squad": _of_questions}[config["kind"]]
+    psi = np.stack([of_kind(config, result, f"run {key}") for key, result in results.items()])
     return psi if psi.shape[1] > 1 else None
 
 
-def _labels_are_here(config: Config) -> bool:
+def labels_are_here(config: Config) -> bool:
     """Whether answers can be compared with labels: a ledger is about studies, too, that were made
     elsewhere. A question's F1 needs none."""
     return config["kind"] == "squad" or config["sample"] or find_task(config["task"]) is not None
 
 
-def _of_task(config: Config, result: dict[str, Any]) -> np.ndarray:
+def _of_task(config: Config, result: dict[str, Any], where: str) -> np.ndarray:
     """A "classify" run's: [n]."""
     gold = np.array([example.label for example in parts_of(config)[1]])
-    answers = _answers(config, result, len(gold))
+    answers = _answers(result, len(gold), where)
     metric = REPORTED.get(config["task"], "accuracy")
-    _check(config, metric, METRICS[metric](answers, gold), result["dev"][metric])
+    _check(metric, METRICS[metric](answers, gold), result["dev"][metric], where)
     return pseudo_values(metric, answers, gold)
 
 
-def _of_questions(config: Config, result: dict[str, Any]) -> np.ndarray:
+def _of_questions(config: Config, result: dict[str, Any], where: str) -> np.ndarray:
     """A "squad" run's: [n]. Its score is a mean, so they are the questions' own."""
     number = (result.get("examples") or [0])[-1]
-    answers = _answers(config, result, number).astype(float)
-    _check(config, "f1", float(answers.mean()), result["dev"]["f1"])
+    answers = _answers(result, number, where).astype(float)
+    _check("f1", float(answers.mean()), result["dev"]["f1"], where)
     return answers
 
 
-def _answers(config: Config, result: dict[str, Any], number: int) -> np.ndarray:
-    where = f"run {run_key(config)}"
+def _answers(result: dict[str, Any], number: int, where: str) -> np.ndarray:
     answers = unpacked(result["answers"], where)
     if len(answers) != number:
         raise InputError(f"{where}: has {len(answers)} answers to {number} dev examples")
     return answers
 
 
-def _check(config: Config, metric: str, today: float, then: float) -> None:
+def _check(metric: str, today: float, then: float, where: str) -> None:
     if abs(today - then) > 1e-6:
         raise InputError(
-            f"run {run_key(config)}: its answers have {metric} {today:.4f} on the dev set, not "
-            f"{then:.4f} as when it ran: the data have changed"
+            f"{where}: its answers have {metric} {today:.4f} on the dev set, not {then:.4f} as "
+            "when it ran: the data have changed"
         )

@@ -11,15 +11,16 @@ a training that fails for one seed in three varies far more than those of table 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from adapters.reproduce.ledger.contributions import contributions
-from adapters.reproduce.ledger.paired import variance_of_difference
+from adapters.reproduce.ledger.contributions import contributions, of_results
+from adapters.reproduce.ledger.paired import variance_of_change, variance_of_difference
 from adapters.reproduce.ledger.variances import Variance, error, of_mean, total
 from adapters.reproduce.plans.choices import chosen
 from adapters.reproduce.plans.plan import ADAPTERS, FULL, Plan
-from adapters.reproduce.report.statistics import scores_of
+from adapters.reproduce.report.statistics import main_score, scores_of
 from adapters.reproduce.sweep.runs_file import Config, Runs, run_key
 from minibert.errors import InputError
 
@@ -154,6 +155,24 @@ def _variance_by_seeds(usual: Variance | None, *both: Sequence[float]) -> Varian
         else:
             usual_parts += 1 / len(values)
     return total([*parts, Variance(usual.value * usual_parts, usual.freedom)])
+
+
+Scored = dict[str, Any]  # what a run scored: its "dev" scores and, if kept, its "answers"
+
+
+def change(config: Config, before: dict[str, Scored], after: dict[str, Scored]) -> Estimate:
+    """The mean of before - after over the same trained models, in hundredths: of each, by its run's
+    key, what it scored in two states. `config`: of one of the trainings."""
+    task = config["task"]
+    values = [
+        100 * (main_score(task, before[key]["dev"]) - main_score(task, after[key]["dev"]))
+        for key in before
+    ]
+    one, other = of_results(config, before), of_results(config, after)
+    if one is None or other is None:
+        return over_seeds(values)
+    variance = variance_of_change(100 * one, 100 * other)
+    return Estimate(sum(values) / len(values), error(variance))
 
 
 def all_of(verdicts: Sequence[str]) -> str:

@@ -21,6 +21,8 @@ may be too much: the whole is never below the seeds' or the examples' part alone
 make no difference at all, two errors of three seeds cover about 98 % rather than 95.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from adapters.reproduce.ledger.variances import Variance, of_mean, total
@@ -29,10 +31,21 @@ from adapters.reproduce.ledger.variances import Variance, of_mean, total
 def variance_of_difference(first: np.ndarray, second: np.ndarray) -> Variance:
     """The variance of the difference of two methods' mean scores, from their pseudo-values on the
     same n examples: [S, n] and [S', n], with S, S' and n at least 2."""
-    both = (first, second)
-    seeds = total([of_mean(psi.mean(axis=1)) for psi in both])
-    examples = of_mean(first.mean(axis=0) - second.mean(axis=0))
-    rest = [_rest(psi) / -psi.size for psi in both]  # taken away
+    return _crossed([first, second], first.mean(axis=0) - second.mean(axis=0))
+
+
+def variance_of_change(before: np.ndarray, after: np.ndarray) -> Variance:
+    """The same for what a change makes of the same S trained models, [S, n] each: they are paired
+    by seed, too, so that the change has one effect of the seed instead of two."""
+    change = before - after
+    return _crossed([change], change.mean(axis=0))
+
+
+def _crossed(parts: Sequence[np.ndarray], difference: np.ndarray) -> Variance:
+    """From the parts that have seeds of their own, [S, n] each, and each example's difference."""
+    seeds = total([of_mean(psi.mean(axis=1)) for psi in parts])
+    examples = of_mean(difference)
+    rest = [_rest(psi) / -psi.size for psi in parts]  # taken away
     return total([seeds, examples, *rest], least=max(seeds.value, examples.value))
 
 

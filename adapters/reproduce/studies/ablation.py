@@ -45,15 +45,16 @@ def wanted(plan: Plan, runs: Runs) -> list[Config]:
     return configs
 
 
-def finished(plan: Plan, runs: Runs) -> dict[str, list[dict[str, Any]]]:
-    """The finished ablations of each task, one for each seed."""
-    found: dict[str, list[dict[str, Any]]] = {}
+def finished(plan: Plan, runs: Runs) -> dict[str, dict[str, dict[str, Any]]]:
+    """The results of each task's finished ablations, one for each seed, by their keys."""
+    found: dict[str, dict[str, dict[str, Any]]] = {}
     for task in plan.tasks:
         like = chosen(plan, runs, task, ADAPTERS)
         seeds = plan.with_seeds(like) if like else []
         keys = [run_key(ablation_of(config)) for config in seeds]
-        results = [runs[key]["result"] for key in keys if key in runs]
-        results = [result for result in results if "spans" in result]  # one may have diverged
+        results = {key: runs[key]["result"] for key in keys if key in runs}
+        # one may have diverged
+        results = {key: result for key, result in results.items() if "spans" in result}
         if results:
             found[task] = results
     return found
@@ -119,7 +120,7 @@ def report(plan: Plan, runs: Runs, folder: Path) -> str:
         "shows the points lost on the dev set, the heat maps the change in per cent of the score "
         "with all adapters, as in the paper; layers are counted from 0."
     )
-    found = finished(plan, runs)
+    found = {task: [*results.values()] for task, results in finished(plan, runs).items()}
     if not found:
         return section(heading, text, NO_RUNS)
     table = markdown_table([_cells(plan, task, found[task]) for task in found], HEADERS)

@@ -23,7 +23,7 @@ from adapters.reproduce.sweep.runs_file import Config, run_key
 from adapters.reproduce.sweep.tfidf import tfidf
 from adapters.task_file import TaskFile, load_task, on_base, save_task
 from minibert.data.squad import question_scores, token_f1
-from minibert.data.tasks import constant_score, score
+from minibert.data.tasks import Task, constant_score, predictions, score
 from minibert.files import lock
 
 
@@ -84,9 +84,13 @@ def ablation(config: Config, folder: Path, threads: int) -> dict[str, Any]:
             kept = {n: pair for n, pair in adapters.items() if not first <= n <= last}
             without = replace(model, tree={**model.tree, "adapters": kept})
             logits = predict_logits(without, encoded, threads, below)
-            spans.append({"first": first, "last": last, "dev": score(task.task, logits, gold)})
+            spans.append({"first": first, "last": last, **_scored(task.task, logits, gold)})
     constant = constant_score(task.task, parts_of(source)[0].train, dev)
-    return {"dev": score(task.task, whole, gold), "spans": spans, "constant": constant}
+    return {**_scored(task.task, whole, gold), "spans": spans, "constant": constant}
+
+
+def _scored(task: Task, logits: np.ndarray, gold: list[float]) -> dict[str, Any]:
+    return {"dev": score(task, logits, gold), "answers": packed(predictions(task, logits))}
 
 
 def squad(config: Config, folder: Path, threads: int) -> dict[str, Any]:
