@@ -30,16 +30,11 @@ from adapters.reproduce.report.shares import paper_total, share
 from adapters.reproduce.studies import table2, table2_rows
 from adapters.reproduce.sweep.answers import unpacked
 from adapters.reproduce.sweep.configured import base_of, method_of, settings_of
+from adapters.reproduce.sweep.drawn import drawn
 from adapters.reproduce.sweep.one_run import execute
 from adapters.reproduce.sweep.runs_file import Config, Runs, read_runs, run_key
-from adapters.reproduce.sweep.task_folder import (
-    LARGEST,
-    FolderTask,
-    drawn,
-    read_about,
-    read_task,
-    read_tasks,
-)
+from adapters.reproduce.sweep.task_folder import FolderTask, read_task, read_tasks
+from adapters.reproduce.sweep.task_toml import LARGEST, read_about
 from adapters.reproduce.sweep.tfidf import tfidf
 from adapters.task_model import POOLER
 from minibert.data.tasks import Data, Example, Task, score
@@ -370,6 +365,11 @@ class TestReading:
         assert set(few.train) <= set(task.data.train)
         assert drawn(task, (5, 4, 3)) == (few, test)
 
+    def test_an_empty_list_is_as_good_as_none(self, tmp_path):
+        about = ABOUT + "classes = []\npaper = []\n"
+        task = read_task(write_task(tmp_path / "x", toy_rows(3), about))
+        assert (task.data.task.names, task.paper) == (("morulan", "tikora"), {})
+
     def test_labels_that_look_missing_are_classes_where_task_toml_lists_them(self, tmp_path):
         rows = toy_rows(3)
         rows["train"][0] = ("ba", "NA")
@@ -402,12 +402,14 @@ BAD_ABOUT = [
     (ABOUT + 'classes = ["morulan", "morulan"]\n', "birds/task.toml: classes has one class twice"),
     (
         ABOUT + 'classes = ["morulan"]\n',
-        "birds/train.tsv: column 'label' has 1 different label, not 2",
+        "birds/task.toml: classes has 1 names, not 2 to 256",
     ),
     (
         ABOUT + 'classes = ["morulan", "tikora", "x"]\n',
-        "birds/train.tsv: has no row of the class 'x' that task.toml lists",
+        "birds/task.toml: classes has 'x', which is no label in train.tsv",
     ),
+    (ABOUT + 'classes = ["tikora", "gul"]\n', "birds/task.toml: classes has 'gul', which is no"),
+    (ABOUT + "paper = [0.93, 0.922, 1]\n", "birds/task.toml: paper has fractions, as 0.93; "),
 ]
 ROW = [("ba bi", "morulan"), ("ba bo", "tikora")]
 BAD_ROWS = [
@@ -424,6 +426,11 @@ BAD_ROWS = [
     ),
     ({"train": [(" ", label) for _, label in ROW]}, "birds/train.tsv: every text is empty"),
     ({"test": []}, "birds/test.tsv: has a header but no rows"),
+    (
+        {"dev": toy_rows(1)["train"][::-1]},
+        "birds/dev.tsv: has the same examples as ",
+    ),
+    ({"test": toy_rows(1)["dev"]}, "birds/test.tsv: has the same examples as "),
 ]
 
 
@@ -437,7 +444,39 @@ def refused(folder: Path, message: str) -> None:
     assert "\n" not in str(error.value)
 
 
+NUMBERED = "text = 1\nlabel = 2\n"
+
+
 class TestBadFolders:
+    @pytest.mark.parametrize("parts", [("train",), ("train", "dev", "test")])
+    def test_a_header_that_task_toml_does_not_know_of_is_no_example(self, tmp_path, parts):
+        rows = toy_rows(1)
+        for part in parts:
+            rows[part] = [("tweet", "sentiment"), *rows[part]]
+        write_task(tmp_path / "tasks" / "birds", rows, NUMBERED, header=())
+        refused(
+            tmp_path / "tasks",
+            "birds/train.tsv row 1: no other row has the label 'sentiment'; if this is a header",
+        )
+
+    def test_a_rare_class_in_the_first_row_is_one_where_task_toml_lists_it(self, tmp_path):
+        rows = toy_rows(1)
+        rows["train"] = [("ba bi", "rare"), *rows["train"]]
+        about = NUMBERED + 'classes = ["rare", "morulan", "tikora"]\n'
+        task = read_task(write_task(tmp_path / "birds", rows, about, header=()))
+        assert task.data.train[0] == ("ba bi", 1)
+
+    def test_a_label_that_is_no_class_is_measured_by_the_file_that_has_the_classes(self, tmp_path):
+        rows, about = [*ROW, ("ga", "thrush")], ABOUT + 'classes = ["morulan", "tikora"]\n'
+        refused(broken(tmp_path, about, train=rows), "train.tsv row 4: the label 'thrush' is not a")
+        with pytest.raises(InputError, match=r"among the classes of task\.toml: morulan, tikora"):
+            read_tasks(tmp_path / "tasks")
+
+    def test_one_task_under_two_names_is_refused(self, tmp_path):
+        folder = broken(tmp_path)
+        shutil.copytree(folder / "birds", folder / "birds again")
+        refused(folder, f"birds again: is the same task as {folder / 'birds'}")
+
     @pytest.mark.parametrize("about, message", BAD_ABOUT)
     def test_a_wrong_task_toml_is_refused_by_name_and_entry(self, tmp_path, about, message):
         refused(broken(tmp_path, about), message)
