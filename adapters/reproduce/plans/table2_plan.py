@@ -10,8 +10,10 @@ from typing import Any
 from adapters.recipes import enough_epochs
 from adapters.reproduce.plans.budgets import Budget, Grid
 from adapters.reproduce.plans.plan import BATCH_SIZE, Plan, TaskFolder
+from adapters.reproduce.sweep.drawn import drawn
 from adapters.reproduce.sweep.runs_file import Config
 from adapters.reproduce.sweep.task_folder import FolderTask
+from minibert.data.tasks import Example
 
 EVERY = 1 << 40  # examples: all there are
 
@@ -95,6 +97,11 @@ class Table2Plan(Plan):
     def without_bert(self, task: str) -> Config:
         """A run of TF-IDF and logistic regression. No base is in it, and no chance."""
         return {"kind": "tfidf", **self._data_of(task)}
+
+    def parts(self, task: str) -> tuple[list[Example], list[Example], list[Example]]:
+        """The training, development and test examples that the budget uses."""
+        data, test = drawn(self.task_named(task), self.numbers.examples)
+        return data.train, data.dev, test
 
     def _data_of(self, task: str) -> Config:
         """The examples, known by their sha256 and how many are drawn."""

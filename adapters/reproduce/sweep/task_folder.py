@@ -131,8 +131,9 @@ def _check_no_header(about: TaskToml, tables: Sequence[list[Labelled]], folder: 
     below = {row.label for rows in tables for row in rows[1:]}
     known = first.label in below or first.label in about.classes or is_missing(first.label, True)
     if not (about.header or known):
+        where = f"{folder / PARTS[0]} row {first.row}"
         raise InputError(
-            f"{folder / PARTS[0]} row {first.row}: no other row has the label {first.label[:40]!r}; "
+            f"{where}: no other row has the label {first.label[:40]!r}; "
             f"if this is a header, text and label in {ABOUT} must be names, not numbers; "
             f"otherwise list all classes in {REMEDY}"
         )

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from minibert.data.own import Columns
-from minibert.errors import InputError, shown
+from minibert.errors import InputError, several, shown
 from minibert.files import read_bounded
 from minibert.json_files import fitted
 
@@ -89,4 +89,5 @@ def _check_classes(classes: list[str], path: Path) -> None:
     if len(set(classes)) != len(classes):
         raise InputError(f"{path}: classes has one class twice")
     if len(classes) == 1 or len(classes) > MOST_CLASSES:
-        raise InputError(f"{path}: classes has {len(classes)} names, not 2 to {MOST_CLASSES}")
+        names = several(len(classes), "name")
+        raise InputError(f"{path}: classes has {names}, not 2 to {MOST_CLASSES}")
