@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from minibert.data.labels import find_classes, is_missing, is_numeric, label_text
-from minibert.data.records import Row, Table, open_table
+from minibert.data.records import open_table
+from minibert.data.rows import Row, Table
 from minibert.data.tables import read_label
 from minibert.data.tasks import Data, Example, Task
 from minibert.errors import InputError, several

@@ -25,7 +25,7 @@ from adapters.reproduce import pipeline
 from adapters.reproduce.pipeline import make_plan, studies_named
 from adapters.reproduce.plans.budgets import BUDGETS
 from adapters.reproduce.plans.plan import ADAPTERS, FULL, Plan, TaskFolder
-from adapters.reproduce.plans.table2_plan import TABLE2, Table2Plan, table2_plan
+from adapters.reproduce.plans.table2_plan import TABLE2, Table2Plan, table2_plan, with_seeds_of
 from adapters.reproduce.report.shares import paper_total, share
 from adapters.reproduce.studies import table2, table2_rows
 from adapters.reproduce.sweep.answers import unpacked
@@ -154,6 +154,7 @@ class TestASweep:
         assert shown - {"under-way"} == {"results.md", "figures", "runs.jsonl"}
         assert (out / "figures" / "table2.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
         assert "claims" not in printed.out
+        assert [*(out / "under-way").iterdir()] == []  # checkpoints and locks of the runs
 
     def test_neither_the_runs_nor_the_page_know_where_the_tasks_are(self, swept, data):
         for name in ("runs.jsonl", "results.md"):
@@ -192,6 +193,40 @@ class TestASweep:
         reproduce(data, base, "--out", tmp_path, "--report-only")
         for name in ("results.md", "figures/table2.png"):
             assert (tmp_path / name).read_bytes() == (swept[0] / name).read_bytes()
+
+    def test_a_report_has_all_seeds_there_are_unless_asked_for_fewer(
+        self, swept, data, base, tmp_path
+    ):
+        shutil.copy(swept[0] / "runs.jsonl", tmp_path)
+        words = ("reproduce", "table2", "--data", data, "--base", base, "--out", tmp_path)
+        works(*words, "--report-only")
+        assert (tmp_path / "results.md").read_bytes() == (swept[0] / "results.md").read_bytes()
+        works(*words, "--report-only", "--seeds", 1)
+        assert (
+            "budget `quick` (everything once, on at most 500 examples of each task), 1 seed;"
+            in (tmp_path / "results.md").read_text()
+        )
+
+    def test_seeds_of_other_tasks_and_bases_do_not_count(self, swept, data, base):
+        runs = read_runs(swept[0])
+        plan = make_plan(BUDGETS["quick"], str(base), None, False, data)
+        assert with_seeds_of(plan, runs).folder.seeds == SEEDS
+        assert with_seeds_of(replace(plan, base_sha256="0" * 64), runs) == plan
+        other = replace(plan.folder, tasks=(_folder_task(3),))
+        assert with_seeds_of(replace(plan, folder=other), runs).folder == other
+
+    def test_results_in_the_folder_of_tasks_would_be_a_task(
+        self, data, base, tmp_path, monkeypatch
+    ):
+        folder = shutil.copytree(data, tmp_path / "tasks")
+        monkeypatch.chdir(folder)
+        words = ("reproduce", "table2", "--data", "../tasks", "--base", base)
+        for out in ((), ("--out", folder / "out"), ("--out", "."), ("--report-only",)):
+            result = minibert(*words, *out)
+            assert (result.code, result.out) == (2, "")
+            assert "is in ../tasks, where every folder is a task; choose --out" in result.err
+            assert len(result.err.splitlines()) == 1
+        assert sorted(p.name for p in folder.iterdir()) == ["README.md", *TASKS]
 
     def test_table_2_alone_has_a_folder_of_results_of_its_own(
         self, data, base, tmp_path, monkeypatch
@@ -526,6 +561,18 @@ class TestBadFolders:
         refused(folder, f"birds/{name}: ")
         path.unlink()
         refused(folder, f"birds/{name}: cannot be read: No such file or directory")
+
+    def test_a_file_without_header_whose_lines_end_with_cr_alone_is_refused(self, tmp_path):
+        write_task(tmp_path / "tasks" / "birds", toy_rows(1), NUMBERED, header=())
+        path = tmp_path / "tasks" / "birds" / "dev.tsv"
+        path.write_bytes(path.read_bytes().replace(b"\n", b"\r"))
+        refused(tmp_path / "tasks", "birds/dev.tsv: its lines end with CR alone")
+
+    def test_a_quotation_mark_that_is_not_closed_is_told_with_its_row(self, tmp_path):
+        rows = toy_rows(1)
+        rows["train"][0] = ('"ba\tbi"', "tikora")
+        rows["train"][7] = ('"ba bi', "tikora")
+        refused(broken(tmp_path, **rows), "birds/train.tsv row 9: is badly quoted: unexpected end")
 
     @pytest.mark.parametrize("name", ["dev.tsv", "task.toml"])
     def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(self, tmp_path, name):

@@ -67,6 +67,12 @@ def read_tasks(folder: Path) -> tuple[FolderTask, ...]:
     return tasks
 
 
+def check_outside(folder: Path, out: Path) -> None:
+    """Raises InputError where `out`, to be written into, is in the folder: it would be a task."""
+    if out.resolve().is_relative_to(folder.resolve()):
+        raise InputError(f"{out}: is in {folder}, where every folder is a task; choose --out")
+
+
 def task_with(folder: Path, sha256: str) -> FolderTask:
     """The task of the folder with these data. Raises InputError as `read_tasks` does, and when
     there is none: files have changed since the sweep began."""
