@@ -211,9 +211,9 @@ class TestASweep:
         runs = read_runs(swept[0])
         plan = make_plan(BUDGETS["quick"], str(base), None, False, data)
         assert with_seeds_of(plan, runs).folder.seeds == SEEDS
-        assert with_seeds_of(replace(plan, base_sha256="0" * 64), runs) == plan
-        other = replace(plan.folder, tasks=(_folder_task(3),))
-        assert with_seeds_of(replace(plan, folder=other), runs).folder == other
+        other_tasks = replace(plan.folder, tasks=(_folder_task(3),))
+        for other in (replace(plan, base_sha256="0" * 64), replace(plan, folder=other_tasks)):
+            assert with_seeds_of(other, runs) == other
 
     def test_results_in_the_folder_of_tasks_would_be_a_task(
         self, data, base, tmp_path, monkeypatch
@@ -773,6 +773,40 @@ def test_the_script_says_in_one_line_that_a_file_is_missing_or_in_the_way(
     (tmp_path / "taken").write_text("")
     assert script.main([str(published[0]), str(tmp_path / "taken")]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_the_script_writes_over_no_task(script, published, tmp_path, capsys, monkeypatch):
+    small = {name: replace(one, sizes=(12, 5, 3)) for name, one in script.SOURCES.items()}
+    monkeypatch.setattr(script, "SOURCES", small)
+    mine = write_task(tmp_path / "out" / "corporate", toy_rows(1))
+    before = {path.name: path.read_bytes() for path in mine.iterdir()}
+    assert script.main([str(published[0]), str(tmp_path / "out")]) == 2
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err.count("\n")) == ("", 1)
+    assert f"{mine}: is there already; it is not replaced" in shown.err
+    assert {path.name: path.read_bytes() for path in mine.iterdir()} == before
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["corporate"]
+    mine.rename(tmp_path / "out" / "mine")  # other tasks may be there
+    assert script.main([str(published[0]), str(tmp_path / "out")]) == 0
+
+
+def test_the_script_writes_nothing_where_the_last_file_is_wrong(
+    script, published, tmp_path, capsys, monkeypatch
+):
+    small = {name: replace(one, sizes=(12, 5, 3)) for name, one in script.SOURCES.items()}
+    monkeypatch.setattr(script, "SOURCES", small | {"sms": replace(small["sms"], sizes=(1, 1, 1))})
+    assert script.main([str(published[0]), str(tmp_path / "out")]) == 2
+    assert "SMSSpamCollection.tsv: has 20 rows, not 3" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_script_has_a_help_and_refuses_other_words(script, capsys):
+    for words, code in (["--help"], 0), (["SOURCE"], 2), (["a", "b", "c"], 2):
+        with pytest.raises(SystemExit) as ended:
+            script.main(words)
+        shown = capsys.readouterr()
+        assert ended.value.code == code
+        assert ("SOURCE has the three files" in shown.out, bool(shown.err)) == (not code, code > 0)
 
 
 def test_a_task_toml_is_too_long_by_its_bytes(tmp_path):
