@@ -16,7 +16,7 @@ from adapters.cli.predict_table import predict_table
 from adapters.cli.programs import python_program
 from adapters.cli.search import search_command
 from adapters.cli.train import base_option, train_command
-from minibert.errors import InputError, check_at_most, shown
+from minibert.errors import InputError, check_at_most, shown, visible
 
 if TYPE_CHECKING:
     from adapters.task_file import TaskFile
@@ -204,6 +204,9 @@ def reproduce_command(options: argparse.Namespace) -> None:
     if options.data is not None:
         check_outside(options.data, folder)
     print(f"{budget.name}: {described(studies, plan)}; runs in {folder / 'runs.jsonl'}", flush=True)
+    for task in plan.folder.tasks if plan.folder else ():
+        for note in task.data.notes:
+            print(f"{visible(task.name)}: {note}", flush=True)
     if options.report_only:
         runs = read_runs(folder)
         if only_table2(studies) and options.seeds is None:

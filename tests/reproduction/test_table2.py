@@ -228,6 +228,15 @@ class TestASweep:
             assert len(result.err.splitlines()) == 1
         assert sorted(p.name for p in folder.iterdir()) == ["README.md", *TASKS]
 
+    def test_empty_texts_are_told_before_anything_runs(self, base, tmp_path):
+        rows = toy_rows(3)
+        rows["train"][0], rows["test"][1] = (" ", "morulan"), ("", "tikora")
+        write_task(tmp_path / "tasks" / "birds", rows)
+        write_task(tmp_path / "tasks" / "trees", toy_rows(9))
+        done = reproduce(tmp_path / "tasks", base, "--out", tmp_path / "out", "--report-only")
+        assert done.out.splitlines()[1] == "birds: 2 rows with an empty text"
+        assert "trees" not in done.out
+
     def test_table_2_alone_has_a_folder_of_results_of_its_own(
         self, data, base, tmp_path, monkeypatch
     ):

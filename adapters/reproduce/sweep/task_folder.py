@@ -22,7 +22,7 @@ from adapters.reproduce.sweep.task_toml import (
     read_about,
 )
 from minibert.data.labels import check_spellings, in_order, is_missing, is_numeric
-from minibert.data.own import Labelled, read_labelled
+from minibert.data.own import Labelled, empty_texts, read_labelled
 from minibert.data.records import open_table
 from minibert.data.tasks import Data, Example, Task
 from minibert.errors import InputError, several
@@ -118,7 +118,9 @@ def read_task(folder: Path) -> FolderTask:
     columns = about.columns
     # neither name nor path: a run that was stopped goes on wherever the folder is by then
     task = Task("own", "", columns.text, columns.label, classes, classes)
-    data = Data(task, parts[0], parts[1], f"{PARTS[0]} and {PARTS[1]}")
+    empty = empty_texts([example for part in parts for example in part])
+    notes = (f"{several(empty, 'row')} with an empty text",) if empty else ()
+    data = Data(task, parts[0], parts[1], f"{PARTS[0]} and {PARTS[1]}", notes)
     paper = dict(zip(PUBLISHED, about.paper, strict=True)) if about.paper else {}
     return FolderTask(folder.name, data, parts[2], paper, _sha256(classes, parts))
 
