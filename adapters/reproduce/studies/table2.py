@@ -30,6 +30,7 @@ from adapters.reproduce.report.pages import (
 from adapters.reproduce.report.published import TABLE_2
 from adapters.reproduce.report.shares import parameter_cells
 from adapters.reproduce.report.statistics import MISSING, Scores, average, hundredths
+from adapters.reproduce.studies.table2_examples import examples_table, title
 from adapters.reproduce.studies.table2_rows import (
     NO_BERT,
     ROWS,
@@ -40,8 +41,6 @@ from adapters.reproduce.studies.table2_rows import (
 )
 from adapters.reproduce.studies.tradeoff import top_layers
 from adapters.reproduce.sweep.runs_file import Config, Runs, run_key
-from minibert.data.own import empty_texts
-from minibert.data.tasks import Example
 from minibert.errors import several, visible
 
 NAME = "table2"
@@ -110,11 +109,6 @@ def _table(plan: Table2Plan, runs: Runs) -> str:
     return markdown_table(lines, headers)
 
 
-def title(task: str) -> str:
-    """A task's name as a cell of a Markdown table."""
-    return visible(task).replace("|", "\\|")
-
-
 def _choices(plan: Table2Plan, runs: Runs) -> str:
     """What was chosen for each task and method."""
     lines = []
@@ -144,38 +138,6 @@ def _no_bert_choice(plan: Table2Plan, runs: Runs, task: str) -> list[str]:
     features, cost = result.get("features", MISSING), result.get("cost")
     shown = MISSING if cost is None else f"C = {cost:g}"
     return [features, shown, MISSING, hundredths(validation_score(run))]
-
-
-def _data(plan: Table2Plan) -> str:
-    """How many examples of each task are used, of how many; how many of these have no text; and how
-    many dev and test texts are among the training texts."""
-    lines = []
-    for name in plan.tasks:
-        task, parts = plan.task_named(name), plan.parts(name)
-        there = (task.data.train, task.data.dev, task.test)
-        sizes = [_size(len(part), len(whole)) for part, whole in zip(parts, there, strict=True)]
-        train, dev, test = parts
-        numbers = (
-            empty_texts([*train, *dev, *test]),
-            *(known_texts(train, p) for p in (dev, test)),
-        )
-        shown = [f"{number:,}" for number in numbers]
-        lines.append(
-            [title(name), str(len(task.data.task.names)), *sizes, *shown, task.sha256[:12]]
-        )
-    repeated = ["dev texts trained on", "test texts trained on"]
-    headers = ["task", "classes", "train", "dev", "test", "empty texts", *repeated, "sha256"]
-    return markdown_table(lines, headers)
-
-
-def _size(used: int, there: int) -> str:
-    return f"{used:,}" if used == there else f"{used:,} of {there:,}"
-
-
-def known_texts(train: list[Example], others: list[Example]) -> int:
-    """How many other examples have the text of a training example."""
-    texts = {example.text for example in train}
-    return sum(example.text in texts for example in others)
 
 
 # --------------------------------------------------------------------------------- the picture
@@ -256,7 +218,7 @@ def report(plan: Plan, runs: Runs, folder: Path) -> str:
     heading = "Table 2: classification beyond GLUE"
     beginning = (heading, _introduction(own), conditions(own, data=own.budget.what))
     if not any_finished(runs, wanted(plan, runs)):
-        return section(*beginning, _data(own), NO_RUNS)
+        return section(*beginning, examples_table(own), NO_RUNS)
     drawn = _draw(own, runs, folder)
     alt = "Test accuracy of each task by each method, with standard errors over the seeds"
     return section(
@@ -264,6 +226,6 @@ def report(plan: Plan, runs: Runs, folder: Path) -> str:
         _table(own, runs),
         COUNTING,
         _choices(own, runs),
-        _data(own),
+        examples_table(own),
         image(NAME, alt) if drawn else "",
     )
