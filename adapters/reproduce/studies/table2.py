@@ -205,10 +205,10 @@ COUNTING = (
     "all parameters. All tasks together have each task's share and, once, what of the base any of "
     "them uses. With adapters that is all of it: 17 tasks cost 1 + 17 x 1.14 % = 1.19x. Fine-tuned "
     "layers take the place of the base's, which is needed only below the lowest of them: where the "
-    "best n of each task is all layers, tasks share nothing. (The paper's 52.9 % are 108 of 17 x "
-    "12 layers; with the 11 of the base below a single one they are 9.9x.) On its 17 tasks the "
-    "paper averages 72.7 without BERT (the best network that AutoML found), 73.7 with full "
-    "fine-tuning, 74.0 with variable fine-tuning and 73.3 with adapters."
+    "best n of each task is all layers, tasks share nothing. (The paper's 52.9 % must be 108 of "
+    "17 x 12 layers, which are 9.0x; its 9.9x fits a task whose single layer needs the other 11 of "
+    "the base.) On its 17 tasks the paper averages 72.7 without BERT (the best network that AutoML "
+    "found), 73.7 with full fine-tuning, 74.0 with variable fine-tuning and 73.3 with adapters."
 )
 
 
