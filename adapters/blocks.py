@@ -8,7 +8,7 @@ import numpy as np
 from adapters.predict import NotFinite, OnEncoded, ignore, predict_texts
 from adapters.task_file import TaskFile
 from minibert.checkpoint import Base
-from minibert.data.records import Row
+from minibert.data.rows import Row
 from minibert.errors import InputError
 from minibert.tokenizer import Text
 

@@ -22,7 +22,7 @@ from adapters.predict import OnEncoded, ignore, likeliest
 from adapters.task_file import TaskFile, task_digest
 from minibert.checkpoint import Base
 from minibert.data.own import row_text
-from minibert.data.records import Row, Table
+from minibert.data.rows import Row, Table
 from minibert.data.tasks import Task
 from minibert.errors import InputError
 from minibert.files import (

@@ -3,10 +3,12 @@
 python benchmarks/table2_data.py SOURCE DIR
 
 SOURCE has the three files as they are published: SMSSpamCollection.tsv (label and text, no header),
-airline.tsv (airline_sentiment, ..., text) and corporate.tsv (category, ..., text). The paper says
-how many examples each part has, but not which; they are drawn here with a fixed seed.
+airline.tsv (airline_sentiment, ..., text) and corporate.tsv (category, ..., text); where they are
+published is in docs/reproduction.md. The paper says how many examples each part has, but not which;
+they are drawn here with a fixed seed. A task that DIR has already is not written over.
 """
 
+import argparse
 import csv
 import io
 import sys
@@ -51,14 +53,19 @@ SOURCES = {
 }
 
 
-def make_task(source: Source, path: Path, folder: Path) -> str:
-    """Write one task's folder; returns a line about it. Raises InputError for another number of
-    rows than the paper has."""
+def read_rows(source: Source, path: Path) -> list[tuple[str, str]]:
+    """The texts and labels of a published file. Raises InputError for another number of rows than
+    the paper has."""
     table = open_table(path, (source.label, source.text), source.header)
     rows = [(row.cells[source.text], row.cells[source.label]) for row in table.rows()]
     if len(rows) != sum(source.sizes):
         raise InputError(f"{path}: has {len(rows):,} rows, not {sum(source.sizes):,}")
-    folder.mkdir(parents=True, exist_ok=True)
+    return rows
+
+
+def write_task(source: Source, rows: list[tuple[str, str]], folder: Path) -> str:
+    """Write one task's folder; returns a line about it."""
+    folder.mkdir(parents=True)
     order = np.random.default_rng(SEED).permutation(len(rows))
     ends = np.cumsum(source.sizes)
     for name, numbers in zip(PARTS, np.split(order, ends[:-1]), strict=True):
@@ -76,14 +83,20 @@ def _write_rows(path: Path, rows: list[tuple[str, str]]) -> None:
 
 
 def main(words: list[str]) -> int:
-    """Make all tasks, or say in one line why not."""
-    if len(words) != 2:
-        print(__doc__, file=sys.stderr)
-        return 2
-    source, folder = map(Path, words)
+    """Make all tasks, or say in one line why not: then none is written."""
+    parser = argparse.ArgumentParser(
+        "table2_data.py", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("source", type=Path, metavar="SOURCE", help="folder of the three files")
+    parser.add_argument("folder", type=Path, metavar="DIR", help="folder for the tasks")
+    given = parser.parse_args(words)
     try:
+        for name in SOURCES:
+            if (given.folder / name).exists():
+                raise InputError(f"{given.folder / name}: is there already; it is not replaced")
+        rows = {name: read_rows(one, given.source / one.file) for name, one in SOURCES.items()}
         for name, one in SOURCES.items():
-            print(make_task(one, source / one.file, folder / name))
+            print(write_task(one, rows[name], given.folder / name))
     except (InputError, OSError) as error:
         print(f"table2_data: error: {error}", file=sys.stderr)
         return 2

@@ -16,7 +16,7 @@ from adapters.cli.predict_table import predict_table
 from adapters.cli.programs import python_program
 from adapters.cli.search import search_command
 from adapters.cli.train import base_option, train_command
-from minibert.errors import InputError, check_at_most, shown
+from minibert.errors import InputError, check_at_most, shown, visible
 
 if TYPE_CHECKING:
     from adapters.task_file import TaskFile
@@ -178,7 +178,9 @@ def reproduce_command(options: argparse.Namespace) -> None:
         write_reports,
     )
     from adapters.reproduce.plans.budgets import budget_named
+    from adapters.reproduce.plans.table2_plan import with_seeds_of
     from adapters.reproduce.sweep.runs_file import read_runs
+    from adapters.reproduce.sweep.task_folder import check_outside
     from adapters.reproduce.sweep.workers import Workers
     from minibert.machine.threads import MOST_THREADS, thread_count
 
@@ -199,9 +201,16 @@ def reproduce_command(options: argparse.Namespace) -> None:
     if not options.report_only:
         check_data(plan, studies)
     folder = options.out or Path("results") / results_name(studies, plan)
+    if options.data is not None:
+        check_outside(options.data, folder)
     print(f"{budget.name}: {described(studies, plan)}; runs in {folder / 'runs.jsonl'}", flush=True)
+    for task in plan.folder.tasks if plan.folder else ():
+        for note in task.data.notes:
+            print(f"{visible(task.name)}: {note}", flush=True)
     if options.report_only:
         runs = read_runs(folder)
+        if only_table2(studies) and options.seeds is None:
+            plan = with_seeds_of(plan, runs)
     else:
         runs = sweep_studies(studies, plan, folder, Workers(workers, threads, options.cluster))
     page = write_reports(studies, plan, runs, folder)

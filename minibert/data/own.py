@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from minibert.data.labels import find_classes, is_missing, is_numeric, label_text
-from minibert.data.records import Row, Table, open_table
+from minibert.data.records import open_table
+from minibert.data.rows import Row, Table
 from minibert.data.tables import read_label
 from minibert.data.tasks import Data, Example, Task
 from minibert.errors import InputError, several
@@ -103,14 +104,19 @@ def own_data(
 
 def text_notes(train: Sequence[Example], dev: Sequence[Example] = ()) -> Iterator[str]:
     """What to know of the texts: how many are empty, repeated, or in both tables."""
-    cells = ((e.text,) if isinstance(e.text, str) else e.text for e in (*train, *dev))
-    if empty := sum(not all(cell.strip() for cell in text) for text in cells):
+    if empty := empty_texts((*train, *dev)):
         yield f"{several(empty, 'row')} with an empty text"
     texts = {example.text for example in train}
     if again := len(train) - len(texts):
         yield f"{several(again, 'row')} with the text of an earlier row"
     if known := sum(example.text in texts for example in dev):
         yield f"{several(known, 'development row')} with a text that is trained on"
+
+
+def empty_texts(examples: Sequence[Example]) -> int:
+    """How many examples have an empty text, or an empty half of a pair."""
+    cells = ((e.text,) if isinstance(e.text, str) else e.text for e in examples)
+    return sum(not all(cell.strip() for cell in text) for text in cells)
 
 
 def own_examples(

@@ -1,96 +1,18 @@
-"""Anybody's table, row by row: CSV, TSV or JSON lines, from a file or standard input.
-
-Rows are counted from 1, the header included, as a spreadsheet counts them.
-"""
+"""Anybody's table, from a file or standard input: finding out how it is written."""
 
 import csv
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
 
+from minibert.data.rows import Table, quoted_cells, raw_cells
 from minibert.errors import InputError
-from minibert.json_files import parse_json
-
-csv.field_size_limit(2**31 - 1)  # by default a cell of 131,072 characters is an error
 
 STANDARD_INPUT = Path("-")
-NAMES = {
-    "\t": "tab-separated",
-    ",": "comma-separated",
-    ";": "semicolon-separated",
-    "": "JSON lines",
-}
-
-
-class Row(NamedTuple):
-    """A row's number and its cells by column: text, or with JSON lines any JSON value."""
-
-    number: int
-    cells: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table that can be read, again and again. `name` is what messages call it.
-
-    header: whether the first line names the columns; without one they are "1", "2", ...
-    delimiter: one of `NAMES`. quoted: a cell that begins with a quotation mark ends with one, as
-    the `csv` module, pandas and spreadsheets write it, and may have delimiters and line breaks
-    between them; otherwise quotation marks are text, as in GLUE's files.
-    """
-
-    path: Path
-    name: str
-    columns: tuple[str, ...]
-    delimiter: str
-    quoted: bool
-    header: bool = True
-
-    def __str__(self) -> str:
-        kind = NAMES[self.delimiter]
-        return kind if not self.delimiter else f"{kind}, {'quoted' if self.quoted else 'raw'} cells"
-
-    def with_columns(self, wanted: Sequence[str]) -> "Table":
-        """The table itself. Raises InputError when it lacks a column or has it twice."""
-        for column in wanted:
-            if column not in self.columns:
-                found = ", ".join(self.columns)[:200]
-                where = f"in its header ({found})" if self.header else f"(it has {found})"
-                raise InputError(f"{self.name}: has no column {column!r} {where}")
-            if self.columns.count(column) > 1:
-                raise InputError(f"{self.name}: has two columns {column!r}")
-        return self
-
-    def rows(self) -> Iterator[Row]:
-        """Every row below the header, read as it is asked for. Raises InputError, naming the row,
-        for another number of cells than the header has, or a cell or line that is damaged."""
-        if not self.delimiter:
-            yield from self._json_rows()
-            return
-        width = len(self.columns)
-        lines = _quoted_cells(self) if self.quoted else _raw_cells(self)
-        if self.header:
-            next(lines)
-        for number, cells in lines:
-            if len(cells) != width:
-                raise InputError(
-                    f"{self.name} row {number}: has {len(cells)} columns, expected {width}"
-                )
-            yield Row(number, dict(zip(self.columns, cells, strict=True)))
-
-    def _json_rows(self) -> Iterator[Row]:
-        with self.path.open(encoding="utf-8-sig", newline="\n") as file:
-            for number, line in enumerate(file, start=1):
-                if not line.strip():
-                    continue
-                cells = parse_json(line, f"{self.name} row {number}")
-                if not isinstance(cells, dict):
-                    raise InputError(f"{self.name} row {number}: is no JSON object {{...}}")
-                yield Row(number, cells)
 
 
 def open_table(path: Path | str, wanted: Sequence[str] = (), header: bool = True) -> Table:
@@ -107,7 +29,9 @@ def open_table(path: Path | str, wanted: Sequence[str] = (), header: bool = True
         path = _spooled() if path == STANDARD_INPUT else path
         first = _check_text(path, name)
         if not header:
-            return _without_header(path, name, first).with_columns(wanted)
+            table = _without_header(path, name, first)
+            _check_line_ends(table, first)
+            return table.with_columns(wanted)
         if first.startswith("["):
             raise InputError(f"{name}: is a JSON array; one JSON object per line is needed")
         if first.startswith("{"):
@@ -122,7 +46,9 @@ def open_table(path: Path | str, wanted: Sequence[str] = (), header: bool = True
             delimiter = "\t"  # one column: commas in it are text
         if delimiter == "\t":
             quoted = _is_quoted(Table(path, name, headers["\t"], "\t", False))
-        return Table(path, name, headers[delimiter], delimiter, quoted).with_columns(wanted)
+        table = Table(path, name, headers[delimiter], delimiter, quoted).with_columns(wanted)
+        _check_line_ends(table, first)
+        return table
     except OSError as error:
         raise InputError(f"{name}: cannot be read: {error.strerror}") from None
 
@@ -168,6 +94,13 @@ def _check_text(path: Path, name: str) -> str:
     return first
 
 
+def _check_line_ends(table: Table, first: str) -> None:
+    """Raises InputError for a table whose lines end with CR alone, where that makes one line of
+    them all: raw cells may have a CR in them. (The `csv` module, for quoted ones, sees rows.)"""
+    if not table.quoted and "\r" in first and len(list(islice(raw_cells(table), 2))) < 2:
+        raise InputError(f"{table.name}: its lines end with CR alone; save it with LF or CR LF")
+
+
 def _header(path: Path, line: str, delimiter: str) -> tuple[str, ...]:
     """The names of the columns, without blanks around them; `line` is the first that is not empty,
     which a quoted cell may go beyond."""
@@ -185,7 +118,7 @@ def _is_quoted(table: Table) -> bool:
     hide a tab or a line break: then it is quoted if each cell that begins with a quotation mark
     also ends with one and doubles those between. Otherwise it is quoted if that explains it."""
     fits, well_formed, marks = True, True, False
-    for _, cells in _raw_cells(table):
+    for _, cells in raw_cells(table):
         fits = fits and len(cells) == len(table.columns)
         for cell in cells:
             if cell.startswith('"'):
@@ -196,39 +129,6 @@ def _is_quoted(table: Table) -> bool:
     if fits or not marks:
         return marks and well_formed
     try:
-        return all(len(cells) == len(table.columns) for _, cells in _quoted_cells(table))
+        return all(len(cells) == len(table.columns) for _, cells in quoted_cells(table))
     except InputError:
         return False
-
-
-def _raw_cells(table: Table) -> Iterator[tuple[int, list[str]]]:
-    """Row numbers and cells, the header's first; quotation marks are text. Empty lines at the end
-    are not rows, unless the table has one column: then each is an empty text."""
-    empty: list[int] = []
-    started = False  # empty lines before the header are nothing
-    with table.path.open(encoding="utf-8-sig", newline="\n") as file:  # U+2028 etc. end no line
-        for number, line in enumerate(file, start=1):
-            line = line.removesuffix("\n").removesuffix("\r")
-            if not line and (len(table.columns) > 1 or not started):
-                if started:
-                    empty.append(number)
-                continue
-            started = True
-            for before in empty:  # they were not at the end
-                yield before, [""]
-            empty.clear()
-            yield number, line.split(table.delimiter)
-
-
-def _quoted_cells(table: Table) -> Iterator[tuple[int, list[str]]]:
-    """Row numbers and cells, the header's first, as the `csv` module reads them; empty lines are
-    not rows. Raises InputError, naming the row, where the quotation marks do not fit."""
-    number = 0
-    with table.path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, delimiter=table.delimiter, strict=True)
-        try:
-            for number, cells in enumerate(reader, start=1):
-                if cells:
-                    yield number, cells
-        except csv.Error as error:
-            raise InputError(f"{table.name} row {number + 1}: is badly quoted: {error}") from None

@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 
 from adapters.predict import predict_texts
 from adapters.reproduce.sweep.runs_file import FILE, read_runs
-from adapters.reproduce.sweep.task_folder import read_about
+from adapters.reproduce.sweep.task_toml import read_about
 from adapters.task_file import load_task
 from minibert.checkpoint import load_base
 from minibert.data.records import open_table

@@ -178,6 +178,24 @@ class TestHowATableIsWritten:
                 'text,label\n"fine"ly,1\n',
                 " row 2: is badly quoted: ',' expected after '\"'",
             ),
+            (  # row 2 is well quoted; row 4 opens what never ends
+                'text\tlabel\n"a\tb"\t1\nfine\t0\n"fine\t1\nfine\t0\n',
+                " row 4: is badly quoted: unexpected end of data; with quotation marks as text, "
+                "row 2: has 3 columns, expected 2",
+            ),
+            (  # row 2 has a line break in it
+                'text\tlabel\n"a\nb"\t1\n"fine\t0\n"fine"\t1\n',
+                " row 3: is badly quoted: '\\t' expected after '\"'; with quotation marks as text, "
+                "row 2: has 1 columns, expected 2",
+            ),
+            (
+                'text\tlabel\n"a\nb"\t1\n"fine"\n',
+                " row 3: has 1 columns, expected 2; with quotation marks as text, row 2: has 1",
+            ),
+            ("text\tlabel\na\rb\t1\nfine\n", " row 3: has 1 columns, expected 2"),
+            ('text\tlabel\n"fine"\t1\nfine\n', " row 3: has 1 columns, expected 2"),
+            ("text\tlabel\rfine\t1\rdull\t0\r", ": its lines end with CR alone; save it with LF"),
+            ("text\tlabel\rfine\t1\rdull\t0\r\n", ": its lines end with CR alone; save it with"),
             ('[{"text": "a"}]', ": is a JSON array; one JSON object per line is needed"),
             ('{"text": "a", "label": 1}\n{"text"', " row 2: is not JSON: Expecting ':' delimiter"),
             ('{"text": "a", "label": 1}\n[1]\n', " row 2: is no JSON object {...}"),

@@ -222,6 +222,7 @@ def test_every_configuration_is_computed_once_in_another_process(tmp_path: Path,
     assert names(tmp_path, "end") == kept(tmp_path) == list("abcde")
     assert os.getpid() not in dict(noted(tmp_path, "end")).values()
     assert runs == read_runs(tmp_path)
+    assert [*(tmp_path / "under-way").glob("*.lock")] == []
     for config in configs:
         result = runs[run_key(config)]["result"]
         assert result["twice"] == 2 * config["name"]
@@ -245,6 +246,25 @@ def test_a_run_that_another_sweep_has_finished_in_the_meantime_is_not_started(tm
     runs = run_sweep([work("a"), work("b")], execute, tmp_path, Workers(), on_progress)
     assert names(tmp_path, "begin") == ["a"]
     assert [run["result"]["twice"] for run in runs.values()] == ["aa", "the other's"]
+
+
+def test_a_run_whose_lock_file_is_removed_by_who_finished_it_is_not_computed_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Another sweep finishes it, and removes its lock file, just when this one has asked for it."""
+    other, config = Reservations(tmp_path), work("a")
+    reserve = Reservations.reserve
+
+    def finished_before(reserved: Reservations, key: str) -> bool:
+        assert reserve(other, key)
+        append_run(tmp_path, config, {"by": "another"})
+        other.finish(key)
+        return reserve(reserved, key)
+
+    monkeypatch.setattr(Reservations, "reserve", finished_before)
+    runs = run_sweep([config], execute, tmp_path, Workers())
+    assert runs[run_key(config)]["result"] == {"by": "another"}
+    assert [*(tmp_path / "under-way").iterdir()] == []
 
 
 def test_two_workers_compute_at_the_same_time(tmp_path: Path):

@@ -25,21 +25,16 @@ from adapters.reproduce import pipeline
 from adapters.reproduce.pipeline import make_plan, studies_named
 from adapters.reproduce.plans.budgets import BUDGETS
 from adapters.reproduce.plans.plan import ADAPTERS, FULL, Plan, TaskFolder
-from adapters.reproduce.plans.table2_plan import TABLE2, Table2Plan, table2_plan
+from adapters.reproduce.plans.table2_plan import TABLE2, Table2Plan, table2_plan, with_seeds_of
 from adapters.reproduce.report.shares import paper_total, share
 from adapters.reproduce.studies import table2, table2_rows
 from adapters.reproduce.sweep.answers import unpacked
 from adapters.reproduce.sweep.configured import base_of, method_of, settings_of
+from adapters.reproduce.sweep.drawn import drawn
 from adapters.reproduce.sweep.one_run import execute
 from adapters.reproduce.sweep.runs_file import Config, Runs, read_runs, run_key
-from adapters.reproduce.sweep.task_folder import (
-    LARGEST,
-    FolderTask,
-    drawn,
-    read_about,
-    read_task,
-    read_tasks,
-)
+from adapters.reproduce.sweep.task_folder import FolderTask, read_task, read_tasks
+from adapters.reproduce.sweep.task_toml import LARGEST, read_about
 from adapters.reproduce.sweep.tfidf import tfidf
 from adapters.task_model import POOLER
 from minibert.data.tasks import Data, Example, Task, score
@@ -159,6 +154,7 @@ class TestASweep:
         assert shown - {"under-way"} == {"results.md", "figures", "runs.jsonl"}
         assert (out / "figures" / "table2.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
         assert "claims" not in printed.out
+        assert [*(out / "under-way").iterdir()] == []  # checkpoints and locks of the runs
 
     def test_neither_the_runs_nor_the_page_know_where_the_tasks_are(self, swept, data):
         for name in ("runs.jsonl", "results.md"):
@@ -198,6 +194,49 @@ class TestASweep:
         for name in ("results.md", "figures/table2.png"):
             assert (tmp_path / name).read_bytes() == (swept[0] / name).read_bytes()
 
+    def test_a_report_has_all_seeds_there_are_unless_asked_for_fewer(
+        self, swept, data, base, tmp_path
+    ):
+        shutil.copy(swept[0] / "runs.jsonl", tmp_path)
+        words = ("reproduce", "table2", "--data", data, "--base", base, "--out", tmp_path)
+        works(*words, "--report-only")
+        assert (tmp_path / "results.md").read_bytes() == (swept[0] / "results.md").read_bytes()
+        works(*words, "--report-only", "--seeds", 1)
+        assert (
+            "budget `quick` (everything once, on at most 500 examples of each task), 1 seed;"
+            in (tmp_path / "results.md").read_text()
+        )
+
+    def test_seeds_of_other_tasks_and_bases_do_not_count(self, swept, data, base):
+        runs = read_runs(swept[0])
+        plan = make_plan(BUDGETS["quick"], str(base), None, False, data)
+        assert with_seeds_of(plan, runs).folder.seeds == SEEDS
+        other_tasks = replace(plan.folder, tasks=(_folder_task(3),))
+        for other in (replace(plan, base_sha256="0" * 64), replace(plan, folder=other_tasks)):
+            assert with_seeds_of(other, runs) == other
+
+    def test_results_in_the_folder_of_tasks_would_be_a_task(
+        self, data, base, tmp_path, monkeypatch
+    ):
+        folder = shutil.copytree(data, tmp_path / "tasks")
+        monkeypatch.chdir(folder)
+        words = ("reproduce", "table2", "--data", "../tasks", "--base", base)
+        for out in ((), ("--out", folder / "out"), ("--out", "."), ("--report-only",)):
+            result = minibert(*words, *out)
+            assert (result.code, result.out) == (2, "")
+            assert "is in ../tasks, where every folder is a task; choose --out" in result.err
+            assert len(result.err.splitlines()) == 1
+        assert sorted(p.name for p in folder.iterdir()) == ["README.md", *TASKS]
+
+    def test_empty_texts_are_told_before_anything_runs(self, base, tmp_path):
+        rows = toy_rows(3)
+        rows["train"][0], rows["test"][1] = (" ", "morulan"), ("", "tikora")
+        write_task(tmp_path / "tasks" / "birds", rows)
+        write_task(tmp_path / "tasks" / "trees", toy_rows(9))
+        done = reproduce(tmp_path / "tasks", base, "--out", tmp_path / "out", "--report-only")
+        assert done.out.splitlines()[1] == "birds: 2 rows with an empty text"
+        assert "trees" not in done.out
+
     def test_table_2_alone_has_a_folder_of_results_of_its_own(
         self, data, base, tmp_path, monkeypatch
     ):
@@ -206,7 +245,20 @@ class TestASweep:
         assert [p.name for p in (tmp_path / "results").iterdir()] == ["small-bert-quick-table2"]
         page = (tmp_path / "results" / "small-bert-quick-table2" / "results.md").read_text()
         assert "There are no runs yet." in page
-        assert table_of(page, "test texts")["birds"][:4] == ["2", "40", "16", "24"]
+        assert table_of(page, "test texts")["birds"][:4] == ["2", "30 of 40", "16", "24"]
+
+    def test_the_data_of_the_report_are_those_that_are_used(self, base, tmp_path, monkeypatch):
+        rows = toy_rows(3)
+        rows["dev"][:3] = [(" ", "morulan"), ("", "tikora"), (rows["train"][0][0], "tikora")]
+        rows["test"][:2] = rows["train"][:2]
+        write_task(tmp_path / "tasks" / "birds", rows)
+        plan = make_plan(BUDGETS["quick"], str(base), 1, False, tmp_path / "tasks")
+        for most, size in ((1000, "40"), (30, "30 of 40")):
+            monkeypatch.setitem(TABLE2, "quick", replace(SMALL, examples=(most, 1000, 1000)))
+            train = {e.text for e in table2_plan(plan).parts("birds")[0]}
+            known = [sum(text in train for text, _ in rows[part]) for part in ("dev", "test")]
+            cells = table_of(table2.report(plan, {}, tmp_path), "test texts")["birds"]
+            assert cells[1:7] == [size, "16", "24", "2", *map(str, known)]
 
 
 class TestARun:
@@ -307,12 +359,16 @@ def share_of(method: dict, of_task: dict[str, int]) -> float:
 
 class TestParameters:
     def test_seventeen_fully_fine_tuned_tasks_cost_17x(self):
-        assert paper_total([share_of(FULL, counts(109_482_240))] * 17) == 17
+        assert paper_total([share_of(FULL, counts(109_482_240))] * 17, tuned=True) == 17
 
     def test_the_papers_mean_shares_give_its_totals(self):
-        """1.14 % is 1.19x, 52.9 % is 9.9x (9.993, which it cuts)."""
+        """1.14 % is 1.19x. 52.9 % of 17 x 12 layers can only be 108; with at least one task of a
+        single layer, the largest total, they are 9.9x."""
         assert round(paper_total([0.0114] * 17), 2) == 1.19
-        assert int(10 * paper_total([0.529] * 17)) / 10 == 9.9
+        assert [n for n in range(17 * 12 + 1) if round(100 * n / (17 * 12), 1) == 52.9] == [108]
+        tops = [1, 3, 5, 7, 9, 11] * 2 + [2, 3, 7, 12, 12]
+        assert (len(tops), sum(tops)) == (17, 108)
+        assert round(paper_total([n / 12 for n in tops], tuned=True), 1) == 9.9
 
     @pytest.mark.parametrize("m, adapters", [(2, 24 * 3842), (64, 2_379_264)])
     def test_adapters_are_counted_relative_to_the_layers(self, m, adapters):
@@ -320,13 +376,27 @@ class TestParameters:
         share = share_of({**ADAPTERS, "size": m}, counts(adapters + 38_400, adapters))
         assert paper_total([share] * 17) == pytest.approx(1 + 17 * adapters / 85_054_464, abs=1e-12)
 
-    def test_variable_fine_tuning_adds_n_of_12_layers_for_each_task_to_the_base(self):
+    def test_variable_fine_tuning_has_n_of_12_layers_for_each_task_and_the_lower_ones_once(self):
+        """Layer by layer: those of a task above its first, and those of the base that one uses."""
         tops = (1, 3, 12, 7)
         shares = [
             share_of({**FULL, "first_layer": 12 - n} if n < 12 else FULL, counts(of))
             for n, of in zip(tops, (1, 3, 109_482_240, 7), strict=True)
         ]
-        assert paper_total(shares) == pytest.approx(1 + (1 + 3 + 12 + 7) / 12, abs=1e-12)
+        kept = {
+            (i if n >= 12 - top else "base", n) for i, top in enumerate(tops) for n in range(12)
+        }
+        assert paper_total(shares, tuned=True) == pytest.approx(len(kept) / 12, abs=1e-12)
+
+    def test_variable_fine_tuning_never_costs_more_than_a_network_for_each_task(self):
+        assert paper_total([1, 1, 0.5], tuned=True) == 3
+        assert paper_total([1, 1, 1], tuned=True) == 3
+
+    def test_the_table_counts_a_base_that_no_task_uses_in_no_row(self, swept):
+        """Whatever was chosen: two tasks are at most two networks."""
+        rows = table_of((swept[0] / "results.md").read_text(), "birds")
+        assert rows["full fine-tuning"][0] == "2.00x"
+        assert float(rows["variable fine-tuning, best top n"][0].rstrip("x")) <= 2
 
 
 # ------------------------------------------------------------------------------ folders of tasks
@@ -370,6 +440,11 @@ class TestReading:
         assert set(few.train) <= set(task.data.train)
         assert drawn(task, (5, 4, 3)) == (few, test)
 
+    def test_an_empty_list_is_as_good_as_none(self, tmp_path):
+        about = ABOUT + "classes = []\npaper = []\n"
+        task = read_task(write_task(tmp_path / "x", toy_rows(3), about))
+        assert (task.data.task.names, task.paper) == (("morulan", "tikora"), {})
+
     def test_labels_that_look_missing_are_classes_where_task_toml_lists_them(self, tmp_path):
         rows = toy_rows(3)
         rows["train"][0] = ("ba", "NA")
@@ -402,12 +477,14 @@ BAD_ABOUT = [
     (ABOUT + 'classes = ["morulan", "morulan"]\n', "birds/task.toml: classes has one class twice"),
     (
         ABOUT + 'classes = ["morulan"]\n',
-        "birds/train.tsv: column 'label' has 1 different label, not 2",
+        "birds/task.toml: classes has 1 name, not 2 to 256",
     ),
     (
         ABOUT + 'classes = ["morulan", "tikora", "x"]\n',
-        "birds/train.tsv: has no row of the class 'x' that task.toml lists",
+        "birds/task.toml: classes has 'x', which is no label in train.tsv",
     ),
+    (ABOUT + 'classes = ["tikora", "gul"]\n', "birds/task.toml: classes has 'gul', which is no"),
+    (ABOUT + "paper = [0.93, 0.922, 1]\n", "birds/task.toml: paper has fractions, as 0.93; "),
 ]
 ROW = [("ba bi", "morulan"), ("ba bo", "tikora")]
 BAD_ROWS = [
@@ -424,6 +501,11 @@ BAD_ROWS = [
     ),
     ({"train": [(" ", label) for _, label in ROW]}, "birds/train.tsv: every text is empty"),
     ({"test": []}, "birds/test.tsv: has a header but no rows"),
+    (
+        {"dev": toy_rows(1)["train"][::-1]},
+        "birds/dev.tsv: has the same examples as ",
+    ),
+    ({"test": toy_rows(1)["dev"]}, "birds/test.tsv: has the same examples as "),
 ]
 
 
@@ -437,7 +519,39 @@ def refused(folder: Path, message: str) -> None:
     assert "\n" not in str(error.value)
 
 
+NUMBERED = "text = 1\nlabel = 2\n"
+
+
 class TestBadFolders:
+    @pytest.mark.parametrize("parts", [("train",), ("train", "dev", "test")])
+    def test_a_header_that_task_toml_does_not_know_of_is_no_example(self, tmp_path, parts):
+        rows = toy_rows(1)
+        for part in parts:
+            rows[part] = [("tweet", "sentiment"), *rows[part]]
+        write_task(tmp_path / "tasks" / "birds", rows, NUMBERED, header=())
+        refused(
+            tmp_path / "tasks",
+            "birds/train.tsv row 1: no other row has the label 'sentiment'; if this is a header",
+        )
+
+    def test_a_rare_class_in_the_first_row_is_one_where_task_toml_lists_it(self, tmp_path):
+        rows = toy_rows(1)
+        rows["train"] = [("ba bi", "rare"), *rows["train"]]
+        about = NUMBERED + 'classes = ["rare", "morulan", "tikora"]\n'
+        task = read_task(write_task(tmp_path / "birds", rows, about, header=()))
+        assert task.data.train[0] == ("ba bi", 1)
+
+    def test_a_label_that_is_no_class_is_measured_by_the_file_that_has_the_classes(self, tmp_path):
+        rows, about = [*ROW, ("ga", "thrush")], ABOUT + 'classes = ["morulan", "tikora"]\n'
+        refused(broken(tmp_path, about, train=rows), "train.tsv row 4: the label 'thrush' is not a")
+        with pytest.raises(InputError, match=r"among the classes of task\.toml: morulan, tikora"):
+            read_tasks(tmp_path / "tasks")
+
+    def test_one_task_under_two_names_is_refused(self, tmp_path):
+        folder = broken(tmp_path)
+        shutil.copytree(folder / "birds", folder / "birds again")
+        refused(folder, f"birds again: is the same task as {folder / 'birds'}")
+
     @pytest.mark.parametrize("about, message", BAD_ABOUT)
     def test_a_wrong_task_toml_is_refused_by_name_and_entry(self, tmp_path, about, message):
         refused(broken(tmp_path, about), message)
@@ -456,6 +570,18 @@ class TestBadFolders:
         refused(folder, f"birds/{name}: ")
         path.unlink()
         refused(folder, f"birds/{name}: cannot be read: No such file or directory")
+
+    def test_a_file_without_header_whose_lines_end_with_cr_alone_is_refused(self, tmp_path):
+        write_task(tmp_path / "tasks" / "birds", toy_rows(1), NUMBERED, header=())
+        path = tmp_path / "tasks" / "birds" / "dev.tsv"
+        path.write_bytes(path.read_bytes().replace(b"\n", b"\r"))
+        refused(tmp_path / "tasks", "birds/dev.tsv: its lines end with CR alone")
+
+    def test_a_quotation_mark_that_is_not_closed_is_told_with_its_row(self, tmp_path):
+        rows = toy_rows(1)
+        rows["train"][0] = ('"ba\tbi"', "tikora")
+        rows["train"][7] = ('"ba bi', "tikora")
+        refused(broken(tmp_path, **rows), "birds/train.tsv row 9: is badly quoted: unexpected end")
 
     @pytest.mark.parametrize("name", ["dev.tsv", "task.toml"])
     def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(self, tmp_path, name):
@@ -656,6 +782,40 @@ def test_the_script_says_in_one_line_that_a_file_is_missing_or_in_the_way(
     (tmp_path / "taken").write_text("")
     assert script.main([str(published[0]), str(tmp_path / "taken")]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_the_script_writes_over_no_task(script, published, tmp_path, capsys, monkeypatch):
+    small = {name: replace(one, sizes=(12, 5, 3)) for name, one in script.SOURCES.items()}
+    monkeypatch.setattr(script, "SOURCES", small)
+    mine = write_task(tmp_path / "out" / "corporate", toy_rows(1))
+    before = {path.name: path.read_bytes() for path in mine.iterdir()}
+    assert script.main([str(published[0]), str(tmp_path / "out")]) == 2
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err.count("\n")) == ("", 1)
+    assert f"{mine}: is there already; it is not replaced" in shown.err
+    assert {path.name: path.read_bytes() for path in mine.iterdir()} == before
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["corporate"]
+    mine.rename(tmp_path / "out" / "mine")  # other tasks may be there
+    assert script.main([str(published[0]), str(tmp_path / "out")]) == 0
+
+
+def test_the_script_writes_nothing_where_the_last_file_is_wrong(
+    script, published, tmp_path, capsys, monkeypatch
+):
+    small = {name: replace(one, sizes=(12, 5, 3)) for name, one in script.SOURCES.items()}
+    monkeypatch.setattr(script, "SOURCES", small | {"sms": replace(small["sms"], sizes=(1, 1, 1))})
+    assert script.main([str(published[0]), str(tmp_path / "out")]) == 2
+    assert "SMSSpamCollection.tsv: has 20 rows, not 3" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_script_has_a_help_and_refuses_other_words(script, capsys):
+    for words, code in (["--help"], 0), (["SOURCE"], 2), (["a", "b", "c"], 2):
+        with pytest.raises(SystemExit) as ended:
+            script.main(words)
+        shown = capsys.readouterr()
+        assert ended.value.code == code
+        assert ("SOURCE has the three files" in shown.out, bool(shown.err)) == (not code, code > 0)
 
 
 def test_a_task_toml_is_too_long_by_its_bytes(tmp_path):

@@ -10,8 +10,10 @@ from typing import Any
 from adapters.recipes import enough_epochs
 from adapters.reproduce.plans.budgets import Budget, Grid
 from adapters.reproduce.plans.plan import BATCH_SIZE, Plan, TaskFolder
-from adapters.reproduce.sweep.runs_file import Config
+from adapters.reproduce.sweep.drawn import drawn
+from adapters.reproduce.sweep.runs_file import Config, Runs
 from adapters.reproduce.sweep.task_folder import FolderTask
+from minibert.data.tasks import Example
 
 EVERY = 1 << 40  # examples: all there are
 
@@ -96,6 +98,11 @@ class Table2Plan(Plan):
         """A run of TF-IDF and logistic regression. No base is in it, and no chance."""
         return {"kind": "tfidf", **self._data_of(task)}
 
+    def parts(self, task: str) -> tuple[list[Example], list[Example], list[Example]]:
+        """The training, development and test examples that the budget uses."""
+        data, test = drawn(self.task_named(task), self.numbers.examples)
+        return data.train, data.dev, test
+
     def _data_of(self, task: str) -> Config:
         """The examples, known by their sha256 and how many are drawn."""
         found = self.task_named(task)
@@ -118,6 +125,20 @@ def table2_plan(plan: Plan) -> Table2Plan:
     budget = _as_budget(plan.budget, numbers)
     shared = (plan.base, plan.base_sha256, plan.layers, folder.seeds, names)
     return Table2Plan(budget, *shared, folder=folder, numbers=numbers)
+
+
+def with_seeds_of(plan: Plan, runs: Runs) -> Plan:
+    """The plan with as many seeds as the runs of its tasks have, if these are more: a report of
+    them then leaves none out."""
+    folder = _folder(plan)
+    tasks = {task.sha256 for task in folder.tasks}
+    configs = [run["config"] for run in runs.values()]
+    mine = [c for c in configs if c.get("data_sha256") in tasks]
+    found = [c["seed"] + 1 for c in mine if c.get("base_sha256") == plan.base_sha256]
+    seeds = max([folder.seeds, *found])
+    if seeds == folder.seeds:
+        return plan
+    return replace(plan, seeds=seeds, folder=replace(folder, seeds=seeds))
 
 
 def _as_budget(budget: Budget, numbers: Table2Budget) -> Budget:

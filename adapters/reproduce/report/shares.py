@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from adapters.reproduce.plans.plan import Plan
+from adapters.reproduce.plans.plan import FULL, Plan
 from adapters.reproduce.report.statistics import MISSING
 from adapters.reproduce.sweep.runs_file import Config, Runs, run_key
 
@@ -34,12 +34,16 @@ def share(plan: Plan, config: Config, counts: dict[str, int]) -> float:
     return paper_share(counts)
 
 
-def paper_total(shares: Sequence[float]) -> float:
-    """The parameters of all tasks together, relative to one network. Each task adds its share to
-    the base that they share; where all are fully fine-tuned, each has a network of its own and
-    there is none to share."""
-    alone = all(share == 1 for share in shares)
-    return sum(shares) if shares and alone else 1 + sum(shares)
+def paper_total(shares: Sequence[float], tuned: bool = False) -> float:
+    """The parameters of all tasks together, relative to one network: each task's share, and the
+    base as far as any task uses it.
+
+    Adapters are added to the whole base. Fine-tuned layers (`tuned`) take the place of the base's,
+    so that of the base only those are kept that the task with the fewest fine-tuned layers uses:
+    none where every task is fully fine-tuned.
+    """
+    base = 1 - min(shares, default=0) if tuned else 1
+    return base + sum(shares)
 
 
 def parameter_cells(
@@ -56,4 +60,7 @@ def parameter_cells(
         shares.append(share(plan, config, counts))
         own.append(counts["task"] / counts["all"])
     means = (f"{100 * np.mean(values):.1f} %" for values in (shares, own))
-    return [f"{paper_total(shares):.{digits}f}x", *means]
+    tuned = all(
+        config is not None and config["method"]["name"] == FULL["name"] for config in configs
+    )
+    return [f"{paper_total(shares, tuned):.{digits}f}x", *means]

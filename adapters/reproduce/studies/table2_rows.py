@@ -16,7 +16,7 @@ from adapters.reproduce.plans.plan import ADAPTERS, FULL
 from adapters.reproduce.plans.table2_plan import Table2Plan
 from adapters.reproduce.report.statistics import Scores, chosen_scores
 from adapters.reproduce.sweep.runs_file import Config, Runs, run_key
-from adapters.reproduce.sweep.task_folder import PUBLISHED
+from adapters.reproduce.sweep.task_toml import PUBLISHED
 
 
 def top_grid(plan: Table2Plan, runs: Runs, task: str) -> list[Config]:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from adapters.methods.method import Method
 from adapters.methods.table import method_named
+from adapters.reproduce.sweep.drawn import drawn
 from adapters.reproduce.sweep.runs_file import Config, run_key
-from adapters.reproduce.sweep.task_folder import drawn, task_with
+from adapters.reproduce.sweep.task_folder import task_with
 from adapters.train_data import subset
 from minibert.checkpoint import Base, load_base
 from minibert.data.glue import glue_data

@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,7 +41,7 @@ class Reservations:
         folder cannot be written."""
         from filelock import FileLock, Timeout
 
-        path = self.folder / "under-way" / f"{key}.lock"
+        path = self._path(key)
         guard = FileLock(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,8 +54,21 @@ class Reservations:
         return True
 
     def release(self, key: str) -> None:
-        """Release a run, finished or not."""
+        """Release a run that may not be finished; its lock file stays."""
         self.held.pop(key).release()
+
+    def finish(self, key: str) -> None:
+        """Release a run whose result has been recorded, and remove its lock file.
+
+        Another process may hold that very file by now, and a third create and lock a new one: no
+        harm, for both look for the result once they have a lock, and find it.
+        """
+        self.release(key)
+        with suppress(OSError):  # Windows removes no file that is open elsewhere
+            self._path(key).unlink(missing_ok=True)
+
+    def _path(self, key: str) -> Path:
+        return self.folder / "under-way" / f"{key}.lock"
 
     def release_all(self) -> None:
         """Release every run that is still held."""
@@ -83,7 +97,7 @@ class Sweep:
             if not self.reserved.reserve(key):
                 continue
             if key in read_runs(self.folder):  # another sweep has finished it in the meantime
-                self.reserved.release(key)
+                self.reserved.finish(key)
                 continue
             self.notify(None)
             yield self.wanted[key]
@@ -91,7 +105,7 @@ class Sweep:
     def keep(self, config: Config, result: dict[str, Any]) -> None:
         """Record a finished run."""
         append_run(self.folder, config, result)
-        self.reserved.release(run_key(config))
+        self.reserved.finish(run_key(config))
         self.notify(config)
 
     def notify(self, finished: Config | None) -> None:

@@ -1,0 +1,40 @@
+"""Table 2's examples: how many are used, and what to know of their texts."""
+
+from adapters.reproduce.plans.table2_plan import Table2Plan
+from adapters.reproduce.report.pages import markdown_table
+from minibert.data.own import empty_texts
+from minibert.data.tasks import Example
+from minibert.errors import visible
+
+
+def examples_table(plan: Table2Plan) -> str:
+    """How many examples of each task are used, of how many; how many of these have no text; and how
+    many dev and test texts are among the training texts."""
+    lines = []
+    for name in plan.tasks:
+        task, parts = plan.task_named(name), plan.parts(name)
+        there = (task.data.train, task.data.dev, task.test)
+        sizes = [_size(len(part), len(whole)) for part, whole in zip(parts, there, strict=True)]
+        train, dev, test = parts
+        empty = f"{empty_texts([*train, *dev, *test]):,}"
+        repeated = [f"{known_texts(train, part):,}" for part in (dev, test)]
+        classes = str(len(task.data.task.names))
+        lines.append([title(name), classes, *sizes, empty, *repeated, task.sha256[:12]])
+    about_texts = ["empty texts", "dev texts trained on", "test texts trained on"]
+    headers = ["task", "classes", "train", "dev", "test", *about_texts, "sha256"]
+    return markdown_table(lines, headers)
+
+
+def _size(used: int, there: int) -> str:
+    return f"{used:,}" if used == there else f"{used:,} of {there:,}"
+
+
+def known_texts(train: list[Example], others: list[Example]) -> int:
+    """How many other examples have the text of a training example."""
+    texts = {example.text for example in train}
+    return sum(example.text in texts for example in others)
+
+
+def title(task: str) -> str:
+    """A task's name as a cell of a Markdown table."""
+    return visible(task).replace("|", "\\|")
