@@ -87,6 +87,7 @@ STEPS, MOST_EPOCHS = 300, 40
 
 
 def enough_epochs(epochs: int, examples: int, batch_size: int, steps: int = STEPS) -> int:
-    """The epochs, or more if they have fewer than so many steps on so many examples."""
+    """The epochs, or more, up to MOST_EPOCHS, if they have fewer than so many steps on so many
+    examples."""
     per_epoch = max(1, math.ceil(examples / max(1, batch_size)))
     return max(epochs, min(MOST_EPOCHS, math.ceil(steps / per_epoch)))

@@ -14,6 +14,7 @@ import io
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import minibert  # noqa: F401 - before NumPy, whose kernels it chooses
 
@@ -64,15 +65,15 @@ def read_rows(source: Source, path: Path) -> list[tuple[str, str]]:
 
 
 def write_task(source: Source, rows: list[tuple[str, str]], folder: Path) -> str:
-    """Write one task's folder; returns a line about it."""
-    folder.mkdir(parents=True)
+    """Write one task's folder; returns how many examples its parts have."""
+    folder.mkdir()
     order = np.random.default_rng(SEED).permutation(len(rows))
     ends = np.cumsum(source.sizes)
     for name, numbers in zip(PARTS, np.split(order, ends[:-1]), strict=True):
         _write_rows(folder / f"{name}.tsv", [rows[i] for i in numbers])
     about = f'text = "text"\nlabel = "label"\npaper = {list(source.paper)}\n'
     atomic_write(folder / "task.toml", about)
-    return f"{folder}: {' / '.join(f'{size:,}' for size in source.sizes)}"
+    return " / ".join(f"{size:,}" for size in source.sizes)
 
 
 def _write_rows(path: Path, rows: list[tuple[str, str]]) -> None:
@@ -95,8 +96,12 @@ def main(words: list[str]) -> int:
             if (given.folder / name).exists():
                 raise InputError(f"{given.folder / name}: is there already; it is not replaced")
         rows = {name: read_rows(one, given.source / one.file) for name, one in SOURCES.items()}
-        for name, one in SOURCES.items():
-            print(write_task(one, rows[name], given.folder / name))
+        given.folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=given.folder, prefix=".") as whole:
+            told = [write_task(SOURCES[name], rows[name], Path(whole) / name) for name in SOURCES]
+            for name, line in zip(SOURCES, told, strict=True):
+                (Path(whole) / name).rename(given.folder / name)
+                print(f"{given.folder / name}: {line}")
     except (InputError, OSError) as error:
         print(f"table2_data: error: {error}", file=sys.stderr)
         return 2

@@ -178,7 +178,7 @@ def reproduce_command(options: argparse.Namespace) -> None:
         write_reports,
     )
     from adapters.reproduce.plans.budgets import budget_named
-    from adapters.reproduce.plans.table2_plan import with_seeds_of
+    from adapters.reproduce.studies.table2 import with_seeds_of
     from adapters.reproduce.sweep.runs_file import read_runs
     from adapters.reproduce.sweep.task_folder import check_outside
     from adapters.reproduce.sweep.workers import Workers

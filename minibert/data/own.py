@@ -106,10 +106,9 @@ def text_notes(train: Sequence[Example], dev: Sequence[Example] = ()) -> Iterato
     """What to know of the texts: how many are empty, repeated, or in both tables."""
     if empty := empty_texts((*train, *dev)):
         yield f"{several(empty, 'row')} with an empty text"
-    texts = {example.text for example in train}
-    if again := len(train) - len(texts):
+    if again := len(train) - len({example.text for example in train}):
         yield f"{several(again, 'row')} with the text of an earlier row"
-    if known := sum(example.text in texts for example in dev):
+    if known := known_texts(train, dev):
         yield f"{several(known, 'development row')} with a text that is trained on"
 
 
@@ -117,6 +116,12 @@ def empty_texts(examples: Sequence[Example]) -> int:
     """How many examples have an empty text, or an empty half of a pair."""
     cells = ((e.text,) if isinstance(e.text, str) else e.text for e in examples)
     return sum(not all(cell.strip() for cell in text) for text in cells)
+
+
+def known_texts(train: Sequence[Example], others: Sequence[Example]) -> int:
+    """How many other examples have the text of a training example."""
+    texts = {example.text for example in train}
+    return sum(example.text in texts for example in others)
 
 
 def own_examples(

@@ -6,7 +6,6 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 
 from minibert.data.rows import Table, quoted_cells, raw_cells
@@ -20,8 +19,8 @@ def open_table(path: Path | str, wanted: Sequence[str] = (), header: bool = True
 
     `wanted`: columns that must be there; they also tell which delimiter it is. A table without a
     `header` is tab-separated, as no names tell a delimiter from a comma in a text. Raises
-    InputError, naming the file, when it is missing, empty, not UTF-8, or lacks a column or has it
-    twice.
+    InputError, naming the file, when it is missing, empty, no UTF-8 text, a JSON array, has lines
+    that end with CR alone, or lacks a column or has it twice.
     """
     path = Path(path)
     name = "standard input" if path == STANDARD_INPUT else str(path)
@@ -95,9 +94,13 @@ def _check_text(path: Path, name: str) -> str:
 
 
 def _check_line_ends(table: Table, first: str) -> None:
-    """Raises InputError for a table whose lines end with CR alone, where that makes one line of
-    them all: raw cells may have a CR in them. (The `csv` module, for quoted ones, sees rows.)"""
-    if not table.quoted and "\r" in first and len(list(islice(raw_cells(table), 2))) < 2:
+    """Raises InputError for raw cells in one line with CR, if it would be the header alone or no LF
+    ends it. (The `csv` module, which reads quoted cells, takes a CR for the end of a line.)"""
+    if table.quoted or "\r" not in first:
+        return
+    with table.path.open("rb") as file:
+        ended, more = file.readline().endswith(b"\n"), bool(file.read(1))
+    if not more and (table.header or not ended):
         raise InputError(f"{table.name}: its lines end with CR alone; save it with LF or CR LF")
 
 

@@ -74,7 +74,7 @@ class Table:
         for number, cells in lines:
             if len(cells) != width:
                 wrong = f"row {number}: has {len(cells)} columns, expected {width}"
-                raise InputError(f"{self.name} {_either(self, wrong)}")
+                raise InputError(f"{self.name} {_explained(self, wrong)}")
             yield Row(number, dict(zip(self.columns, cells, strict=True)))
 
     def _json_rows(self) -> Iterator[Row]:
@@ -88,12 +88,13 @@ class Table:
                 yield Row(number, cells)
 
 
-def _either(table: Table, wrong: str) -> str:
-    """What is wrong with a row of a table, `wrong`. In one read as raw, because its quotation marks
-    do not fit, that row may be a mere part of a quoted cell: what is wrong with the quoted table
-    comes first."""
-    marks = any(cell.startswith('"') for _, cells in raw_cells(table) for cell in cells)
-    if table.quoted or not marks:
+def _explained(table: Table, wrong: str) -> str:
+    """What is wrong with a row, `wrong`. Where cells begin with quotation marks but the table is
+    read as raw, because these do not fit, the cause may be in another row: then it is told first
+    what is wrong with the table as a quoted one."""
+    if table.quoted:
+        return wrong
+    if not any(cell.startswith('"') for _, cells in raw_cells(table) for cell in cells):
         return wrong
     try:
         for _ in replace(table, quoted=True).rows():

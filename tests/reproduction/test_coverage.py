@@ -187,6 +187,11 @@ def without_student(first: Array, second: Array) -> Variance:
     return Variance(variance_of_difference(first, second).value)
 
 
+def test_a_change_estimated_like_a_difference_of_methods_is_noticed() -> None:
+    """As if the seeds before and after were others."""
+    assert coverage("f1", 8, variance_of_difference, Changed()) > 0.97
+
+
 @pytest.mark.parametrize(
     "estimator, seeds, wrong",
     [

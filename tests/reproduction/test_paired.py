@@ -106,9 +106,12 @@ def test_labels_may_differ_from_one_group_of_runs_to_the_next(metric):
 # ----------------------------------------------------------------------------- variances
 
 
-@given(st.floats(1, 1e5))
-def test_students_t_is_scipys(freedom):
-    assert student(freedom) == pytest.approx(stats.t.ppf(0.975, freedom), rel=5e-4)
+@given(st.floats(1, 1e5), st.integers(1, 12))
+def test_students_t_is_scipys(freedom, among):
+    expected = stats.t.ppf(1 - 0.025 / among, freedom)
+    assert student(freedom, 0.05 / among) == pytest.approx(expected, rel=2e-3)
+    if among == 1:
+        assert student(freedom) == pytest.approx(expected, rel=5e-4)
 
 
 def test_two_errors_are_the_half_width_of_scipys_interval():
@@ -178,7 +181,8 @@ def two_methods(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
 @settings(max_examples=40)
 @given(two_methods())
 def test_the_variance_of_a_change_is_that_of_plain_loops(both):
-    before, after = (psi[:2] for psi in both)
+    seeds = min(map(len, both))
+    before, after = (psi[:seeds] for psi in both)
     found = variance_of_change(before, after)
     assert found.value == pytest.approx(change_by_loops(before, after), abs=1e-12)
 
@@ -431,6 +435,40 @@ class TestChanges:
             text, _ = judge(plan, runs)
             assert "±" in text
             assert "†" not in text
+
+    def test_what_is_left_without_adapters_is_compared_with_the_constant_guess(self):
+        """By hand: the guess is right for the majority class of the training set, whatever the
+        model."""
+        runs, source = self.ablations("sst-2")
+        plan = replace(self.plan, tasks=("sst-2",))
+        data, dev = parts_of(source)
+        gold = np.array([example.label for example in dev])
+        majority = int(2 * sum(example.label for example in data.train) > len(data.train))
+        results = ablation.finished(plan, runs)["sst-2"].values()
+        bare = np.stack([unpacked(result["spans"][5]["answers"], "") == gold for result in results])
+        guess = np.tile(gold == majority, (3, 1))
+        found = variance_of_change(100.0 * bare, 100.0 * guess)
+        gain = Estimate(100 * (bare.mean() - guess.mean()), error(found))
+        assert gain.value - 2 * error(found) > 2
+        assert none_is_a_constant_guess(plan, runs) == (f"sst-2 {gain}", FAILS)
+
+    def test_the_worst_layers_interval_is_one_for_all_layers_together(self):
+        runs, source = self.ablations("sst-2")
+        plan = replace(self.plan, tasks=("sst-2",))
+        results = ablation.finished(plan, runs)["sst-2"]
+        lost = []
+        for layer in range(6):
+            span = (layer, layer)
+            after = {
+                key: next(s for s in result["spans"] if (s["first"], s["last"]) == span)
+                for key, result in results.items()
+            }
+            alone, together = (change(source, results, after, among) for among in (1, 6))
+            assert together.value == alone.value
+            assert (together.error or 0) > 1.3 * (alone.error or 0)  # 2.64 against 1.96, or more
+            lost.append(together)
+        worst = max(lost, key=lambda estimate: estimate.value)
+        assert one_layer_hardly_matters(plan, runs)[0] == f"sst-2 {worst}"
 
 
 class TestQuestions:

@@ -387,7 +387,7 @@ def test_a_curve_shows_what_is_in_table_1_with_all_its_seeds_as_the_claims_do(tm
     assert row_of(rows, "full")["MRPC (F1)"] == "88.0"  # the one seed that it asks for itself
     runs |= everything(table1, plan, by_hand)
     (rows,) = tables(tradeoff.report(plan, runs, tmp_path))
-    assert row_of(rows, "full")["MRPC (F1)"] == "89.0 ± 1.0"  # both seeds
+    assert row_of(rows, "full")["MRPC (F1)"] == "89.0 ± 1.0 (n = 2)"  # both seeds
     assert row_of(rows, "LayerNorms")["MRPC (F1)"] == "80.0"  # one is enough
 
 

@@ -14,6 +14,8 @@ from minibert.data.metrics import METRICS
 from minibert.errors import InputError
 from minibert.fetch.datasets import find_task
 
+Results = dict[str, dict[str, Any]]  # "dev" scores and, if kept, "answers", by the runs' keys
+
 
 def contributions(runs: Runs, configs: Sequence[Config]) -> np.ndarray | None:
     """The pseudo-values of a task's or SQuAD's runs that differ only in their seed: [S, n]. Runs
@@ -25,13 +27,14 @@ def contributions(runs: Runs, configs: Sequence[Config]) -> np.ndarray | None:
     is today.
     """
     found = {key: runs[key]["result"] for config in configs if (key := run_key(config)) in runs}
-    return of_results(
+    return contributions_of(
         configs[0], {key: result for key, result in found.items() if "diverged" not in result}
     )
 
 
-def of_results(config: Config, results: dict[str, dict[str, Any]]) -> np.ndarray | None:
-    """The same from results by the keys of their runs. `config`: of one of the trainings."""
+def contributions_of(config: Config, results: Results) -> np.ndarray | None:
+    """The pseudo-values of what models answered that differ only in their seed: [S, n]. `config`:
+    of one of their trainings. None, and errors, as in `contributions`."""
     if len(results) < 2 or not all("answers" in result for result in results.values()):
         return None
     if not labels_are_here(config):

@@ -1,4 +1,5 @@
-"""Differences between methods, with their errors, and what a rule makes of them.
+"""Differences between methods, or between two states of the same models, with their errors, and
+what a rule makes of them.
 
 Of runs that kept their answers, methods are compared example by example, and the error is of the
 choice of seeds and of examples (`paired`). Others have the error of the seeds alone, for these very
@@ -11,11 +12,10 @@ a training that fails for one seed in three varies far more than those of table 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from adapters.reproduce.ledger.contributions import contributions, of_results
+from adapters.reproduce.ledger.contributions import Results, contributions, contributions_of
 from adapters.reproduce.ledger.paired import variance_of_change, variance_of_difference
 from adapters.reproduce.ledger.variances import Variance, error, of_mean, total
 from adapters.reproduce.plans.choices import chosen
@@ -157,22 +157,20 @@ def _variance_by_seeds(usual: Variance | None, *both: Sequence[float]) -> Varian
     return total([*parts, Variance(usual.value * usual_parts, usual.freedom)])
 
 
-Scored = dict[str, Any]  # what a run scored: its "dev" scores and, if kept, its "answers"
-
-
-def change(config: Config, before: dict[str, Scored], after: dict[str, Scored]) -> Estimate:
-    """The mean of before - after over the same trained models, in hundredths: of each, by its run's
-    key, what it scored in two states. `config`: of one of the trainings."""
-    task = config["task"]
+def change(config: Config, before: Results, after: Results, among: int = 1) -> Estimate:
+    """The mean of before - after over the same trained models, in hundredths. `before`, `after`:
+    what each model scored in either state, by its run's key; config: of one of their trainings;
+    among: see `variances.error`. Without answers, the error is that of the seeds alone."""
+    task, after = config["task"], {key: after[key] for key in before}
     values = [
         100 * (main_score(task, before[key]["dev"]) - main_score(task, after[key]["dev"]))
         for key in before
     ]
-    one, other = of_results(config, before), of_results(config, after)
+    one, other = contributions_of(config, before), contributions_of(config, after)
     if one is None or other is None:
-        return over_seeds(values)
+        return over_seeds(values, among)
     variance = variance_of_change(100 * one, 100 * other)
-    return Estimate(sum(values) / len(values), error(variance))
+    return Estimate(sum(values) / len(values), error(variance, among))
 
 
 def all_of(verdicts: Sequence[str]) -> str:
@@ -182,7 +180,7 @@ def all_of(verdicts: Sequence[str]) -> str:
     return OPEN if OPEN in verdicts else HOLDS
 
 
-def over_seeds(values: Sequence[float]) -> Estimate:
+def over_seeds(values: Sequence[float], among: int = 1) -> Estimate:
     """The mean of values of which there is one for each seed, with its error by Student's t."""
-    known = error(of_mean(np.array(values))) if len(values) > 1 else None
+    known = error(of_mean(np.array(values)), among) if len(values) > 1 else None
     return Estimate(sum(values) / len(values), known, seeds_only=True)

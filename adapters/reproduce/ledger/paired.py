@@ -35,8 +35,8 @@ def variance_of_difference(first: np.ndarray, second: np.ndarray) -> Variance:
 
 
 def variance_of_change(before: np.ndarray, after: np.ndarray) -> Variance:
-    """The same for what a change makes of the same S trained models, [S, n] each: they are paired
-    by seed, too, so that the change has one effect of the seed instead of two."""
+    """The variance of the mean change of S models, from their pseudo-values before and after,
+    [S, n] each. The models are the same, so there is one effect of the seed, on the change."""
     change = before - after
     return _crossed([change], change.mean(axis=0))
 

@@ -36,10 +36,11 @@ def total(parts: Sequence[Variance], least: float = 0.0) -> Variance:
     return Variance(value, max(1.0, value**2 / doubt)) if doubt else Variance(value)
 
 
-def error(variance: Variance) -> float:
+def error(variance: Variance, among: int = 1) -> float:
     """Half of the half-width of the 95 % interval: two errors to either side cover 95 %. With many
-    degrees of freedom, that is the standard error; with 2, it is 2.2 times as much."""
-    return student(variance.freedom) * math.sqrt(variance.value) / 2
+    degrees of freedom, that is the standard error; with 2, it is 2.2 times as much. `among`: of so
+    many intervals all are right in 95 % of cases (Bonferroni), whichever is then looked at."""
+    return student(variance.freedom, 0.05 / among) * math.sqrt(variance.value) / 2
 
 
 STEP = math.pi / 2 / 2048
@@ -47,11 +48,11 @@ ANGLES = (np.arange(2048) + 0.5) * STEP  # the middles of steps from 0 to a righ
 COSINES = np.cos(ANGLES)
 
 
-def student(freedom: float) -> float:
-    """What Student's t exceeds, to either side, in 5 % of cases, to three digits; `freedom` is at
-    least 1 and need not be whole. With t = sqrt(freedom) tan(angle), the density of the angle is
-    proportional to cos(angle) ^ (freedom - 1). (SciPy has it, but the command does without.)"""
+def student(freedom: float, outside: float = 0.05) -> float:
+    """What Student's t exceeds, to either side, in that share of cases, to three digits; `freedom`
+    is at least 1 and need not be whole. With t = sqrt(freedom) tan(angle), the density of the angle
+    is proportional to cos(angle) ^ (freedom - 1). (SciPy has it, but the command does without.)"""
     freedom = min(freedom, 5000.0)  # beyond that, only the fifth digit changes
     within = np.cumsum(COSINES ** (freedom - 1))
-    angle = float(np.interp(0.95 * within[-1], within, ANGLES + STEP / 2))
+    angle = float(np.interp((1 - outside) * within[-1], within, ANGLES + STEP / 2))
     return math.sqrt(freedom) * math.tan(angle)

@@ -62,7 +62,7 @@ def best_size(plan: Plan, runs: Runs, task: str) -> Config | None:
 
 def top_layers(plan: Plan) -> list[int]:
     """The numbers k of top layers to fine-tune, scaled from the budget's "k out of 12". k is always
-    less than the number of layers: training all of them is full fine-tuning."""
+    less than the number of layers, as training all of them is full fine-tuning; or 1."""
     counts = {min(plan.layers - 1, round(top * plan.layers / 12)) for top in plan.budget.top}
     return sorted({max(1, count) for count in counts})
 

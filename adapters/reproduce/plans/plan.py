@@ -57,7 +57,7 @@ class Plan:
 
     @property
     def curve_seeds(self) -> int:
-        """The seeds of studies with many methods or tasks: the budget's, if the plan has them."""
+        """The seeds of studies of many methods or tasks: the budget's, at most the plan's."""
         return min(self.budget.curve_seeds, self.seeds)
 
     def task_config(self, task: str) -> Config:

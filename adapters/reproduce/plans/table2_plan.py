@@ -11,7 +11,7 @@ from adapters.recipes import enough_epochs
 from adapters.reproduce.plans.budgets import Budget, Grid
 from adapters.reproduce.plans.plan import BATCH_SIZE, Plan, TaskFolder
 from adapters.reproduce.sweep.drawn import drawn
-from adapters.reproduce.sweep.runs_file import Config, Runs
+from adapters.reproduce.sweep.runs_file import Config
 from adapters.reproduce.sweep.task_folder import FolderTask
 from minibert.data.tasks import Example
 
@@ -24,8 +24,9 @@ class Table2Budget:
 
     grids, best_of, swept and top: as in `Budget`. sweep_top: whether each number of top layers has
     the whole grid; otherwise the best of full fine-tuning. examples: of training, dev and test.
-    texts: epochs are as many as see about so many texts, between 2 and the grid's (None: the
-    grid's). steps: epochs are more where they would have fewer steps.
+    texts: epochs are the grid's as long as these see at most so many texts, otherwise fewer, but at
+    least 2 (None: the grid's). steps: epochs are more where they would have fewer steps, but at
+    most `recipes.MOST_EPOCHS`.
     """
 
     what: str
@@ -125,20 +126,6 @@ def table2_plan(plan: Plan) -> Table2Plan:
     budget = _as_budget(plan.budget, numbers)
     shared = (plan.base, plan.base_sha256, plan.layers, folder.seeds, names)
     return Table2Plan(budget, *shared, folder=folder, numbers=numbers)
-
-
-def with_seeds_of(plan: Plan, runs: Runs) -> Plan:
-    """The plan with as many seeds as the runs of its tasks have, if these are more: a report of
-    them then leaves none out."""
-    folder = _folder(plan)
-    tasks = {task.sha256 for task in folder.tasks}
-    configs = [run["config"] for run in runs.values()]
-    mine = [c for c in configs if c.get("data_sha256") in tasks]
-    found = [c["seed"] + 1 for c in mine if c.get("base_sha256") == plan.base_sha256]
-    seeds = max([folder.seeds, *found])
-    if seeds == folder.seeds:
-        return plan
-    return replace(plan, seeds=seeds, folder=replace(folder, seeds=seeds))
 
 
 def _as_budget(budget: Budget, numbers: Table2Budget) -> Budget:

@@ -7,6 +7,7 @@ from adapters.reproduce.report.statistics import REPORTED
 from adapters.reproduce.sweep.runs_file import Config, Runs, run_key
 from adapters.show import table
 from minibert.data.tasks import GLUE
+from minibert.errors import visible
 
 NO_RUNS = "There are no runs yet."
 
@@ -14,6 +15,11 @@ NO_RUNS = "There are no runs yet."
 def title(task: str) -> str:
     """A task's name as GLUE spells it."""
     return GLUE[task].folder
+
+
+def cell(name: str) -> str:
+    """A name of a user's own, as a cell of a Markdown table."""
+    return visible(name).replace("|", "\\|")
 
 
 def scored(task: str) -> str:

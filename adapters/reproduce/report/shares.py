@@ -38,9 +38,9 @@ def paper_total(shares: Sequence[float], tuned: bool = False) -> float:
     """The parameters of all tasks together, relative to one network: each task's share, and the
     base as far as any task uses it.
 
-    Adapters are added to the whole base. Fine-tuned layers (`tuned`) take the place of the base's,
-    so that of the base only those are kept that the task with the fewest fine-tuned layers uses:
-    none where every task is fully fine-tuned.
+    Adapters are added to the whole base. Fine-tuned layers (`tuned`) take the place of the base's:
+    a task needs the base only below its lowest fine-tuned layer, so all together need what the task
+    with the fewest fine-tuned layers needs. That is nothing where all are fully fine-tuned.
     """
     base = 1 - min(shares, default=0) if tuned else 1
     return base + sum(shares)

@@ -51,10 +51,10 @@ class Scores:
         return standard_error(self.values)
 
     def __str__(self) -> str:
-        """`81.4 ± 0.3` in hundredths, followed by the number of seeds if some are missing."""
+        """`81.4 ± 0.3` in hundredths, followed by the number of seeds if another is wanted."""
         if self.mean is None:
             return DIVERGED if self.diverged else MISSING
-        notes = [f"n = {len(self.values)}"] if len(self.values) < self.wanted else []
+        notes = [f"n = {len(self.values)}"] if len(self.values) != self.wanted else []
         notes += [f"{self.diverged} {DIVERGED}"] if self.diverged else []
         return hundredths(self.mean, self.error) + (f" ({', '.join(notes)})" if notes else "")
 

@@ -45,9 +45,12 @@ def wanted(plan: Plan, runs: Runs) -> list[Config]:
     return configs
 
 
-def finished(plan: Plan, runs: Runs) -> dict[str, dict[str, dict[str, Any]]]:
-    """The results of each task's finished ablations, one for each seed, by their keys."""
-    found: dict[str, dict[str, dict[str, Any]]] = {}
+Results = dict[str, dict[str, Any]]  # a task's ablations, one for each seed, by their runs' keys
+
+
+def finished(plan: Plan, runs: Runs) -> dict[str, Results]:
+    """The results of each task's finished ablations."""
+    found: dict[str, Results] = {}
     for task in plan.tasks:
         like = chosen(plan, runs, task, ADAPTERS)
         seeds = plan.with_seeds(like) if like else []
@@ -80,6 +83,13 @@ def changes(results: Sequence[dict[str, Any]], task: str) -> dict[Span, float]:
     return {span: -100 * mean(points) / whole for span, points in losses(results, task).items()}
 
 
+def halves(plan: Plan) -> tuple[Span, Span]:
+    """The lower and the upper half of the layers; a middle layer is in neither, a single one in
+    both."""
+    half = max(1, plan.layers // 2)
+    return (0, half - 1), (plan.layers - half, plan.layers - 1)
+
+
 HEADERS = (
     "task",
     "seeds",
@@ -98,15 +108,15 @@ def _cells(plan: Plan, task: str, results: Sequence[dict[str, Any]]) -> list[str
     worst = max(single, key=lambda span: single[span])
     whole = mean(main_score(task, result["dev"]) for result in results)
     constant = mean(main_score(task, result["constant"]) for result in results)
-    last, half = plan.layers - 1, plan.layers // 2
+    lower, upper = halves(plan)
     return [
         title(task),
         str(len(results)),
         hundredths(whole),
         f"{single[worst]:+.1f} (layer {worst[0]})",
-        f"{lost[0, half - 1]:+.1f}",
-        f"{lost[plan.layers - half, last]:+.1f}",
-        hundredths(whole - lost[0, last] / 100),
+        f"{lost[lower]:+.1f}",
+        f"{lost[upper]:+.1f}",
+        hundredths(whole - lost[0, plan.layers - 1] / 100),
         hundredths(constant),
     ]
 

@@ -60,8 +60,8 @@ def _top_points(plan: Plan, runs: Runs) -> list[Point]:
 
 
 def point_scores(plan: Plan, runs: Runs, point: Point) -> dict[str, Scores]:
-    """A point's dev scores for each task: those of the claims, so what is in table 1 has its seeds
-    there, which may be more than a curve needs."""
+    """A point's dev scores for each task: as in the claims, with all seeds that have run, which
+    for the methods of table 1 are more than a curve needs."""
     return {
         task: chosen_scores(
             plan, runs, config, plan.grid(task, point.like), wanted=plan.curve_seeds

@@ -5,6 +5,7 @@ BERT at all; what they cost in parameters for all tasks together.
 Everything is chosen for each task on its dev set, with seed 0; all results are test accuracies.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from adapters.reproduce.report.figures import (
 from adapters.reproduce.report.pages import (
     NO_RUNS,
     any_finished,
+    cell,
     conditions,
     markdown_table,
     section,
@@ -30,7 +32,7 @@ from adapters.reproduce.report.pages import (
 from adapters.reproduce.report.published import TABLE_2
 from adapters.reproduce.report.shares import parameter_cells
 from adapters.reproduce.report.statistics import MISSING, Scores, average, hundredths
-from adapters.reproduce.studies.table2_examples import examples_table, title
+from adapters.reproduce.studies.table2_examples import examples_table
 from adapters.reproduce.studies.table2_rows import (
     NO_BERT,
     ROWS,
@@ -58,6 +60,19 @@ def wanted(plan: Plan, runs: Runs) -> list[Config]:
             if like := row.choose(own, runs, task):
                 configs += own.with_seeds(like)
     return configs
+
+
+def with_seeds_of(plan: Plan, runs: Runs) -> Plan:
+    """The plan with as many seeds as its runs have, if these are more: a report of them then leaves
+    none out."""
+    mine = {run_key({**config, "seed": 0}) for config in wanted(plan, runs)}
+    configs = [run["config"] for run in runs.values() if "seed" in run["config"]]
+    found = [c["seed"] + 1 for c in configs if run_key({**c, "seed": 0}) in mine]
+    own = table2_plan(plan)
+    seeds = max([own.seeds, *found])
+    if seeds == own.seeds or own.folder is None:
+        return plan
+    return replace(plan, seeds=seeds, folder=replace(own.folder, seeds=seeds))
 
 
 # ---------------------------------------------------------------------------------- the tables
@@ -94,7 +109,7 @@ def _table(plan: Table2Plan, runs: Runs) -> str:
         f"parameters of {several(len(plan.tasks), 'task')}",
         "trained per task, as the paper counts",
         "with LayerNorms, of all",
-        *map(title, plan.tasks),
+        *map(cell, plan.tasks),
         "average",
     ]
     lines = [_line(NO_BERT, [MISSING] * 3, no_bert_scores(plan, runs))]
@@ -112,11 +127,11 @@ def _choices(plan: Table2Plan, runs: Runs) -> str:
     """What was chosen for each task and method."""
     lines = []
     for task in plan.tasks:
-        lines.append([title(task), NO_BERT, *_no_bert_choice(plan, runs, task)])
+        lines.append([cell(task), NO_BERT, *_no_bert_choice(plan, runs, task)])
         for row in ROWS:
             config = row.choose(plan, runs, task)
             cells = _choice(plan, runs, config) if config else [MISSING] * 4
-            lines.append([title(task), row.name, *cells])
+            lines.append([cell(task), row.name, *cells])
     headers = ["task", "method", "what", "rate, or C", "epochs", "dev accuracy (seed 0)"]
     return markdown_table(lines, headers)
 
@@ -203,10 +218,11 @@ COUNTING = (
     "layers; the next column counts everything that a task trains except its head, relative to "
     "all parameters. All tasks together have each task's share and, once, what of the base any of "
     "them uses. With adapters that is all of it: 17 tasks cost 1 + 17 x 1.14 % = 1.19x. Fine-tuned "
-    "layers take the place of the base's, which is needed only below the lowest of them: where the "
-    "best n of each task is all layers, tasks share nothing. (The paper's 52.9 % must be 108 of "
-    "17 x 12 layers, which are 9.0x; its 9.9x fits a task whose single layer needs the other 11 of "
-    "the base.) On its 17 tasks the paper averages 72.7 without BERT (the best network that AutoML "
+    "layers take the place of the base's: a task needs the base only below its lowest fine-tuned "
+    "layer, so all together need what the task with the fewest fine-tuned layers needs, which is "
+    "nothing if every task's best n is all layers. (The paper's 52.9 % must be 108 of 17 x 12 "
+    "layers, which are 9.0x; its 9.9x fits a task whose single layer needs the other 11 of the "
+    "base.) On its 17 tasks the paper averages 72.7 without BERT (the best network that AutoML "
     "found), 73.7 with full fine-tuning, 74.0 with variable fine-tuning and 73.3 with adapters."
 )
 

@@ -1,10 +1,8 @@
 """Table 2's examples: how many are used, and what to know of their texts."""
 
 from adapters.reproduce.plans.table2_plan import Table2Plan
-from adapters.reproduce.report.pages import markdown_table
-from minibert.data.own import empty_texts
-from minibert.data.tasks import Example
-from minibert.errors import visible
+from adapters.reproduce.report.pages import cell, markdown_table
+from minibert.data.own import empty_texts, known_texts
 
 
 def examples_table(plan: Table2Plan) -> str:
@@ -19,7 +17,7 @@ def examples_table(plan: Table2Plan) -> str:
         empty = f"{empty_texts([*train, *dev, *test]):,}"
         repeated = [f"{known_texts(train, part):,}" for part in (dev, test)]
         classes = str(len(task.data.task.names))
-        lines.append([title(name), classes, *sizes, empty, *repeated, task.sha256[:12]])
+        lines.append([cell(name), classes, *sizes, empty, *repeated, task.sha256[:12]])
     about_texts = ["empty texts", "dev texts trained on", "test texts trained on"]
     headers = ["task", "classes", "train", "dev", "test", *about_texts, "sha256"]
     return markdown_table(lines, headers)
@@ -27,14 +25,3 @@ def examples_table(plan: Table2Plan) -> str:
 
 def _size(used: int, there: int) -> str:
     return f"{used:,}" if used == there else f"{used:,} of {there:,}"
-
-
-def known_texts(train: list[Example], others: list[Example]) -> int:
-    """How many other examples have the text of a training example."""
-    texts = {example.text for example in train}
-    return sum(example.text in texts for example in others)
-
-
-def title(task: str) -> str:
-    """A task's name as a cell of a Markdown table."""
-    return visible(task).replace("|", "\\|")

@@ -169,7 +169,11 @@ def _draw(plan: Plan, runs: Runs, folder: Path) -> bool:
 
 def _introduction(plan: Plan) -> str:
     swept = ", ".join(str(size) for size in plan.budget.sizes if size in plan.budget.swept)
-    more = "; what is in table 1 has its seeds" if plan.curve_seeds < plan.seeds else ""
+    more = (
+        "; methods of table 1 have all the seeds that they have there"
+        if plan.curve_seeds < plan.seeds
+        else ""
+    )
     return (
         "Adapters of several sizes, LayerNorms alone and fine-tuning of only the top layers, each "
         "compared with full fine-tuning on the same task; then the 20th, 50th and 80th percentiles "

@@ -14,22 +14,26 @@ DRAWN = 101  # a purpose of random numbers, beside those in minibert.training.sc
 
 def drawn(task: FolderTask, numbers: Sequence[int]) -> tuple[Data, list[Example]]:
     """That many training, development and test examples, or all where there are no more. They are
-    drawn with a fixed seed, so every run of a budget sees the same ones; every class is among the
-    training examples, as far as they go round."""
+    drawn with a fixed seed, so every run of a budget sees the same ones. Of the training examples,
+    one of each class comes first; what is scored is drawn at random."""
     parts = [
-        _some(part, number, generator(0, DRAWN, i))
+        _shuffled(part, generator(0, DRAWN, i)) if number < len(part) else part
         for i, (part, number) in enumerate(
             zip((task.data.train, task.data.dev, task.test), numbers, strict=True)
         )
     ]
-    return replace(task.data, train=parts[0], dev=parts[1]), parts[2]
+    if numbers[0] < len(parts[0]):
+        parts[0] = _each_class_first(parts[0])
+    train, dev, test = (part[:number] for part, number in zip(parts, numbers, strict=True))
+    return replace(task.data, train=train, dev=dev), test
 
 
-def _some(part: list[Example], number: int, rng: np.random.Generator) -> list[Example]:
-    """That many examples, one of each class first."""
-    if number >= len(part):
-        return part
-    order = [part[i] for i in rng.permutation(len(part))]
-    first = {example.label: i for i, example in reversed([*enumerate(order)])}
-    others = [i for i in range(len(order)) if i not in first.values()]
-    return [order[i] for i in (sorted(first.values()) + others)[:number]]
+def _shuffled(part: list[Example], rng: np.random.Generator) -> list[Example]:
+    return [part[i] for i in rng.permutation(len(part))]
+
+
+def _each_class_first(part: list[Example]) -> list[Example]:
+    """The first example of each class, then the others."""
+    first = {example.label: i for i, example in reversed([*enumerate(part)])}
+    others = [i for i in range(len(part)) if i not in first.values()]
+    return [part[i] for i in sorted(first.values()) + others]

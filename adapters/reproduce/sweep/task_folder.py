@@ -98,7 +98,7 @@ def read_task(folder: Path) -> FolderTask:
     Raises InputError, naming file and row, for a file that is missing, empty or damaged, a column
     that is not there, a header where there should be none, a row without label, a label of dev.tsv
     or test.tsv that train.tsv lacks, fewer than two classes or more than MOST_CLASSES, two files
-    with the same examples, and a task.toml that says something else.
+    with the same examples, one whose texts are all empty, and a task.toml that says something else.
     """
     about = read_about(folder / ABOUT)
     tables = [_rows(folder / part, about) for part in PARTS]
@@ -109,8 +109,9 @@ def read_task(folder: Path) -> FolderTask:
         _examples(rows, classes, known_from, folder / part)
         for part, rows in zip(PARTS, tables, strict=True)
     ]
-    if not any(str(text).strip() for text, _ in parts[0]):
-        raise InputError(f"{folder / PARTS[0]}: every text is empty")
+    for name, part in zip(PARTS, parts, strict=True):
+        if empty_texts(part) == len(part):
+            raise InputError(f"{folder / name}: every text is empty")
     for (name, part), (other_name, other) in combinations(zip(PARTS, parts, strict=True), 2):
         if Counter(part) == Counter(other):
             same = f"has the same examples as {folder / name}"

@@ -86,6 +86,8 @@ def _check_paper(paper: list[float], path: Path) -> None:
 
 
 def _check_classes(classes: list[str], path: Path) -> None:
+    if blank := [name for name in classes if name != name.strip() or not name]:
+        raise InputError(f"{path}: classes has {shown(blank[0])}, but labels have no blanks around")
     if len(set(classes)) != len(classes):
         raise InputError(f"{path}: classes has one class twice")
     if len(classes) == 1 or len(classes) > MOST_CLASSES:

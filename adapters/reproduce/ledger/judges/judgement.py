@@ -1,4 +1,4 @@
-"""What a judge is, and what most of them begin with: the difference to full fine-tuning."""
+"""What a judge is, and what several begin with: the difference to full fine-tuning."""
 
 from collections.abc import Callable
 
