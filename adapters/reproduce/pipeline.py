@@ -102,26 +102,46 @@ def all_wanted(studies: Sequence[ModuleType], plan: Plan, runs: Runs) -> dict[st
     return dict(sorted(found.items(), key=lambda item: -estimated_tokens(item[1])))
 
 
+# What a run that is still missing is taken to find, when it is asked which others will follow.
+GUESS: dict[str, Any] = {"validation": [{"any": 0.0}], "dev": {"f1": 0.0, "exact_match": 0.0}}
+
+
+def foreseen(studies: Sequence[ModuleType], plan: Plan, runs: Runs) -> dict[str, Config]:
+    """All runs that the studies will need, by key. What will be chosen is not known before the runs
+    that decide it: here it is the first of those tried, which costs about as much."""
+    guessed = dict(runs)
+    while True:
+        wanted = all_wanted(studies, plan, guessed)
+        new = {key: config for key, config in wanted.items() if key not in guessed}
+        if not new:
+            return wanted
+        for key, config in new.items():
+            guessed[key] = {"key": key, "config": config, "result": GUESS}
+
+
 @dataclass
 class Progress:
-    """A bar over all known runs, in units of cost, which makes its ETA meaningful."""
+    """A bar over all runs, in units of cost, which makes its ETA meaningful."""
 
     bar: Any
     done: int = 0
+    later: int = 0  # runs that will be wanted when those of now have finished
 
     def __call__(self, config: Config | None, running: int, left: int) -> None:
         """Called by the sweep whenever a run starts or ends."""
         if config is not None:
             self.done += 1
             self.bar.update(estimated_tokens(config))
-        self.bar.set_postfix_str(f"{self.done} done, {running} running, {left} left")
+        self.bar.set_postfix_str(f"{self.done} done, {running} running, {left + self.later} left")
 
-    def expect(self, wanted: dict[str, Config], runs: Runs) -> None:
-        """Take in runs that have become known, some of which may have finished elsewhere."""
-        cost = {key: estimated_tokens(config) for key, config in wanted.items()}
-        self.done = sum(key in runs for key in wanted)
+    def expect(self, everything: dict[str, Config], missing: Sequence[Config], runs: Runs) -> None:
+        """Take in all runs that are foreseen, of which some may have finished elsewhere and those
+        `missing` are computed now."""
+        cost = {key: estimated_tokens(config) for key, config in everything.items()}
+        self.done = sum(key in runs for key in everything)
+        self.later = len(everything) - self.done - len(missing)
         self.bar.total = sum(cost.values())
-        done = sum(cost[key] for key in wanted if key in runs)
+        done = sum(cost[key] for key in everything if key in runs)
         self.bar.initial += done - self.bar.n  # computed elsewhere: says nothing about our speed
         self.bar.n = done
         self.bar.refresh()
@@ -140,8 +160,8 @@ def sweep_studies(
         while True:
             runs = read_runs(folder)
             wanted = all_wanted(studies, plan, runs)
-            progress.expect(wanted, runs)
             missing = [config for key, config in wanted.items() if key not in runs]
+            progress.expect(foreseen(studies, plan, runs), missing, runs)
             if not missing:
                 return runs
             tasks = plan.folder.path if plan.folder else None
@@ -154,7 +174,8 @@ def write_reports(studies: Sequence[ModuleType], plan: Plan, runs: Runs, folder:
     judged by table 2, so alone it writes no ledger."""
     command = _command(plan)
     parts = [study.report(plan, runs, folder) for study in studies]
-    parts.append(spent({study.NAME: study.wanted(plan, runs) for study in studies}, runs))
+    needed = {study.NAME: foreseen([study], plan, runs).values() for study in studies}
+    parts.append(spent(needed, runs))
     what = described(studies, plan)
     study = table2.NAME if only_table2(studies) else "all"
     page = (

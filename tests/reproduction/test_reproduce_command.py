@@ -15,12 +15,12 @@ from command_line import ROOT, Result, minibert, works
 from small_base import small_bert
 
 from adapters.reproduce import pipeline
-from adapters.reproduce.pipeline import Progress, all_wanted, make_plan, studies_named
+from adapters.reproduce.pipeline import Progress, all_wanted, foreseen, make_plan, studies_named
 from adapters.reproduce.plans.budgets import BUDGETS
 from adapters.reproduce.plans.plan import ADAPTERS, FULL, HEAD, Plan
 from adapters.reproduce.sweep.configured import parts, questions
 from adapters.reproduce.sweep.cost import estimated_tokens
-from adapters.reproduce.sweep.runs_file import read_runs, run_key
+from adapters.reproduce.sweep.runs_file import Runs, read_runs, run_key
 from minibert.errors import InputError
 
 ADAPTER_RUNS = 2 + 7  # sizes 8 and 64, seven extensions
@@ -247,7 +247,7 @@ def test_the_eta_is_based_on_what_was_computed_here():
     keys = [run_key(config) for config in (first, second, third)]
     bar = Bar()
     progress = Progress(bar)
-    progress.expect({keys[0]: first, keys[1]: second}, {keys[0]: {}})
+    progress.expect({keys[0]: first, keys[1]: second}, [second], {keys[0]: {}})
     assert (bar.n, bar.initial) == (estimated_tokens(first), estimated_tokens(first))
     assert bar.total == estimated_tokens(first) + estimated_tokens(second)
     progress(None, 1, 0)
@@ -255,7 +255,35 @@ def test_the_eta_is_based_on_what_was_computed_here():
     progress(second, 0, 0)
     assert bar.text == "2 done, 0 running, 0 left"
     known = dict(zip(keys, (first, second, third), strict=True))
-    progress.expect(known, {keys[0]: {}, keys[1]: {}})
+    progress.expect(known, [third], {keys[0]: {}, keys[1]: {}})
     assert bar.n - bar.initial == pytest.approx(estimated_tokens(second))
     assert bar.total == sum(map(estimated_tokens, known.values()))
     assert progress.done == 2
+
+
+def test_the_bar_counts_runs_that_wait_for_a_choice():
+    plan = Plan(BUDGETS["full"], "minilm", "0" * 64, 6, 3)
+    first, second = (plan.classify("rte", ADAPTERS, 1e-3, n) for n in (1, 2))
+    bar = Bar()
+    progress = Progress(bar)
+    progress.expect({run_key(config): config for config in (first, second)}, [first], {})
+    progress(None, 1, 0)
+    assert bar.text == "0 done, 1 running, 1 left"
+    assert bar.total == estimated_tokens(first) + estimated_tokens(second)
+
+
+@pytest.mark.parametrize("budget", ["quick", "full"])
+def test_all_runs_are_foreseen_where_the_first_that_is_tried_is_the_best(budget):
+    """And once all have run, nothing else is."""
+    studies = studies_named(["all"])
+    plan = Plan(BUDGETS[budget], "minilm", "0" * 64, 6, BUDGETS[budget].seeds)
+    before, runs = foreseen(studies, plan, {}), Runs()
+    equal = {"validation": [{"accuracy": 0.5}], "dev": {"f1": 0.5}}
+    rounds = 0
+    while missing := {k: c for k, c in all_wanted(studies, plan, runs).items() if k not in runs}:
+        for key, config in missing.items():
+            runs[key] = {"key": key, "config": config, "result": equal}
+        rounds += 1
+    assert before.keys() == runs.keys()
+    assert rounds >= 2
+    assert foreseen(studies, plan, runs).keys() == runs.keys()

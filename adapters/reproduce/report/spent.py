@@ -10,7 +10,7 @@ HEADERS = ("study", "runs", "still to run", "worker-hours")
 
 
 def spent(wanted: Mapping[str, Iterable[Config]], runs: Runs) -> str:
-    """The table as a Markdown section. `wanted`: by study, the configurations known to be needed.
+    """The table as a Markdown section. `wanted`: by study, the configurations that are needed.
 
     A worker-hour is an hour of one worker, whether or not others ran beside it. A run that several
     studies want counts in each of their rows, and once in all of them together.
@@ -23,7 +23,8 @@ def spent(wanted: Mapping[str, Iterable[Config]], runs: Runs) -> str:
         "What ran",
         "A worker-hour is an hour of one worker; several may have run on the machine at once. Runs "
         "that several studies share are in the row of each. A run that was stopped and resumed "
-        "counts from its last start.",
+        "counts from its last start. Where a choice waits for runs, the runs that follow it are "
+        "counted as if the first that is tried were chosen.",
         markdown_table(rows, HEADERS),
         _machines(everything, runs),
     )
