@@ -5,7 +5,7 @@ python benchmarks/table2_data.py SOURCE DIR
 SOURCE has the three files as they are published: SMSSpamCollection.tsv (label and text, no header),
 airline.tsv (airline_sentiment, ..., text) and corporate.tsv (category, ..., text); where they are
 published is in docs/reproduction.md. The paper says how many examples each part has, but not which;
-they are drawn here with a fixed seed. A task that DIR has already is not written over.
+they are drawn here with a fixed seed. If DIR has one of the tasks already, nothing is written.
 """
 
 import argparse

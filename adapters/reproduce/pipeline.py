@@ -177,7 +177,8 @@ def write_reports(studies: Sequence[ModuleType], plan: Plan, runs: Runs, folder:
     needed = {study.NAME: foreseen([study], plan, runs).values() for study in studies}
     parts.append(spent(needed, runs))
     what = described(studies, plan)
-    study = table2.NAME if only_table2(studies) else "all"
+    asked = " ".join(study.NAME for study in studies)
+    study = "all" if list(studies) == studies_named(["all"]) else asked
     page = (
         f"# The paper on {plan.base_shown}, budget {plan.budget.name}\n\n"
         f"{what[0].upper()}{what[1:]}: `{command.format(study=study)}`.\n\n"

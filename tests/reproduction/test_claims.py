@@ -30,7 +30,7 @@ from adapters.reproduce.ledger.estimates import (
     below,
     difference,
     over_seeds,
-    spread,
+    usual_variance,
 )
 from adapters.reproduce.ledger.judges.squad import SQUAD_ERROR
 from adapters.reproduce.ledger.judges.table1 import few_parameters
@@ -282,8 +282,8 @@ class TestDifferences:
 
     def test_a_tasks_spread_is_pooled_over_both_methods(self):
         """Squares over degrees of freedom: 34 / (1 + 2) and 4 / (2 + 1)."""
-        assert spread(self.plan, self.runs, "rte") == pytest.approx((34 / 3) ** 0.5)
-        assert spread(self.plan, self.runs, "mrpc") == pytest.approx((4 / 3) ** 0.5)
+        assert usual_variance(self.plan, self.runs, "rte").value == pytest.approx(34 / 3)
+        assert usual_variance(self.plan, self.runs, "mrpc").value == pytest.approx(4 / 3)
 
     def test_the_difference_on_one_task_is_the_one_by_hand(self):
         """Full fine-tuning's own two scores vary more, by squares of 2, than the pooled ones."""
@@ -343,7 +343,7 @@ class TestDifferences:
         found = difference(plan, self.runs, [self.pair("mrpc")])
         assert found == Estimate(pytest.approx(88.0 - 92.0), None, seeds_only=True)
         assert str(found) == "-4.0"
-        assert spread(plan, self.runs, "mrpc") is None
+        assert usual_variance(plan, self.runs, "mrpc") is None
 
 
 # ---------------------------------------------------------------------------------- verdicts
@@ -816,7 +816,16 @@ class TestTheLedger:
         first = ledger(self.plan, everything(self.plan), COMMAND).split("\n")[2]
         assert first == "Of 19 claims, 19 hold, 0 do not hold, 0 are not decided by these runs."
         first = ledger(self.plan, {}, COMMAND).split("\n")[2]  # arithmetic alone is decided
-        assert first == "Of 19 claims, 1 holds, 0 do not hold, 18 are not decided by these runs."
+        assert first == (
+            "Of 19 claims, 1 holds, 0 do not hold, 18 are not decided by these runs, 18 of them "
+            "for want of runs."
+        )
+
+    def test_a_ledger_of_the_sample_says_that_it_is_not_of_glue(self):
+        plan = plan_of(tasks=("cola", "sst-2", "rte"), sample=True)
+        says = "not on GLUE but on the project's own sample sentences for the tasks cola, "
+        assert says in ledger(plan, {}, COMMAND)
+        assert "sample" not in ledger(self.plan, {}, COMMAND)
 
     def test_the_ledger_has_claims_of_every_study_and_no_other(self):
         assert {claim.study for claim in CLAIMS} == {study.NAME for study in STUDIES}

@@ -27,7 +27,7 @@ from adapters.reproduce.ledger.estimates import (
     difference,
     over_seeds,
     paired_variance,
-    spread,
+    usual_variance,
 )
 from adapters.reproduce.ledger.jackknife import SCORES, pseudo_values
 from adapters.reproduce.ledger.judges.ablation import (
@@ -309,7 +309,7 @@ class TestDifferences:
         found = difference(self.plan, runs, [pair])
         assert found is not None
         assert found.seeds_only
-        assert spread(self.plan, runs, "sst-2") is not None
+        assert usual_variance(self.plan, runs, "sst-2") is not None
         assert str(found).endswith("†")
 
     def test_a_diverged_seed_is_left_out_and_one_seed_alone_tells_no_error(self):

@@ -448,6 +448,15 @@ class TestReading:
         _, few = drawn(replace(_folder_task(3), test=test), (3, 3, 400))
         assert 16 <= sum(example.label >= 2 for example in few) <= 56
 
+    def test_a_name_that_is_not_utf_8_is_refused(self, tmp_path):
+        folder = write_task(tmp_path / "tasks" / "birds", toy_rows(3))
+        try:
+            os.rename(folder, os.fsencode(folder.parent) + b"/b\xff")
+        except OSError:
+            pytest.skip("names here are UTF-8")
+        with pytest.raises(InputError, match="its name, a task's, is not UTF-8"):
+            read_tasks(folder.parent)
+
     def test_an_empty_list_is_as_good_as_none(self, tmp_path):
         about = ABOUT + "classes = []\npaper = []\n"
         task = read_task(write_task(tmp_path / "x", toy_rows(3), about))

@@ -26,7 +26,7 @@ from adapters.reproduce.ledger.judges import (
     table1,
     tradeoff,
 )
-from adapters.reproduce.ledger.judges.judgement import Judge
+from adapters.reproduce.ledger.judges.judgement import UNDECIDED, Judge
 from adapters.reproduce.plans.plan import Plan
 from adapters.reproduce.sweep.runs_file import Runs
 from adapters.show import table
@@ -211,7 +211,7 @@ LEFT_OUT = (
     (
         "table 2",
         "17 further tasks",
-        "their data are not fetched; `table2 --data DIR` runs any folder",
+        "their data are not fetched; `table2 --data DIR` runs any folder, and reports on it",
     ),
     ("table 1", "GLUE's test server", "its labels are held back; all scores here are dev scores"),
 )
@@ -255,18 +255,24 @@ def ledger(plan: Plan, runs: Runs, command: str) -> str:
     seeds = f"seeds: {plan.seeds}"
     if curves != plan.seeds:
         seeds += f" ({curves} of what only {FEWER_SEEDS} train)"
+    on = "tasks"
+    if plan.sample:
+        on = "not on GLUE but on the project's own sample sentences for the tasks"
+    idle = sum(ours == UNDECIDED[0] for _, ours, _ in judged)
+    without = f", {idle} of them for want of runs" if idle else ""
     left_out = "\n".join(f"- {where}, {what}: {why}." for where, what, why in LEFT_OUT)
     return (
         f"# Claims of the paper on {plan.base_shown}\n\n"
-        f"Of {len(CLAIMS)} claims, {counted(verdict for *_, verdict in judged)}.\n\n"
-        f"Budget `{plan.budget.name}`, {seeds}, tasks {', '.join(plan.tasks)}. Numbers are in "
+        f"Of {len(CLAIMS)} claims, {counted(verdict for *_, verdict in judged)}{without}.\n\n"
+        f"Budget `{plan.budget.name}`, {seeds}, {on} {', '.join(plan.tasks)}. Numbers are in "
         "hundredths of each task's metric on its dev set; differences are ours minus the other's. "
         "Twice the number after ± to either side is a 95 % interval, and a claim is decided only "
         "where the rule's bound is outside it. The interval is about the choice of seeds and of "
         "dev examples: methods are compared on the same examples, one by one, and few seeds make "
         f"it wider, by Student's t. With {SEEDS_ONLY}, where there are no answers to compare, it "
-        "is about the seeds alone, for these very examples. Rates, epochs and sizes are those that "
-        "were chosen with seed 0: what another choice would give is in no interval.\n\n"
+        "is about the seeds alone, for these very examples; a score with one seed is then taken to "
+        "vary as table 1's do. Rates, epochs and sizes are those that were chosen with seed 0: "
+        "what another choice would give is in no interval.\n\n"
         f"{table(rows, HEADERS, 'github')}\n\nNot among the runs:\n\n{left_out}\n\n"
         f"The numbers are those of `{command.format(study='all')}`, or of one study at a time, "
         f"with its name for `all`:\n\n{studies_of_claims()}\n"

@@ -9,7 +9,6 @@ fine-tuning. Every other score of the task is assumed to vary as much, or more i
 a training that fails for one seed in three varies far more than those of table 1.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -82,14 +81,9 @@ def scores(plan: Plan, runs: Runs, config: Config | None) -> list[float]:
     return [100 * value for value in scores_of(runs, plan.with_seeds(config)).values]
 
 
-def spread(plan: Plan, runs: Runs, task: str) -> float | None:
-    """The standard deviation of a task's score over the seeds, pooled over two methods of table 1;
-    None with fewer than two seeds."""
-    variance = _usual_variance(plan, runs, task)
-    return None if variance is None else math.sqrt(variance.value)
-
-
-def _usual_variance(plan: Plan, runs: Runs, task: str) -> Variance | None:
+def usual_variance(plan: Plan, runs: Runs, task: str) -> Variance | None:
+    """The variance of a task's score over the seeds, in squared hundredths, pooled over two methods
+    of table 1; None with fewer than two seeds."""
     squares, freedom = 0.0, 0
     for method in (ADAPTERS, FULL):
         found = scores(plan, runs, chosen(plan, runs, task, method))
@@ -111,7 +105,7 @@ def difference(
             return None
         values.append(sum(a) / len(a) - sum(b) / len(b))
         paired.append(paired_variance(runs, plan.with_seeds(first), plan.with_seeds(second)))
-        by_seeds.append(_variance_by_seeds(_usual_variance(plan, runs, task), a, b))
+        by_seeds.append(_variance_by_seeds(usual_variance(plan, runs, task), a, b))
     if not values:
         return None
     value, number = sum(values) / len(values), len(values)

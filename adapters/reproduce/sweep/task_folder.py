@@ -25,7 +25,7 @@ from minibert.data.labels import check_spellings, in_order, is_missing, is_numer
 from minibert.data.own import Labelled, empty_texts, read_labelled
 from minibert.data.records import open_table
 from minibert.data.tasks import Data, Example, Task
-from minibert.errors import InputError, several
+from minibert.errors import InputError, several, visible
 from minibert.files import check_is_file
 
 PARTS = ("train.tsv", "dev.tsv", "test.tsv")
@@ -60,6 +60,9 @@ def read_tasks(folder: Path) -> tuple[FolderTask, ...]:
         raise InputError(
             f"{folder}: has no tasks, folders NAME with {', '.join(PARTS)} and {ABOUT}"
         )
+    for path in found:
+        if path.name != path.name.encode("utf-8", "replace").decode():
+            raise InputError(f"{visible(str(path))}: its name, a task's, is not UTF-8")
     tasks = tuple(read_task(path) for path in found)
     for one, other in combinations(tasks, 2):
         if one.sha256 == other.sha256:  # their runs would be one and the same
