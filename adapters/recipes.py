@@ -86,8 +86,9 @@ def default_rate_epochs(method: str, task: str, base_sha256: str = "") -> tuple[
 STEPS, MOST_EPOCHS = 300, 40
 
 
-def enough_epochs(epochs: int, examples: int, batch_size: int, steps: int = STEPS) -> int:
+def enough_epochs(epochs: int, examples: int, batch_size: int, steps: int | None = None) -> int:
     """The epochs, or more, up to MOST_EPOCHS, if they have fewer than so many steps on so many
-    examples."""
+    examples (None: STEPS)."""
     per_epoch = max(1, math.ceil(examples / max(1, batch_size)))
-    return max(epochs, min(MOST_EPOCHS, math.ceil(steps / per_epoch)))
+    wanted = STEPS if steps is None else steps
+    return max(epochs, min(MOST_EPOCHS, math.ceil(wanted / per_epoch)))

@@ -319,7 +319,24 @@ ON_NUMBERS = [
 ]
 
 
-@parametrize_with_checks(ON_NUMBERS)
+def not_to_the_last_bit(estimator) -> dict[str, str]:
+    """A regressor's predictions are float32, so one bit is 1.2e-7, and the check allows 1e-7."""
+    regressor = isinstance(estimator, RegressorOnNumbers)
+    why = "on some processors the last bit depends on which texts are computed together"
+    return {"check_methods_sample_order_invariance": why} if regressor else {}
+
+
+def test_predictions_in_another_order_are_the_same_but_for_rounding():
+    """float32: a few bits of 1.2e-7 each."""
+    numbers = np.random.default_rng(0).normal(size=(20, 3))
+    model = RegressorOnNumbers(**QUICK | {"epochs": 1, "dev_share": 0}).fit(numbers, numbers[:, 0])
+    order = np.random.default_rng(1).permutation(20)
+    np.testing.assert_allclose(
+        model.predict(numbers[order]), model.predict(numbers)[order], rtol=1e-6, atol=1e-7
+    )
+
+
+@parametrize_with_checks(ON_NUMBERS, expected_failed_checks=not_to_the_last_bit)
 def test_scikit_learns_own_checks_pass(estimator, check):
     check(estimator)
 
