@@ -9,12 +9,10 @@ from adapters.reproduce.ledger.jackknife import pseudo_values
 from adapters.reproduce.report.statistics import REPORTED
 from adapters.reproduce.sweep.answers import unpacked
 from adapters.reproduce.sweep.configured import parts_of
-from adapters.reproduce.sweep.runs_file import Config, Runs, run_key
+from adapters.reproduce.sweep.runs_file import Config, Results, Runs, run_key
 from minibert.data.metrics import METRICS
 from minibert.errors import InputError
 from minibert.fetch.datasets import find_task
-
-Results = dict[str, dict[str, Any]]  # "dev" scores and, if kept, "answers", by the runs' keys
 
 
 def contributions(runs: Runs, configs: Sequence[Config]) -> np.ndarray | None:

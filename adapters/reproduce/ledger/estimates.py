@@ -14,13 +14,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from adapters.reproduce.ledger.contributions import Results, contributions, contributions_of
+from adapters.reproduce.ledger.contributions import contributions, contributions_of
 from adapters.reproduce.ledger.paired import variance_of_change, variance_of_difference
 from adapters.reproduce.ledger.variances import Variance, error, of_mean, total
 from adapters.reproduce.plans.choices import chosen
 from adapters.reproduce.plans.plan import ADAPTERS, FULL, Plan
 from adapters.reproduce.report.statistics import main_score, scores_of
-from adapters.reproduce.sweep.runs_file import Config, Runs, run_key
+from adapters.reproduce.sweep.runs_file import Config, Results, Runs, run_key
 from minibert.errors import InputError
 
 
@@ -160,8 +160,8 @@ def change(config: Config, before: Results, after: Results, among: int = 1) -> E
         100 * (main_score(task, before[key]["dev"]) - main_score(task, after[key]["dev"]))
         for key in before
     ]
-    one, other = contributions_of(config, before), contributions_of(config, after)
-    if one is None or other is None:
+    one = contributions_of(config, before)
+    if one is None or (other := contributions_of(config, after)) is None:
         return over_seeds(values, among)
     variance = variance_of_change(100 * one, 100 * other)
     return Estimate(sum(values) / len(values), error(variance, among))

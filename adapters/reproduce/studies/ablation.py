@@ -19,7 +19,7 @@ from adapters.reproduce.report.pages import (
     title,
 )
 from adapters.reproduce.report.statistics import hundredths, main_score
-from adapters.reproduce.sweep.runs_file import Config, Runs, run_key
+from adapters.reproduce.sweep.runs_file import Config, Results, Runs, run_key
 
 NAME = "ablation"
 Span = tuple[int, int]  # (first, last), both included
@@ -45,11 +45,8 @@ def wanted(plan: Plan, runs: Runs) -> list[Config]:
     return configs
 
 
-Results = dict[str, dict[str, Any]]  # a task's ablations, one for each seed, by their runs' keys
-
-
 def finished(plan: Plan, runs: Runs) -> dict[str, Results]:
-    """The results of each task's finished ablations."""
+    """The results of each task's finished ablations, one for each seed."""
     found: dict[str, Results] = {}
     for task in plan.tasks:
         like = chosen(plan, runs, task, ADAPTERS)

@@ -1,5 +1,6 @@
 """One task learned and scored, and what a run keeps of it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,16 @@ from adapters.reproduce.sweep.runs_file import Config, run_key
 from adapters.task_file import TaskFile, on_base
 from adapters.task_model import POOLER, TaskModel
 from minibert.checkpoint import Base
-from minibert.data.tasks import Data, constant_score, predictions, score
+from minibert.data.tasks import Data, Example, Task, constant_score, predictions, score
+
+
+def scored(
+    task: Task, logits: np.ndarray, examples: Sequence[Example]
+) -> tuple[dict[str, float], str]:
+    """The scores of logits, [B, classes], on labelled examples, and the answers as a run keeps
+    them."""
+    gold = [example.label for example in examples]
+    return score(task, logits, gold), packed(predictions(task, logits))
 
 
 def under_way(config: Config, folder: Path) -> Path:
@@ -47,12 +57,12 @@ def learned(
     base, (data, held_out) = base_for(config), parts
     done = train_config(base, config, data, under_way(config, folder), threads)
     logits = predict_texts(done.task, base, [example.text for example in held_out], threads)
-    scores = score(data.task, logits, [example.label for example in held_out])
+    scores, answers = scored(data.task, logits, held_out)
     return (
         done.task,
         scores,
         {
-            "answers": packed(predictions(data.task, logits)),
+            "answers": answers,
             "validation": done.epochs,
             "best_epoch": done.task.results["epoch"],
             "loss": float(np.mean(done.losses[-len(done.losses) // len(done.epochs) :])),

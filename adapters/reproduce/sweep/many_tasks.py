@@ -8,15 +8,14 @@ import numpy as np
 
 from adapters.joint import train_jointly
 from adapters.predict import encode_examples, predict_logits
-from adapters.reproduce.sweep.answers import packed
 from adapters.reproduce.sweep.configured import base_for, parts_of, settings_of
-from adapters.reproduce.sweep.learning import train_config, under_way
+from adapters.reproduce.sweep.learning import scored, train_config, under_way
 from adapters.reproduce.sweep.one_task import trained
 from adapters.reproduce.sweep.runs_file import Config
 from adapters.task_file import TaskFile, on_base
 from adapters.task_model import POOLER, TaskModel
 from minibert.checkpoint import Base
-from minibert.data.tasks import predictions, score
+from minibert.data.tasks import score
 from minibert.tree import count
 
 
@@ -91,8 +90,9 @@ def joint(config: Config, folder: Path, threads: int) -> dict[str, Any]:
     for model, (data, dev) in zip(done.models, parts, strict=True):
         encoded = encode_examples(base, dev, first["max_length"], pooling=model.pooling)
         logits = predict_logits(model, encoded, threads)
-        scores.append(score(data.task, logits, [example.label for example in dev]))
-        answers.append(packed(predictions(data.task, logits)))
+        of_task, word = scored(data.task, logits, dev)
+        scores.append(of_task)
+        answers.append(word)
     heads = [count(model.tree["head"]) for model in done.models]
     return {
         "scores": [scores],

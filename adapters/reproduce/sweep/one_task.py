@@ -18,12 +18,12 @@ from adapters.reproduce.sweep.configured import (
     questions,
     settings_of,
 )
-from adapters.reproduce.sweep.learning import learned, parameter_counts, under_way
+from adapters.reproduce.sweep.learning import learned, parameter_counts, scored, under_way
 from adapters.reproduce.sweep.runs_file import Config, run_key
 from adapters.reproduce.sweep.tfidf import tfidf
 from adapters.task_file import TaskFile, load_task, on_base, save_task
 from minibert.data.squad import question_scores, token_f1
-from minibert.data.tasks import Task, constant_score, predictions, score
+from minibert.data.tasks import Example, Task, constant_score
 from minibert.files import lock
 
 
@@ -73,7 +73,7 @@ def ablation(config: Config, folder: Path, threads: int) -> dict[str, Any]:
     source = config["of"]
     task = trained(source, folder, threads)
     base, (_, dev) = base_for(source), parts_of(source)
-    model, gold = on_base(task, base), [example.label for example in dev]
+    model = on_base(task, base)
     encoded = encode_examples(base, dev, task.max_length, pooling=task.pooling)
     layers = base.config.num_hidden_layers
     whole = predict_logits(model, encoded, threads)
@@ -84,13 +84,14 @@ def ablation(config: Config, folder: Path, threads: int) -> dict[str, Any]:
             kept = {n: pair for n, pair in adapters.items() if not first <= n <= last}
             without = replace(model, tree={**model.tree, "adapters": kept})
             logits = predict_logits(without, encoded, threads, below)
-            spans.append({"first": first, "last": last, **_scored(task.task, logits, gold)})
+            spans.append({"first": first, "last": last, **_on_dev(task.task, logits, dev)})
     constant = constant_score(task.task, parts_of(source)[0].train, dev)
-    return {**_scored(task.task, whole, gold), "spans": spans, "constant": constant}
+    return {**_on_dev(task.task, whole, dev), "spans": spans, "constant": constant}
 
 
-def _scored(task: Task, logits: np.ndarray, gold: list[float]) -> dict[str, Any]:
-    return {"dev": score(task, logits, gold), "answers": packed(predictions(task, logits))}
+def _on_dev(task: Task, logits: np.ndarray, dev: list[Example]) -> dict[str, Any]:
+    scores, answers = scored(task, logits, dev)
+    return {"dev": scores, "answers": answers}
 
 
 def squad(config: Config, folder: Path, threads: int) -> dict[str, Any]:

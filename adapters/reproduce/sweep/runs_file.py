@@ -18,6 +18,7 @@ from minibert.json_files import fitted, parse_json
 
 Config = dict[str, Any]
 Runs = dict[str, dict[str, Any]]  # by key: {"key", "config", "result"}
+Results = dict[str, dict[str, Any]]  # by key: the result, or a part of it, with its "dev" scores
 
 FILE = "runs.jsonl"
 

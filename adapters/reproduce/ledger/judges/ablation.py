@@ -15,10 +15,10 @@ from adapters.reproduce.ledger.estimates import (
 from adapters.reproduce.ledger.judges.judgement import UNDECIDED, Judgement
 from adapters.reproduce.plans.choices import chosen
 from adapters.reproduce.plans.plan import ADAPTERS, Plan
-from adapters.reproduce.studies.ablation import Results, Span, finished, halves
+from adapters.reproduce.studies.ablation import Span, finished, halves
 from adapters.reproduce.sweep.answers import packed
 from adapters.reproduce.sweep.configured import parts_of
-from adapters.reproduce.sweep.runs_file import Config, Runs
+from adapters.reproduce.sweep.runs_file import Config, Results, Runs
 from minibert.data.tasks import majority_logits, predictions
 
 Measure = Callable[[Config, Results], tuple[Estimate, str]]  # one task's, and the verdict
@@ -73,7 +73,7 @@ def none_is_a_constant_guess(plan: Plan, runs: Runs) -> Judgement:
 def _constant(source: Config, results: Results) -> Results:
     """What always guessing the majority class scores, once for each model."""
     kept = {}
-    if labels_are_here(source) and all("answers" in result for result in results.values()):
+    if labels_are_here(source):
         data, dev = parts_of(source)
         answers = predictions(data.task, majority_logits(data.task, data.train, len(dev)))
         kept = {"answers": packed(np.asarray(answers))}

@@ -48,7 +48,7 @@ def better_than_features(plan: Plan, runs: Runs) -> Judgement:
     return _beside_mean(plan, runs, HEAD, judgement(found, above(found, 0.0)))
 
 
-def _beside_mean(plan: Plan, runs: Runs, other: dict[str, Any], judgement: Judgement) -> Judgement:
+def _beside_mean(plan: Plan, runs: Runs, other: dict[str, Any], judged: Judgement) -> Judgement:
     """A judgement on adapters against another method, with the same difference for heads that read
     the mean of the states, if these have run. It is told; the paper's pooling decides."""
     found = difference(
@@ -59,7 +59,7 @@ def _beside_mean(plan: Plan, runs: Runs, other: dict[str, Any], judgement: Judge
             for task in plan.tasks
         ],
     )
-    text, verdict = judgement
+    text, verdict = judged
     return (f"{text}; `mean`: {found}" if found else text), verdict
 
 
