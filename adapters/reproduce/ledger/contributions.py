@@ -50,31 +50,40 @@ def labels_are_here(config: Config) -> bool:
 
 def _of_task(config: Config, result: dict[str, Any], where: str) -> np.ndarray:
     """A "classify" run's: [n]."""
-    gold = np.array([example.label for example in parts_of(config)[1]])
-    answers = _answers(result, len(gold), where)
-    metric = REPORTED.get(config["task"], "accuracy")
-    _check(metric, METRICS[metric](answers, gold), result["dev"][metric], where)
+    labels = [example.label for example in parts_of(config)[1]]
+    return of_answers(result, "dev", REPORTED.get(config["task"], "accuracy"), labels, where)
+
+
+def of_answers(
+    result: dict[str, Any], part: str, metric: str, labels: Sequence[float], where: str
+) -> np.ndarray:
+    """The pseudo-values of a run's answers to the n examples of a part, "dev" or "test", that have
+    these labels: [n]. Raises InputError, naming `where`, as `contributions`."""
+    gold = np.array(labels)
+    answers = _answers(result, part, len(gold), where)
+    _check(result, part, metric, METRICS[metric](answers, gold), where)
     return pseudo_values(metric, answers, gold)
 
 
 def _of_questions(config: Config, result: dict[str, Any], where: str) -> np.ndarray:
     """A "squad" run's: [n]. Its score is a mean, so they are the questions' own."""
     number = (result.get("examples") or [0])[-1]
-    answers = _answers(result, number, where).astype(float)
-    _check("f1", float(answers.mean()), result["dev"]["f1"], where)
+    answers = _answers(result, "dev", number, where).astype(float)
+    _check(result, "dev", "f1", float(answers.mean()), where)
     return answers
 
 
-def _answers(result: dict[str, Any], number: int, where: str) -> np.ndarray:
+def _answers(result: dict[str, Any], part: str, number: int, where: str) -> np.ndarray:
     answers = unpacked(result["answers"], where)
     if len(answers) != number:
-        raise InputError(f"{where}: has {len(answers)} answers to {number} dev examples")
+        raise InputError(f"{where}: has {len(answers)} answers to {number} {part} examples")
     return answers
 
 
-def _check(metric: str, today: float, then: float, where: str) -> None:
+def _check(result: dict[str, Any], part: str, metric: str, today: float, where: str) -> None:
+    then = result[part][metric]
     if abs(today - then) > 1e-6:
         raise InputError(
-            f"{where}: its answers have {metric} {today:.4f} on the dev set, not {then:.4f} as "
+            f"{where}: its answers have {metric} {today:.4f} on the {part} set, not {then:.4f} as "
             "when it ran: the data have changed"
         )

@@ -7,46 +7,20 @@ Everything is chosen for each task on its dev set, with seed 0; all results are 
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from adapters.reproduce.plans.choices import top_layers, validation_score
+from adapters.reproduce.plans.choices import top_layers
 from adapters.reproduce.plans.plan import Plan
 from adapters.reproduce.plans.table2_plan import Table2Plan, table2_plan
-from adapters.reproduce.report.figures import (
-    image,
-    legend,
-    method_panel,
-    new_figure,
-    save,
-)
-from adapters.reproduce.report.pages import (
-    NO_RUNS,
-    any_finished,
-    cell,
-    conditions,
-    markdown_table,
-    section,
-)
-from adapters.reproduce.report.published import TABLE_2
-from adapters.reproduce.report.shares import parameter_cells
-from adapters.reproduce.report.statistics import MISSING, Scores, average, hundredths
+from adapters.reproduce.report.figures import image
+from adapters.reproduce.report.pages import NO_RUNS, any_finished, conditions, section
+from adapters.reproduce.studies.table2_differences import differences_table
 from adapters.reproduce.studies.table2_examples import examples_table
-from adapters.reproduce.studies.table2_rows import (
-    NO_BERT,
-    ROWS,
-    Row,
-    constant_guesses,
-    no_bert_scores,
-    row_scores,
-)
+from adapters.reproduce.studies.table2_picture import draw
+from adapters.reproduce.studies.table2_rows import ROWS
+from adapters.reproduce.studies.table2_tables import choices_table, scores_table
 from adapters.reproduce.sweep.runs_file import Config, Runs, run_key
-from minibert.errors import several, visible
 
 NAME = "table2"
-PANELS = 5  # side by side in the picture
-LONGEST = 22  # characters of a name above one of them
 
 
 def wanted(plan: Plan, runs: Runs) -> list[Config]:
@@ -75,142 +49,22 @@ def with_seeds_of(plan: Plan, runs: Runs) -> Plan:
     return replace(plan, seeds=seeds, folder=replace(own.folder, seeds=seeds))
 
 
-# ---------------------------------------------------------------------------------- the tables
-
-
-def _line(name: str, parameters: list[str], scores: dict[str, Scores]) -> list[str]:
-    mean = hundredths(*average(list(scores.values())))
-    return [name, *parameters, *(str(one) for one in scores.values()), mean]
-
-
-def published(plan: Table2Plan, task: str, row: Row) -> float | None:
-    """The paper's accuracy on a task, in hundredths, if task.toml has it."""
-    return plan.task_named(task).paper.get(row.published)
-
-
-def _paper_line(plan: Table2Plan, row: Row) -> list[str]:
-    known = [published(plan, task, row) for task in plan.tasks]
-    cells = [MISSING if number is None else f"{number:.1f}" for number in known]
-    mean = MISSING if None in known else f"{np.mean([n for n in known if n is not None]):.1f}"
-    total, each = TABLE_2[row.published]
-    return [
-        f"*paper, BERT-base:* {row.published}",
-        f"{total} (17 tasks)",
-        each,
-        MISSING,
-        *cells,
-        mean,
-    ]
-
-
-def _table(plan: Table2Plan, runs: Runs) -> str:
-    headers = [
-        "",
-        f"parameters of {several(len(plan.tasks), 'task')}",
-        "trained per task, as the paper counts",
-        "with LayerNorms, of all",
-        *map(cell, plan.tasks),
-        "average",
-    ]
-    lines = [_line(NO_BERT, [MISSING] * 3, no_bert_scores(plan, runs))]
-    for row in ROWS:
-        configs = [row.choose(plan, runs, task) for task in plan.tasks]
-        cells = parameter_cells(plan, runs, configs, digits=2)
-        lines.append(_line(row.name, cells, row_scores(plan, runs, row)))
-    lines.append(_line("constant guess", [MISSING] * 3, constant_guesses(plan, runs)))
-    if any(plan.task_named(task).paper for task in plan.tasks):
-        lines += [_paper_line(plan, row) for row in ROWS]
-    return markdown_table(lines, headers)
-
-
-def _choices(plan: Table2Plan, runs: Runs) -> str:
-    """What was chosen for each task and method."""
-    lines = []
-    for task in plan.tasks:
-        lines.append([cell(task), NO_BERT, *_no_bert_choice(plan, runs, task)])
-        for row in ROWS:
-            config = row.choose(plan, runs, task)
-            cells = _choice(plan, runs, config) if config else [MISSING] * 4
-            lines.append([cell(task), row.name, *cells])
-    headers = ["task", "method", "what", "rate, or C", "epochs", "dev accuracy (seed 0)"]
-    return markdown_table(lines, headers)
-
-
-def _choice(plan: Plan, runs: Runs, config: Config) -> list[str]:
-    method = config["method"]
-    top = plan.layers - method.get("first_layer", 0)
-    what = f"m = {method['size']}" if "size" in method else f"{top} of {plan.layers} layers"
-    dev = validation_score(runs[run_key(config)])
-    return [what, f"{config['rate']:g}", str(config["epochs"]), hundredths(dev)]
-
-
-def _no_bert_choice(plan: Table2Plan, runs: Runs, task: str) -> list[str]:
-    run = runs.get(run_key(plan.without_bert(task)))
-    if run is None:
-        return [MISSING] * 4
-    result = run["result"]
-    features, cost = result.get("features", MISSING), result.get("cost")
-    shown = MISSING if cost is None else f"C = {cost:g}"
-    return [features, shown, MISSING, hundredths(validation_score(run))]
-
-
-# --------------------------------------------------------------------------------- the picture
-
-
-def _draw(plan: Table2Plan, runs: Runs, folder: Path) -> bool:
-    """One panel for each task, since their scores are far apart, and one for the average."""
-    found = {NO_BERT: no_bert_scores(plan, runs)}
-    found |= {row.name: row_scores(plan, runs, row) for row in ROWS}
-    if not any(scores.values for row in found.values() for scores in row.values()):
-        return False
-    names = [*plan.tasks, ""]
-    columns = min(PANELS, len(names))
-    rows = -(-len(names) // columns)
-    figure = new_figure(9, 0.9 + 2.4 * rows)
-    panels = figure.subplots(rows, columns, squeeze=False).flatten()
-    for axes, task in zip(panels, names, strict=False):
-        method_panel(axes, found, task, _short(visible(task)))
-        _draw_published(axes, plan, task)
-    for axes in panels[len(names) :]:
-        axes.remove()
-    for axes in panels[: len(names) : columns]:
-        axes.set_ylabel("test accuracy, hundredths", fontsize=9)
-    legend(figure, 3)
-    save(figure, folder, NAME)
-    return True
-
-
-def _short(name: str) -> str:
-    name = name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
-    return name.replace("$", r"\$")  # otherwise matplotlib takes it for mathematics
-
-
-def _draw_published(axes: Any, plan: Table2Plan, task: str) -> None:
-    """What the paper has, beside ours. (The constant guess, far below, is in the table alone: the
-    methods are close together.)"""
-    for x, row in enumerate(ROWS, start=1):
-        known = [published(plan, name, row) for name in ([task] if task else plan.tasks)]
-        if None not in known:
-            mean = np.mean([number for number in known if number is not None])
-            axes.plot(
-                [x + 0.3], [mean], "o", ms=5, mfc="none", mec="0.45", label="the paper's, BERT-base"
-            )
-
-
-# ---------------------------------------------------------------------------------- the report
-
-
 def _introduction(plan: Table2Plan) -> str:
     sizes = ", ".join(map(str, plan.budget.best_of))
     tops = ", ".join(map(str, [*top_layers(plan), plan.layers]))
+    rates = "Rate and epochs, the" if _rates_are_chosen(plan) else "The"
     return (
         "Each task is trained alone from the same base, as the paper trained BERT-base on 17 "
-        f"further tasks. Rate and epochs, the adapters' size out of {sizes} and the number of "
-        f"fine-tuned top layers out of {tops} are chosen for each task on its dev set, with seed "
-        "0; scores are accuracies on its test set, on which nothing is chosen. Without BERT: "
-        "logistic regression on TF-IDF of 1- and 2-grams of words, alone or with 2- to 5-grams of "
-        "characters, chosen on the dev set, too; it has no seed."
+        f"further tasks. {rates} adapters' size out of {sizes} and the number of fine-tuned top "
+        f"layers out of {tops} are chosen for each task on its dev set, with seed 0; scores are "
+        "accuracies on its test set, on which nothing is chosen. Without BERT: logistic regression "
+        "on TF-IDF of 1- and 2-grams of words, alone or with 2- to 5-grams of characters, chosen "
+        "on the dev set, too; it has no seed."
     )
+
+
+def _rates_are_chosen(plan: Table2Plan) -> bool:
+    return any(len(grid) > 1 for grid in plan.numbers.grids.values())
 
 
 COUNTING = (
@@ -234,13 +88,14 @@ def report(plan: Plan, runs: Runs, folder: Path) -> str:
     beginning = (heading, _introduction(own), conditions(own, data=own.budget.what))
     if not any_finished(runs, wanted(plan, runs)):
         return section(*beginning, examples_table(own), NO_RUNS)
-    drawn = _draw(own, runs, folder)
+    drawn = draw(own, runs, folder, NAME)
     alt = "Test accuracy of each task by each method, with standard errors over the seeds"
     return section(
         *beginning,
-        _table(own, runs),
+        scores_table(own, runs),
         COUNTING,
-        _choices(own, runs),
+        differences_table(own, runs),
+        choices_table(own, runs),
         examples_table(own),
         image(NAME, alt) if drawn else "",
     )

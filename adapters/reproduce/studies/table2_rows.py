@@ -50,13 +50,14 @@ class Row(NamedTuple):
     choose: Callable[[Table2Plan, Runs, str], Config | None]
 
 
+FULL_ROW = Row(
+    "full fine-tuning",
+    PUBLISHED[0],
+    lambda plan, runs, task: plan.grid(task, FULL),
+    lambda plan, runs, task: chosen(plan, runs, task, FULL),
+)
 ROWS = (
-    Row(
-        "full fine-tuning",
-        PUBLISHED[0],
-        lambda plan, runs, task: plan.grid(task, FULL),
-        lambda plan, runs, task: chosen(plan, runs, task, FULL),
-    ),
+    FULL_ROW,
     Row("variable fine-tuning, best top n", PUBLISHED[1], top_grid, best_top),
     Row("adapters, best size for each task", PUBLISHED[2], adapter_grids, best_size),
 )
@@ -96,3 +97,8 @@ def constant_guesses(plan: Table2Plan, runs: Runs) -> dict[str, Scores]:
         known = (result.get("constant", {}).get("accuracy") for result in results)
         found[task] = Scores(tuple(guess for guess in known if guess is not None)[:1])
     return found
+
+
+def published(plan: Table2Plan, task: str, row: Row) -> float | None:
+    """The paper's accuracy on a task, in hundredths, if task.toml has it."""
+    return plan.task_named(task).paper.get(row.published)

@@ -1,0 +1,62 @@
+"""Table 2's picture."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from adapters.reproduce.plans.table2_plan import Table2Plan
+from adapters.reproduce.report.figures import legend, method_panel, new_figure, save
+from adapters.reproduce.studies.table2_rows import (
+    NO_BERT,
+    ROWS,
+    no_bert_scores,
+    published,
+    row_scores,
+)
+from adapters.reproduce.sweep.runs_file import Runs
+from minibert.errors import visible
+
+PANELS = 5  # side by side
+LONGEST = 22  # characters of a name above one of them
+
+
+def draw(plan: Table2Plan, runs: Runs, folder: Path, name: str) -> bool:
+    """Save it as folder/figures/`name`.png: one panel for each task, since their scores are far
+    apart, and one for the average. -> whether there was anything to show"""
+    found = {NO_BERT: no_bert_scores(plan, runs)}
+    found |= {row.name: row_scores(plan, runs, row) for row in ROWS}
+    if not any(scores.values for row in found.values() for scores in row.values()):
+        return False
+    names = [*plan.tasks, ""]
+    columns = min(PANELS, len(names))
+    rows = -(-len(names) // columns)
+    figure = new_figure(9, 0.9 + 2.4 * rows)
+    panels = figure.subplots(rows, columns, squeeze=False).flatten()
+    for axes, task in zip(panels, names, strict=False):
+        method_panel(axes, found, task, _short(visible(task)))
+        _draw_published(axes, plan, task)
+    for axes in panels[len(names) :]:
+        axes.remove()
+    for axes in panels[: len(names) : columns]:
+        axes.set_ylabel("test accuracy, hundredths", fontsize=9)
+    legend(figure, 3)
+    save(figure, folder, name)
+    return True
+
+
+def _short(name: str) -> str:
+    name = name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
+    return name.replace("$", r"\$")  # otherwise matplotlib takes it for mathematics
+
+
+def _draw_published(axes: Any, plan: Table2Plan, task: str) -> None:
+    """What the paper has, beside ours. (The constant guess, far below, is in the table alone: the
+    methods are close together.)"""
+    for x, row in enumerate(ROWS, start=1):
+        known = [published(plan, name, row) for name in ([task] if task else plan.tasks)]
+        if None not in known:
+            mean = np.mean([number for number in known if number is not None])
+            axes.plot(
+                [x + 0.3], [mean], "o", ms=5, mfc="none", mec="0.45", label="the paper's, BERT-base"
+            )

@@ -1,0 +1,217 @@
+"""Table 2's methods against full fine-tuning on the same test examples.
+
+Oracle: the analysis of variance in plain loops, and SciPy's t. The runs are made up; that these
+intervals cover 95 % is in test_coverage.py.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from adapters.reproduce.plans.budgets import BUDGETS
+from adapters.reproduce.plans.plan import FULL, Plan, TaskFolder
+from adapters.reproduce.plans.table2_plan import Table2Plan, table2_plan
+from adapters.reproduce.studies import table2
+from adapters.reproduce.studies.table2_differences import Difference, differences
+from adapters.reproduce.studies.table2_rows import NO_BERT, ROWS
+from adapters.reproduce.sweep.answers import packed
+from adapters.reproduce.sweep.runs_file import Config, Runs, run_key
+from adapters.reproduce.sweep.task_folder import FolderTask
+from minibert.data.tasks import Data, Example, Task
+from minibert.errors import InputError
+
+SEEDS, EXAMPLES = 3, 40
+TASKS = ("birds", "trees")
+FULL_NAME, VARIABLE, ADAPTED = (row.name for row in ROWS)
+# How often a method is right, by its key in the configuration: enough to tell methods apart.
+SKILL = {"full": 0.9, "top": 0.6, "adapters": 0.75, "tfidf": 0.7}
+
+
+@pytest.fixture
+def plan() -> Table2Plan:
+    tasks = tuple(_task(name, seed) for seed, name in enumerate(TASKS))
+    folder = TaskFolder(Path("nowhere"), tasks, SEEDS)
+    return table2_plan(Plan(BUDGETS["quick"], "bert", "0" * 64, 12, SEEDS, folder=folder))
+
+
+def _task(name: str, seed: int) -> FolderTask:
+    labels = np.random.default_rng(seed).integers(0, 3, EXAMPLES)
+    test = [Example(f"{name} {i}", int(label)) for i, label in enumerate(labels)]
+    classes = ("a", "b", "c")
+    task = Task(name, "", ("text",), "label", classes, classes)
+    return FolderTask(name, Data(task, test, test, name), test, {}, str(seed) * 64)
+
+
+def kind_of(config: Config) -> str:
+    if config["kind"] == "tfidf":
+        return "tfidf"
+    return "top" if "first_layer" in config["method"] else config["method"]["name"]
+
+
+def task_of(plan: Table2Plan, config: Config) -> str:
+    return next(t.name for t in plan.folder.tasks if t.sha256 == config["data_sha256"])
+
+
+def right(plan: Table2Plan, config: Config) -> np.ndarray:
+    """Which test examples a run is made to be right on: [n]. Some are hard for every method."""
+    task = next(
+        t for t in plan.tasks if plan.task_config(t)["data_sha256"] == config["data_sha256"]
+    )
+    hard = np.random.default_rng(TASKS.index(task)).random(EXAMPLES)
+    own = np.random.default_rng([config.get("seed", 9), len(kind_of(config)), TASKS.index(task)])
+    return 0.5 * hard + 0.5 * own.random(EXAMPLES) < SKILL[kind_of(config)]
+
+
+def run(plan: Table2Plan, config: Config, dev: float) -> dict:
+    task = next(
+        t for t in plan.tasks if plan.task_config(t)["data_sha256"] == config["data_sha256"]
+    )
+    labels = np.array([example.label for example in plan.parts(task)[2]])
+    correct = right(plan, config)
+    return {
+        "config": config,
+        "result": {
+            "validation": [{"accuracy": dev}],
+            "test": {"accuracy": float(np.mean(correct))},
+            "answers": packed(np.where(correct, labels, (labels + 1) % 3)),
+        },
+    }
+
+
+def swept(plan: Table2Plan, dev: dict[str, float] | None = None) -> Runs:
+    """All runs that table 2 wants. dev: what makes a kind of method chosen."""
+    runs: Runs = {}
+    for _ in range(4):
+        for config in table2.wanted(plan, runs):
+            score = (dev or {}).get(kind_of(config), 0.5)
+            runs.setdefault(run_key(config), run(plan, config, score))
+    return runs
+
+
+def configs_of(plan: Table2Plan, task: str, row: str, runs: Runs) -> list[Config]:
+    if row == NO_BERT:
+        return [plan.without_bert(task)]
+    return plan.with_seeds(next(r for r in ROWS if r.name == row).choose(plan, runs, task))
+
+
+def by_loops(plan: Table2Plan, task: str, row: str, runs: Runs) -> tuple[float, float, float]:
+    """(difference, its variance, degrees of freedom) by the formula of `ledger.paired`, with a
+    method without seeds as one whose every seed answers alike."""
+    a, b = (
+        [[100.0 * hit for hit in right(plan, c)] for c in configs_of(plan, task, name, runs)]
+        for name in (row, FULL_NAME)
+    )
+    mean = [sum(map(sum, psi)) / (len(psi) * EXAMPLES) for psi in (a, b)]
+    parts = []
+    for psi, m in zip((a, b), mean, strict=True):
+        seeds = len(psi)
+        if seeds == 1:
+            continue
+        of_seed = [sum(one) / EXAMPLES for one in psi]
+        of_example = [sum(one[i] for one in psi) / seeds for i in range(EXAMPLES)]
+        parts.append((sum((s - m) ** 2 for s in of_seed) / (seeds - 1) / seeds, seeds - 1))
+        freedom = (seeds - 1) * (EXAMPLES - 1)
+        rest = sum(
+            (psi[s][i] - of_seed[s] - of_example[i] + m) ** 2
+            for s in range(seeds)
+            for i in range(EXAMPLES)
+        )
+        parts.append((-rest / freedom / (seeds * EXAMPLES), freedom))
+    apart = [
+        sum(one[i] for one in a) / len(a) - sum(one[i] for one in b) / len(b)
+        for i in range(EXAMPLES)
+    ]
+    d = mean[0] - mean[1]
+    examples = sum((x - d) ** 2 for x in apart) / (EXAMPLES - 1) / EXAMPLES
+    parts.append((examples, EXAMPLES - 1))
+    of_seeds = sum(value for value, _ in parts[:-1] if value > 0)
+    variance = max(sum(value for value, _ in parts), of_seeds, examples)
+    doubt = sum(value**2 / freedom for value, freedom in parts)
+    return d, variance, max(1.0, variance**2 / doubt)
+
+
+@pytest.mark.parametrize("row", [NO_BERT, VARIABLE, ADAPTED])
+def test_a_difference_has_the_variance_of_the_paired_model(plan, row):
+    runs = swept(plan, {"top": 0.9})
+    for column, task in enumerate(TASKS):
+        value, variance, freedom = by_loops(plan, task, row, runs)
+        found = differences(plan, runs)[row][column]
+        assert found.value == pytest.approx(value, abs=1e-9)
+        assert abs(value) > 1
+        assert found.variance.value == pytest.approx(variance, rel=1e-9)
+        half = stats.t.ppf(0.975, freedom) * variance**0.5
+        shown = f"{value:+.1f} ± "
+        assert str(found).startswith(shown)
+        assert float(str(found).removeprefix(shown)) == pytest.approx(half / 2, abs=0.06)
+
+
+def test_the_last_column_is_the_mean_of_independent_tasks(plan):
+    *each, mean = differences(plan, swept(plan))[ADAPTED]
+    assert mean.value == pytest.approx(sum(one.value for one in each) / 2)
+    assert mean.variance.value == pytest.approx(sum(one.variance.value for one in each) / 4)
+
+
+def test_variable_fine_tuning_of_all_layers_is_full_fine_tuning(plan):
+    found = differences(plan, swept(plan, {"full": 0.9}))[VARIABLE]
+    assert [str(one) for one in found] == ["+0.0 ± 0.0"] * 3
+
+
+def test_without_a_second_seed_or_with_answers_missing_there_is_no_error(plan):
+    runs = swept(plan)
+    first = {key: one for key, one in runs.items() if one["config"].get("seed", 0) == 0}
+    for some in (first, {key: without_answers(one) for key, one in runs.items()}):
+        for row in (NO_BERT, ADAPTED):
+            found = differences(plan, some)[row]
+            assert all(one.value and one.variance is None for one in found)
+            assert "±" not in str(found[0])
+
+
+def without_answers(run: dict) -> dict:
+    kept = {name: value for name, value in run["result"].items() if name != "answers"}
+    return {**run, "result": kept}
+
+
+def test_a_seed_that_diverged_is_left_out(plan):
+    runs = swept(plan)
+    key = run_key(configs_of(plan, "birds", ADAPTED, runs)[2])
+    runs[key] = {**runs[key], "result": {"diverged": "epoch 1"}}
+    found = differences(plan, runs)[ADAPTED][0]
+    other = [np.mean(right(plan, c)) for c in configs_of(plan, "birds", ADAPTED, runs)[:2]]
+    full = [np.mean(right(plan, c)) for c in configs_of(plan, "birds", FULL_NAME, runs)]
+    assert found.value == pytest.approx(100 * (np.mean(other) - np.mean(full)))
+    assert found.variance is not None
+
+
+def test_damaged_answers_are_refused_by_their_run(plan):
+    runs = swept(plan)
+    key = run_key(configs_of(plan, "trees", ADAPTED, runs)[1])
+    for answers, message in (
+        (packed(np.zeros(EXAMPLES - 1, int)), f"run {key}: has 39 answers to 40 test examples"),
+        (packed(np.full(EXAMPLES, 7)), f"run {key}: its answers have accuracy 0.0000 on the test"),
+    ):
+        damaged = {**runs[key], "result": {**runs[key]["result"], "answers": answers}}
+        with pytest.raises(InputError, match=f"^{message}"):
+            differences(plan, {**runs, key: damaged})
+
+
+def test_nothing_is_compared_before_full_fine_tuning_has_run(plan, tmp_path):
+    grid = [run_key(plan.grid(task, FULL)[0]) for task in TASKS]
+    runs = {key: one for key, one in swept(plan).items() if key not in grid}
+    assert {one for each in differences(plan, runs).values() for one in each} == {None}
+    assert "less full" not in table2.report(plan, {}, tmp_path).lower()
+
+
+def test_the_page_has_the_differences_under_the_scores(plan, tmp_path):
+    runs = swept(plan, {"top": 0.9})
+    page = table2.report(plan, runs, tmp_path).splitlines()
+    start = next(i for i, line in enumerate(page) if line.startswith("Less full fine-tuning"))
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in page[start + 2 :]]
+    assert lines[0] == ["", *TASKS, "average"]
+    for line, (name, found) in zip(lines[2:5], differences(plan, runs).items(), strict=True):
+        assert line == [name, *map(str, found)]
+
+
+def test_a_difference_without_variance_is_a_number_alone():
+    assert str(Difference(-1.25, None)) == "-1.2"
