@@ -646,6 +646,27 @@ def test_the_figures_show_the_numbers_of_the_tables(drawn, tmp_path):
     assert [axes.lines[-1].get_ydata()[0] for axes in (mrpc, rte)] == pytest.approx([89, 62])
 
 
+def test_each_size_is_drawn_at_the_best_rate_of_its_own_grid(drawn, tmp_path):
+    """Size 256 fails to train at the rate that is best for 64."""
+    plan = plan_of("full", seeds=1)
+
+    def result(config: Config) -> dict[str, Any]:
+        method, right = config["method"], config["rate"] == 2e-3
+        if method.get("size") == 256:
+            right = (config["rate"], config["epochs"]) == (6e-4, 3)
+        score = {"accuracy": 0.5 if not right else {1: 0.7, 8: 0.8}.get(method.get("size"), 0.9)}
+        return {**made_up(config), "validation": [score], "dev": score}
+
+    epochs.report(plan, everything(epochs, plan, result), tmp_path)
+    _, right = drawn["epochs"].axes
+    assert series(right) == {
+        "adapters by size, each at its rate and epochs": (
+            [1, 8, 64, 256],
+            pytest.approx([70, 80, 90, 90]),
+        )
+    }
+
+
 @pytest.mark.parametrize("budget", ["full", "paper"])
 @pytest.mark.parametrize("name", STUDIES)
 def test_nothing_in_a_figure_overlaps_and_its_axes_are_labelled(name, budget, drawn, tmp_path):

@@ -7,8 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from adapters.reproduce.plans.choices import best, chosen, size_grids, validation_score
-from adapters.reproduce.plans.plan import ADAPTERS, FULL, Plan, sized
+from adapters.reproduce.plans.choices import (
+    best,
+    best_of_size,
+    chosen,
+    size_grid,
+    validation_score,
+)
+from adapters.reproduce.plans.plan import ADAPTERS, FULL, Plan
 from adapters.reproduce.report.figures import (
     REFERENCE,
     STYLES,
@@ -40,11 +46,14 @@ def longer(plan: Plan) -> list[Config]:
     return [plan.classify(TASK, ADAPTERS, rate, n) for rate, n in plan.budget.more_epochs]
 
 
+def sizes(plan: Plan) -> list[int]:
+    """Every size of adapters that some study of the budget has."""
+    return sorted({*plan.budget.sizes, *plan.budget.best_of})
+
+
 def of_sizes(plan: Plan, runs: Runs) -> list[Config]:
-    """Adapters of every size at the rate and epochs that are best for size 64."""
-    like = chosen(plan, runs, TASK, ADAPTERS)
-    sizes = sorted({*plan.budget.sizes, *plan.budget.best_of})
-    return [] if like is None else [{**like, "method": sized(size)} for size in sizes]
+    """What is tried of every size: its own grid, or the rate and epochs best for size 64."""
+    return [config for size in sizes(plan) for config in size_grid(plan, runs, TASK, size)]
 
 
 def wanted(plan: Plan, runs: Runs) -> list[Config]:
@@ -76,7 +85,7 @@ def trials(plan: Plan, runs: Runs) -> list[Trial]:
     """Full fine-tuning and adapters at each rate, number of epochs and size that is tried."""
     only = _only(plan)
     tried = plan.grid(TASK, FULL) + plan.grid(TASK, ADAPTERS) + longer(plan)
-    tried += of_sizes(only, runs) + size_grids(only, runs, TASK)
+    tried += of_sizes(only, runs)
     in_table_1 = [chosen(only, runs, TASK, method) for method in (FULL, ADAPTERS)]
     found = {}
     for config in tried:
@@ -145,31 +154,26 @@ def _draw_by_rate(axes: Any, found: list[Trial]) -> None:
     axes.set(xscale="log", xlabel="learning rate", ylabel="dev accuracy, hundredths")
 
 
-def _draw_by_size(axes: Any, found: list[Trial]) -> None:
-    """A curve over the adapters' size, at the rate and epochs that are best for size 64."""
+def _draw_by_size(axes: Any, plan: Plan, runs: Runs, found: list[Trial]) -> None:
+    """A curve over the adapters' size, each as in table 1: at the best of what is tried of it."""
+    best = {size: best_of_size(_only(plan), runs, TASK, size) for size in sizes(plan)}
+    scores = {
+        size: one.scores for size, config in best.items() for one in found if one.config == config
+    }
+    name = "adapters by size, each at its rate and epochs"
+    score_line(axes, [(size, scores[size]) for size in sorted(scores)], STYLES[-1], label=name)
+    log2_axis(axes, sorted(scores))
     axes.set_xlabel("adapter size m")
-    like = next((t.config for t in found if t.chosen and t.config["method"] == ADAPTERS), None)
-    if like is None:
-        return
-    scores = {}
-    for one in found:
-        method = one.config["method"]
-        if method != FULL and one.config == {**like, "method": method}:
-            scores[method["size"]] = one.scores
-    sizes = sorted(scores)
-    name = f"adapters by size: rate {like['rate']:g}, {like['epochs']} epochs"
-    score_line(axes, [(size, scores[size]) for size in sizes], STYLES[-1], label=name)
-    log2_axis(axes, sizes)
 
 
-def _draw(found: list[Trial], folder: Path) -> bool:
+def _draw(plan: Plan, runs: Runs, found: list[Trial], folder: Path) -> bool:
     """Left by learning rate, right by size, with full fine-tuning as a line in both."""
     if not any(one.scores.values for one in found):
         return False
     figure = new_figure(9, 3.8)
     left, right = figure.subplots(1, 2, sharey=True)
     _draw_by_rate(left, found)
-    _draw_by_size(right, found)
+    _draw_by_size(right, plan, runs, found)
     for one in found:
         if one.chosen and one.config["method"] == FULL and one.scores.mean is not None:
             for axes in (left, right):
@@ -186,15 +190,16 @@ def report(plan: Plan, runs: Runs, folder: Path) -> str:
     """The study as Markdown, with whatever has finished; its figure is saved in folder/figures."""
     heading = "Rate, epochs and size: adapters against full fine-tuning on SST-2"
     text = (
-        "Adapters at each learning rate and number of epochs, then adapters of several sizes at "
-        "the rate and epochs that are best on validation for m = 64, and some at others, too. "
-        "Validation accuracy and best epoch are for seed 0; each run's best epoch is chosen on "
-        "validation. What is best on validation has run with several seeds, the rest with fewer."
+        "Adapters at each learning rate and number of epochs, then adapters of several sizes: at "
+        "the rate and epochs that are best on validation for m = 64 or, where a size has a grid of "
+        "its own, at each of that. Validation accuracy and best epoch are for seed 0; each run's "
+        "best epoch is chosen on validation. What is best on validation has run with several "
+        "seeds, the rest with fewer."
     )
     beginning = (heading, text, glue_conditions(plan))
     found = trials(plan, runs) if TASK in plan.tasks else []
     if not any_finished(runs, [one.config for one in found]):
         return section(*beginning, NO_RUNS)
-    drawn = _draw(found, folder)
+    drawn = _draw(plan, runs, found, folder)
     alt = "Dev accuracy by learning rate for each number of epochs, and by size"
     return section(*beginning, _table(runs, found), image(NAME, alt) if drawn else "")
