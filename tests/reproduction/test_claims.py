@@ -16,24 +16,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from adapters.reproduce.comparison.estimates import Estimate, difference, over_seeds, usual_variance
 from adapters.reproduce.ledger.claims import CLAIMS, LEFT_OUT, Claim, ledger
-from adapters.reproduce.ledger.estimates import (
+from adapters.reproduce.ledger.judges.squad import SQUAD_ERROR
+from adapters.reproduce.ledger.judges.table1 import few_parameters
+from adapters.reproduce.ledger.verdicts import (
     FAILS,
     HOLDS,
     MARGIN,
     OPEN,
-    Estimate,
     above,
     all_of,
     at_least,
     at_most,
     below,
-    difference,
-    over_seeds,
-    usual_variance,
 )
-from adapters.reproduce.ledger.judges.squad import SQUAD_ERROR
-from adapters.reproduce.ledger.judges.table1 import few_parameters
 from adapters.reproduce.plans.budgets import BUDGETS
 from adapters.reproduce.plans.choices import chosen
 from adapters.reproduce.plans.plan import ADAPTERS, FULL, Plan, sized

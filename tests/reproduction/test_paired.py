@@ -16,12 +16,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy import stats
 
-from adapters.reproduce.ledger.claims import ledger
-from adapters.reproduce.ledger.contributions import contributions
-from adapters.reproduce.ledger.estimates import (
-    FAILS,
-    HOLDS,
-    OPEN,
+from adapters.reproduce.comparison.contributions import contributions
+from adapters.reproduce.comparison.estimates import (
     Estimate,
     change,
     difference,
@@ -29,15 +25,17 @@ from adapters.reproduce.ledger.estimates import (
     paired_variance,
     usual_variance,
 )
-from adapters.reproduce.ledger.jackknife import SCORES, pseudo_values
+from adapters.reproduce.comparison.jackknife import SCORES, pseudo_values
+from adapters.reproduce.comparison.paired import variance_of_change, variance_of_difference
+from adapters.reproduce.comparison.variances import Variance, error, of_mean, student, total
+from adapters.reproduce.ledger.claims import ledger
 from adapters.reproduce.ledger.judges.ablation import (
     higher_layers_matter_more,
     none_is_a_constant_guess,
     one_layer_hardly_matters,
 )
 from adapters.reproduce.ledger.judges.squad import squad_by_size
-from adapters.reproduce.ledger.paired import variance_of_change, variance_of_difference
-from adapters.reproduce.ledger.variances import Variance, error, of_mean, student, total
+from adapters.reproduce.ledger.verdicts import FAILS, HOLDS, OPEN
 from adapters.reproduce.plans.budgets import BUDGETS
 from adapters.reproduce.plans.plan import ADAPTERS, FULL, Plan, sized
 from adapters.reproduce.studies import ablation, squad_sizes
@@ -355,7 +353,7 @@ class TestDifferences:
         runs[run_key(first)]["result"]["dev"]["matthews"] = 0.1234
         message = (
             f"^run {run_key(first)}: its answers have matthews 0.* on the dev set, not 0.1234 as "
-            "when it ran: the data have changed$"
+            "when it ran: the data have changed, or the run's line has$"
         )
         with pytest.raises(InputError, match=message):
             contributions(runs, self.plan.with_seeds(first))

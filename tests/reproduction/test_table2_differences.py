@@ -4,17 +4,19 @@ Oracle: the analysis of variance in plain loops, and SciPy's t. The runs are mad
 intervals cover 95 % is in test_coverage.py.
 """
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import stats
 
+from adapters.reproduce.comparison.variances import Variance
 from adapters.reproduce.plans.budgets import BUDGETS
 from adapters.reproduce.plans.plan import FULL, Plan, TaskFolder
 from adapters.reproduce.plans.table2_plan import Table2Plan, table2_plan
 from adapters.reproduce.studies import table2
-from adapters.reproduce.studies.table2_differences import Difference, differences
+from adapters.reproduce.studies.table2_differences import ERRORS, LESS, Difference, differences
 from adapters.reproduce.studies.table2_rows import NO_BERT, ROWS
 from adapters.reproduce.sweep.answers import packed
 from adapters.reproduce.sweep.runs_file import Config, Runs, run_key
@@ -32,16 +34,21 @@ SKILL = {"full": 0.9, "top": 0.6, "adapters": 0.75, "tfidf": 0.7}
 @pytest.fixture
 def plan() -> Table2Plan:
     tasks = tuple(_task(name, seed) for seed, name in enumerate(TASKS))
+    return plan_of(*tasks)
+
+
+def plan_of(*tasks: FolderTask) -> Table2Plan:
     folder = TaskFolder(Path("nowhere"), tasks, SEEDS)
     return table2_plan(Plan(BUDGETS["quick"], "bert", "0" * 64, 12, SEEDS, folder=folder))
 
 
-def _task(name: str, seed: int) -> FolderTask:
-    labels = np.random.default_rng(seed).integers(0, 3, EXAMPLES)
+def _task(name: str, seed: int, examples: int = EXAMPLES) -> FolderTask:
+    labels = np.random.default_rng(seed).integers(0, 3, examples)
     test = [Example(f"{name} {i}", int(label)) for i, label in enumerate(labels)]
+    dev = [Example(example.text, 0) for example in test]
     classes = ("a", "b", "c")
     task = Task(name, "", ("text",), "label", classes, classes)
-    return FolderTask(name, Data(task, test, test, name), test, {}, str(seed) * 64)
+    return FolderTask(name, Data(task, dev, dev, name), test, {}, str(seed) * 64)
 
 
 def kind_of(config: Config) -> str:
@@ -56,19 +63,14 @@ def task_of(plan: Table2Plan, config: Config) -> str:
 
 def right(plan: Table2Plan, config: Config) -> np.ndarray:
     """Which test examples a run is made to be right on: [n]. Some are hard for every method."""
-    task = next(
-        t for t in plan.tasks if plan.task_config(t)["data_sha256"] == config["data_sha256"]
-    )
-    hard = np.random.default_rng(TASKS.index(task)).random(EXAMPLES)
-    own = np.random.default_rng([config.get("seed", 9), len(kind_of(config)), TASKS.index(task)])
-    return 0.5 * hard + 0.5 * own.random(EXAMPLES) < SKILL[kind_of(config)]
+    number, seed = len(plan.parts(task_of(plan, config))[2]), int(config["data_sha256"][0])
+    hard = np.random.default_rng(seed).random(number)
+    own = np.random.default_rng([config.get("seed", 9), len(kind_of(config)), seed])
+    return 0.5 * hard + 0.5 * own.random(number) < SKILL[kind_of(config)]
 
 
 def run(plan: Table2Plan, config: Config, dev: float) -> dict:
-    task = next(
-        t for t in plan.tasks if plan.task_config(t)["data_sha256"] == config["data_sha256"]
-    )
-    labels = np.array([example.label for example in plan.parts(task)[2]])
+    labels = np.array([example.label for example in plan.parts(task_of(plan, config))[2]])
     correct = right(plan, config)
     return {
         "config": config,
@@ -97,7 +99,7 @@ def configs_of(plan: Table2Plan, task: str, row: str, runs: Runs) -> list[Config
 
 
 def by_loops(plan: Table2Plan, task: str, row: str, runs: Runs) -> tuple[float, float, float]:
-    """(difference, its variance, degrees of freedom) by the formula of `ledger.paired`, with a
+    """(difference, its variance, degrees of freedom) by the formula of `comparison.paired`, with a
     method without seeds as one whose every seed answers alike."""
     a, b = (
         [[100.0 * hit for hit in right(plan, c)] for c in configs_of(plan, task, name, runs)]
@@ -141,36 +143,51 @@ def test_a_difference_has_the_variance_of_the_paired_model(plan, row):
         assert found.value == pytest.approx(value, abs=1e-9)
         assert abs(value) > 1
         assert found.variance.value == pytest.approx(variance, rel=1e-9)
-        half = stats.t.ppf(0.975, freedom) * variance**0.5
-        shown = f"{value:+.1f} ± "
-        assert str(found).startswith(shown)
-        assert float(str(found).removeprefix(shown)) == pytest.approx(half / 2, abs=0.06)
+        assert str(found) == shown(value, variance, freedom)
+
+
+def shown(value: float, variance: float, freedom: float) -> str:
+    """Half of the half-width of SciPy's 95 % interval after the ±."""
+    return f"{value:+.1f} ± {stats.t.ppf(0.975, freedom) * variance**0.5 / 2:.1f}"
 
 
 def test_the_last_column_is_the_mean_of_independent_tasks(plan):
-    *each, mean = differences(plan, swept(plan))[ADAPTED]
-    assert mean.value == pytest.approx(sum(one.value for one in each) / 2)
-    assert mean.variance.value == pytest.approx(sum(one.variance.value for one in each) / 4)
+    """Satterthwaite's degrees of freedom: of each task's, by the squares of their variances."""
+    runs = swept(plan)
+    of_tasks = [by_loops(plan, task, ADAPTED, runs) for task in TASKS]
+    value = sum(value for value, _, _ in of_tasks) / 2
+    variance = sum(variance for _, variance, _ in of_tasks) / 4
+    doubt = sum((variance / 4) ** 2 / freedom for _, variance, freedom in of_tasks)
+    found = differences(plan, runs)[ADAPTED][-1]
+    assert found.value == pytest.approx(value)
+    assert found.variance.value == pytest.approx(variance)
+    assert found.variance.freedom == pytest.approx(variance**2 / doubt)
 
 
 def test_variable_fine_tuning_of_all_layers_is_full_fine_tuning(plan):
     found = differences(plan, swept(plan, {"full": 0.9}))[VARIABLE]
-    assert [str(one) for one in found] == ["+0.0 ± 0.0"] * 3
+    assert [one.variance.value for one in found] == [0.0] * 3
+    assert [str(one) for one in found] == ["0.0"] * 3
 
 
-def test_without_a_second_seed_or_with_answers_missing_there_is_no_error(plan):
+def test_with_one_seed_there_is_no_error_and_no_word_of_one(plan, tmp_path):
+    runs = {k: one for k, one in swept(plan).items() if one["config"].get("seed", 0) == 0}
+    for row in (NO_BERT, ADAPTED):
+        assert all(one.value and one.variance is None for one in differences(plan, runs)[row])
+    page = table2.report(plan, runs, tmp_path)
+    assert LESS in page
+    assert ERRORS not in page
+
+
+def test_one_run_without_answers_takes_the_error_of_its_task_and_of_the_mean(plan):
     runs = swept(plan)
-    first = {key: one for key, one in runs.items() if one["config"].get("seed", 0) == 0}
-    for some in (first, {key: without_answers(one) for key, one in runs.items()}):
-        for row in (NO_BERT, ADAPTED):
-            found = differences(plan, some)[row]
-            assert all(one.value and one.variance is None for one in found)
-            assert "±" not in str(found[0])
-
-
-def without_answers(run: dict) -> dict:
-    kept = {name: value for name, value in run["result"].items() if name != "answers"}
-    return {**run, "result": kept}
+    before = differences(plan, runs)[ADAPTED]
+    key = run_key(configs_of(plan, "birds", ADAPTED, runs)[1])
+    kept = {name: value for name, value in runs[key]["result"].items() if name != "answers"}
+    birds, trees, mean = differences(plan, {**runs, key: {**runs[key], "result": kept}})[ADAPTED]
+    assert [one.value for one in (birds, trees, mean)] == [one.value for one in before]
+    assert (birds.variance, mean.variance) == (None, None)
+    assert trees == before[1]
 
 
 def test_a_seed_that_diverged_is_left_out(plan):
@@ -182,6 +199,19 @@ def test_a_seed_that_diverged_is_left_out(plan):
     full = [np.mean(right(plan, c)) for c in configs_of(plan, "birds", FULL_NAME, runs)]
     assert found.value == pytest.approx(100 * (np.mean(other) - np.mean(full)))
     assert found.variance is not None
+
+
+def test_without_one_tasks_difference_there_is_no_mean(plan):
+    runs = swept(plan)
+    missing = run_key(plan.without_bert("trees"))
+    birds, trees, mean = differences(plan, {k: r for k, r in runs.items() if k != missing})[NO_BERT]
+    assert birds == differences(plan, runs)[NO_BERT][0]
+    assert (trees, mean) == (None, None)
+
+
+def test_a_single_test_example_tells_no_error():
+    plan = plan_of(_task("birds", 0, examples=1))
+    assert differences(plan, swept(plan))[ADAPTED][0].variance is None
 
 
 def test_damaged_answers_are_refused_by_their_run(plan):
@@ -200,18 +230,29 @@ def test_nothing_is_compared_before_full_fine_tuning_has_run(plan, tmp_path):
     grid = [run_key(plan.grid(task, FULL)[0]) for task in TASKS]
     runs = {key: one for key, one in swept(plan).items() if key not in grid}
     assert {one for each in differences(plan, runs).values() for one in each} == {None}
-    assert "less full" not in table2.report(plan, {}, tmp_path).lower()
+    page = table2.report(plan, runs, tmp_path)
+    assert NO_BERT in page
+    assert LESS not in page
 
 
-def test_the_page_has_the_differences_under_the_scores(plan, tmp_path):
+def test_the_page_has_the_differences_under_the_scores(tmp_path):
+    plan = plan_of(_task("birds|bees", 0), _task("trees", 1))
     runs = swept(plan, {"top": 0.9})
+    del runs[run_key(plan.without_bert("trees"))]
     page = table2.report(plan, runs, tmp_path).splitlines()
-    start = next(i for i, line in enumerate(page) if line.startswith("Less full fine-tuning"))
-    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in page[start + 2 :]]
-    assert lines[0] == ["", *TASKS, "average"]
+    start = next(i for i, line in enumerate(page) if line.startswith(f"{LESS} {ERRORS}"))
+    assert start > next(i for i, line in enumerate(page) if "parameters of 2 tasks" in line)
+    lines = [[c.strip() for c in re.split(r"(?<!\\)\|", line)[1:-1]] for line in page[start + 2 :]]
+    assert lines[0] == ["", r"birds\|bees", "trees", "average"]
     for line, (name, found) in zip(lines[2:5], differences(plan, runs).items(), strict=True):
-        assert line == [name, *map(str, found)]
+        assert line == [name, *("-" if one is None else str(one) for one in found)]
+    assert lines[2][2:] == ["-", "-"]
 
 
-def test_a_difference_without_variance_is_a_number_alone():
-    assert str(Difference(-1.25, None)) == "-1.2"
+@pytest.mark.parametrize(
+    "value, variance, text",
+    [(-1.25, None, "-1.2"), (0.0, 0.0, "0.0"), (-0.04, None, "0.0"), (-2.0, 0.25, "-2.0 ± 0.5")],
+)
+def test_a_difference_has_a_sign_and_an_error_where_it_has_one(value, variance, text):
+    known = None if variance is None else Variance(variance)
+    assert str(Difference(value, known)) == text

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from adapters.reproduce.ledger.estimates import FAILS, HOLDS, MARGIN, OPEN, SEEDS_ONLY
+from adapters.reproduce.comparison.estimates import SEEDS_ONLY
 from adapters.reproduce.ledger.judges import (
     ablation,
     epochs,
@@ -27,6 +27,7 @@ from adapters.reproduce.ledger.judges import (
     tradeoff,
 )
 from adapters.reproduce.ledger.judges.judgement import UNDECIDED, Judge
+from adapters.reproduce.ledger.verdicts import FAILS, HOLDS, MARGIN, OPEN
 from adapters.reproduce.plans.plan import Plan
 from adapters.reproduce.sweep.runs_file import Runs
 from adapters.show import table

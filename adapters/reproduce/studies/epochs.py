@@ -155,12 +155,11 @@ def _draw_by_rate(axes: Any, found: list[Trial]) -> None:
 
 
 def _draw_by_size(axes: Any, plan: Plan, runs: Runs, found: list[Trial]) -> None:
-    """A curve over the adapters' size, each as in table 1: at the best of what is tried of it."""
-    best = {size: best_of_size(_only(plan), runs, TASK, size) for size in sizes(plan)}
-    scores = {
-        size: one.scores for size, config in best.items() for one in found if one.config == config
-    }
-    name = "adapters by size, each at its rate and epochs"
+    """A curve over the adapters' size, each at the best on validation of what is tried of it."""
+    of_config = {run_key(one.config): one.scores for one in found}
+    best_ones = {size: best_of_size(plan, runs, TASK, size) for size in sizes(plan)}
+    scores = {size: of_config[run_key(config)] for size, config in best_ones.items() if config}
+    name = "adapters by size, each at its best rate and epochs"
     score_line(axes, [(size, scores[size]) for size in sorted(scores)], STYLES[-1], label=name)
     log2_axis(axes, sorted(scores))
     axes.set_xlabel("adapter size m")
@@ -190,11 +189,11 @@ def report(plan: Plan, runs: Runs, folder: Path) -> str:
     """The study as Markdown, with whatever has finished; its figure is saved in folder/figures."""
     heading = "Rate, epochs and size: adapters against full fine-tuning on SST-2"
     text = (
-        "Adapters at each learning rate and number of epochs, then adapters of several sizes: at "
-        "the rate and epochs that are best on validation for m = 64 or, where a size has a grid of "
-        "its own, at each of that. Validation accuracy and best epoch are for seed 0; each run's "
-        "best epoch is chosen on validation. What is best on validation has run with several "
-        "seeds, the rest with fewer."
+        "Adapters at each learning rate and number of epochs, then adapters of several sizes. A "
+        "size has either a grid of its own, or the rate and epochs that are best on validation for "
+        "m = 64. Validation accuracy and best epoch are for seed 0; each run's best epoch is "
+        "chosen on validation. What is best on validation has run with several seeds, the rest "
+        "with fewer."
     )
     beginning = (heading, text, glue_conditions(plan))
     found = trials(plan, runs) if TASK in plan.tasks else []

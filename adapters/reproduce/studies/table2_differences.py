@@ -5,19 +5,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from adapters.reproduce.ledger.contributions import of_answers
-from adapters.reproduce.ledger.estimates import Estimate
-from adapters.reproduce.ledger.paired import variance_of_difference
-from adapters.reproduce.ledger.variances import Variance, error, total
+from adapters.reproduce.comparison.contributions import finished, of_answers
+from adapters.reproduce.comparison.paired import variance_of_difference
+from adapters.reproduce.comparison.variances import Variance, error, total
 from adapters.reproduce.plans.table2_plan import Table2Plan
 from adapters.reproduce.report.pages import cell, markdown_table
-from adapters.reproduce.report.statistics import MISSING, scores_of
+from adapters.reproduce.report.statistics import MISSING, hundredths, scores_of
 from adapters.reproduce.studies.table2_rows import FULL_ROW, NO_BERT, ROWS, Row, accuracy
-from adapters.reproduce.sweep.runs_file import Config, Runs, run_key
+from adapters.reproduce.sweep.runs_file import Config, Runs
 
-MEANING = (
-    "Less full fine-tuning, on the same test examples. Twice the number after ± to either side is "
-    "a 95 % interval for other seeds *and* other examples; above, ± is over the seeds alone."
+LESS = "Less full fine-tuning, on the same test examples."
+ERRORS = (
+    "Twice the number after ± to either side is a 95 % interval for other seeds *and* other test "
+    "examples; above, ± is over the seeds alone."
 )
 
 
@@ -29,7 +29,8 @@ class Difference(NamedTuple):
     variance: Variance | None
 
     def __str__(self) -> str:
-        return str(Estimate(self.value, None if self.variance is None else error(self.variance)))
+        known = error(self.variance) / 100 if self.variance else None
+        return hundredths(self.value / 100, known or None, sign=True)
 
 
 def differences(plan: Table2Plan, runs: Runs) -> dict[str, list[Difference | None]]:
@@ -45,12 +46,17 @@ def differences(plan: Table2Plan, runs: Runs) -> dict[str, list[Difference | Non
 
 
 def differences_table(plan: Table2Plan, runs: Runs) -> str:
-    """The differences as Markdown, and what their errors mean."""
+    """The differences as Markdown, and what their errors mean; "" where nothing is compared yet."""
+    found = differences(plan, runs)
+    known = [one for each in found.values() for one in each if one is not None]
+    if not known:
+        return ""
     lines = [
         [name, *(MISSING if one is None else str(one) for one in each)]
-        for name, each in differences(plan, runs).items()
+        for name, each in found.items()
     ]
-    return f"{MEANING}\n\n{markdown_table(lines, ['', *map(cell, plan.tasks), 'average'])}"
+    meaning = f"{LESS} {ERRORS}" if any("±" in str(one) for one in known) else LESS
+    return f"{meaning}\n\n{markdown_table(lines, ['', *map(cell, plan.tasks), 'average'])}"
 
 
 def _configs(plan: Table2Plan, runs: Runs, row: Row, task: str) -> list[Config]:
@@ -80,8 +86,7 @@ def _contributions(
 ) -> np.ndarray | None:
     """What each test example contributes to the accuracies of a method's runs, in hundredths:
     [S, n]; None with fewer than two seeds or examples, or without answers."""
-    found = {key: runs[key]["result"] for config in configs if (key := run_key(config)) in runs}
-    results = {key: result for key, result in found.items() if "diverged" not in result}
+    results = finished(runs, configs)
     labels = [example.label for example in plan.parts(task)[2]]
     if len(labels) < 2 or not all("answers" in result for result in results.values()):
         return None

@@ -18,7 +18,7 @@ from adapters.reproduce.sweep.runs_file import Runs
 from minibert.errors import visible
 
 PANELS = 5  # side by side
-LONGEST = 22  # characters of a name above one of them
+LONGEST = 18  # characters of a name above one of them
 
 
 def draw(plan: Table2Plan, runs: Runs, folder: Path, name: str) -> bool:

@@ -1,8 +1,9 @@
-"""A run's answer to each dev example, as one short word of its line in the runs file.
+"""A run's answer to each example that it is scored on, as one short word of its line in the runs
+file.
 
-Methods are compared on the same examples (`ledger.paired`), which takes every answer and not only
-their score. A class is one byte, a score or a question's F1 a float32; zlib makes 1,043 answers of
-two classes about 250 characters.
+Methods are compared on the same examples (`comparison.paired`), which takes every answer and not
+only their score. A class is one byte, a score or a question's F1 a float32; zlib makes 1,043
+answers of two classes about 250 characters.
 """
 
 import base64

@@ -4,15 +4,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from adapters.reproduce.ledger.contributions import labels_are_here
-from adapters.reproduce.ledger.estimates import (
-    Estimate,
-    above,
-    all_of,
-    at_most,
-    change,
-)
+from adapters.reproduce.comparison.contributions import labels_are_here
+from adapters.reproduce.comparison.estimates import Estimate, change
 from adapters.reproduce.ledger.judges.judgement import UNDECIDED, Judgement
+from adapters.reproduce.ledger.verdicts import above, all_of, at_most
 from adapters.reproduce.plans.choices import chosen
 from adapters.reproduce.plans.plan import ADAPTERS, Plan
 from adapters.reproduce.studies.ablation import Span, finished, halves

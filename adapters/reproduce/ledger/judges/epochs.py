@@ -1,7 +1,8 @@
 """How the claim of section 3.2 is judged: enough epochs, on SST-2."""
 
-from adapters.reproduce.ledger.estimates import MARGIN, at_least, difference
+from adapters.reproduce.comparison.estimates import difference
 from adapters.reproduce.ledger.judges.judgement import UNDECIDED, Judgement
+from adapters.reproduce.ledger.verdicts import MARGIN, at_least
 from adapters.reproduce.plans.choices import best, chosen
 from adapters.reproduce.plans.plan import ADAPTERS, FULL, Plan
 from adapters.reproduce.studies import epochs

@@ -1,7 +1,8 @@
 """How the claim of section 3.6 is judged: the extensions of the adapter."""
 
-from adapters.reproduce.ledger.estimates import MARGIN, Estimate, all_of, at_most, difference
+from adapters.reproduce.comparison.estimates import Estimate, difference
 from adapters.reproduce.ledger.judges.judgement import UNDECIDED, Judgement
+from adapters.reproduce.ledger.verdicts import MARGIN, all_of, at_most
 from adapters.reproduce.plans.plan import ADAPTERS, Plan
 from adapters.reproduce.studies import extensions
 from adapters.reproduce.sweep.runs_file import Runs

@@ -1,14 +1,8 @@
 """How the claims of figure 6, right, are judged: the scale of the initial weights."""
 
-from adapters.reproduce.ledger.estimates import (
-    MARGIN,
-    Estimate,
-    all_of,
-    at_least,
-    below,
-    difference,
-)
+from adapters.reproduce.comparison.estimates import Estimate, difference
 from adapters.reproduce.ledger.judges.judgement import UNDECIDED, Judgement, judgement
+from adapters.reproduce.ledger.verdicts import MARGIN, all_of, at_least, below
 from adapters.reproduce.plans.plan import Plan
 from adapters.reproduce.studies import init_scale
 from adapters.reproduce.sweep.runs_file import Runs

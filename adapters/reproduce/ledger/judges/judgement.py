@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from adapters.reproduce.ledger.estimates import OPEN, Estimate, difference
+from adapters.reproduce.comparison.estimates import Estimate, difference
+from adapters.reproduce.ledger.verdicts import OPEN
 from adapters.reproduce.plans.choices import chosen
 from adapters.reproduce.plans.plan import FULL, Plan
 from adapters.reproduce.sweep.runs_file import Config, Runs

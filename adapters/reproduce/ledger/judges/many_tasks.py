@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from statistics import mean
 
-from adapters.reproduce.ledger.estimates import FAILS, HOLDS, below, over_seeds
+from adapters.reproduce.comparison.estimates import over_seeds
 from adapters.reproduce.ledger.judges.judgement import UNDECIDED, Judgement, judgement
+from adapters.reproduce.ledger.verdicts import FAILS, HOLDS, below
 from adapters.reproduce.plans.plan import ADAPTERS, FULL, Plan
 from adapters.reproduce.report.statistics import main_score
 from adapters.reproduce.studies import many_tasks

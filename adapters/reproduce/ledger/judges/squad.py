@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from adapters.reproduce.ledger.estimates import MARGIN, Estimate, at_least, paired_variance
+from adapters.reproduce.comparison.estimates import Estimate, paired_variance
+from adapters.reproduce.comparison.variances import error
 from adapters.reproduce.ledger.judges.judgement import UNDECIDED, Judge, Judgement
-from adapters.reproduce.ledger.variances import error
+from adapters.reproduce.ledger.verdicts import MARGIN, at_least
 from adapters.reproduce.plans.plan import FULL, Plan, sized
 from adapters.reproduce.report.statistics import dev_metric, scores_of
 from adapters.reproduce.studies import squad_sizes

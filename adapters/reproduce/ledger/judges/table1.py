@@ -5,19 +5,10 @@ from statistics import mean
 from typing import Any
 
 from adapters.methods.bottleneck import parameter_count
-from adapters.reproduce.ledger.estimates import (
-    FAILS,
-    HOLDS,
-    MARGIN,
-    Estimate,
-    above,
-    at_least,
-    at_most,
-    difference,
-    usual_variance,
-)
+from adapters.reproduce.comparison.estimates import Estimate, difference, usual_variance
+from adapters.reproduce.comparison.variances import error, total
 from adapters.reproduce.ledger.judges.judgement import UNDECIDED, Judgement, against_full, judgement
-from adapters.reproduce.ledger.variances import error, total
+from adapters.reproduce.ledger.verdicts import FAILS, HOLDS, MARGIN, above, at_least, at_most
 from adapters.reproduce.plans.choices import best_of_size, best_size, chosen, validation_score
 from adapters.reproduce.plans.plan import ADAPTERS, FULL, HEAD, Plan
 from adapters.reproduce.studies.table1_rows import by_mean

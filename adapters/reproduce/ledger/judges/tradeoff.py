@@ -2,16 +2,9 @@
 
 from functools import partial
 
-from adapters.reproduce.ledger.estimates import (
-    FAILS,
-    HOLDS,
-    MARGIN,
-    OPEN,
-    at_least,
-    below,
-    difference,
-)
+from adapters.reproduce.comparison.estimates import difference
 from adapters.reproduce.ledger.judges.judgement import UNDECIDED, Judgement, against_full, judgement
+from adapters.reproduce.ledger.verdicts import FAILS, HOLDS, MARGIN, OPEN, at_least, below
 from adapters.reproduce.plans.choices import best_of_size, chosen, of_top_layers, top_layers
 from adapters.reproduce.plans.plan import FULL, NORMS, Plan
 from adapters.reproduce.report.shares import parameters_of

@@ -1,5 +1,4 @@
-"""Differences between methods, or between two states of the same models, with their errors, and
-what a rule makes of them.
+"""Differences between methods, or between two states of the same models, with their errors.
 
 Of runs that kept their answers, methods are compared example by example, and the error is of the
 choice of seeds and of examples (`paired`). Others have the error of the seeds alone, for these very
@@ -14,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from adapters.reproduce.ledger.contributions import contributions, contributions_of
-from adapters.reproduce.ledger.paired import variance_of_change, variance_of_difference
-from adapters.reproduce.ledger.variances import Variance, error, of_mean, total
+from adapters.reproduce.comparison.contributions import contributions, contributions_of
+from adapters.reproduce.comparison.paired import variance_of_change, variance_of_difference
+from adapters.reproduce.comparison.variances import Variance, error, of_mean, total
 from adapters.reproduce.plans.choices import chosen
 from adapters.reproduce.plans.plan import ADAPTERS, FULL, Plan
 from adapters.reproduce.report.statistics import main_score, scores_of
@@ -40,38 +39,6 @@ class Estimate:
 
 
 SEEDS_ONLY = "†"  # after an error that leaves out the choice of examples
-
-ROUNDING = 1e-9  # points: float64's rounding error where a bound is met exactly
-MARGIN = 1.0  # points that "without loss" allows; the paper's own difference is up to 0.8
-
-HOLDS, FAILS, OPEN = "holds", "does not hold", "not decided by these runs"
-OPPOSITE = {HOLDS: FAILS, FAILS: HOLDS, OPEN: OPEN}
-
-
-def at_least(found: Estimate | None, bound: float) -> str:
-    """The verdict on "value >= bound": decided when the bound is 2 errors away."""
-    if found is None or found.error is None:
-        return OPEN
-    bound -= ROUNDING
-    if found.value - 2 * found.error >= bound:
-        return HOLDS
-    return FAILS if found.value + 2 * found.error < bound else OPEN
-
-
-def at_most(found: Estimate | None, bound: float) -> str:
-    """The verdict on "value <= bound", likewise."""
-    turned = None if found is None else Estimate(-found.value, found.error)
-    return at_least(turned, -bound)
-
-
-def above(found: Estimate | None, bound: float) -> str:
-    """The verdict on "value > bound": the opposite of "at most", so equality is not enough."""
-    return OPPOSITE[at_most(found, bound)]
-
-
-def below(found: Estimate | None, bound: float) -> str:
-    """The verdict on "value < bound", likewise."""
-    return OPPOSITE[at_least(found, bound)]
 
 
 def scores(plan: Plan, runs: Runs, config: Config | None) -> list[float]:
@@ -165,13 +132,6 @@ def change(config: Config, before: Results, after: Results, among: int = 1) -> E
         return over_seeds(values, among)
     variance = variance_of_change(100 * one, 100 * other)
     return Estimate(sum(values) / len(values), error(variance, among))
-
-
-def all_of(verdicts: Sequence[str]) -> str:
-    """The verdict on a claim about every task: it fails if one fails, holds if all hold."""
-    if FAILS in verdicts:
-        return FAILS
-    return OPEN if OPEN in verdicts else HOLDS
 
 
 def over_seeds(values: Sequence[float], among: int = 1) -> Estimate:

@@ -1,11 +1,11 @@
-"""What each dev example contributed to the scores of runs, from the answers that they kept."""
+"""What each example contributed to the scores of runs, from the answers that they kept."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from adapters.reproduce.ledger.jackknife import pseudo_values
+from adapters.reproduce.comparison.jackknife import pseudo_values
 from adapters.reproduce.report.statistics import REPORTED
 from adapters.reproduce.sweep.answers import unpacked
 from adapters.reproduce.sweep.configured import parts_of
@@ -24,10 +24,13 @@ def contributions(runs: Runs, configs: Sequence[Config]) -> np.ndarray | None:
     Raises InputError, naming the run, for answers that do not give its score on the dev set as it
     is today.
     """
+    return contributions_of(configs[0], finished(runs, configs))
+
+
+def finished(runs: Runs, configs: Sequence[Config]) -> Results:
+    """What these configurations' runs found, by key, without those that are missing or diverged."""
     found = {key: runs[key]["result"] for config in configs if (key := run_key(config)) in runs}
-    return contributions_of(
-        configs[0], {key: result for key, result in found.items() if "diverged" not in result}
-    )
+    return {key: result for key, result in found.items() if "diverged" not in result}
 
 
 def contributions_of(config: Config, results: Results) -> np.ndarray | None:
@@ -85,5 +88,5 @@ def _check(result: dict[str, Any], part: str, metric: str, today: float, where: 
     if abs(today - then) > 1e-6:
         raise InputError(
             f"{where}: its answers have {metric} {today:.4f} on the {part} set, not {then:.4f} as "
-            "when it ran: the data have changed"
+            "when it ran: the data have changed, or the run's line has"
         )

@@ -19,13 +19,17 @@ variance
 chapter 4). The rest is part of both other mean squares, so it is taken away once. By chance that
 may be too much: the whole is never below the seeds' or the examples' part alone. So where seeds
 make no difference at all, two errors of three seeds cover about 98 % rather than 95.
+
+A method without chance, run once, counts as two runs that answer alike: its seeds and its rest are
+0. Where the other's few seeds then vary by far more than the examples do, the interval is too
+narrow: for seeds that vary by 6 points, on 1,464 examples, three cover 91 % and two 88 %.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from adapters.reproduce.ledger.variances import Variance, of_mean, total
+from adapters.reproduce.comparison.variances import Variance, of_mean, total
 
 
 def variance_of_difference(first: np.ndarray, second: np.ndarray) -> Variance:
