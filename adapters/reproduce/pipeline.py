@@ -179,8 +179,9 @@ def write_reports(studies: Sequence[ModuleType], plan: Plan, runs: Runs, folder:
     what = described(studies, plan)
     asked = " ".join(study.NAME for study in studies)
     study = "all" if list(studies) == studies_named(["all"]) else asked
+    subject = "Table 2" if only_table2(studies) else "The paper"
     page = (
-        f"# The paper on {plan.base_shown}, budget {plan.budget.name}\n\n"
+        f"# {subject} on {plan.base_shown}, budget {plan.budget.name}\n\n"
         f"{what[0].upper()}{what[1:]}: `{command.format(study=study)}`.\n\n"
     )
     pages = {"results.md": page + "\n".join(parts)}

@@ -152,6 +152,7 @@ class TestASweep:
         out, printed = swept
         shown = {path.name for path in out.iterdir() if not path.name.startswith(".")}
         assert shown - {"under-way"} == {"results.md", "figures", "runs.jsonl"}
+        assert (out / "results.md").read_text().startswith("# Table 2 on ")
         assert (out / "figures" / "table2.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
         assert "claims" not in printed.out
         assert [*(out / "under-way").iterdir()] == []  # checkpoints and locks of the runs
