@@ -52,19 +52,24 @@ def with_seeds_of(plan: Plan, runs: Runs) -> Plan:
 def _introduction(plan: Table2Plan) -> str:
     sizes = ", ".join(map(str, plan.budget.best_of))
     tops = ", ".join(map(str, [*top_layers(plan), plan.layers]))
-    rates = "Rate and epochs, the" if _rates_are_chosen(plan) else "The"
+    what = [
+        f"the adapters' size out of {sizes}",
+        f"the number of fine-tuned top layers out of {tops}",
+    ]
+    grids = plan.numbers.grids.values()
+    for name, place in (("the number of epochs", 1), ("the learning rate", 0)):
+        if any(len({pair[place] for pair in grid}) > 1 for grid in grids):
+            what.insert(0, name)
+    listed = f"{', '.join(what[:-1])} and {what[-1]}"
     return (
         "Each task is trained alone from the same base, as the paper trained BERT-base on 17 "
-        f"further tasks. {rates} adapters' size out of {sizes} and the number of fine-tuned top "
-        f"layers out of {tops} are chosen for each task on its dev set, with seed 0; scores are "
-        "accuracies on its test set, on which nothing is chosen. Without BERT: logistic regression "
-        "on TF-IDF of 1- and 2-grams of words, alone or with 2- to 5-grams of characters, chosen "
-        "on the dev set, too; it has no seed."
+        f"further tasks. {listed[0].upper()}{listed[1:]} are chosen for each task on its dev set, "
+        "with seed 0 (of equals, the first that is tried: fewer layers, smaller sizes, lower "
+        "rates); so is the epoch that is kept of each run. What another choice would give is in no "
+        "error. Scores are accuracies on the test set, by which nothing is chosen. Without BERT: "
+        "logistic regression on TF-IDF of 1- and 2-grams of words, alone or with 2- to 5-grams of "
+        "characters, chosen on the dev set, too; it has no seed."
     )
-
-
-def _rates_are_chosen(plan: Table2Plan) -> bool:
-    return any(len(grid) > 1 for grid in plan.numbers.grids.values())
 
 
 COUNTING = (
@@ -74,10 +79,10 @@ COUNTING = (
     "them uses. With adapters that is all of it: 17 tasks cost 1 + 17 x 1.14 % = 1.19x. Fine-tuned "
     "layers take the place of the base's: a task needs the base only below its lowest fine-tuned "
     "layer, so all together need what the task with the fewest fine-tuned layers needs, which is "
-    "nothing if every task's best n is all layers. (The paper's 52.9 % must be 108 of 17 x 12 "
-    "layers, which are 9.0x; its 9.9x fits a task whose single layer needs the other 11 of the "
-    "base.) On its 17 tasks the paper averages 72.7 without BERT (the best network that AutoML "
-    "found), 73.7 with full fine-tuning, 74.0 with variable fine-tuning and 73.3 with adapters."
+    "nothing if every task's best n is all layers. (The paper's 52.9 % and 9.9x fit 108 of 17 x 12 "
+    "layers, which are 9.0x, and 11 layers of the base below a task whose best n is 1.) On its 17 "
+    "tasks the paper averages 72.7 without BERT (the best network that AutoML found), 73.7 with "
+    "full fine-tuning, 74.0 with variable fine-tuning and 73.3 with adapters."
 )
 
 
@@ -93,9 +98,9 @@ def report(plan: Plan, runs: Runs, folder: Path) -> str:
     return section(
         *beginning,
         scores_table(own, runs),
-        COUNTING,
+        image(NAME, alt) if drawn else "",
         differences_table(own, runs),
+        COUNTING,
         choices_table(own, runs),
         examples_table(own),
-        image(NAME, alt) if drawn else "",
     )

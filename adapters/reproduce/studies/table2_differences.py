@@ -14,11 +14,12 @@ from adapters.reproduce.report.statistics import MISSING, hundredths, scores_of
 from adapters.reproduce.studies.table2_rows import FULL_ROW, NO_BERT, ROWS, Row, accuracy
 from adapters.reproduce.sweep.runs_file import Config, Runs
 
-LESS = "Less full fine-tuning, on the same test examples."
+LESS = "The difference to full fine-tuning, on the same test examples."
 ERRORS = (
-    "Twice the number after ± to either side is a 95 % interval for other seeds *and* other test "
-    "examples; above, ± is over the seeds alone."
+    "The 95 % interval, for other seeds *and* other test examples, is the value ± twice its error; "
+    "in the table above, ± is over the seeds alone."
 )
+SAME = "same"  # the answers, so that the difference is 0
 
 
 class Difference(NamedTuple):
@@ -29,6 +30,8 @@ class Difference(NamedTuple):
     variance: Variance | None
 
     def __str__(self) -> str:
+        if self.variance and not (self.value or self.variance.value):
+            return SAME
         known = error(self.variance) / 100 if self.variance else None
         return hundredths(self.value / 100, known or None, sign=True)
 

@@ -18,7 +18,7 @@ def examples_table(plan: Table2Plan) -> str:
         repeated = [f"{known_texts(train, part):,}" for part in (dev, test)]
         classes = str(len(task.data.task.names))
         lines.append([cell(name), classes, *sizes, empty, *repeated, task.sha256[:12]])
-    about_texts = ["empty texts", "dev texts trained on", "test texts trained on"]
+    about_texts = ["empty texts", "dev texts also in train", "test texts also in train"]
     headers = ["task", "classes", "train", "dev", "test", *about_texts, "sha256"]
     return markdown_table(lines, headers)
 

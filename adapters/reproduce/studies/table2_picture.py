@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 
 from adapters.reproduce.plans.table2_plan import Table2Plan
-from adapters.reproduce.report.figures import legend, method_panel, new_figure, save
+from adapters.reproduce.report.figures import STYLES, legend, method_panel, new_figure, save
 from adapters.reproduce.studies.table2_rows import (
     NO_BERT,
+    NO_BERT_PUBLISHED,
     ROWS,
     no_bert_scores,
     published,
@@ -18,6 +19,8 @@ from adapters.reproduce.sweep.runs_file import Runs
 from minibert.errors import visible
 
 PANELS = 5  # side by side
+CAPTION = "bars: standard error over the seeds; scales differ"
+CAPTION_PUBLISHED = "; hollow: the paper, BERT-base"
 LONGEST = 18  # characters of a name above one of them
 
 
@@ -40,7 +43,9 @@ def draw(plan: Table2Plan, runs: Runs, folder: Path, name: str) -> bool:
         axes.remove()
     for axes in panels[: len(names) : columns]:
         axes.set_ylabel("test accuracy, hundredths", fontsize=9)
-    legend(figure, 3)
+    hollow = any(plan.task_named(task).paper for task in plan.tasks)
+    figure.suptitle(CAPTION + CAPTION_PUBLISHED * hollow, fontsize=9)
+    legend(figure, 2)
     save(figure, folder, name)
     return True
 
@@ -51,12 +56,12 @@ def _short(name: str) -> str:
 
 
 def _draw_published(axes: Any, plan: Table2Plan, task: str) -> None:
-    """What the paper has, beside ours. (The constant guess, far below, is in the table alone: the
-    methods are close together.)"""
-    for x, row in enumerate(ROWS, start=1):
-        known = [published(plan, name, row) for name in ([task] if task else plan.tasks)]
+    """What the paper has, hollow, beside ours. (The constant guess, far below, is in the table
+    alone: the methods are close together.)"""
+    names = [NO_BERT_PUBLISHED, *(row.published for row in ROWS)]
+    for x, (name, style) in enumerate(zip(names, STYLES, strict=False)):
+        known = [published(plan, one, name) for one in ([task] if task else plan.tasks)]
         if None not in known:
             mean = np.mean([number for number in known if number is not None])
-            axes.plot(
-                [x + 0.3], [mean], "o", ms=5, mfc="none", mec="0.45", label="the paper's, BERT-base"
-            )
+            looks = {"color": style.color, "marker": style.marker, "ms": 5, "mfc": "none"}
+            axes.plot([x + 0.35], [mean], ls="none", **looks)

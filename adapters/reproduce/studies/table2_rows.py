@@ -62,6 +62,7 @@ ROWS = (
     Row("adapters, best size for each task", PUBLISHED[2], adapter_grids, best_size),
 )
 NO_BERT = "no BERT: TF-IDF, logistic regression"
+NO_BERT_PUBLISHED = PUBLISHED[3]
 
 
 def accuracy(config: Config, result: dict[str, Any]) -> float:
@@ -99,6 +100,6 @@ def constant_guesses(plan: Table2Plan, runs: Runs) -> dict[str, Scores]:
     return found
 
 
-def published(plan: Table2Plan, task: str, row: Row) -> float | None:
-    """The paper's accuracy on a task, in hundredths, if task.toml has it."""
-    return plan.task_named(task).paper.get(row.published)
+def published(plan: Table2Plan, task: str, name: str) -> float | None:
+    """The paper's accuracy on a task, in hundredths, if task.toml has it. name: of `PUBLISHED`."""
+    return plan.task_named(task).paper.get(name)

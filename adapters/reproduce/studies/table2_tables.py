@@ -11,8 +11,8 @@ from adapters.reproduce.report.shares import parameter_cells
 from adapters.reproduce.report.statistics import MISSING, Scores, average, hundredths
 from adapters.reproduce.studies.table2_rows import (
     NO_BERT,
+    NO_BERT_PUBLISHED,
     ROWS,
-    Row,
     constant_guesses,
     no_bert_scores,
     published,
@@ -27,19 +27,15 @@ def _line(name: str, parameters: list[str], scores: dict[str, Scores]) -> list[s
     return [name, *parameters, *(str(one) for one in scores.values()), mean]
 
 
-def _paper_line(plan: Table2Plan, row: Row) -> list[str]:
-    known = [published(plan, task, row) for task in plan.tasks]
+def _paper_line(plan: Table2Plan, name: str) -> list[str] | None:
+    known = [published(plan, task, name) for task in plan.tasks]
+    if not any(known):
+        return None
     cells = [MISSING if number is None else f"{number:.1f}" for number in known]
     mean = MISSING if None in known else f"{np.mean([n for n in known if n is not None]):.1f}"
-    total, each = TABLE_2[row.published]
-    return [
-        f"*paper, BERT-base:* {row.published}",
-        f"{total} (17 tasks)",
-        each,
-        MISSING,
-        *cells,
-        mean,
-    ]
+    total, each = TABLE_2.get(name, (MISSING, MISSING))
+    base = ", BERT-base" if name in TABLE_2 else ""
+    return [f"*paper{base}:* {name}", total, each, MISSING, *cells, mean]
 
 
 def scores_table(plan: Table2Plan, runs: Runs) -> str:
@@ -58,8 +54,8 @@ def scores_table(plan: Table2Plan, runs: Runs) -> str:
         cells = parameter_cells(plan, runs, configs, digits=2)
         lines.append(_line(row.name, cells, row_scores(plan, runs, row)))
     lines.append(_line("constant guess", [MISSING] * 3, constant_guesses(plan, runs)))
-    if any(plan.task_named(task).paper for task in plan.tasks):
-        lines += [_paper_line(plan, row) for row in ROWS]
+    names = [NO_BERT_PUBLISHED, *(row.published for row in ROWS)]
+    lines += [line for name in names if (line := _paper_line(plan, name))]
     return markdown_table(lines, headers)
 
 

@@ -125,7 +125,7 @@ def read_task(folder: Path) -> FolderTask:
     empty = empty_texts([example for part in parts for example in part])
     notes = (f"{several(empty, 'row')} with an empty text",) if empty else ()
     data = Data(task, parts[0], parts[1], f"{PARTS[0]} and {PARTS[1]}", notes)
-    paper = dict(zip(PUBLISHED, about.paper, strict=True)) if about.paper else {}
+    paper = dict(zip(PUBLISHED, about.paper, strict=False))  # the last may be missing
     return FolderTask(folder.name, data, parts[2], paper, _sha256(classes, parts))
 
 

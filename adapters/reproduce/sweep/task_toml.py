@@ -18,7 +18,8 @@ from minibert.files import read_bounded
 from minibert.json_files import fitted
 
 ABOUT = "task.toml"
-PUBLISHED = ("full fine-tuning", "variable fine-tuning", "adapters")  # the order of `paper`
+# The order of `paper`; the last may be left out.
+PUBLISHED = ("full fine-tuning", "variable fine-tuning", "adapters", "no BERT")
 MOST_CLASSES = 256  # an answer is kept in one byte
 LARGEST = 1 << 16  # bytes of a task.toml
 
@@ -77,8 +78,9 @@ def _check_columns(about: TaskToml, path: Path) -> None:
 
 
 def _check_paper(paper: list[float], path: Path) -> None:
-    if len(paper) not in (0, len(PUBLISHED)):
-        raise InputError(f"{path}: paper has {len(paper)} numbers, not {len(PUBLISHED)}")
+    most = len(PUBLISHED)
+    if len(paper) not in (0, most - 1, most):
+        raise InputError(f"{path}: paper has {len(paper)} numbers, not {most - 1} or {most}")
     if wrong := [number for number in paper if not 0 <= number <= 100]:
         raise InputError(f"{path}: paper has {wrong[0]:g}, which is no accuracy from 0 to 100")
     if paper and max(paper) <= 1:  # no task's accuracies are all below 1 %
