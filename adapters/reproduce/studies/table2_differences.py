@@ -39,13 +39,16 @@ class Difference(NamedTuple):
 def differences(plan: Table2Plan, runs: Runs) -> dict[str, list[Difference | None]]:
     """Each other method's difference for each task, and at last their mean; None where there are no
     runs to compare. Raises InputError for damaged answers."""
-    found = {NO_BERT: [_difference(plan, runs, t, [plan.without_bert(t)]) for t in plan.tasks]}
+    compared = {NO_BERT: [[plan.without_bert(task)] for task in plan.tasks]}
     for row in ROWS:
         if row is not FULL_ROW:
-            configs = [_configs(plan, runs, row, task) for task in plan.tasks]
-            pairs = zip(plan.tasks, configs, strict=True)
-            found[row.name] = [_difference(plan, runs, task, each) for task, each in pairs]
-    return {name: [*each, _mean(each)] for name, each in found.items()}
+            compared[row.name] = [_configs(plan, runs, row, task) for task in plan.tasks]
+    found = {}
+    for name, configs in compared.items():
+        pairs = zip(plan.tasks, configs, strict=True)
+        each = [_difference(plan, runs, task, ones) for task, ones in pairs]
+        found[name] = [*each, _mean(each)]
+    return found
 
 
 def differences_table(plan: Table2Plan, runs: Runs) -> str:

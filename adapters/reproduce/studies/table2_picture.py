@@ -3,16 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from adapters.reproduce.plans.table2_plan import Table2Plan
 from adapters.reproduce.report.figures import STYLES, legend, method_panel, new_figure, save
 from adapters.reproduce.studies.table2_rows import (
     NO_BERT,
-    NO_BERT_PUBLISHED,
+    PAPER_ROWS,
     ROWS,
     no_bert_scores,
-    published,
+    published_mean,
     row_scores,
 )
 from adapters.reproduce.sweep.runs_file import Runs
@@ -58,10 +56,8 @@ def _short(name: str) -> str:
 def _draw_published(axes: Any, plan: Table2Plan, task: str) -> None:
     """What the paper has, hollow, beside ours. (The constant guess, far below, is in the table
     alone: the methods are close together.)"""
-    names = [NO_BERT_PUBLISHED, *(row.published for row in ROWS)]
-    for x, (name, style) in enumerate(zip(names, STYLES, strict=False)):
-        known = [published(plan, one, name) for one in ([task] if task else plan.tasks)]
-        if None not in known:
-            mean = np.mean([number for number in known if number is not None])
+    for x, (name, style) in enumerate(zip(PAPER_ROWS, STYLES, strict=False)):
+        mean = published_mean(plan, [task] if task else plan.tasks, name)
+        if mean is not None:
             looks = {"color": style.color, "marker": style.marker, "ms": 5, "mfc": "none"}
             axes.plot([x + 0.35], [mean], ls="none", **looks)

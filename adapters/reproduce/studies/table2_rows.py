@@ -1,7 +1,7 @@
-"""Table 2's rows: what is tried and chosen for each task, its score on the test set, and what it
-costs in parameters."""
+"""Table 2's rows: what is tried and chosen for each task, and its score on the test set, beside the
+paper's."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from adapters.reproduce.plans.choices import (
@@ -62,7 +62,7 @@ ROWS = (
     Row("adapters, best size for each task", PUBLISHED[2], adapter_grids, best_size),
 )
 NO_BERT = "no BERT: TF-IDF, logistic regression"
-NO_BERT_PUBLISHED = PUBLISHED[3]
+PAPER_ROWS = (PUBLISHED[3], *(row.published for row in ROWS))  # in the same order, NO_BERT first
 
 
 def accuracy(config: Config, result: dict[str, Any]) -> float:
@@ -103,3 +103,9 @@ def constant_guesses(plan: Table2Plan, runs: Runs) -> dict[str, Scores]:
 def published(plan: Table2Plan, task: str, name: str) -> float | None:
     """The paper's accuracy on a task, in hundredths, if task.toml has it. name: of `PUBLISHED`."""
     return plan.task_named(task).paper.get(name)
+
+
+def published_mean(plan: Table2Plan, tasks: Sequence[str], name: str) -> float | None:
+    """Their mean over tasks; None unless each is known."""
+    known = [number for task in tasks if (number := published(plan, task, name)) is not None]
+    return sum(known) / len(known) if len(known) == len(tasks) else None

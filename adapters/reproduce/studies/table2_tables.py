@@ -1,7 +1,5 @@
 """Table 2's tables: scores and parameters beside the paper's, and what was chosen."""
 
-import numpy as np
-
 from adapters.reproduce.plans.choices import validation_score
 from adapters.reproduce.plans.plan import Plan
 from adapters.reproduce.plans.table2_plan import Table2Plan
@@ -11,11 +9,12 @@ from adapters.reproduce.report.shares import parameter_cells
 from adapters.reproduce.report.statistics import MISSING, Scores, average, hundredths
 from adapters.reproduce.studies.table2_rows import (
     NO_BERT,
-    NO_BERT_PUBLISHED,
+    PAPER_ROWS,
     ROWS,
     constant_guesses,
     no_bert_scores,
     published,
+    published_mean,
     row_scores,
 )
 from adapters.reproduce.sweep.runs_file import Config, Runs, run_key
@@ -31,11 +30,11 @@ def _paper_line(plan: Table2Plan, name: str) -> list[str] | None:
     known = [published(plan, task, name) for task in plan.tasks]
     if not any(known):
         return None
+    known.append(published_mean(plan, plan.tasks, name))
     cells = [MISSING if number is None else f"{number:.1f}" for number in known]
-    mean = MISSING if None in known else f"{np.mean([n for n in known if n is not None]):.1f}"
     total, each = TABLE_2.get(name, (MISSING, MISSING))
     base = ", BERT-base" if name in TABLE_2 else ""
-    return [f"*paper{base}:* {name}", total, each, MISSING, *cells, mean]
+    return [f"*paper{base}:* {name}", total, each, MISSING, *cells]
 
 
 def scores_table(plan: Table2Plan, runs: Runs) -> str:
@@ -54,8 +53,7 @@ def scores_table(plan: Table2Plan, runs: Runs) -> str:
         cells = parameter_cells(plan, runs, configs, digits=2)
         lines.append(_line(row.name, cells, row_scores(plan, runs, row)))
     lines.append(_line("constant guess", [MISSING] * 3, constant_guesses(plan, runs)))
-    names = [NO_BERT_PUBLISHED, *(row.published for row in ROWS)]
-    lines += [line for name in names if (line := _paper_line(plan, name))]
+    lines += [line for name in PAPER_ROWS if (line := _paper_line(plan, name))]
     return markdown_table(lines, headers)
 
 
