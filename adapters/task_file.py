@@ -112,6 +112,9 @@ def save_task(path: Path | str, task: TaskFile) -> None:
 def load_task(path: Path | str) -> TaskFile:
     """Read a task file. Raises InputError, naming it, when it is missing, damaged, not one, or says
     or holds what no task can, whoever wrote it. Whether it fits its base, `on_base` sees."""
+    inside = Path(path) / "task.safetensors"
+    if inside.is_file():
+        raise InputError(f"{path}: is a folder; the task in it is {inside}")
     tensors, metadata = read_safetensors(path)
     if FORMAT not in metadata:
         raise InputError(f"{path}: is not a minibert task file")

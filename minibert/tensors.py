@@ -33,6 +33,8 @@ def read_safetensors(path: Path | str) -> tuple[dict[str, np.ndarray], dict[str,
 
     path = Path(path)
     check_is_file(path)
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder, not a safetensors file")
     try:
         with safe_open(path, framework="np"):  # the library checks header, offsets and length
             pass

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from adapters.progress import ticking
 from adapters.reproduce.ledger.claims import ledger
 from adapters.reproduce.plans.budgets import TASKS, Budget
 from adapters.reproduce.plans.plan import Plan, TaskFolder
@@ -155,7 +156,8 @@ def sweep_studies(
     from tqdm import tqdm
 
     layout = "{percentage:3.0f}% |{bar}| {elapsed}, ETA {remaining}: {postfix}"
-    with closing(tqdm(total=1.0, bar_format=layout, dynamic_ncols=True, smoothing=0)) as bar:
+    new_bar = tqdm(total=1.0, bar_format=layout, dynamic_ncols=True, smoothing=0)
+    with closing(new_bar) as bar, ticking(bar):  # a run may take an hour
         progress = Progress(bar)
         while True:
             runs = read_runs(folder)

@@ -295,7 +295,7 @@ class TestDamage:
         "make, message",
         [
             (lambda path: None, "cannot be read|is damaged or not a safetensors file"),
-            (lambda path: path.mkdir(), "cannot be read|is damaged or not a safetensors file"),
+            (lambda path: path.mkdir(), "is a folder, not a safetensors file$"),
             (lambda path: path.write_bytes(b""), "is damaged or not a safetensors file"),
             (
                 lambda path: path.write_text("sentence\tlabel\n" * 99),
@@ -315,6 +315,12 @@ class TestDamage:
         make(path)
         with pytest.raises(InputError, match=f"^{re.escape(str(path))}: ({message})"):
             load_task(path)
+
+    def test_a_folder_of_a_training_is_told_which_file_in_it_is_meant(self, runs):
+        path = path_of(runs["adapters"])
+        message = f"{path.parent}: is a folder; the task in it is {path}"
+        with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+            load_task(path.parent)
 
 
 class TestAnotherBase:

@@ -3,17 +3,22 @@
 One small sweep on a random BERT and the project's sample of SST-2, through a worker process.
 """
 
+import io
 import json
 import re
 import shutil
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from command_line import ROOT, Result, minibert, works
 from small_base import small_bert
+from tqdm import tqdm
 
+from adapters.progress import ticking
 from adapters.reproduce import pipeline
 from adapters.reproduce.pipeline import Progress, all_wanted, foreseen, make_plan, studies_named
 from adapters.reproduce.plans.budgets import BUDGETS
@@ -270,6 +275,36 @@ def test_the_bar_counts_runs_that_wait_for_a_choice():
     progress(None, 1, 0)
     assert bar.text == "0 done, 1 running, 1 left"
     assert bar.total == estimated_tokens(first) + estimated_tokens(second)
+
+
+class Screen(io.StringIO):
+    """Where a bar is drawn; a line ends where the bar is drawn anew."""
+
+    def __init__(self, terminal: bool) -> None:
+        super().__init__()
+        self.isatty = lambda: terminal  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_the_bars_time_goes_on_while_nothing_ends(terminal: bool):
+    """On a terminal; a file would grow by a line a second."""
+    screen = Screen(terminal)
+    layout = "{elapsed_s:.2f} {n}"
+    with (
+        closing(tqdm(total=1.0, file=screen, bar_format=layout)) as bar,
+        ticking(bar, seconds=0.01),
+    ):
+        end = time.monotonic() + 60
+        while terminal and screen.getvalue().count("\r") < 5 and time.monotonic() < end:
+            time.sleep(0.01)
+        drawn = [line.split() for line in screen.getvalue().split("\r") if line.strip()]
+    assert {n for _, n in drawn} == {"0"}
+    times = [float(elapsed) for elapsed, _ in drawn]
+    assert times == sorted(times)
+    assert (max(times) > min(times)) == terminal
+    written = screen.getvalue()
+    time.sleep(0.1)
+    assert screen.getvalue() == written
 
 
 @pytest.mark.parametrize("budget", ["quick", "full"])
