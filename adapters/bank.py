@@ -4,7 +4,7 @@ Each task costs its own few parameters; the base is in memory once, whatever the
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import overload
 
@@ -47,12 +47,12 @@ class Bank:
         return task
 
     @overload
-    def logits(self, name: str, texts: Sequence[Text]) -> np.ndarray: ...
+    def logits(self, name: str, texts: Iterable[Text]) -> np.ndarray: ...
 
     @overload
-    def logits(self, name: Names, texts: Sequence[Text]) -> list[np.ndarray]: ...
+    def logits(self, name: Names, texts: Iterable[Text]) -> list[np.ndarray]: ...
 
-    def logits(self, name: str | Names, texts: Sequence[Text]) -> np.ndarray | list[np.ndarray]:
+    def logits(self, name: str | Names, texts: Iterable[Text]) -> np.ndarray | list[np.ndarray]:
         """One task's logits of texts: [B, C]; with a name for each text, B arrays [C], the same
         bits as asking task by task.
 
@@ -62,11 +62,11 @@ class Bank:
         if isinstance(name, str):
             task = self._task(name)
             return finite_logits(self.models[name], self._encoded(task, texts))
-        texts = check_texts(texts, None)
-        if len(name) != len(texts):
-            raise InputError(f"{len(name)} names of tasks are given for {len(texts)} texts")
+        names, texts = list(name), check_texts(texts, None)
+        if len(names) != len(texts):
+            raise InputError(f"{len(names)} names of tasks are given for {len(texts)} texts")
         numbers = defaultdict(list)  # of each task's own texts
-        for number, (own, text) in enumerate(zip(name, texts, strict=True)):
+        for number, (own, text) in enumerate(zip(names, texts, strict=True)):
             if isinstance(text, tuple) != self._task(own).task.pairs:
                 wanted = "one text" if isinstance(text, tuple) else "a pair of texts"
                 raise InputError(f"texts[{number}] is {shown(text)}; task {own} reads {wanted}")
@@ -82,13 +82,14 @@ class Bank:
                 logits[number] = values
         return logits
 
-    def logits_all(self, texts: Sequence[Text]) -> dict[str, np.ndarray]:
+    def logits_all(self, texts: Iterable[Text]) -> dict[str, np.ndarray]:
         """Every open task's logits of the same texts: {name: [B, C]}, the same bits as asking one
         by one.
 
         What tasks read alike is tokenized once, and layers that they leave as they are are computed
         once. Raises InputError for the first text that is none for a task, or as `finite_logits`.
         """
+        texts = check_texts(texts, None)
         alike = defaultdict(list)  # names of tasks that read texts as the same tokens
         for name, task in self.tasks.items():
             alike[task.task.pairs, task.max_length, task.pooling == COSINE].append(name)
@@ -106,7 +107,7 @@ class Bank:
             raise InputError(f"no task named {shown(name)} is open; open: {', '.join(self.tasks)}")
         return self.tasks[name]
 
-    def _encoded(self, task: TaskFile, texts: Sequence[Text]) -> list[Encoded]:
+    def _encoded(self, task: TaskFile, texts: Iterable[Text]) -> list[Encoded]:
         checked = check_texts(texts, task.task.pairs)
         return encode_for(self.base, checked, task.max_length, task.pooling)
 

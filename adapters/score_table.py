@@ -23,7 +23,7 @@ from adapters.task_file import TaskFile, task_digest
 from minibert.checkpoint import Base
 from minibert.data.own import row_text
 from minibert.data.rows import Row, Table
-from minibert.data.tasks import Task
+from minibert.data.tasks import Task, check_text_columns
 from minibert.errors import InputError
 from minibert.files import (
     atomic_write,
@@ -65,10 +65,7 @@ class Scoring:
         """The columns of the result. Raises InputError for a name that the table has already, or
         another number of text columns than the task takes."""
         task, own = self.task.task, list(self.table.columns)
-        if len(self.text) != len(task.text):
-            raise InputError(
-                f"{task.name} takes {len(task.text)} text columns, not {len(self.text)}"
-            )
+        check_text_columns(task, self.text)
         if self.submission:
             return ["index", "prediction"]
         new = list(answer(task, np.zeros(task.outputs)))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from adapters.finetune import Trained
     from adapters.methods.method import Method
     from adapters.recipes import Recipe
+    from adapters.task_model import TaskModel
     from minibert.checkpoint import Base
     from minibert.data.tasks import Data
     from minibert.tokenizer import Encoded
@@ -25,9 +26,10 @@ if TYPE_CHECKING:
 
 def train_command(options: argparse.Namespace) -> None:
     """Python: `adapters.train_task`."""
+    from adapters.cached_layers import frozen_layers
     from adapters.methods.table import method_named
     from adapters.recipes import recipe_named
-    from adapters.task_model import check_length
+    from adapters.task_model import check_length, chosen_pooling, new_task_model
     from minibert.checkpoint import load_base
     from minibert.fetch.models import locate_model
     from minibert.machine.threads import thread_count
@@ -51,10 +53,14 @@ def train_command(options: argparse.Namespace) -> None:
     check_length(base, options.max_length)
     method = chosen_layers(options, method, base)
     out = options.out or Path("runs") / f"{data.task.name}-{method.name}"
-    announce(options, data, base, method, recipe, settings)
+    outputs, pooling = data.task.outputs, chosen_pooling(base, options.pooling, data.task)
+    model = new_task_model(base, method, recipe, outputs, options.seed, pooling)
+    if options.cache and not frozen_layers(model):
+        raise InputError("--cache: no layer is frozen, so nothing can be kept; see --top-layers")
+    announce(options, data, model, recipe, settings)
     if options.resume and not (out / "checkpoint.safetensors").exists():
         print(f"{out}: has no checkpoint yet; starting from the beginning", file=sys.stderr)
-    trained = run(options, data, base, method, settings, out)
+    trained = run(options, data, model, settings, out)
     report(options, data, base, trained, out)
 
 
@@ -129,15 +135,15 @@ def tell_cut(max_length: int) -> "Callable[[Sequence[Encoded]], None]":
 def announce(
     options: argparse.Namespace,
     data: "Data",
-    base: "Base",
-    method: "Method",
+    model: "TaskModel",
     recipe: "Recipe",
     settings: "Settings",
 ) -> None:
     """Print what is about to be trained, on what and how."""
     from adapters.show import class_table, facts, trained_table
-    from adapters.task_model import POOLINGS, chosen_pooling, new_task_model
+    from adapters.task_model import POOLINGS
 
+    base, method = model.base, model.method
     rows = [
         *data_and_base(data, base),
         ("method", f"{method}; recipe {recipe.name}"),
@@ -159,9 +165,7 @@ def announce(
                 "docs/performance.md",
             )
         )
-    outputs, pooling = data.task.outputs, chosen_pooling(base, options.pooling, data.task)
-    model = new_task_model(base, method, recipe, outputs, options.seed, pooling)
-    rows.append(("pooling", f"{pooling}: {POOLINGS[pooling]}"))
+    rows.append(("pooling", f"{model.pooling}: {POOLINGS[model.pooling]}"))
     print(f"{facts(rows)}\n\n{trained_table(model)}\n", flush=True)
     if not data.task.regression:
         print(f"{class_table(data)}\n", flush=True)
@@ -170,8 +174,7 @@ def announce(
 def run(
     options: argparse.Namespace,
     data: "Data",
-    base: "Base",
-    method: "Method",
+    model: "TaskModel",
     settings: "Settings",
     out: Path,
 ) -> "Trained":
@@ -180,11 +183,18 @@ def run(
     from adapters.progress import Progress, count_bar
 
     progress = Progress(data.task.name, data.task)
+    tell = tell_cut(options.max_length)
+
+    def on_encoded(encoded: "Sequence[Encoded]") -> None:
+        tell(encoded)
+        if not options.cache:
+            tell_states(model, encoded)
+
     try:
         return train_task(
-            base,
+            model.base,
             data,
-            method,
+            model.method,
             settings,
             recipe=options.recipe,
             max_length=options.max_length,
@@ -196,10 +206,25 @@ def run(
             cache=options.cache or True,
             on_report=progress,
             on_cache=count_bar("frozen layers"),
-            on_encoded=tell_cut(options.max_length),
+            on_encoded=on_encoded,
         )
     finally:
         progress.close()
+
+
+def tell_states(model: "TaskModel", encoded: "Sequence[Encoded]") -> None:
+    """Print it where the frozen layers' states are more than are kept in memory."""
+    from adapters.cached_layers import LIMIT, frozen_layers, states_bytes
+
+    frozen = frozen_layers(model)
+    needed = states_bytes(model, encoded, frozen) if frozen else 0
+    if needed > LIMIT:
+        print(
+            f"The frozen layers' states would take {needed / 2**30:,.1f} GB, more than the "
+            f"{LIMIT / 2**30:g} that are kept in memory: they are computed anew in every epoch. "
+            "--cache DIR keeps them in files.\n",
+            flush=True,
+        )
 
 
 def report(

@@ -10,6 +10,7 @@ from adapters.cluster.worker import held_base
 from adapters.predict import NotFinite, predict_texts
 from adapters.score_table import CHUNK, answer
 from adapters.task_file import TaskFile, load_task
+from minibert.data.tasks import check_text_columns
 from minibert.errors import InputError, shown
 from minibert.tokenizer import Text
 
@@ -53,10 +54,7 @@ def predict_frame(
 
 def _check_columns(frame: "DataFrame", columns: list[str], new: list[str], task: TaskFile) -> None:
     found = list(frame.columns)
-    if len(columns) != len(task.task.text):
-        raise InputError(
-            f"{task.task.name} takes {len(task.task.text)} text columns, not {len(columns)}"
-        )
+    check_text_columns(task.task, columns)
     for name in columns:
         if found.count(name) != 1:
             how = "no column" if name not in found else "two columns"

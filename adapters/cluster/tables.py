@@ -146,7 +146,9 @@ def _its_faults(name: str) -> Iterator[None]:
         yield
     except KilledWorker:
         raise Unfinished(f"{name}: its workers were {KILLED}") from None
-    except (CancelledError, OSError) as error:
+    except CancelledError:  # Dask's own words name its keys, and say to run the work again
+        raise Unfinished(f"{name}: its scheduler is gone") from None
+    except OSError as error:
         raise Unfinished(f"{name}: its scheduler is gone: {brief(str(error))}") from None
     except RuntimeError as error:
         if "deserialization" not in str(error):

@@ -10,7 +10,7 @@ from minibert.data.labels import find_classes, is_missing, is_numeric, label_tex
 from minibert.data.records import open_table
 from minibert.data.rows import Row, Table
 from minibert.data.tables import read_label
-from minibert.data.tasks import Data, Example, Task
+from minibert.data.tasks import Data, Example, Task, check_text_columns
 from minibert.errors import InputError, several
 from minibert.tokenizer import Text
 
@@ -131,10 +131,7 @@ def own_examples(
     task was trained on; a label may be a class's name. Raises InputError as `own_data` does, and
     for a label that the task does not know."""
     columns = columns or Columns(tuple(map(str, task.text)), str(task.label))
-    if len(columns.text) != len(task.text):
-        raise InputError(
-            f"{task.name} takes {len(task.text)} text columns, not {len(columns.text)}"
-        )
+    check_text_columns(task, columns.text)
     table = open_table(path, columns.all)
     rows = list(read_labelled(table, columns))
     if not any(row.label in task.values for row in rows):

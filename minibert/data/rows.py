@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from minibert.errors import InputError
+from minibert.errors import InputError, several
 from minibert.json_files import parse_json
 
 csv.field_size_limit(2**31 - 1)  # by default a cell of 131,072 characters is an error
@@ -73,7 +73,7 @@ class Table:
             next(lines)
         for number, cells in lines:
             if len(cells) != width:
-                wrong = f"row {number}: has {len(cells)} columns, expected {width}"
+                wrong = f"row {number}: has {several(len(cells), 'column')}, expected {width}"
                 raise InputError(f"{self.name} {_explained(self, wrong)}")
             yield Row(number, dict(zip(self.columns, cells, strict=True)))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from minibert.data.tasks import Column, Example, Task
-from minibert.errors import InputError
+from minibert.errors import InputError, several
 from minibert.tokenizer import Text
 
 
@@ -69,7 +69,8 @@ def _rows(
     rows = [(n, line.split("\t")) for n, line in enumerate(lines, start=1) if n > header]
     for row, cells in rows:
         if len(cells) > width or (len(cells) < width and not skip_short):
-            raise InputError(f"{path} row {row}: has {len(cells)} columns, expected {width}")
+            found = several(len(cells), "column")
+            raise InputError(f"{path} row {row}: has {found}, expected {width}")
     rows = [(row, cells) for row, cells in rows if len(cells) == width]
     if not rows:
         raise InputError(f"{path}: has a header but no rows")

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minibert.data.metrics import METRICS, OF_SCORES
-from minibert.errors import InputError, shown
+from minibert.errors import InputError, several, shown
 from minibert.tokenizer import Text
 
 Column = int | str  # by number in a file without header, by name otherwise
@@ -104,6 +104,13 @@ def glue_task(name: str) -> Task:
         if name.lower().replace("-", "") == key.replace("-", ""):
             return task
     raise InputError(f"unknown task {name!r}; known: {', '.join(GLUE)}")
+
+
+def check_text_columns(task: Task, columns: Sequence[str]) -> None:
+    """Raises InputError where these are more or fewer columns than the task reads texts."""
+    if len(columns) != len(task.text):
+        wanted = several(len(task.text), "text column")
+        raise InputError(f"{task.name} takes {wanted}, not {len(columns)}")
 
 
 def check_task(task: Task) -> None:

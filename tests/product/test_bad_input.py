@@ -84,9 +84,9 @@ class TestFilesOfOnesOwn:
             (OWN.replace("text 3", "café").encode("latin-1"), "line 5: is not UTF-8"),
             (b"a\tlabel\n1\tgood\n2\tbad\n", "has no column 'text' in its header (a, label)"),
             (OWN.replace("text 3", "text\t3").encode(), "row 5: has 3 columns, expected 2"),
-            (OWN.replace("text 3\t", "text 3").encode(), "row 5: has 1 columns, expected 2"),
+            (OWN.replace("text 3\t", "text 3").encode(), "row 5: has 1 column, expected 2"),
             (OWN.replace("\n", "\tx\n").replace("\tx", "", 1).encode(), "row 2: has 3 columns"),
-            (OWN.replace("text 3\n", "\n\n").encode()[:-7] + b"\n", "row 21: has 1 columns"),
+            (OWN.replace("text 3\n", "\n\n").encode()[:-7] + b"\n", "row 21: has 1 column"),
         ],
         ids=[
             "missing",

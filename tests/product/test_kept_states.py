@@ -22,6 +22,7 @@ from runs import contents
 from safetensors.numpy import load_file
 from toy import ADAPTERS, MAX_LENGTH, examples, train
 
+import adapters.cached_layers as cached_layers
 import adapters.finetune as finetune
 import adapters.kept_states as kept
 import minibert.batch as batching
@@ -362,6 +363,27 @@ def test_train_keeps_states_in_the_folder_that_it_is_given(tmp_path):
     failed = minibert(*words, "--out", tmp_path / "x", "--cache", tmp_path / "file")
     assert failed.code == 2
     assert failed.err == f"minibert: error: {tmp_path / 'file'}: cannot be used: File exists\n"
+
+
+def test_a_folder_for_states_of_no_frozen_layers_is_refused_before_anything_is_made(tmp_path):
+    words = ("train", "--task", "rte", "--sample", *ON_TINY, "--out", tmp_path / "x")
+    failed = minibert(*words, "--cache", tmp_path / "states")
+    assert failed.code == 2
+    message = "--cache: no layer is frozen, so nothing can be kept; see --top-layers"
+    assert failed.err == f"minibert: error: {message}\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("cache", [False, True])
+@pytest.mark.parametrize("limit, fits", [(1 << 24, True), (1 << 10, False)])
+def test_states_that_memory_is_not_meant_for_are_told(tmp_path, monkeypatch, cache, limit, fits):
+    """Some hundreds of texts of some 20 tokens, 32 numbers of 4 bytes each: about a megabyte."""
+    for module in (finetune, cached_layers):
+        monkeypatch.setattr(module, "LIMIT", limit)
+    words = ("train", "--task", "sst-2", "--sample", "--train-examples", 40, *ON_TINY)
+    words = (*words, "--epochs", 1, "--size", 4, "--top-layers", 1, "--out", tmp_path / "x")
+    told = works(*words, *(("--cache", tmp_path / "states") if cache else ())).out
+    assert ("states would take" in told) == (not fits and not cache)
 
 
 def test_top_layers_share_what_they_both_freeze_only(tiny, tmp_path):

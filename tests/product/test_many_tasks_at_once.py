@@ -103,6 +103,13 @@ class TestTheSameTexts:
             n: v.tobytes() for n, v in alone.items()
         }
 
+    def test_may_be_told_one_after_the_other(self, bank):
+        """Tasks that read the texts in several ways do not use them up for each other."""
+        listed, told = bank.logits_all(TEXTS[:3]), bank.logits_all(text for text in TEXTS[:3])
+        assert listed.keys() == told.keys()
+        for name, logits in listed.items():
+            assert told[name].tobytes() == logits.tobytes(), name
+
     def test_that_a_task_does_not_read_are_refused(self, pair_bank):
         with pytest.raises(InputError, match=r"texts\[0\] is 'ba'; a pair of strings is expected"):
             pair_bank.logits_all(["ba"])
@@ -152,6 +159,11 @@ class TestTextsOfManyTasks:
         assert [row.tobytes() for row in mixed] == [
             pair_bank.logits(name, [text]).tobytes() for name, text in alone
         ]
+
+    def test_and_their_names_may_be_told_one_after_the_other(self, bank):
+        names = [*bank.tasks][:3]
+        listed, told = bank.logits(names, TEXTS[:3]), bank.logits(iter(names), iter(TEXTS[:3]))
+        assert [one.tobytes() for one in told] == [one.tobytes() for one in listed]
 
     def test_none_are_no_answers(self, bank):
         assert bank.logits([], []) == []

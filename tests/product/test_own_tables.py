@@ -167,9 +167,9 @@ class TestHowATableIsWritten:
             (b"text,label\nfine,1\ncaf\xe9,1\n", " line 3: is not UTF-8"),
             ("review,label\nfine,1\n", ": has no column 'text' in its header (review, label)"),
             ("text,label,text\nfine,1,x\n", ": has two columns 'text'"),
-            ("text,label\nfine\n", " row 2: has 1 columns, expected 2"),
+            ("text,label\nfine\n", " row 2: has 1 column, expected 2"),
             ("text,label\nfine,1\na,b,1\n", " row 3: has 3 columns, expected 2"),
-            ("text\tlabel\nfine\t1\n\nfine\t1\n", " row 3: has 1 columns, expected 2"),
+            ("text\tlabel\nfine\t1\n\nfine\t1\n", " row 3: has 1 column, expected 2"),
             (
                 'text,label\n"fine,1\n',
                 " row 2: is badly quoted: unexpected end of data",
@@ -186,14 +186,14 @@ class TestHowATableIsWritten:
             (  # row 2 has a line break in it
                 'text\tlabel\n"a\nb"\t1\n"fine\t0\n"fine"\t1\n',
                 " row 3: is badly quoted: '\\t' expected after '\"'; with quotation marks as text, "
-                "row 2: has 1 columns, expected 2",
+                "row 2: has 1 column, expected 2",
             ),
             (
                 'text\tlabel\n"a\nb"\t1\n"fine"\n',
-                " row 3: has 1 columns, expected 2; with quotation marks as text, row 2: has 1",
+                " row 3: has 1 column, expected 2; with quotation marks as text, row 2: has 1",
             ),
-            ("text\tlabel\na\rb\t1\nfine\n", " row 3: has 1 columns, expected 2"),
-            ('text\tlabel\n"fine"\t1\nfine\n', " row 3: has 1 columns, expected 2"),
+            ("text\tlabel\na\rb\t1\nfine\n", " row 3: has 1 column, expected 2"),
+            ('text\tlabel\n"fine"\t1\nfine\n', " row 3: has 1 column, expected 2"),
             ("text\tlabel\rfine\t1\rdull\t0\r", ": its lines end with CR alone; save it with LF"),
             ("text\tlabel\rfine\t1\rdull\t0\r\n", ": its lines end with CR alone; save it with"),
             ('[{"text": "a"}]', ": is a JSON array; one JSON object per line is needed"),
@@ -512,7 +512,7 @@ class TestAnotherTableForATrainedTask:
         path = write(tmp_path, "review,mood\nfine,good\n")
         found = own_examples(self.TASK, path, Columns(("review",), "mood"))
         assert found == [Example("fine", 1)]
-        with pytest.raises(InputError, match="mood takes 1 text columns, not 2"):
+        with pytest.raises(InputError, match="mood takes 1 text column, not 2"):
             own_examples(self.TASK, path, Columns(("review", "mood"), "x"))
 
     def test_minus_one_is_missing_unless_the_task_knows_it(self, tmp_path):

@@ -244,7 +244,7 @@ class TestWhatIsRefused:
 
     def test_another_number_of_text_columns(self, tiny, task, tmp_path):
         what = replace(scoring(task, tiny, table(tmp_path)), text=("text", "note"))
-        with pytest.raises(InputError, match="toy takes 1 text columns, not 2"):
+        with pytest.raises(InputError, match="toy takes 1 text column, not 2"):
             score_to_file(what, tmp_path / "out.csv")
 
     def test_a_key_that_the_first_row_has_not(self, tiny, task, tmp_path):

@@ -519,7 +519,7 @@ BAD_ROWS = [
     ({"dev": [*ROW, ("ga", "")]}, "birds/dev.tsv row 4: the label '' is not among the classes"),
     ({"train": [*ROW, ("ga", "")]}, "birds/train.tsv row 4: the label '' looks missing; "),
     ({"train": [*ROW, ("ga", "Tikora")]}, "birds/train.tsv: column 'label' spells one label in"),
-    ({"train": [*ROW, ("ga",)]}, "birds/train.tsv row 4: has 1 columns, expected 2"),
+    ({"train": [*ROW, ("ga",)]}, "birds/train.tsv row 4: has 1 column, expected 2"),
     ({"train": ROW[:1] * 3}, "birds/train.tsv: column 'label' has 1 different label, not 2 to 256"),
     (
         {"train": [("ga", f"c{n}") for n in range(257)]},

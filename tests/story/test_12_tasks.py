@@ -408,11 +408,11 @@ BAD_FILES: list[tuple[str, str | bytes | None, str]] = [
     ("Latin-1", b"sentence\tlabel\nfine\t1\ncaf\xe9\t1\n", " row 3: is not UTF-8"),
     ("a header only", HEAD, ": has a header but no rows"),
     ("too many columns", HEAD + "fine\t1\na\tb\t1\n", " row 3: has 3 columns, expected 2"),
-    ("too few columns", HEAD + "fine\t1\nfine\n", " row 3: has 1 columns, expected 2"),
+    ("too few columns", HEAD + "fine\t1\nfine\n", " row 3: has 1 column, expected 2"),
     (
         "an empty line in the middle",
         HEAD + "fine\t1\n\nfine\t1\n",
-        " row 3: has 1 columns, expected 2",
+        " row 3: has 1 column, expected 2",
     ),
     ("an unknown label", HEAD + "fine\t1\nfine\t2\n", " row 3: unknown label '2'; known: 0, 1"),
     ("an empty label", HEAD + "fine\t\n", " row 2: unknown label ''; known: 0, 1"),

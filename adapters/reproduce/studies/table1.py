@@ -100,7 +100,7 @@ def _table(plan: Plan, runs: Runs) -> str:
         "",
         "total parameters",
         "trained per task, as the paper counts",
-        "with LayerNorms, of all",
+        "all but the head, of all parameters",
         *(scored(task) for task in plan.tasks),
         "average",
     ]

@@ -43,7 +43,7 @@ def scores_table(plan: Table2Plan, runs: Runs) -> str:
         "",
         f"parameters of {several(len(plan.tasks), 'task')}",
         "trained per task, as the paper counts",
-        "with LayerNorms, of all",
+        "all but the head, of all parameters",
         *map(cell, plan.tasks),
         "average",
     ]
