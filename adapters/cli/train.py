@@ -161,8 +161,8 @@ def announce(
             (
                 "fast",
                 f"layers {method.first_layer} to {last}, and an end after "
-                f"{several(settings.stop_after or 0, 'epoch')} without gain; what that costs: "
-                "docs/performance.md",
+                f"{several(settings.stop_after or 0, 'epoch')} without gain; on minilm "
+                "that lost 1 point on sentiment, 3 to 10 on other tasks",
             )
         )
     rows.append(("pooling", f"{model.pooling}: {POOLINGS[model.pooling]}"))
