@@ -19,8 +19,6 @@ from minibert.errors import InputError, shown
 from minibert.tokenizer import Encoded, Text, check_texts
 from minibert.tree import count
 
-Names = list[str] | tuple[str, ...]
-
 
 class Bank:
     """Task files opened over one base; no base weight is ever copied.
@@ -50,9 +48,13 @@ class Bank:
     def logits(self, name: str, texts: Iterable[Text]) -> np.ndarray: ...
 
     @overload
-    def logits(self, name: Names, texts: Iterable[Text]) -> list[np.ndarray]: ...
+    def logits(
+        self, name: list[str] | tuple[str, ...], texts: Iterable[Text]
+    ) -> list[np.ndarray]: ...
 
-    def logits(self, name: str | Names, texts: Iterable[Text]) -> np.ndarray | list[np.ndarray]:
+    def logits(
+        self, name: str | Iterable[str], texts: Iterable[Text]
+    ) -> np.ndarray | list[np.ndarray]:
         """One task's logits of texts: [B, C]; with a name for each text, B arrays [C], the same
         bits as asking task by task.
 
@@ -62,7 +64,8 @@ class Bank:
         if isinstance(name, str):
             task = self._task(name)
             return finite_logits(self.models[name], self._encoded(task, texts))
-        names, texts = list(name), check_texts(texts, None)
+        names = [str(own) for own in check_texts(name, False, "names")]
+        texts = check_texts(texts, None)
         if len(names) != len(texts):
             raise InputError(f"{len(names)} names of tasks are given for {len(texts)} texts")
         numbers = defaultdict(list)  # of each task's own texts

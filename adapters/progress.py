@@ -2,9 +2,7 @@
 
 import shutil
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 from adapters.show import metrics_text
@@ -38,27 +36,6 @@ def count_bar(name: str) -> Callable[[int, int], None]:
             bar.pop().close()
 
     return show
-
-
-@contextmanager
-def ticking(bar: Any, seconds: float = 1.0) -> Iterator[Any]:
-    """Draws a tqdm bar every so many seconds, so that its time goes on while nothing ends. Not
-    where it is written to a file, which would grow."""
-    ended = threading.Event()
-
-    def draw() -> None:
-        while not ended.wait(seconds):
-            bar.refresh()
-
-    drawing = threading.Thread(target=draw, daemon=True)
-    if bar.fp.isatty():
-        drawing.start()
-    try:
-        yield bar
-    finally:
-        ended.set()
-        if drawing.is_alive():
-            drawing.join()
 
 
 class StepBar:

@@ -9,6 +9,7 @@ same weights again. Linear maps lie in it as [out, in], as in every public check
 import json
 import math
 import re
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from itertools import accumulate
 from pathlib import Path
@@ -112,9 +113,9 @@ def save_task(path: Path | str, task: TaskFile) -> None:
 def load_task(path: Path | str) -> TaskFile:
     """Read a task file. Raises InputError, naming it, when it is missing, damaged, not one, or says
     or holds what no task can, whoever wrote it. Whether it fits its base, `on_base` sees."""
-    inside = Path(path) / "task.safetensors"
-    if inside.is_file():
-        raise InputError(f"{path}: is a folder; the task in it is {inside}")
+    with suppress(OSError):  # where it may not be looked into, reading tells so
+        if Path(path).is_dir() and (inside := Path(path) / "task.safetensors").is_file():
+            raise InputError(f"{path}: is a folder; the task in it is {inside}")
     tensors, metadata = read_safetensors(path)
     if FORMAT not in metadata:
         raise InputError(f"{path}: is not a minibert task file")

@@ -137,8 +137,9 @@ def check_other(out: Path, read: Iterable[Path | str], what: str) -> None:
 def check_is_file(path: Path) -> None:
     """Raises InputError for a pipe or a device in the place of a file: reading might never end. A
     folder, or nothing, is for the reader to refuse."""
-    if path.exists() and not (path.is_file() or path.is_dir()):
-        raise InputError(f"{path}: cannot be read: not a file")
+    with suppress(OSError):  # so is what lies in a folder that may not be entered
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise InputError(f"{path}: cannot be read: not a file")
 
 
 def read_bounded(path: Path, largest: int) -> bytes:

@@ -33,9 +33,9 @@ def read_safetensors(path: Path | str) -> tuple[dict[str, np.ndarray], dict[str,
 
     path = Path(path)
     check_is_file(path)
-    if path.is_dir():
-        raise InputError(f"{path}: is a folder, not a safetensors file")
     try:
+        if path.is_dir():
+            raise InputError(f"{path}: is a folder, not a safetensors file")
         with safe_open(path, framework="np"):  # the library checks header, offsets and length
             pass
         with path.open("rb") as file:

@@ -150,7 +150,8 @@ def info_command(options: argparse.Namespace) -> None:
     from minibert.fetch.models import locate_model
 
     path = Path(options.name)
-    if path.is_file() or path.suffix == ".safetensors":
+    of_training = (path / "task.safetensors").is_file()  # which load_task tells
+    if path.is_file() or path.suffix == ".safetensors" or of_training:
         if options.method is not None or options.size is not None:
             raise InputError("--method and --size go with a model, not with a task file")
         print(describe_task(load_task(path), path))

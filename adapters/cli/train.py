@@ -56,7 +56,10 @@ def train_command(options: argparse.Namespace) -> None:
     outputs, pooling = data.task.outputs, chosen_pooling(base, options.pooling, data.task)
     model = new_task_model(base, method, recipe, outputs, options.seed, pooling)
     if options.cache and not frozen_layers(model):
-        raise InputError("--cache: no layer is frozen, so nothing can be kept; see --top-layers")
+        raise InputError(
+            "--cache: no layer below what is trained stays as it is, so there is nothing to keep; "
+            "train fewer layers (--fast, --top-layers, --layers) or --method head"
+        )
     announce(options, data, model, recipe, settings)
     if options.resume and not (out / "checkpoint.safetensors").exists():
         print(f"{out}: has no checkpoint yet; starting from the beginning", file=sys.stderr)
@@ -161,8 +164,8 @@ def announce(
             (
                 "fast",
                 f"layers {method.first_layer} to {last}, and an end after "
-                f"{several(settings.stop_after or 0, 'epoch')} without gain; on minilm "
-                "that lost 1 point on sentiment, 3 to 10 on other tasks",
+                f"{several(settings.stop_after or 0, 'epoch')} without gain (what that "
+                "costs: the documentation's page on performance)",
             )
         )
     rows.append(("pooling", f"{model.pooling}: {POOLINGS[model.pooling]}"))
@@ -220,8 +223,8 @@ def tell_states(model: "TaskModel", encoded: "Sequence[Encoded]") -> None:
     needed = states_bytes(model, encoded, frozen) if frozen else 0
     if needed > LIMIT:
         print(
-            f"The frozen layers' states would take {needed / 2**30:,.1f} GB, more than the "
-            f"{LIMIT / 2**30:g} that are kept in memory: they are computed anew in every epoch. "
+            f"The frozen layers' states would take {needed / 2**30:,.2f} GB; more than "
+            f"{LIMIT / 2**30:g} GB are not kept in memory, but computed anew in every epoch. "
             "--cache DIR keeps them in files.\n",
             flush=True,
         )

@@ -2,13 +2,11 @@
 
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from adapters.progress import ticking
 from adapters.reproduce.ledger.claims import ledger
 from adapters.reproduce.plans.budgets import TASKS, Budget
 from adapters.reproduce.plans.plan import Plan, TaskFolder
@@ -30,6 +28,7 @@ from adapters.reproduce.sweep.cost import estimated_tokens
 from adapters.reproduce.sweep.one_run import execute
 from adapters.reproduce.sweep.run_sweep import run_sweep
 from adapters.reproduce.sweep.runs_file import Config, Runs, read_runs, run_key
+from adapters.reproduce.sweep.sweep_bar import SweepBar, new_bar
 from adapters.reproduce.sweep.task_folder import read_tasks
 from adapters.reproduce.sweep.tfidf import check_installed
 from adapters.reproduce.sweep.workers import Workers
@@ -120,45 +119,13 @@ def foreseen(studies: Sequence[ModuleType], plan: Plan, runs: Runs) -> dict[str,
             guessed[key] = {"key": key, "config": config, "result": GUESS}
 
 
-@dataclass
-class Progress:
-    """A bar over all runs, in units of cost, which makes its ETA meaningful."""
-
-    bar: Any
-    done: int = 0
-    later: int = 0  # runs that will be wanted when those of now have finished
-
-    def __call__(self, config: Config | None, running: int, left: int) -> None:
-        """Called by the sweep whenever a run starts or ends."""
-        if config is not None:
-            self.done += 1
-            self.bar.update(estimated_tokens(config))
-        self.bar.set_postfix_str(f"{self.done} done, {running} running, {left + self.later} left")
-
-    def expect(self, everything: dict[str, Config], missing: Sequence[Config], runs: Runs) -> None:
-        """Take in all runs that are foreseen, of which some may have finished elsewhere and those
-        `missing` are computed now."""
-        cost = {key: estimated_tokens(config) for key, config in everything.items()}
-        self.done = sum(key in runs for key in everything)
-        self.later = len(everything) - self.done - len(missing)
-        self.bar.total = sum(cost.values())
-        done = sum(cost[key] for key in everything if key in runs)
-        self.bar.initial += done - self.bar.n  # computed elsewhere: says nothing about our speed
-        self.bar.n = done
-        self.bar.refresh()
-
-
 def sweep_studies(
     studies: Sequence[ModuleType], plan: Plan, folder: Path, workers: Workers
 ) -> Runs:
     """Compute the runs that the studies need, until their results call for no further ones. Returns
     all runs of the folder."""
-    from tqdm import tqdm
-
-    layout = "{percentage:3.0f}% |{bar}| {elapsed}, ETA {remaining}: {postfix}"
-    new_bar = tqdm(total=1.0, bar_format=layout, dynamic_ncols=True, smoothing=0)
-    with closing(new_bar) as bar, ticking(bar):  # a run may take an hour
-        progress = Progress(bar)
+    with closing(new_bar()) as bar:
+        progress = SweepBar(bar)
         while True:
             runs = read_runs(folder)
             wanted = all_wanted(studies, plan, runs)
@@ -167,7 +134,8 @@ def sweep_studies(
             if not missing:
                 return runs
             tasks = plan.folder.path if plan.folder else None
-            run_sweep(missing, partial(execute, tasks=tasks), folder, workers, progress)
+            run_one = partial(execute, tasks=tasks)
+            run_sweep(missing, run_one, folder, workers, progress, progress.tick)
 
 
 def write_reports(studies: Sequence[ModuleType], plan: Plan, runs: Runs, folder: Path) -> Path:

@@ -120,7 +120,7 @@ def read_texts(task: Task, path: Path | None) -> list[Text]:
         cells = line.split("\t")
         if len(cells) != len(task.text):
             raise InputError(
-                f"{name} row {row}: has {len(cells)} texts, "
+                f"{name} row {row}: has {several(len(cells), 'text')}, "
                 f"but {task.name} takes {len(task.text)} (separated by a tab)"
             )
         texts.append(cells[0] if len(cells) == 1 else (cells[0], cells[1]))

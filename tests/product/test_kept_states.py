@@ -26,7 +26,8 @@ import adapters.cached_layers as cached_layers
 import adapters.finetune as finetune
 import adapters.kept_states as kept
 import minibert.batch as batching
-from adapters.cached_layers import cache_states
+from adapters.cached_layers import cache_states, states_bytes
+from adapters.cli.train import tell_states
 from adapters.kept_states import kept_states, states_key
 from adapters.methods.table import METHODS, top_layers
 from adapters.predict import encode_examples
@@ -365,12 +366,14 @@ def test_train_keeps_states_in_the_folder_that_it_is_given(tmp_path):
     assert failed.err == f"minibert: error: {tmp_path / 'file'}: cannot be used: File exists\n"
 
 
-def test_a_folder_for_states_of_no_frozen_layers_is_refused_before_anything_is_made(tmp_path):
+@pytest.mark.parametrize("how", [(), ("--method", "lora"), ("--method", "full")])
+def test_a_folder_for_states_of_no_frozen_layers_is_refused_before_anything_is_made(tmp_path, how):
     words = ("train", "--task", "rte", "--sample", *ON_TINY, "--out", tmp_path / "x")
-    failed = minibert(*words, "--cache", tmp_path / "states")
+    failed = minibert(*words, *how, "--cache", tmp_path / "states")
     assert failed.code == 2
-    message = "--cache: no layer is frozen, so nothing can be kept; see --top-layers"
-    assert failed.err == f"minibert: error: {message}\n"
+    message = "--cache: no layer below what is trained stays as it is, so there is nothing to keep"
+    assert failed.err.startswith(f"minibert: error: {message}; train fewer layers (--fast, ")
+    assert failed.err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 
 
@@ -384,6 +387,15 @@ def test_states_that_memory_is_not_meant_for_are_told(tmp_path, monkeypatch, cac
     words = (*words, "--epochs", 1, "--size", 4, "--top-layers", 1, "--out", tmp_path / "x")
     told = works(*words, *(("--cache", tmp_path / "states") if cache else ())).out
     assert ("states would take" in told) == (not fits and not cache)
+
+
+def test_the_states_are_told_by_their_size(tiny, encoded, monkeypatch, capsys):
+    size = states_bytes(model_of(tiny), encoded, 1)
+    assert size == 4 * 32 * sum(len(text.ids) for text in encoded)
+    monkeypatch.setattr(cached_layers, "states_bytes", lambda *_: 7 << 29)
+    tell_states(model_of(tiny), encoded)
+    told = capsys.readouterr().out
+    assert told.startswith("The frozen layers' states would take 3.50 GB; more than 2 GB are not ")
 
 
 def test_top_layers_share_what_they_both_freeze_only(tiny, tmp_path):

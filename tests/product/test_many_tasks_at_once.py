@@ -165,6 +165,12 @@ class TestTextsOfManyTasks:
         listed, told = bank.logits(names, TEXTS[:3]), bank.logits(iter(names), iter(TEXTS[:3]))
         assert [one.tobytes() for one in told] == [one.tobytes() for one in listed]
 
+    @pytest.mark.parametrize("names", [{"top"}, b"top", [3], 3, None])
+    def test_names_that_are_none_are_refused(self, bank, names):
+        """A set has no order, so it could not be said which text is meant for which task."""
+        with pytest.raises(InputError, match=r"^names(\[0\])? is "):
+            bank.logits(names, TEXTS[:1])
+
     def test_none_are_no_answers(self, bank):
         assert bank.logits([], []) == []
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from command_line import works
+from command_line import minibert, works
 from conftest import GOLDENS
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -321,6 +321,21 @@ class TestDamage:
         message = f"{path.parent}: is a folder; the task in it is {path}"
         with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
             load_task(path.parent)
+        for command in "info", "evaluate":
+            told = minibert(command, path.parent)
+            assert (told.code, told.err) == (2, f"minibert: error: {message}\n")
+
+    def test_a_file_in_a_folder_that_may_not_be_entered_is_told(self, tmp_path, monkeypatch):
+        path = tmp_path / "task.safetensors"
+
+        def refused(*_: object, **__: object) -> None:
+            raise PermissionError(errno.EACCES, "Permission denied")
+
+        monkeypatch.setattr(Path, "stat", refused)
+        with pytest.raises(
+            InputError, match=f"^{re.escape(str(path))}: cannot be read: Permission"
+        ):
+            load_task(path)
 
 
 class TestAnotherBase:

@@ -3,29 +3,26 @@
 One small sweep on a random BERT and the project's sample of SST-2, through a worker process.
 """
 
-import io
 import json
 import re
 import shutil
-import time
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from command_line import ROOT, Result, minibert, works
 from small_base import small_bert
-from tqdm import tqdm
 
-from adapters.progress import ticking
 from adapters.reproduce import pipeline
-from adapters.reproduce.pipeline import Progress, all_wanted, foreseen, make_plan, studies_named
+from adapters.reproduce.pipeline import all_wanted, foreseen, make_plan, studies_named
 from adapters.reproduce.plans.budgets import BUDGETS
 from adapters.reproduce.plans.plan import ADAPTERS, FULL, HEAD, Plan
 from adapters.reproduce.sweep.configured import parts, questions
 from adapters.reproduce.sweep.cost import estimated_tokens
 from adapters.reproduce.sweep.runs_file import Runs, read_runs, run_key
+from adapters.reproduce.sweep.sweep_bar import SweepBar
+from adapters.reproduce.sweep.workers import Workers
 from minibert.errors import InputError
 
 ADAPTER_RUNS = 2 + 7  # sizes 8 and 64, seven extensions
@@ -231,80 +228,19 @@ def test_imports_point_one_way():
             assert set(imported) <= set(allowed), path
 
 
-class Bar:
-    """The parts of tqdm's bar that the progress uses."""
+def test_the_bar_is_drawn_while_no_run_ends(tmp_path, monkeypatch):
+    class Enough(Exception):
+        pass
 
-    total, n, initial = 1.0, 0.0, 0.0
+    def waited_for(configs, run_one, folder, workers, on_progress, on_tick) -> None:
+        assert isinstance(on_progress, SweepBar)
+        assert on_tick == on_progress.tick
+        raise Enough
 
-    def update(self, amount: float) -> None:
-        self.n += amount
-
-    def refresh(self) -> None: ...
-
-    def set_postfix_str(self, text: str) -> None:
-        self.text = text
-
-
-def test_the_eta_is_based_on_what_was_computed_here():
-    """The bar's speed is (n - initial) / elapsed, so the work of earlier sweeps must not count."""
-    plan = Plan(BUDGETS["full"], "minilm", "0" * 64, 6, 3)
-    first, second, third = (plan.classify("rte", ADAPTERS, 1e-3, n) for n in (1, 2, 3))
-    keys = [run_key(config) for config in (first, second, third)]
-    bar = Bar()
-    progress = Progress(bar)
-    progress.expect({keys[0]: first, keys[1]: second}, [second], {keys[0]: {}})
-    assert (bar.n, bar.initial) == (estimated_tokens(first), estimated_tokens(first))
-    assert bar.total == estimated_tokens(first) + estimated_tokens(second)
-    progress(None, 1, 0)
-    assert bar.text == "1 done, 1 running, 0 left"
-    progress(second, 0, 0)
-    assert bar.text == "2 done, 0 running, 0 left"
-    known = dict(zip(keys, (first, second, third), strict=True))
-    progress.expect(known, [third], {keys[0]: {}, keys[1]: {}})
-    assert bar.n - bar.initial == pytest.approx(estimated_tokens(second))
-    assert bar.total == sum(map(estimated_tokens, known.values()))
-    assert progress.done == 2
-
-
-def test_the_bar_counts_runs_that_wait_for_a_choice():
-    plan = Plan(BUDGETS["full"], "minilm", "0" * 64, 6, 3)
-    first, second = (plan.classify("rte", ADAPTERS, 1e-3, n) for n in (1, 2))
-    bar = Bar()
-    progress = Progress(bar)
-    progress.expect({run_key(config): config for config in (first, second)}, [first], {})
-    progress(None, 1, 0)
-    assert bar.text == "0 done, 1 running, 1 left"
-    assert bar.total == estimated_tokens(first) + estimated_tokens(second)
-
-
-class Screen(io.StringIO):
-    """Where a bar is drawn; a line ends where the bar is drawn anew."""
-
-    def __init__(self, terminal: bool) -> None:
-        super().__init__()
-        self.isatty = lambda: terminal  # type: ignore[method-assign]
-
-
-@pytest.mark.parametrize("terminal", [True, False])
-def test_the_bars_time_goes_on_while_nothing_ends(terminal: bool):
-    """On a terminal; a file would grow by a line a second."""
-    screen = Screen(terminal)
-    layout = "{elapsed_s:.2f} {n}"
-    with (
-        closing(tqdm(total=1.0, file=screen, bar_format=layout)) as bar,
-        ticking(bar, seconds=0.01),
-    ):
-        end = time.monotonic() + 60
-        while terminal and screen.getvalue().count("\r") < 5 and time.monotonic() < end:
-            time.sleep(0.01)
-        drawn = [line.split() for line in screen.getvalue().split("\r") if line.strip()]
-    assert {n for _, n in drawn} == {"0"}
-    times = [float(elapsed) for elapsed, _ in drawn]
-    assert times == sorted(times)
-    assert (max(times) > min(times)) == terminal
-    written = screen.getvalue()
-    time.sleep(0.1)
-    assert screen.getvalue() == written
+    monkeypatch.setattr(pipeline, "run_sweep", waited_for)
+    plan = Plan(BUDGETS["quick"], "minilm", "0" * 64, 6, 1)
+    with pytest.raises(Enough):
+        pipeline.sweep_studies(studies_named(["init-scale"]), plan, tmp_path, Workers())
 
 
 @pytest.mark.parametrize("budget", ["quick", "full"])

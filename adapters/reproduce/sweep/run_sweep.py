@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 Execute = Callable[[Config, Path, int], dict[str, Any]]
 OnProgress = Callable[[Config | None, int, int], None]
 
+TICK = 1.0  # seconds between two looks while no run ends
 ATTEMPTS = 3  # how often a sweep starts new processes after one of them was killed
 
 
@@ -120,12 +121,14 @@ def run_sweep(
     folder: Path,
     workers: Workers,
     on_progress: OnProgress = lambda finished, running, left: None,
+    on_tick: Callable[[], None] = lambda: None,
 ) -> Runs:
     """Compute every configuration that has no finished run yet; returns the runs of all of them.
 
     execute(config, folder, threads) computes one run and returns a JSON-serialisable result; the
     workers import it. on_progress(finished configuration or None, running here, left) is called
-    whenever a run starts or ends. Runs that another sweep is computing are waited for.
+    whenever a run starts or ends, on_tick() every second in between. Runs that another sweep is
+    computing are waited for.
 
     Raises InputError where `execute` does, and when workers are killed repeatedly. Ctrl-C stops
     everything; of the runs in progress only what `execute` has not checkpointed is lost.
@@ -138,7 +141,8 @@ def run_sweep(
         try:
             with workers.open() as pool:
                 new = sweep.reservable(left)
-                for config, result in _results(pool, execute, new, folder, workers.threads):
+                ended = _results(pool, execute, new, folder, workers.threads, on_tick)
+                for config, result in ended:
                     sweep.keep(config, result)
                     finished += 1
         except BrokenExecutor:  # a process was killed, so joblib has stopped the others
@@ -148,13 +152,19 @@ def run_sweep(
         finally:
             sweep.reserved.release_all()
         if not finished and sweep.missing():
-            time.sleep(1)  # another sweep is computing the rest
+            time.sleep(TICK)  # another sweep is computing the rest
+            on_tick()
     runs = read_runs(folder)
     return {key: runs[key] for key in wanted}
 
 
 def _results(
-    pool: Pool, execute: Execute, configs: Iterator[Config], folder: Path, threads: int
+    pool: Pool,
+    execute: Execute,
+    configs: Iterator[Config],
+    folder: Path,
+    threads: int,
+    on_tick: Callable[[], None] = lambda: None,
 ) -> Iterator[tuple[Config, dict[str, Any]]]:
     """(configuration, result), in the order in which the runs finish. The next configuration is
     taken from `configs` only when a worker is free for it."""
@@ -164,7 +174,9 @@ def _results(
             in_progress.add(pool.executor.submit(_run_one, execute, config, folder, threads))
         if not in_progress:
             return
-        done, in_progress = wait(in_progress, return_when=FIRST_COMPLETED)
+        done, in_progress = wait(in_progress, TICK, return_when=FIRST_COMPLETED)
+        if not done:
+            on_tick()
         # a failure ends the sweep, so it comes last: what finished along with it is kept
         for future in sorted(done, key=lambda future: future.exception() is not None):
             yield future.result()

@@ -1,0 +1,76 @@
+"""The bar over all runs of a sweep, in units of cost, which makes its ETA meaningful."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from adapters.reproduce.sweep.cost import estimated_tokens
+from adapters.reproduce.sweep.runs_file import Config, Runs
+
+LAYOUT = "{percentage:3.0f}% |{bar}| {elapsed}{postfix}"
+
+
+def new_bar() -> Any:
+    """The tqdm bar that a SweepBar draws on, on standard error."""
+    from tqdm import tqdm
+
+    return tqdm(total=1.0, bar_format=LAYOUT, dynamic_ncols=True)
+
+
+@dataclass
+class SweepBar:
+    """A tqdm bar, and what it counts. A run may take an hour: until the next one ends, its ETA is
+    counted down from what the speed was when the last one had ended."""
+
+    bar: Any
+    clock: Callable[[], float] = time.monotonic
+    done: int = 0
+    later: int = 0  # runs that will be wanted when those of now have finished
+    counts: str = ""
+    end: float | None = None  # when all runs will have ended, by the clock; None: not known yet
+
+    def __post_init__(self) -> None:
+        self.started = self.clock()
+
+    def __call__(self, config: Config | None, running: int, left: int) -> None:
+        """Called by the sweep whenever a run starts or ends."""
+        if config is not None:
+            self.done += 1
+            self.bar.update(estimated_tokens(config))
+            self._foresee()
+        self.counts = f"{self.done} done, {running} running, {left + self.later} left"
+        self._draw()
+
+    def tick(self) -> None:
+        """Called while no run ends. Not drawn in a file, which would grow by a line each time."""
+        if self.bar.fp.isatty():
+            self._draw()
+
+    def expect(self, everything: dict[str, Config], missing: Sequence[Config], runs: Runs) -> None:
+        """Take in all runs that are foreseen, of which some may have finished elsewhere and those
+        `missing` are computed now."""
+        cost = {key: estimated_tokens(config) for key, config in everything.items()}
+        self.done = sum(key in runs for key in everything)
+        self.later = len(everything) - self.done - len(missing)
+        self.bar.total = sum(cost.values())
+        done = sum(cost[key] for key in everything if key in runs)
+        self.bar.initial += done - self.bar.n  # computed elsewhere: says nothing about our speed
+        self.bar.n = done
+        self._foresee()
+        self.bar.refresh()
+
+    def _foresee(self) -> None:
+        now, computed = self.clock(), self.bar.n - self.bar.initial
+        if computed > 0:
+            self.end = now + (self.bar.total - self.bar.n) * (now - self.started) / computed
+
+    def _draw(self) -> None:
+        left = "?" if self.end is None else _minutes(max(0.0, self.end - self.clock()))
+        self.bar.set_postfix_str(f"ETA {left}, {self.counts}")
+
+
+def _minutes(seconds: float) -> str:
+    from tqdm import tqdm
+
+    return str(tqdm.format_interval(seconds))
