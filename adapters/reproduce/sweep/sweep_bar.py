@@ -1,5 +1,6 @@
 """The bar over all runs of a sweep, in units of cost, which makes its ETA meaningful."""
 
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ def new_bar() -> Any:
     """The tqdm bar that a SweepBar draws on, on standard error."""
     from tqdm import tqdm
 
-    return tqdm(total=1.0, bar_format=LAYOUT, dynamic_ncols=True)
+    width = shutil.get_terminal_size().columns  # 80 where a terminal says 0, as some do
+    return tqdm(total=1.0, bar_format=LAYOUT, ncols=width, nrows=20)
 
 
 @dataclass
