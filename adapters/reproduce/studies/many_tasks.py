@@ -104,7 +104,7 @@ def _added(plan: Plan, runs: Runs, method: dict[str, Any]) -> int | None:
 def report(plan: Plan, runs: Runs, folder: Path) -> str:
     """Every task's score after each task was learned, by each way, what one more task costs, and
     the curves."""
-    heading = "Section 1: many tasks, one after the other"
+    heading = "Section 1: many tasks, one after the other and all together"
     text = (
         "Each task is learned at its own best rate and epochs. With adapters the base stays frozen "
         "and every task keeps its own few parameters; with full fine-tuning one network goes from "
