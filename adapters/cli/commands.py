@@ -150,7 +150,8 @@ def info_command(options: argparse.Namespace) -> None:
     from minibert.fetch.models import locate_model
 
     path = Path(options.name)
-    of_training = (path / "task.safetensors").is_file()  # which load_task tells
+    # a training's folder, of which load_task says which file is meant
+    of_training = (path / "task.safetensors").is_file() and not (path / "config.json").exists()
     if path.is_file() or path.suffix == ".safetensors" or of_training:
         if options.method is not None or options.size is not None:
             raise InputError("--method and --size go with a model, not with a task file")

@@ -228,7 +228,7 @@ def test_imports_point_one_way():
             assert set(imported) <= set(allowed), path
 
 
-def test_the_bar_is_drawn_while_no_run_ends(tmp_path, monkeypatch):
+def test_a_sweep_is_given_the_bars_tick(tmp_path, monkeypatch):
     class Enough(Exception):
         pass
 

@@ -4,6 +4,7 @@ The clock is the test's own. A unit of cost is an estimated token.
 """
 
 import io
+import os
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -82,12 +83,12 @@ def test_runs_that_wait_for_a_choice_are_counted(sweep):
 
 
 def test_the_eta_is_counted_down_while_no_run_ends(sweep):
-    """To nothing, where the last run takes longer: it does not grow with every second."""
+    """It does not grow with every second; where the last run takes longer, it is not known."""
     sweep.bar.expect({KEYS[0]: FIRST, KEYS[1]: FIRST}, [FIRST, FIRST], {})
     sweep.bar(None, 2, 0)
     sweep.now += 3600
     sweep.bar(FIRST, 1, 0)
-    for waited, shown in (0, "1:00:00"), (60, "59:00"), (3480, "01:00"), (600, "00:00"):
+    for waited, shown in (0, "1:00:00"), (60, "59:00"), (3480, "01:00"), (60, "00:00"), (1, "?"):
         sweep.now += waited
         sweep.bar.tick()
         assert sweep.text() == f"ETA {shown}, 1 done, 1 running, 0 left"
@@ -103,6 +104,17 @@ def test_a_file_does_not_grow_while_no_run_ends(monkeypatch):
         sweep.bar.tick()
         assert sweep.screen.getvalue() == before
         assert "ETA ?, 0 done, 1 running, 0 left" in before
+
+
+def test_a_terminal_without_columns_is_drawn_on(monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    monkeypatch.setattr(os, "get_terminal_size", lambda *_: os.terminal_size((0, 0)))
+    screen = Screen()
+    sweep = Sweep(screen, monkeypatch)
+    with closing(sweep.tqdm):
+        sweep.bar.expect({KEYS[0]: FIRST}, [FIRST], {})
+        sweep.bar(None, 1, 0)
+        assert "ETA ?, 0 done, 1 running, 0 left" in screen.last()
 
 
 @pytest.mark.parametrize("wanted", [1, 2])

@@ -174,9 +174,9 @@ def _results(
             in_progress.add(pool.executor.submit(_run_one, execute, config, folder, threads))
         if not in_progress:
             return
-        done, in_progress = wait(in_progress, TICK, return_when=FIRST_COMPLETED)
-        if not done:
+        while not (done := wait(in_progress, TICK, return_when=FIRST_COMPLETED).done):
             on_tick()
+        in_progress -= done
         # a failure ends the sweep, so it comes last: what finished along with it is kept
         for future in sorted(done, key=lambda future: future.exception() is not None):
             yield future.result()

@@ -16,7 +16,8 @@ def new_bar() -> Any:
     """The tqdm bar that a SweepBar draws on, on standard error."""
     from tqdm import tqdm
 
-    width = shutil.get_terminal_size().columns  # 80 where a terminal says 0, as some do
+    # some terminals say that they have 0 columns and rows: this is 80 then, and tqdm needs rows
+    width = shutil.get_terminal_size().columns
     return tqdm(total=1.0, bar_format=LAYOUT, ncols=width, nrows=20)
 
 
@@ -39,7 +40,7 @@ class SweepBar:
         """Called by the sweep whenever a run starts or ends."""
         if config is not None:
             self.done += 1
-            self.bar.update(estimated_tokens(config))
+            self.bar.n += estimated_tokens(config)
             self._foresee()
         self.counts = f"{self.done} done, {running} running, {left + self.later} left"
         self._draw()
@@ -60,7 +61,7 @@ class SweepBar:
         self.bar.initial += done - self.bar.n  # computed elsewhere: says nothing about our speed
         self.bar.n = done
         self._foresee()
-        self.bar.refresh()
+        self._draw()
 
     def _foresee(self) -> None:
         now, computed = self.clock(), self.bar.n - self.bar.initial
@@ -68,11 +69,8 @@ class SweepBar:
             self.end = now + (self.bar.total - self.bar.n) * (now - self.started) / computed
 
     def _draw(self) -> None:
-        left = "?" if self.end is None else _minutes(max(0.0, self.end - self.clock()))
-        self.bar.set_postfix_str(f"ETA {left}, {self.counts}")
+        from tqdm import tqdm
 
-
-def _minutes(seconds: float) -> str:
-    from tqdm import tqdm
-
-    return str(tqdm.format_interval(seconds))
+        left = -1.0 if self.end is None else self.end - self.clock()  # or later than foreseen
+        eta = tqdm.format_interval(left) if left >= 0 else "?"
+        self.bar.set_postfix_str(f"ETA {eta}, {self.counts}")
