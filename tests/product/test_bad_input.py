@@ -689,7 +689,7 @@ class TestPredict:
         assert refused(*pair, "a", "b", inside=tmp_path) == wants_pairs
         assert refused(*pair, "a", "--pair", "a", "b", inside=tmp_path) == wants_pairs
         error = refused(*pair, inside=tmp_path, stdin=b"only one\n")
-        assert error.startswith("standard input row 1: has 1 texts, but rte takes 2")
+        assert error.startswith("standard input row 1: has 1 text, but rte takes 2")
 
     def test_texts_come_from_one_place(self, trained, tmp_path):
         words = ("predict", trained["single"], "--base", TINY, "a", "--input", tmp_path / "b")

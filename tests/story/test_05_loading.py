@@ -536,7 +536,8 @@ class TestRefusals:
         assert "nothing.safetensors: cannot be read" in refusal(
             read_safetensors, tmp_path / "nothing.safetensors"
         )
-        assert "cannot be read" in refusal(read_safetensors, tmp_path)
+        expected = f"{tmp_path}: is a folder, not a safetensors file"
+        assert refusal(read_safetensors, tmp_path) == expected
 
 
 CONTENT = (TINY / "model.safetensors").read_bytes()

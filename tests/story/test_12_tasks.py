@@ -532,7 +532,7 @@ class TestTextsToPredict:
             ("", ": is empty"),
             (b"a\tb\n\xff\tb\n", " row 2: is not UTF-8"),
             (b"a\0\tb\n", ": is a binary file, not text"),
-            ("a\tb\na\n", " row 2: has 1 texts, but rte takes 2 (separated by a tab)"),
+            ("a\tb\na\n", " row 2: has 1 text, but rte takes 2 (separated by a tab)"),
             ("a\tb\tc\n", " row 1: has 3 texts, but rte takes 2 (separated by a tab)"),
             (None, ": cannot be read: No such file or directory"),
         ],
