@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from time import monotonic
 from types import ModuleType
 from typing import Any
 
@@ -125,7 +126,7 @@ def sweep_studies(
     """Compute the runs that the studies need, until their results call for no further ones. Returns
     all runs of the folder."""
     with closing(new_bar()) as bar:
-        progress = SweepBar(bar)
+        progress = SweepBar(bar, monotonic)
         while True:
             runs = read_runs(folder)
             wanted = all_wanted(studies, plan, runs)

@@ -1,7 +1,6 @@
 """The bar over all runs of a sweep, in units of cost, which makes its ETA meaningful."""
 
 import shutil
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +26,7 @@ class SweepBar:
     counted down from what the speed was when the last one had ended."""
 
     bar: Any
-    clock: Callable[[], float] = time.monotonic
+    clock: Callable[[], float]
     done: int = 0
     later: int = 0  # runs that will be wanted when those of now have finished
     counts: str = ""
