@@ -16,12 +16,13 @@ STEPS = "{desc} {percentage:3.0f}%|{bar}| step {n_fmt}/{total_fmt}, ETA {remaini
 
 
 def progress_bar(name: str, form: str = COUNT, **options: Any) -> Any:
-    """A tqdm bar on standard error; nothing without a terminal."""
+    """A tqdm bar on standard error; nothing without a terminal, unless `disable` is False."""
     from tqdm import tqdm
 
     # some terminals report 0 columns; this then gives 80
     width = shutil.get_terminal_size().columns
-    return tqdm(desc=name, bar_format=form, disable=None, ncols=width, nrows=20, **options)
+    options = {"disable": None, **options}
+    return tqdm(desc=name, bar_format=form, ncols=width, nrows=20, **options)
 
 
 def count_bar(name: str) -> Callable[[int, int], None]:

@@ -77,6 +77,7 @@ def test_what_other_sweeps_have_computed_says_nothing_about_the_speed_here(sweep
 
 def test_runs_that_wait_for_a_choice_are_counted(sweep):
     sweep.bar.expect({KEYS[0]: FIRST, KEYS[1]: SECOND}, [FIRST], {})
+    assert sweep.text() == "ETA ?, 0 done, 0 running, 2 left"
     sweep.bar(None, 1, 0)
     assert sweep.text() == "ETA ?, 0 done, 1 running, 1 left"
     assert sweep.tqdm.total == COST[KEYS[0]] + COST[KEYS[1]]

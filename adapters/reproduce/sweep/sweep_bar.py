@@ -1,10 +1,10 @@
 """The bar over all runs of a sweep, in units of cost, which makes its ETA meaningful."""
 
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from adapters.progress import progress_bar
 from adapters.reproduce.sweep.cost import estimated_tokens
 from adapters.reproduce.sweep.runs_file import Config, Runs
 
@@ -12,12 +12,8 @@ LAYOUT = "{percentage:3.0f}% |{bar}| {elapsed}{postfix}"
 
 
 def new_bar() -> Any:
-    """The tqdm bar that a SweepBar draws on, on standard error."""
-    from tqdm import tqdm
-
-    # some terminals say that they have 0 columns and rows: this is 80 then, and tqdm needs rows
-    width = shutil.get_terminal_size().columns
-    return tqdm(total=1.0, bar_format=LAYOUT, ncols=width, nrows=20)
+    """The tqdm bar that a SweepBar draws on: on standard error, also where that is a file."""
+    return progress_bar("", LAYOUT, total=1.0, disable=False)
 
 
 @dataclass
@@ -41,8 +37,7 @@ class SweepBar:
             self.done += 1
             self.bar.n += estimated_tokens(config)
             self._foresee()
-        self.counts = f"{self.done} done, {running} running, {left + self.later} left"
-        self._draw()
+        self._count(running, left)
 
     def tick(self) -> None:
         """Called while no run ends. Not drawn in a file, which would grow by a line each time."""
@@ -60,6 +55,10 @@ class SweepBar:
         self.bar.initial += done - self.bar.n  # computed elsewhere: says nothing about our speed
         self.bar.n = done
         self._foresee()
+        self._count(0, len(missing))
+
+    def _count(self, running: int, left: int) -> None:
+        self.counts = f"{self.done} done, {running} running, {left + self.later} left"
         self._draw()
 
     def _foresee(self) -> None:
@@ -68,8 +67,6 @@ class SweepBar:
             self.end = now + (self.bar.total - self.bar.n) * (now - self.started) / computed
 
     def _draw(self) -> None:
-        from tqdm import tqdm
-
         left = -1.0 if self.end is None else self.end - self.clock()  # or later than foreseen
-        eta = tqdm.format_interval(left) if left >= 0 else "?"
+        eta = self.bar.format_interval(left) if left >= 0 else "?"
         self.bar.set_postfix_str(f"ETA {eta}, {self.counts}")
