@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from adapters.pictures import write_figure
-from minibert.errors import visible
+from minibert.errors import drawn
 
 # {name: (loss of each step, metrics of each epoch)}
 Runs = Mapping[str, tuple[Sequence[float], Sequence[Mapping[str, float]]]]
@@ -40,7 +40,7 @@ def learning_curve(
     draw_metric(right, runs, constant)
     columns = 4 if sum(map(len, runs)) < 60 else 2
     figure.legend(loc="outside lower center", ncols=columns, frameon=False)  # never over the data
-    figure.suptitle(visible(title, "\n"), fontsize=11)
+    figure.suptitle(drawn(title), fontsize=11)
     write_figure(figure, path)
 
 

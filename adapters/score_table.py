@@ -37,8 +37,11 @@ from minibert.files import (
     writing,
 )
 from minibert.json_files import fitted, read_json
+from minibert.tokenizer import Text
 
 CHUNK = 1024  # rows
+INDEX = ("index", "id")  # a column of GLUE's test files
+DELIMITERS = {".csv": ",", ".tsv": "\t", ".jsonl": "", ".ndjson": "", ".json": ""}
 
 Cells = dict[str, Any]
 
@@ -62,36 +65,47 @@ class Scoring:
     answers: Answers | None = None
 
     def columns(self) -> list[str]:
-        """The columns of the result. Raises InputError for a name that the table has already, or
-        another number of text columns than the task takes."""
+        """The columns of the result. Raises InputError for a name that the table has twice or that
+        is one of the answer's, for a submission without an index, and for other text columns than
+        the task takes."""
         task, own = self.task.task, list(self.table.columns)
         check_text_columns(task, self.text)
         if self.submission:
+            if not set(INDEX) & set(own):
+                lacks = "has no column 'index' or 'id', as GLUE's test files have"
+                raise InputError(f"{self.table.name}: {lacks}")
             return ["index", "prediction"]
+        self.table.with_columns(own)  # each once, or one of two would be lost
         new = list(answer(task, np.zeros(task.outputs)))
         if taken := set(own) & set(new):
             raise InputError(f"{self.table.name}: has a column {min(taken)!r} already; rename it")
         return own + new
 
+    def count(self) -> int:
+        """How many rows the table has. Raises InputError as `rows` does, before anything is
+        scored."""
+        return sum(self._text(row) is not None for row in self.table.rows())
+
     def rows(self, skip: int = 0) -> Iterator[Cells]:
         """The rows of the result, without the first `skip`. Raises InputError, naming the row, for
         a cell that is no text, or one beside the columns."""
-        known = set(self.table.columns)
         for block, logits in self._answers()(self._blocks(skip)):
             for row, values in zip(block.rows, logits, strict=True):
                 if self.submission:
-                    yield submitted(self.task.task, self.table, row, values)
-                elif strange := row.cells.keys() - known:
-                    where = f"{self.table.name} row {row.number}"
-                    raise InputError(f"{where}: has {min(strange)!r}, which the first row lacks")
+                    yield submitted(self.task.task, row, values)
                 else:
                     yield row.cells | answer(self.task.task, values)
 
     def _blocks(self, skip: int) -> Iterator[Block]:
         source = islice(self.table.rows(), skip, None)
         while chunk := list(islice(source, CHUNK)):
-            texts = [row_text(self.table, row, self.text) for row in chunk]
-            yield Block(self.table.name, chunk, texts)
+            yield Block(self.table.name, chunk, [self._text(row) for row in chunk])
+
+    def _text(self, row: Row) -> Text:
+        if not self.submission and (strange := row.cells.keys() - set(self.table.columns)):
+            where = f"{self.table.name} row {row.number}"
+            raise InputError(f"{where}: has {min(strange)!r}, which the first row lacks")
+        return row_text(self.table, row, self.text)
 
     def _answers(self) -> Answers:
         if self.answers:
@@ -116,20 +130,26 @@ def answer(task: Task, logits: np.ndarray) -> Cells:
     return {"predicted_label": label, **named}
 
 
-def submitted(task: Task, table: Table, row: Row, logits: np.ndarray) -> Cells:
+def submitted(task: Task, row: Row, logits: np.ndarray) -> Cells:
     """A row as GLUE's site takes it: the index of the test file and the label as GLUE spells it."""
-    index = next((row.cells[name] for name in ("index", "id") if name in row.cells), None)
-    if index is None:
-        raise InputError(f"{table.name}: has no column 'index' or 'id', as GLUE's test files have")
+    index = next(row.cells[name] for name in INDEX if name in row.cells)
     value = f"{logits[0]:.3f}" if task.regression else task.values[int(logits.argmax())]
     return {"index": index, "prediction": value}
 
 
 def write_line(cells: Sequence[Any], delimiter: str) -> str:
-    """One line of CSV or TSV."""
+    """One line of CSV or TSV. What JSON lines have beside texts and numbers, as true or a list, is
+    written as there, null as an empty cell."""
     line = io.StringIO()
-    csv.writer(line, delimiter=delimiter, lineterminator="\n").writerow(cells)
-    return line.getvalue()
+    # the writer puts cells into quotation marks that have a character of what ends a line
+    csv.writer(line, delimiter=delimiter, lineterminator="\r\n").writerow(map(_cell, cells))
+    return line.getvalue().removesuffix("\r\n") + "\n"
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return "" if value is None else json.dumps(value, ensure_ascii=False)
 
 
 def result_lines(scoring: Scoring, delimiter: str, skip: int = 0) -> Iterator[str]:
@@ -151,27 +171,28 @@ def score_to_file(
     resume: bool = False,
     on_rows: Callable[[int], None] = lambda rows: None,
 ) -> int:
-    """Write the result, as its suffix says (.csv, .tsv, .jsonl; otherwise like the table); return
-    the number of rows. on_rows(rows so far) is called after every chunk.
+    """Write the result in the form that `delimiter_of` tells; return the number of rows.
+    on_rows(rows so far) is called after every chunk.
 
-    `resume` continues a stopped run. Raises InputError as `Scoring.rows` does, when the partial
-    file is of another table or task, or when it cannot be written; Unfinished, with the chunks
-    that are done kept for `resume`, where `scoring.answers` does.
+    `resume` continues a stopped run. Raises InputError as `Scoring.rows` and `delimiter_of` do,
+    when the partial file is of another table or task, or when it cannot be written; Unfinished,
+    with the chunks that are done kept for `resume`, where `scoring.answers` does.
     """
     scoring.columns()  # refuses before anything is written
+    delimiter = delimiter_of(out, scoring)
     with writing(out):
         check_other(out, [scoring.table.path], "the table itself")
         if scoring.base:
             check_other(out, scoring.base.folder.glob("*"), "a file of the base")
         if is_stream(out):  # nothing to resume, nor to replace
-            return _stream(scoring, out, on_rows)
+            return _stream(scoring, delimiter, out, on_rows)
     out = Path(os.path.realpath(out))  # a link stays a link
     part, log, guard = (out.with_name(f".{out.name}.part{end}") for end in ("", ".json", ".lock"))
     for own in (part, log):
         check_unshared(own)
     with lock(guard, f"{out}: another process is writing it"):
         try:
-            rows = _score(scoring, delimiter_of(out, scoring), part, log, resume, on_rows)
+            rows = _score(scoring, delimiter, part, log, resume, on_rows)
             put_in_place(part, out)
         except Unfinished as error:
             if log.exists():
@@ -191,10 +212,10 @@ def score_to_file(
     return rows
 
 
-def _stream(scoring: Scoring, out: Path, on_rows: Callable[[int], None]) -> int:
-    rows = -1 if delimiter_of(out, scoring) else 0  # the header is none
+def _stream(scoring: Scoring, delimiter: str, out: Path, on_rows: Callable[[int], None]) -> int:
+    rows = -1 if delimiter else 0  # the header is none
     with open_stream(out) as file:
-        for line in result_lines(scoring, delimiter_of(out, scoring)):
+        for line in result_lines(scoring, delimiter):
             file.write(line.encode("utf-8", "backslashreplace"))
             rows += 1
             on_rows(max(0, rows))
@@ -222,7 +243,7 @@ def _score(
         file.seek(size)
         lines = result_lines(scoring, delimiter, rows)
         if delimiter and not rows:
-            file.write(next(lines).encode())
+            file.write(next(lines).encode("utf-8", "backslashreplace"))
         while chunk := list(islice(lines, CHUNK)):
             file.write("".join(chunk).encode("utf-8", "backslashreplace"))
             file.flush()
@@ -236,11 +257,16 @@ def _score(
 
 
 def delimiter_of(out: Path | None, scoring: Scoring) -> str:
-    """How the result is written."""
-    known = {".csv": ",", ".tsv": "\t", ".jsonl": "", ".ndjson": "", ".json": ""}
+    """What stands between the result's cells, "" for JSON lines: as the file's suffix says; as in
+    the table where it says nothing. Raises InputError for a suffix that says something else."""
     if scoring.submission:
         return "\t"
-    return known.get(out.suffix.lower() if out else "", scoring.table.delimiter)
+    suffix, table = out.suffix.lower() if out else "", scoring.table
+    if suffix in DELIMITERS:
+        return DELIMITERS[suffix]
+    if suffix not in ("", ".txt", table.path.suffix.lower()):
+        raise InputError(f"{out}: a scored table is written as .csv, .tsv or .jsonl")
+    return table.delimiter
 
 
 def _resumed(log: Path, about: dict[str, str], size_now: int) -> tuple[int, int]:
@@ -260,8 +286,9 @@ def _resumed(log: Path, about: dict[str, str], size_now: int) -> tuple[int, int]
 
 def glue_test_columns(task: Task, table: Table) -> tuple[Table, tuple[str, ...]]:
     """A GLUE test file, whose cells are raw, and its text columns (CoLA's has a header, unlike its
-    training file). Raises InputError for a task that is not GLUE's."""
-    if not task.folder:
-        raise InputError(f"{task.name} is not a GLUE task; --submission is for GLUE's test files")
+    training file). Raises InputError for a task that is not GLUE's, and for JSON lines."""
+    if not (task.folder and table.delimiter):
+        what = f"{table.name}: is JSON lines" if task.folder else f"{task.name} is not a GLUE task"
+        raise InputError(f"{what}; --submission is for GLUE's test files")
     text = ("sentence",) if task.name == "cola" else tuple(map(str, task.text))
     return replace(table, quoted=False), text

@@ -58,6 +58,10 @@ class Base:
     sha256: str
     extra: tuple[str, ...] = ()
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Base":
+        """Itself: nothing in it changes. scikit-learn copies what an estimator was given."""
+        return self
+
     @kept
     def tensors_sha256(self) -> str:
         """The sha256 of what a task sees of the base. Task files carry it, so that none is ever

@@ -63,6 +63,16 @@ def visible(text: str, kept: str = "") -> str:
     return CONTROLS.sub(lambda c: c[0] if c[0] in kept else ascii(c[0])[1:-1], text)
 
 
+def drawn(text: str) -> str:
+    r"""Text as matplotlib draws it: dollar signs begin no formula, and what is not UTF-8 in a name
+    is a question mark.
+
+    >>> drawn("$5 to $10")
+    '\\$5 to \\$10'
+    """
+    return visible(text, "\n").replace("$", r"\$").encode("utf-8", "replace").decode()
+
+
 def check_at_most(name: str, value: float, most: float) -> None:
     """Raises InputError for a number that no machine can serve, before it is tried."""
     if not value <= most:

@@ -130,7 +130,7 @@ def check_unshared(path: Path) -> None:
 
 def check_other(out: Path, read: Iterable[Path | str], what: str) -> None:
     """Raises InputError where `out`, to be written, is one of the files that are read: `what`."""
-    if out.exists() and any(Path(path).exists() and out.samefile(path) for path in read):
+    if out.is_file() and any(Path(path).exists() and out.samefile(path) for path in read):
         raise InputError(f"{out}: is {what}; write to another file")
 
 

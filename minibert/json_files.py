@@ -23,15 +23,22 @@ MOST_DIGITS = 300  # of a number; float() refuses more
 LONG = re.compile(rf"[0-9]{{{MOST_DIGITS + 1}}}")
 
 
-def parse_json(text: str | bytes, where: object, largest: int = LARGEST) -> Any:
+def parse_json(
+    text: str | bytes, where: object, largest: int = LARGEST, unique: bool = False
+) -> Any:
     """JSON that came from outside. Raises InputError, naming `where`, for anything else, and for
-    more than `largest` bytes, DEEPEST levels, or MOST_DIGITS digits of a number."""
+    more than `largest` bytes, DEEPEST levels, or MOST_DIGITS digits of a number; if `unique`, for
+    an object that has a name twice, of which Python keeps the last."""
     if len(text) > largest:
         raise InputError(f"{where}: is not read: it has more than {largest:,} bytes")
     try:
         text = text if isinstance(text, str) else text.decode("utf-8")
         # looked for first: a Python call for each number takes longer than all else
-        value = json.loads(text, parse_int=_integer if LONG.search(text) else None)
+        value = json.loads(
+            text,
+            parse_int=_integer if LONG.search(text) else None,
+            object_pairs_hook=_object if unique else None,
+        )
     except RecursionError:  # long before the end of endless brackets
         raise InputError(f"{where}: is not JSON: it is nested too deeply") from None
     except ValueError as error:
@@ -48,6 +55,14 @@ def _integer(digits: str) -> int:
     if len(digits) > MOST_DIGITS:
         raise ValueError(f"a number of {len(digits):,} digits")
     return int(digits)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"it has {shown(next(n for n in names if names.count(n) > 1))} twice")
+    return value
 
 
 def _parts(value: Any) -> Iterable[Any]:

@@ -51,7 +51,7 @@ def evaluate_command(options: argparse.Namespace) -> None:
 
     task = load_task(options.file)
     if options.report:
-        check_output(options.report)
+        check_output(options.report, options.file, options.data)
     examples = load_examples(options, task.task)
     base, cut = find_base(options, task), CutTexts(task.max_length)
     if options.report:
@@ -90,7 +90,7 @@ def predict_command(options: argparse.Namespace) -> None:
 
     task, to = load_task(options.file), options.output
     if to:
-        check_output(to)
+        check_output(to, options.file)
     if options.text is not None or options.submission:
         predict_table(options, task)
         return
@@ -98,6 +98,8 @@ def predict_command(options: argparse.Namespace) -> None:
         raise InputError("--cluster goes with a table: --input TABLE --text COLUMN")
     if options.resume:
         raise InputError("--resume goes with a table: --input TABLE --text COLUMN --output FILE")
+    if to:
+        check_output(to, options.input)
     texts = given_texts(options, task.task)
     cut = CutTexts(task.max_length)
     logits = predict_texts(task, find_base(options, task), texts, options.threads, cut)
@@ -105,7 +107,7 @@ def predict_command(options: argparse.Namespace) -> None:
         print(f"minibert: {cut}", file=sys.stderr)
     output = "\n".join(prediction_lines(task.task, texts, logits, options.json)) + "\n"
     if to:
-        atomic_write(to, output)
+        atomic_write(to, output.encode("utf-8", "backslashreplace"))
     else:
         sys.stdout.write(output)
 
@@ -121,7 +123,7 @@ def embed_command(options: argparse.Namespace) -> None:
     from minibert.fetch.models import locate_model
 
     if options.output:
-        check_output(options.output)
+        check_output(options.output, options.input)
         if options.output.suffix != ".npy":
             raise InputError(f"{options.output}: vectors are written to a file named .npy only")
     base = load_base(locate_model(options.base), pooler=False)

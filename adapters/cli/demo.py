@@ -3,7 +3,6 @@ be fetched."""
 
 import math
 import shlex
-import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -78,9 +77,11 @@ def demo(out: Path) -> None:
     """
     started = time.monotonic()
     picture = out / "curve.png"
-    if picture.exists():  # it is written last
-        for one in CONTESTANTS:
-            shutil.rmtree(out / one.folder, ignore_errors=True)
+    tasks = [out / one.folder / "task.safetensors" for one in CONTESTANTS]
+    if picture.exists() and all(task.exists() for task in tasks):  # the picture is written last
+        for task in tasks:
+            task.with_name("checkpoint.safetensors").unlink(missing_ok=True)
+            task.unlink()
         picture.unlink()
     base = load_base(fetch_model("minilm"))
     data = demo_data()

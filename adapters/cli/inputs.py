@@ -75,6 +75,11 @@ def load_examples(options: argparse.Namespace, task: "Task") -> "list[Example]":
     if options.split or options.sample:
         raise InputError("give either --data TABLE, or --split and --sample")
     if task.folder and not chosen:  # GLUE's own files; none has missing labels
+        if options.drop_unlabelled:
+            raise InputError(
+                f"--drop-unlabelled: {options.data} is read as a file of GLUE's; for a table of "
+                "your own name its columns with --text and --label"
+            )
         return read_examples(task, options.data)
     text = tuple(map(str, task.text)) if options.text is None else tuple(options.text)
     columns = Columns(text, str(task.label) if options.label is None else options.label)
@@ -102,11 +107,15 @@ def find_base(options: argparse.Namespace, task: "TaskFile") -> "Base":
     return base
 
 
-def check_output(path: Path) -> None:
-    """Raises InputError for a file that cannot be written, before anything is computed."""
+def check_output(path: Path, *read: Path | str | None) -> None:
+    """Raises InputError for a file that cannot be written, or is one of those that are read, before
+    anything is computed."""
+    from minibert.files import check_other
+
     if path.is_dir() or not Path(os.path.realpath(path)).parent.is_dir():
         what = "it is a folder" if path.is_dir() else "its folder does not exist"
         raise InputError(f"{path}: cannot be written: {what}")
+    check_other(path, [one for one in read if one], "read, too")
 
 
 def given_texts(options: argparse.Namespace, task: "Task") -> list[Any]:
@@ -121,9 +130,9 @@ def given_texts(options: argparse.Namespace, task: "Task") -> list[Any]:
             print("Type one text per line; end with Ctrl-D.", file=sys.stderr)
         path = None if options.input in (None, "-") else Path(options.input)
         if path and path.suffix.lower() in (".csv", ".jsonl", ".ndjson"):
+            named = "name its text column with --text, or " if hasattr(options, "text") else ""
             raise InputError(
-                f"{path}: looks like a table; name its text column with --text, or give plain "
-                "lines by standard input"
+                f"{path}: looks like a table; {named}give plain lines by standard input"
             )
         return read_texts(task, path)
     pairs = task.pairs

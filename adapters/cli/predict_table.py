@@ -55,13 +55,10 @@ def _write(options: argparse.Namespace, scoring: "Scoring", cut: "CutTexts") -> 
     from adapters.output import write_as_it_is
     from adapters.progress import count_bar
     from adapters.score_table import delimiter_of, result_lines, score_to_file
-    from minibert.data.own import row_text
     from minibert.files import check_other
 
     scoring.columns()
-    # a damaged row is named before anything is scored
-    table = scoring.table
-    total = sum(1 for row in table.rows() if row_text(table, row, scoring.text) is not None)
+    total = scoring.count()  # a damaged row is named before anything is scored
     if options.output:
         check_other(Path(options.output), [options.file], "the task file")
         bar = count_bar(f"{total:,} rows")

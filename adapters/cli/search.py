@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from adapters.cli.inputs import load_data
 from adapters.cli.train import (
     base_option,
+    check_cache,
     chosen_examples,
     chosen_settings,
     data_and_base,
@@ -36,20 +37,24 @@ def search_command(options: argparse.Namespace) -> None:
     from adapters.search.record import FILE
     from adapters.search.report import optimism, search_picture, search_table
     from adapters.show import facts, use_command
-    from adapters.task_model import check_length, chosen_pooling
+    from adapters.task_model import check_length, chosen_pooling, new_task_model
     from minibert.checkpoint import load_base
     from minibert.fetch.models import locate_model
     from minibert.machine.threads import thread_count
 
     method = method_named(options.method)
-    recipe_named(options.recipe)
+    recipe = recipe_named(options.recipe)
     data = chosen_examples(options, load_data(options))
     options.threads = thread_count(options.threads)
     base = load_base(locate_model(options.base))
     check_length(base, options.max_length)
-    chosen_pooling(base, options.pooling, data.task)
+    outputs, pooling = data.task.outputs, chosen_pooling(base, options.pooling, data.task)
     settings = chosen_settings(options, method, data, base)
     ways = grid(method, base.config, settings, options.rates, options.sizes, options.top_layers)
+    if options.cache:
+        head = outputs, settings.seed, pooling
+        models = [new_task_model(base, way.method, recipe, *head) for way in ways]
+        check_cache(models, "--top-layers")
     out = options.out or Path("runs") / f"{data.task.name}-{method.name}-search"
     announce(options, data, base, ways)
     if options.resume and not (out / FILE).exists():

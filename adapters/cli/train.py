@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 def train_command(options: argparse.Namespace) -> None:
     """Python: `adapters.train_task`."""
-    from adapters.cached_layers import frozen_layers
     from adapters.methods.table import method_named
     from adapters.recipes import recipe_named
     from adapters.task_model import check_length, chosen_pooling, new_task_model
@@ -55,16 +54,25 @@ def train_command(options: argparse.Namespace) -> None:
     out = options.out or Path("runs") / f"{data.task.name}-{method.name}"
     outputs, pooling = data.task.outputs, chosen_pooling(base, options.pooling, data.task)
     model = new_task_model(base, method, recipe, outputs, options.seed, pooling)
-    if options.cache and not frozen_layers(model):
-        raise InputError(
-            "--cache: no layer below what is trained stays as it is, so there is nothing to keep; "
-            "train fewer layers (--fast, --top-layers, --layers) or --method head"
-        )
+    if options.cache:
+        check_cache([model], "--fast, --top-layers, --layers")
     announce(options, data, model, recipe, settings)
     if options.resume and not (out / "checkpoint.safetensors").exists():
         print(f"{out}: has no checkpoint yet; starting from the beginning", file=sys.stderr)
     trained = run(options, data, model, settings, out)
     report(options, data, base, trained, out)
+
+
+def check_cache(models: "Sequence[TaskModel]", fewer: str) -> None:
+    """Refuse `--cache` where none of the models has a frozen layer, whose states could be kept.
+    fewer: the command's options that train fewer layers."""
+    from adapters.cached_layers import frozen_layers
+
+    if not any(frozen_layers(model) for model in models):
+        raise InputError(
+            "--cache: no layer below what is trained stays as it is, so there is nothing to keep; "
+            f"train fewer layers ({fewer}) or --method head"
+        )
 
 
 def chosen_settings(

@@ -33,7 +33,7 @@ def connected(address: str, patience: float | None = None) -> Iterator["Client"]
     try:
         with _quiet_log():
             client = Client(address, timeout=patience)
-    except (OSError, ValueError) as error:
+    except (OSError, TypeError, ValueError) as error:  # TypeError: tls:// without its keys
         reason = " ".join(str(error).split())
         raise InputError(f"--cluster {address}: no scheduler there: {reason}") from None
     with _quiet_log(), dask.config.set(NO_LIMIT), client:

@@ -138,18 +138,27 @@ class AdapterEstimator(BaseEstimator):
 
     @classmethod
     def load(cls, path: Path | str, base: Base | Path | str | None = None) -> Self:
-        """An estimator from a task file; `base` if it cannot be found by the name in the file.
-        Raises InputError for a file that is damaged, of another base, or of another kind."""
+        """An estimator from a task file; `base` if it cannot be found by the name in the file. To
+        fit it or its clone again trains the same method, size, top layers, pooling and max_length;
+        the rest of that training is not what estimators have arguments for.
+
+        Raises InputError for a file that is damaged, of another base, or of another kind.
+        """
         task = load_task(path)
         if task.task.regression != issubclass(cls, RegressorMixin):
             raise BadInput(
                 f"{path}: is a task of {'scores' if task.task.regression else 'classes'}"
             )
-        name = task.base_model if base is None else base
-        on_base(task, shared_base(name), path)
-        method, longest = task.method.name, task.max_length
+        name, method = task.base_model if base is None else base, task.method
+        layers = on_base(task, shared_base(name), path).base.config.num_hidden_layers
+        top = method.first_layer > 0 and method.last_layer is None
         estimator = cls(
-            name, method=method, size=task.method.size, pooling=task.pooling, max_length=longest
+            name,
+            method=method.name,
+            size=method.size,
+            top_layers=layers - method.first_layer if top else None,
+            pooling=task.pooling,
+            max_length=task.max_length,
         )
         estimator._restore(task)
         return estimator

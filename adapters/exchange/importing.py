@@ -208,6 +208,8 @@ def _task(found: Foreign, wanted: Wanted, file: Path) -> Task:
         named = labels or tuple(str(n) for n in range(outputs))
         return Task(found.name, "", text, "label", named, named)
     task = glue_task(wanted.task)
+    if wanted.pairs and not task.pairs:
+        raise InputError(f"--pairs: {task.name} is a task on single texts")
     if outputs != task.outputs:
         raise InputError(f"{file}: its head has {outputs} outputs, {task.name} has {task.outputs}")
     if task.regression or not labels or labels in (task.names, task.values):

@@ -12,7 +12,7 @@ from adapters.search.halving import Found
 from adapters.search.record import Tried
 from adapters.show import metric_name, metrics_text, table
 from minibert.data.tasks import Task
-from minibert.errors import several, visible
+from minibert.errors import drawn, several
 
 FIRST = ("rate", "size", "top_layers")  # always told, if there is any
 
@@ -113,10 +113,10 @@ def search_picture(path: Path, found: Found, title: str, layers: int) -> None:
         axes.plot([], [], "x", color="0.6", label="diverged after this epoch")
     task = found.task.task
     unit = "%" if task.metrics[0] in ("accuracy", "f1") else "× 100"
-    axes.set(xlabel="epoch", ylabel=f"dev {metric_name(task.metrics[0], task)} ({unit})")
+    axes.set(xlabel="epoch", ylabel=f"dev {drawn(metric_name(task.metrics[0], task))} ({unit})")
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside lower center", ncols=2, frameon=False)
-    figure.suptitle(visible(title, "\n"), fontsize=11)
+    figure.suptitle(drawn(title), fontsize=11)
     write_figure(figure, path)

@@ -8,7 +8,8 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from decimal import Decimal
+from contextlib import suppress
+from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal, DecimalException
 from typing import Any
 
 from minibert.errors import InputError, several, shown
@@ -34,6 +35,7 @@ MISSING = frozenset(
     }
 )
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)  # no digit of an id is rounded away
 COMMA = re.compile(r"[+-]?\d+,\d+")  # a decimal comma
 MANY = 100  # with more classes than this, labels that hardly repeat are refused
 LONGEST = 1000  # characters of a name
@@ -108,7 +110,8 @@ def _same(label: str) -> str:
     seen = "".join(c for c in label if unicodedata.category(c) != "Cf")  # invisible characters
     number = seen.replace(",", ".") if COMMA.fullmatch(seen) else seen
     if NUMBER.fullmatch(number):
-        return str(Decimal(number).normalize())
+        with suppress(DecimalException):  # an exponent beyond Decimal's
+            return str(Decimal(number).normalize(EXACT))
     return " ".join(unicodedata.normalize("NFKC", seen).casefold().split())
 
 

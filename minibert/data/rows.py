@@ -82,7 +82,7 @@ class Table:
             for number, line in enumerate(file, start=1):
                 if not line.strip():
                     continue
-                cells = parse_json(line, f"{self.name} row {number}")
+                cells = parse_json(line, f"{self.name} row {number}", unique=True)
                 if not isinstance(cells, dict):
                     raise InputError(f"{self.name} row {number}: is no JSON object {{...}}")
                 yield Row(number, cells)

@@ -15,6 +15,8 @@ from minibert.errors import InputError, brief, shown
 from minibert.fetch.datasets import find_split, squad_folder
 from minibert.json_files import read_json
 
+LARGEST = 1 << 27  # bytes of a file; the published training questions have 30 million
+
 
 class Answer(NamedTuple):
     """A piece of the context, and where its first character is."""
@@ -63,7 +65,7 @@ def read_questions(path: Path | str) -> list[Question]:
     """The questions of a file, in its order. Raises InputError, naming the file and the question or
     paragraph, when it is malformed, an answer is not in the context where it says, or an id occurs
     twice."""
-    whole = read_json(Path(path))
+    whole = read_json(Path(path), LARGEST)
     questions: list[Question] = []
     ids: set[str] = set()
     for a, article in enumerate(_field(whole, "data", list, str(path))):

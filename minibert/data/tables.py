@@ -115,8 +115,10 @@ def read_texts(task: Task, path: Path | None) -> list[Text]:
         data = sys.stdin.buffer.read() if path is None else path.read_bytes()
     except OSError as error:
         raise InputError(f"{name}: cannot be read: {error.strerror}") from None
-    texts: list[Text] = []
-    for row, line in enumerate(_lines(data, name), start=1):
+    lines, texts = _lines(data, name), []
+    if b"\n" not in data and "\r" in "".join(lines):
+        raise InputError(f"{name}: its lines end with CR alone; save it with LF or CR LF")
+    for row, line in enumerate(lines, start=1):
         cells = line.split("\t")
         if len(cells) != len(task.text):
             raise InputError(

@@ -107,10 +107,13 @@ def glue_task(name: str) -> Task:
 
 
 def check_text_columns(task: Task, columns: Sequence[str]) -> None:
-    """Raises InputError where these are more or fewer columns than the task reads texts."""
+    """Raises InputError where these are more or fewer columns than the task reads texts, or one
+    twice."""
     if len(columns) != len(task.text):
         wanted = several(len(task.text), "text column")
         raise InputError(f"{task.name} takes {wanted}, not {len(columns)}")
+    if len(set(columns)) < len(columns):
+        raise InputError(f"a pair of texts is two columns, not {columns[0]!r} twice")
 
 
 def check_task(task: Task) -> None:

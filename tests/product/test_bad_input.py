@@ -708,6 +708,49 @@ class TestPredict:
             error = refused(*words, path, inside=tmp_path)
             assert error.startswith(f"{path}: cannot be written: ")
 
+    def test_what_is_read_is_not_written_over(self, trained, tmp_path):
+        task, texts, vectors = (tmp_path / name for name in ("task", "texts.txt", "texts.npy"))
+        shutil.copy(trained["single"], task)
+        for path in (texts, vectors):
+            path.write_text("ba\n", "utf-8")
+        table = tmp_path / "table.csv"
+        table.write_text("sentence,label\nba,0\n", "utf-8")
+        columns = ("--text", "sentence", "--label", "label")
+        for words, out in (
+            (("predict", task, "--input", texts, "--output"), texts),
+            (("predict", task, "ba", "--output"), task),
+            (("evaluate", task, "--data", table, *columns, "--report"), table),
+            (("evaluate", task, "--data", table, *columns, "--report"), task),
+            (("embed", "--input", vectors, "--output"), vectors),
+        ):
+            before = out.read_bytes()
+            error = refused(*words, out, "--base", TINY, inside=tmp_path)
+            assert error == f"{out}: is read, too; write to another file"
+            assert out.read_bytes() == before
+
+    def test_lines_that_end_with_cr_alone_are_refused(self, trained, tmp_path):
+        """They would be one text."""
+        path = tmp_path / "mac.txt"
+        path.write_bytes(b"good\rbad\r")
+        for words in (("predict", trained["single"]), ("embed",)):
+            error = refused(*words, "--base", TINY, "--input", path, inside=tmp_path)
+            assert error == f"{path}: its lines end with CR alone; save it with LF or CR LF"
+
+    def test_only_predict_is_told_of_text(self, trained, tmp_path):
+        path = tmp_path / "a.csv"
+        path.write_text("text\nba\n", "utf-8")
+        words, said = ("--base", TINY, "--input", path), f"{path}: looks like a table; "
+        error = refused("predict", trained["single"], *words, inside=tmp_path)
+        assert error.startswith(f"{said}name its text column with --text, or give plain lines")
+        assert refused("embed", *words, inside=tmp_path).startswith(f"{said}give plain lines")
+
+    def test_one_column_is_no_pair(self, trained, tmp_path):
+        path = tmp_path / "a.csv"
+        path.write_text("text\nba\n", "utf-8")
+        words = ("predict", trained["pair"], "--base", TINY, "--input", path)
+        error = refused(*words, "--text", "text", "text", inside=tmp_path)
+        assert error == "a pair of texts is two columns, not 'text' twice"
+
     def test_an_output_folder_without_permission_is_named(self, trained, tmp_path):
         """For root, whom permissions do not stop: a folder in which nobody makes files."""
         folder = tmp_path / "locked"
@@ -733,6 +776,11 @@ class TestEvaluate:
         for option in (["--sample"], ["--split", "dev"]):
             error = refused(*words, *option, inside=tmp_path)
             assert error == "give either --data TABLE, or --split and --sample"
+
+    def test_glues_files_have_no_rows_to_drop(self, trained, tmp_path):
+        words = ("evaluate", trained["single"], "--base", TINY, "--data", "x.tsv")
+        error = refused(*words, "--drop-unlabelled", inside=tmp_path)
+        assert error.startswith("--drop-unlabelled: x.tsv is read as a file of GLUE's; ")
 
     def test_another_tasks_file_is_noticed(self, trained, tmp_path):
         path = SAMPLE / "RTE" / "dev.tsv"

@@ -256,7 +256,8 @@ class TestWhatIsRefused:
             address = f"tcp://127.0.0.1:{unused.getsockname()[1]}"
             said = self.refused(task_file, address, tmp_path)
             assert f"--cluster {address}: no scheduler there" in said
-        assert "--cluster nonsense: " in self.refused(task_file, "nonsense", tmp_path)
+        for address in ("nonsense", "tls://127.0.0.1:1"):
+            assert f"--cluster {address}: " in self.refused(task_file, address, tmp_path)
 
     def test_a_text_without_finite_answer_by_its_row(self, task_file, processes, tmp_path):
         task = load_task(task_file)

@@ -25,7 +25,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import ON_TINY, ROOT, SAMPLE, TINY, environment, files, works, write_tsv
+from command_line import (
+    ON_TINY,
+    ROOT,
+    SAMPLE,
+    TINY,
+    environment,
+    files,
+    minibert,
+    works,
+    write_tsv,
+)
 
 from adapters.cli.demo import CONTESTANTS
 from adapters.cli.help_text import python_lines
@@ -786,6 +796,21 @@ class TestDemo:
         assert shown.endswith(f' predict {file} "A TEXT"')
         program = shlex.split(shown)[0]
         assert program == "python" or shutil.which(program), program
+        (out / "adapters" / "notes.txt").write_text("mine")  # a finished demo is replaced
+        assert works("demo", "--out", out).err.count("epoch 1, ") == 3
+        assert (out / "adapters" / "notes.txt").read_text() == "mine"
+
+    def test_the_demo_removes_nothing_of_another_training(self, tmp_path, monkeypatch):
+        def nowhere(name: str) -> Path:
+            raise InputError("no connection")
+
+        monkeypatch.setattr("adapters.cli.demo.fetch_model", nowhere)
+        names = ["curve.png", "adapters/task.safetensors", "head-on-mean/notes.txt"]
+        for name in names:
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_text("mine")
+        assert minibert("demo", "--out", tmp_path).code == 2
+        assert all((tmp_path / name).read_text() == "mine" for name in names)
 
 
 def test_a_line_to_paste_names_programs_that_the_shell_finds(tmp_path, monkeypatch):

@@ -37,6 +37,18 @@ def ugly(tmp_path_factory) -> tuple[Path, Path, str]:
     return data, out / "task.safetensors", done.out + done.err
 
 
+@pytest.mark.parametrize("command", ["train", "search"])
+@pytest.mark.parametrize("name", ["$5_to_$10.csv", os.fsdecode(b"caf\xe9.csv")])
+def test_pictures_are_drawn_of_tables_of_any_name(tmp_path, command, name):
+    """With two dollar signs it would be a formula; and one is not UTF-8."""
+    data = tmp_path / name
+    data.write_text("text,label\n" + "ba,yes\nbo,no\n" * 10, "utf-8")
+    out = ("--out", tmp_path / "out", "--base", TINY, "--max-length", 16, "--epochs", 1)
+    works(command, data, "--method", "head", *out)
+    picture = {"train": "curve", "search": "search"}[command]
+    assert (tmp_path / "out" / f"{picture}.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_training_shows_them(ugly):
     _, _, printed = ugly
     assert not OBEYED.search(printed)

@@ -26,6 +26,7 @@ from adapters import (
     predict_texts,
 )
 from adapters.estimators.texts import as_texts, shared_base
+from minibert.checkpoint import load_base
 from minibert.errors import InputError
 
 TINY = GOLDENS / "tiny"
@@ -202,6 +203,15 @@ class TestFilesAndProcesses:
         assert again.predict(NEW).tolist() == fitted.predict(NEW).tolist()
         assert load_task(path).task.names == ("morulan", "tikora")
 
+    @pytest.mark.parametrize("top", [None, 1])
+    def test_a_loaded_model_trains_the_same_layers_again(self, tmp_path, top):
+        model = AdapterClassifier(**QUICK | {"epochs": 1}, top_layers=top).fit(TEXTS, LABELS)
+        model.save(tmp_path / "task.safetensors")
+        loaded = AdapterClassifier.load(tmp_path / "task.safetensors", base=TINY)
+        assert loaded.top_layers == top
+        again = clone(loaded).set_params(epochs=1).fit(TEXTS, LABELS)
+        assert again.task_.method == model.task_.method
+
     def test_integer_labels_come_back_as_integers(self, tmp_path):
         model = AdapterClassifier(**QUICK | {"epochs": 1}).fit(
             TEXTS, [i % 3 - 1 for i in range(60)]
@@ -243,6 +253,8 @@ class TestFilesAndProcesses:
     def test_clones_share_one_base(self, fitted):
         assert clone(fitted).get_params() == fitted.get_params()
         assert not hasattr(clone(fitted), "task_")
+        given = AdapterClassifier(base=load_base(TINY))
+        assert clone(given).base is given.base
         assert shared_base(TINY) is shared_base(str(TINY))
 
     def test_importing_the_library_imports_no_scikit_learn(self):

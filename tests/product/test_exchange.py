@@ -102,6 +102,11 @@ class TestReading:
         task = import_adapter(folder, tiny, Wanted("sst-2")).task
         assert (task.names, task.values) == (("positive", "negative"), ("1", "0"))
 
+    def test_a_task_on_single_texts_is_none_on_pairs(self, tiny, tmp_path):
+        wanted = Wanted("sst-2", pairs=True)
+        with pytest.raises(InputError, match="--pairs: sst-2 is a task on single texts"):
+            import_adapter(copied("houlsby", tmp_path), tiny, wanted)
+
     def test_a_head_in_a_folder_of_its_own(self, tiny, tmp_path):
         folder, head = copied("pfeiffer", tmp_path), tmp_path / "head"
         head.mkdir()

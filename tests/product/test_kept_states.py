@@ -366,13 +366,23 @@ def test_train_keeps_states_in_the_folder_that_it_is_given(tmp_path):
     assert failed.err == f"minibert: error: {tmp_path / 'file'}: cannot be used: File exists\n"
 
 
-@pytest.mark.parametrize("how", [(), ("--method", "lora"), ("--method", "full")])
-def test_a_folder_for_states_of_no_frozen_layers_is_refused_before_anything_is_made(tmp_path, how):
-    words = ("train", "--task", "rte", "--sample", *ON_TINY, "--out", tmp_path / "x")
-    failed = minibert(*words, *how, "--cache", tmp_path / "states")
+@pytest.mark.parametrize(
+    "how, fewer",
+    [
+        (("train",), "--fast"),
+        (("train", "--method", "lora"), "--fast"),
+        (("train", "--method", "full"), "--fast"),
+        (("search", "--top-layers", 2), "--top-layers"),
+    ],
+)
+def test_a_folder_for_states_of_no_frozen_layers_is_refused_before_anything_is_made(
+    tmp_path, how, fewer
+):
+    words = (*how, "--task", "rte", "--sample", *ON_TINY, "--out", tmp_path / "x")
+    failed = minibert(*words, "--cache", tmp_path / "states")
     assert failed.code == 2
     message = "--cache: no layer below what is trained stays as it is, so there is nothing to keep"
-    assert failed.err.startswith(f"minibert: error: {message}; train fewer layers (--fast, ")
+    assert failed.err.startswith(f"minibert: error: {message}; train fewer layers ({fewer}")
     assert failed.err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 

@@ -460,6 +460,18 @@ class TestLabels:
         assert text.startswith(start)
         assert message in text or message.replace(r"\xf6", "ö") in text
 
+    @pytest.mark.parametrize(
+        "labels",
+        [
+            ("5e1234567", "5e1234568"),  # parts of hashes, numbers by chance
+            ("1e999999999999999999999", "x"),
+            ("1" * 30, "1" * 29 + "2"),
+        ],
+    )
+    def test_labels_that_are_like_huge_numbers_are_labels(self, tmp_path, labels):
+        data = own_data(labelled(tmp_path, *labels, *labels), None, ("text",), "label")
+        assert set(data.task.names) == {"good", "bad", *labels}
+
     def test_a_spelling_of_the_dev_table_alone_is_refused_too(self, tmp_path):
         train = labelled(tmp_path)
         dev = write(tmp_path, "text,label\na,Good\n", "dev.csv")

@@ -87,12 +87,49 @@ class TestATableOfAnswers:
         for row, line in zip(rows, lines.splitlines(), strict=True):
             assert json.loads(line).items() >= row.items()
 
+    def test_json_values_in_csv_are_spelled_as_in_json(self, tiny, task, tmp_path):
+        path = tmp_path / "in.jsonl"
+        values = {"yes": True, "none": None, "list": ["ä", 1.5], "number": 7, "text": "ba"}
+        path.write_text(json.dumps(values) + "\n")
+        score_to_file(scoring(task, tiny, path), tmp_path / "out.csv")
+        (row,) = read_csv(tmp_path / "out.csv")
+        assert [row[name] for name in values] == ["true", "", '["ä", 1.5]', "7", "ba"]
+
+    @pytest.mark.parametrize("name", ["out.csv", "out.tsv"])
+    def test_a_cell_with_a_carriage_return_stays_one_cell(self, tiny, task, tmp_path, name):
+        path = tmp_path / "in.tsv"
+        path.write_bytes(b"text\tnote\nba bi\tone\rtwo\nbo\tthree\n")
+        score_to_file(scoring(task, tiny, path), tmp_path / name)
+        assert [row.cells["note"] for row in open_table(tmp_path / name).rows()] == [
+            "one\rtwo",
+            "three",
+        ]
+        assert b"\r\n" not in (tmp_path / name).read_bytes()
+
+    def test_names_that_are_not_unicode_are_written_as_escapes(self, tiny, task, tmp_path):
+        path = tmp_path / "in.jsonl"
+        path.write_text('{"text": "ba", "\\ud83d": "x\\ud83d"}\n')
+        score_to_file(scoring(task, tiny, path), tmp_path / "out.csv")
+        assert read_csv(tmp_path / "out.csv")[0]["\\ud83d"] == "x\\ud83d"
+
+    @pytest.mark.parametrize("name", ["out", "out.txt", "out.DAT"])
     @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
-    def test_without_a_known_suffix_the_result_is_written_like_the_table(
-        self, tiny, task, tmp_path, delimiter
+    def test_where_the_suffix_says_nothing_the_result_is_written_like_the_table(
+        self, tiny, task, tmp_path, delimiter, name
     ):
-        score_to_file(scoring(task, tiny, table(tmp_path, delimiter=delimiter)), tmp_path / "out")
-        assert len(read_csv(tmp_path / "out", delimiter)) == 10
+        path = table(tmp_path, delimiter=delimiter).rename(tmp_path / "in.dat")
+        score_to_file(scoring(task, tiny, path), tmp_path / name)
+        assert len(read_csv(tmp_path / name, delimiter)) == 10
+
+    @pytest.mark.parametrize("name", ["out.parquet", "out.XLSX", "out.csv.gz"])
+    def test_another_kind_of_file_is_refused_before_anything_is_written(
+        self, tiny, task, tmp_path, name
+    ):
+        what = scoring(task, tiny, table(tmp_path))
+        before = sorted(tmp_path.iterdir())
+        with pytest.raises(InputError, match=rf"{name}: a scored table is written as \.csv"):
+            score_to_file(what, tmp_path / name)
+        assert sorted(tmp_path.iterdir()) == before
 
     def test_the_result_is_the_same_however_the_rows_are_cut_into_chunks(
         self, tiny, task, tmp_path, monkeypatch
@@ -216,6 +253,28 @@ class TestWhatIsRefused:
             score_to_file(scoring(task, tiny, path), tmp_path / "out.csv")
         assert [p.name for p in tmp_path.iterdir()] == ["in.csv"]
 
+    @pytest.mark.parametrize("name", ["", "more"])
+    def test_a_name_that_two_columns_have_as_one_of_them_would_be_lost(
+        self, tiny, task, tmp_path, name
+    ):
+        path = tmp_path / "in.csv"
+        path.write_text(f"text,{name},{name}\nfine,left,right\n")
+        with pytest.raises(InputError, match=f"has two columns '{name}'"):
+            score_to_file(scoring(task, tiny, path), tmp_path / "out.csv")
+
+    def test_a_damaged_row_is_named_before_anything_is_scored(self, tiny, task, tmp_path):
+        path = tmp_path / "in.jsonl"
+        for last, said in (
+            ('{"text": "b", "more": 1}', "has 'more', which the first row lacks"),
+            ('{"text": ["b"]}', "'text' is .*, not a text"),
+            ('{"text": "a", "text": "b"}', "it has 'text' twice"),
+        ):
+            path.write_text(f'{{"text": "a"}}\n{last}\n')
+            with pytest.raises(InputError, match=f" row 2: .*{said}"):
+                scoring(task, tiny, path).count()
+        path.write_text('{"text": "a"}\n{"text": "b"}\n')
+        assert scoring(task, tiny, path).count() == 2
+
     def test_the_table_itself_as_output(self, tiny, task, tmp_path):
         path = table(tmp_path)
         before = path.read_bytes()
@@ -291,6 +350,11 @@ class TestGluesSubmissions:
     def test_a_task_of_ones_own_has_no_submission(self, task, tmp_path):
         with pytest.raises(InputError, match="toy is not a GLUE task; --submission is for GLUE's"):
             glue_test_columns(task.task, open_table(table(tmp_path)))
+
+    def test_json_lines_are_no_test_file(self, tmp_path):
+        (tmp_path / "test.jsonl").write_text('{"index": 0, "sentence": "a"}\n')
+        with pytest.raises(InputError, match=r"test\.jsonl: is JSON lines; --submission is for"):
+            glue_test_columns(GLUE["cola"], open_table(tmp_path / "test.jsonl"))
 
     def test_a_file_without_an_index_is_no_test_file(self, tiny, task, tmp_path):
         what = scoring(task, tiny, table(tmp_path), submission=True)

@@ -175,6 +175,15 @@ def test_a_file_is_read_in_its_order_with_characters_counted_as_python_does(tmp_
     ]
 
 
+@pytest.mark.parametrize("name", ["train-v1.1.json", "dev-v1.1.json"])
+def test_files_as_large_as_the_published_ones_are_read(tmp_path, name):
+    """JSON may have blanks at its end, which stand here for the other questions."""
+    path, size = tmp_path / name, read_manifest("squad.toml")["squad"]["downloads"][name]["bytes"]
+    path.write_text(json.dumps(WHOLE).ljust(size), "ascii")
+    assert path.stat().st_size == size
+    assert [question.id for question in read_questions(path)] == ["a1", "a2"]
+
+
 # what to put where, and what is said
 BROKEN = [
     ([], {"x": 1}, "has no list 'data'"),

@@ -14,7 +14,7 @@ from adapters.reproduce.studies.table2_rows import (
     row_scores,
 )
 from adapters.reproduce.sweep.runs_file import Runs
-from minibert.errors import visible
+from minibert.errors import drawn
 
 PANELS = 5  # side by side
 CAPTION = "bars: standard error over the seeds; scales differ"
@@ -35,7 +35,7 @@ def draw(plan: Table2Plan, runs: Runs, folder: Path, name: str) -> bool:
     figure = new_figure(9, 0.9 + 2.4 * rows)
     panels = figure.subplots(rows, columns, squeeze=False).flatten()
     for axes, task in zip(panels, names, strict=False):
-        method_panel(axes, found, task, _short(visible(task)))
+        method_panel(axes, found, task, _short(task))
         _draw_published(axes, plan, task)
     for axes in panels[len(names) :]:
         axes.remove()
@@ -49,8 +49,7 @@ def draw(plan: Table2Plan, runs: Runs, folder: Path, name: str) -> bool:
 
 
 def _short(name: str) -> str:
-    name = name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
-    return name.replace("$", r"\$")  # otherwise matplotlib takes it for mathematics
+    return drawn(name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…")
 
 
 def _draw_published(axes: Any, plan: Table2Plan, task: str) -> None:
