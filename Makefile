@@ -10,7 +10,7 @@ help:
 	@echo "make test    install and run the whole test suite"
 	@echo "make lint    install and run ruff and mypy"
 	@echo "make mutants change the code in every small way: does a test fail? (ARGS=ops: in one module;"
-	@echo "             half an hour for all; goes on where it was stopped)"
+	@echo "             an hour or so for all; goes on where it was stopped)"
 	@echo "make faults  kill it, fill the disk, feed it what is damaged (ARGS='kills hub': a part; an"
 	@echo "             hour for all; goes on where it was stopped)"
 	@echo "make tutorials  run all tutorials; their pictures go to runs/tutorials (ten minutes)"
