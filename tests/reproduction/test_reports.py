@@ -661,7 +661,7 @@ def test_each_size_is_drawn_at_the_best_rate_of_its_own_grid(drawn, tmp_path):
     epochs.report(plan, everything(epochs, plan, result), tmp_path)
     _, right = drawn["epochs"].axes
     assert series(right) == {
-        "adapters by size, each at its best rate and epochs": (
+        "adapters by size, as in table 1 and figure 3": (
             [1, 8, 64, 256],
             pytest.approx([70, 80, 90, 90]),
         )

@@ -215,6 +215,27 @@ def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 # ----------------------------------------------------------------------------------- local sweeps
 
 
+def test_checkpoints_are_removed_once_the_result_is_recorded_and_not_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """On a full disk, hours of training are not lost."""
+    config = work("a")
+    checkpoint = tmp_path / "under-way" / run_key(config) / "checkpoint.safetensors"
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.touch()
+
+    def full(folder: Path, config: dict, result: dict) -> bool:
+        raise InputError("no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("adapters.reproduce.sweep.run_sweep.append_run", full)
+        with pytest.raises(InputError, match="no space left"):
+            run_sweep([config], execute, tmp_path, Workers(1))
+    assert checkpoint.exists()
+    run_sweep([config], execute, tmp_path, Workers(1))
+    assert not checkpoint.parent.exists()
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_every_configuration_is_computed_once_in_another_process(tmp_path: Path, workers: int):
     configs = [work(name) for name in "abcde"]

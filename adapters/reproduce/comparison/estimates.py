@@ -25,17 +25,35 @@ from minibert.errors import InputError
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value in hundredths and its error, two of which are to cover 95 %; None if the seeds cannot
-    tell it. `seeds_only`: the error leaves out the choice of examples."""
+    """A value in hundredths and its variance; None if the seeds cannot tell it. `seeds_only`: that
+    leaves out the choice of examples. `diverged`: so many of the runs have no score, so that what
+    the others vary by would say too little."""
 
     value: float
-    error: float | None
+    variance: Variance | None
     seeds_only: bool = False
+    diverged: int = 0
+
+    @property
+    def error(self) -> float | None:
+        """Two of it to either side are to cover 95 %."""
+        return self.error_among(1)
+
+    def error_among(self, several: int) -> float | None:
+        """The same, where the estimate is one of several that are looked at (`variances.error`)."""
+        if self.variance is None or self.diverged:
+            return None
+        return error(self.variance, several)
+
+    def text(self, among: int = 1) -> str:
+        """The value with its error, as one of so many."""
+        found, note = self.error_among(among), SEEDS_ONLY if self.seeds_only else ""
+        told = "" if found is None else f" ± {found:.1f}{note}"
+        lost = f" ({self.diverged} diverged)" if self.diverged else ""
+        return f"{self.value:+.1f}{told}{lost}"
 
     def __str__(self) -> str:
-        if self.error is None:
-            return f"{self.value:+.1f}"
-        return f"{self.value:+.1f} ± {self.error:.1f}{SEEDS_ONLY if self.seeds_only else ''}"
+        return self.text()
 
 
 SEEDS_ONLY = "†"  # after an error that leaves out the choice of examples
@@ -65,12 +83,13 @@ def difference(
 ) -> Estimate | None:
     """The mean over tasks of first - second, for pairs of (task, first, second); None if one of
     them has no run yet. Different tasks are independent: their variances add."""
-    values, paired, by_seeds = [], [], []
+    values, paired, by_seeds, diverged = [], [], [], 0
     for task, first, second in pairs:
         a, b = scores(plan, runs, first), scores(plan, runs, second)
         if not (first and second and a and b):
             return None
         values.append(sum(a) / len(a) - sum(b) / len(b))
+        diverged += sum(scores_of(runs, plan.with_seeds(one)).diverged for one in (first, second))
         paired.append(paired_variance(runs, plan.with_seeds(first), plan.with_seeds(second)))
         by_seeds.append(_variance_by_seeds(usual_variance(plan, runs, task), a, b))
     if not values:
@@ -78,10 +97,10 @@ def difference(
     value, number = sum(values) / len(values), len(values)
     known = [variance for variance in paired if variance is not None]
     if len(known) == number:
-        return Estimate(value, error(total(known) / number**2))
+        return Estimate(value, total(known) / number**2, diverged=diverged)
     of_seeds = [variance for variance in by_seeds if variance is not None]
-    told = error(total(of_seeds) / number**2) if len(of_seeds) == number else None
-    return Estimate(value, told, seeds_only=True)
+    told = total(of_seeds) / number**2 if len(of_seeds) == number else None
+    return Estimate(value, told, seeds_only=True, diverged=diverged)
 
 
 def paired_variance(
@@ -118,10 +137,10 @@ def _variance_by_seeds(usual: Variance | None, *both: Sequence[float]) -> Varian
     return total([*parts, Variance(usual.value * usual_parts, usual.freedom)])
 
 
-def change(config: Config, before: Results, after: Results, among: int = 1) -> Estimate:
+def change(config: Config, before: Results, after: Results) -> Estimate:
     """The mean of before - after over the same trained models, in hundredths. `before`, `after`:
-    what each model scored in either state, by its run's key; config: of one of their trainings;
-    among: see `variances.error`. Without answers, the error is that of the seeds alone."""
+    what each model scored in either state, by its run's key; config: of one of their trainings.
+    Without answers, the error is that of the seeds alone."""
     task, after = config["task"], {key: after[key] for key in before}
     values = [
         100 * (main_score(task, before[key]["dev"]) - main_score(task, after[key]["dev"]))
@@ -129,12 +148,12 @@ def change(config: Config, before: Results, after: Results, among: int = 1) -> E
     ]
     one = contributions_of(config, before)
     if one is None or (other := contributions_of(config, after)) is None:
-        return over_seeds(values, among)
+        return over_seeds(values)
     variance = variance_of_change(100 * one, 100 * other)
-    return Estimate(sum(values) / len(values), error(variance, among))
+    return Estimate(sum(values) / len(values), variance)
 
 
-def over_seeds(values: Sequence[float], among: int = 1) -> Estimate:
-    """The mean of values of which there is one for each seed, with its error by Student's t."""
-    known = error(of_mean(np.array(values)), among) if len(values) > 1 else None
+def over_seeds(values: Sequence[float]) -> Estimate:
+    """The mean of values of which there is one for each seed."""
+    known = of_mean(np.array(values)) if len(values) > 1 else None
     return Estimate(sum(values) / len(values), known, seeds_only=True)

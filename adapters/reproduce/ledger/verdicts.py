@@ -1,6 +1,12 @@
-"""What a rule makes of an estimate: a claim is decided where the bound is two errors away."""
+"""What a rule makes of an estimate: a claim is decided where the bound is two errors away.
 
-from collections.abc import Sequence
+A claim on several (each task, each extension) holds if the rule holds for every one, by each one's
+own interval: one that is wrong decides nothing. It fails if the rule fails for any, and that one
+was looked for, so the intervals are then wider: all are right together (`variances.error`).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from adapters.reproduce.comparison.estimates import Estimate
 
@@ -11,34 +17,46 @@ HOLDS, FAILS, OPEN = "holds", "does not hold", "not decided by these runs"
 OPPOSITE = {HOLDS: FAILS, FAILS: HOLDS, OPEN: OPEN}
 
 
-def at_least(found: Estimate | None, bound: float) -> str:
-    """The verdict on "value >= bound": decided when the bound is 2 errors away."""
-    if found is None or found.error is None:
+Rule = Callable[[Estimate | None, float, int], str]  # (found, bound, among) -> verdict
+
+
+def at_least(found: Estimate | None, bound: float, among: int = 1) -> str:
+    """The verdict on "value >= bound": decided when the bound is 2 errors away. `among`: the
+    estimate is one of so many that were looked at."""
+    error = None if found is None else found.error_among(among)
+    if found is None or error is None:
         return OPEN
     bound -= ROUNDING
-    if found.value - 2 * found.error >= bound:
+    if found.value - 2 * error >= bound:
         return HOLDS
-    return FAILS if found.value + 2 * found.error < bound else OPEN
+    return FAILS if found.value + 2 * error < bound else OPEN
 
 
-def at_most(found: Estimate | None, bound: float) -> str:
+def at_most(found: Estimate | None, bound: float, among: int = 1) -> str:
     """The verdict on "value <= bound", likewise."""
-    turned = None if found is None else Estimate(-found.value, found.error)
-    return at_least(turned, -bound)
+    turned = None if found is None else replace(found, value=-found.value)
+    return at_least(turned, -bound, among)
 
 
-def above(found: Estimate | None, bound: float) -> str:
+def above(found: Estimate | None, bound: float, among: int = 1) -> str:
     """The verdict on "value > bound": the opposite of "at most", so equality is not enough."""
-    return OPPOSITE[at_most(found, bound)]
+    return OPPOSITE[at_most(found, bound, among)]
 
 
-def below(found: Estimate | None, bound: float) -> str:
+def below(found: Estimate | None, bound: float, among: int = 1) -> str:
     """The verdict on "value < bound", likewise."""
-    return OPPOSITE[at_least(found, bound)]
+    return OPPOSITE[at_least(found, bound, among)]
 
 
-def all_of(verdicts: Sequence[str]) -> str:
-    """The verdict on a claim about every task: it fails if one fails, holds if all hold."""
-    if FAILS in verdicts:
+def all_of(rule: Rule, found: Sequence[Estimate], bound: float) -> str:
+    """The verdict on a claim about each of several."""
+    if any(rule(one, bound, len(found)) == FAILS for one in found):
         return FAILS
-    return OPEN if OPEN in verdicts else HOLDS
+    return HOLDS if all(rule(one, bound, 1) == HOLDS for one in found) else OPEN
+
+
+def any_of(rule: Rule, found: Sequence[Estimate], bound: float) -> str:
+    """The verdict on a claim about some one of several: the opposite of all_of's."""
+    if any(rule(one, bound, len(found)) == HOLDS for one in found):
+        return HOLDS
+    return FAILS if all(rule(one, bound, 1) == FAILS for one in found) else OPEN

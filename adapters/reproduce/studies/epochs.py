@@ -58,10 +58,13 @@ def of_sizes(plan: Plan, runs: Runs) -> list[Config]:
 
 def wanted(plan: Plan, runs: Runs) -> list[Config]:
     """The configurations known to be needed, given the results so far."""
-    if TASK not in plan.tasks or not plan.budget.more_epochs:
+    if TASK not in plan.tasks:
         return []
     only = _only(plan)
-    configs = wanted_by_table1(only, runs) + of_sizes(only, runs) + longer(plan)
+    configs = wanted_by_table1(only, runs)
+    if not plan.budget.more_epochs:
+        return configs
+    configs += of_sizes(only, runs) + longer(plan)
     if like := best(runs, plan.grid(TASK, ADAPTERS) + longer(plan)):
         configs += plan.with_seeds(like)
     return configs
@@ -155,11 +158,12 @@ def _draw_by_rate(axes: Any, found: list[Trial]) -> None:
 
 
 def _draw_by_size(axes: Any, plan: Plan, runs: Runs, found: list[Trial]) -> None:
-    """A curve over the adapters' size, each at the best on validation of what is tried of it."""
+    """A curve over the adapters' size, each as in the tables of sizes: at the best on validation of
+    its own grid, or at the rate and epochs of size 64."""
     of_config = {run_key(one.config): one.scores for one in found}
     best_ones = {size: best_of_size(plan, runs, TASK, size) for size in sizes(plan)}
     scores = {size: of_config[run_key(config)] for size, config in best_ones.items() if config}
-    name = "adapters by size, each at its best rate and epochs"
+    name = "adapters by size, as in table 1 and figure 3"
     score_line(axes, [(size, scores[size]) for size in sorted(scores)], STYLES[-1], label=name)
     log2_axis(axes, sorted(scores))
     axes.set_xlabel("adapter size m")

@@ -27,7 +27,7 @@ from adapters.reproduce.report.pages import (
 )
 from adapters.reproduce.report.shares import parameters_of
 from adapters.reproduce.report.statistics import MISSING, Scores, chosen_scores
-from adapters.reproduce.sweep.runs_file import Config, Runs
+from adapters.reproduce.sweep.runs_file import Config, Runs, run_key
 
 NAME = "extensions"
 ADAPTER = "serial"  # the paper's adapter itself
@@ -74,6 +74,15 @@ def best_rate(plan: Plan, runs: Runs, task: str, method: dict[str, Any]) -> Conf
     """The best of these configurations. Where only one is tried, it need not have run."""
     tried = rate_grid(plan, runs, task, method)
     return tried[0] if len(tried) == 1 else best(runs, tried)
+
+
+def always_diverged(plan: Plan, runs: Runs, method: dict[str, Any]) -> bool:
+    """Whether every run of an extension diverged that chooses its rate, on some task."""
+    for task in tasks(plan):
+        tried = [runs.get(run_key(config)) for config in rate_grid(plan, runs, task, method)]
+        if tried and all(run is not None and "diverged" in run["result"] for run in tried):
+            return True
+    return False
 
 
 def wanted(plan: Plan, runs: Runs) -> list[Config]:

@@ -18,7 +18,7 @@ from minibert.errors import drawn
 
 PANELS = 5  # side by side
 CAPTION = "bars: standard error over the seeds; scales differ"
-CAPTION_PUBLISHED = "; hollow: the paper, BERT-base"
+CAPTION_PUBLISHED = "; hollow: the paper's"
 LONGEST = 18  # characters of a name above one of them
 
 

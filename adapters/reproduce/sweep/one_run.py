@@ -4,13 +4,11 @@ A run does not depend on earlier runs. The one thing it can reuse from them, a t
 recreates bit for bit when the file is missing. So any worker can compute any run.
 """
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from adapters.reproduce.sweep.configured import Parts, own_parts
-from adapters.reproduce.sweep.learning import under_way
 from adapters.reproduce.sweep.many_tasks import joint, sequence
 from adapters.reproduce.sweep.one_task import ablation, classify, own_task, squad, without_bert
 from adapters.reproduce.sweep.runs_file import Config
@@ -46,6 +44,5 @@ def execute(
         else:
             result = KINDS[config["kind"]](config, folder, threads)
     except Diverged as error:
-        result = {"diverged": str(error)}
-    shutil.rmtree(under_way(config, folder), ignore_errors=True)
+        return {"diverged": str(error)}
     return result

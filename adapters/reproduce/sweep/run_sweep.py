@@ -6,6 +6,7 @@ this process is killed, its locks are released and its local workers exit.
 """
 
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from adapters.reproduce.sweep.learning import under_way
 from adapters.reproduce.sweep.runs_file import Config, Runs, append_run, read_runs, run_key
 from adapters.reproduce.sweep.workers import KILLED, Pool, Workers
 from minibert.errors import InputError
@@ -104,8 +106,9 @@ class Sweep:
             yield self.wanted[key]
 
     def keep(self, config: Config, result: dict[str, Any]) -> None:
-        """Record a finished run."""
+        """Record a finished run; only then are its checkpoints removed."""
         append_run(self.folder, config, result)
+        shutil.rmtree(under_way(config, self.folder), ignore_errors=True)
         self.reserved.finish(run_key(config))
         self.notify(config)
 

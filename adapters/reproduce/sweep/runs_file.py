@@ -49,8 +49,8 @@ FORMS_OF_KIND: dict[str, dict[str, Any]] = {
     "joint": {"parameters": int, "answers": list[str]},
 }
 GIVES = {
-    "classify": ("dev", "validation"),
-    "ablation": ("dev", "spans"),
+    "classify": ("dev", "validation", "best_epoch"),
+    "ablation": ("dev", "spans", "constant"),
     "sequence": ("scores", "changed", "parameters"),
     "joint": ("scores", "answers", "validation", "parameters", "examples"),
     "squad": ("dev", "epochs", "examples"),
@@ -110,8 +110,10 @@ def checked_result(config: Config, result: dict[str, Any], where: str) -> dict[s
         raise InputError(f"{where} has no {missing[0]}")
     if kind == "classify" and needed:
         _check_metrics(task, (result["dev"], *result["validation"]), where)
-    if kind == "squad" and needed and "f1" not in result["dev"]:
-        raise InputError(f"{where} lacks a score: f1")
+    if kind == "ablation" and needed:
+        _check_spans(config, result, where)
+    if kind == "squad" and needed and (lacking := {"f1", "exact_match"} - result["dev"].keys()):
+        raise InputError(f"{where} lacks a score: {min(lacking)}")
     if kind in ("sequence", "joint") and needed:
         _check_tasks(config, result, where)
     if kind in ("own", "tfidf") and needed:
@@ -119,6 +121,17 @@ def checked_result(config: Config, result: dict[str, Any], where: str) -> dict[s
             if "accuracy" not in scores:
                 raise InputError(f"{where} lacks a score: accuracy")
     return result
+
+
+def _check_spans(config: Config, result: dict[str, Any], where: str) -> None:
+    """Raises InputError unless a result of adapters removed has scores before, without each span,
+    and of the constant guess."""
+    task = fitted(Config, config.get("of"), where).get("task")
+    spans = result["spans"]
+    if any(not {"first", "last", "dev"} <= span.keys() for span in spans):
+        raise InputError(f"{where} has a span without its layers or scores")
+    several = (result["dev"], result["constant"], *(span["dev"] for span in spans))
+    _check_metrics(task, several, where)
 
 
 def _check_tasks(config: Config, result: dict[str, Any], where: str) -> None:

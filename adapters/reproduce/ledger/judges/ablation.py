@@ -7,7 +7,7 @@ import numpy as np
 from adapters.reproduce.comparison.contributions import labels_are_here
 from adapters.reproduce.comparison.estimates import Estimate, change
 from adapters.reproduce.ledger.judges.judgement import UNDECIDED, Judgement
-from adapters.reproduce.ledger.verdicts import above, all_of, at_most
+from adapters.reproduce.ledger.verdicts import Rule, above, all_of, at_most
 from adapters.reproduce.plans.choices import chosen
 from adapters.reproduce.plans.plan import ADAPTERS, Plan
 from adapters.reproduce.studies.ablation import Span, finished, halves
@@ -16,7 +16,7 @@ from adapters.reproduce.sweep.configured import parts_of
 from adapters.reproduce.sweep.runs_file import Config, Results, Runs
 from minibert.data.tasks import majority_logits, predictions
 
-Measure = Callable[[Config, Results], tuple[Estimate, str]]  # one task's, and the verdict
+Measure = Callable[[Config, Results], list[Estimate]]  # of one task
 MOST = 2.0  # points that a layer may cost, or that are left without any adapter
 
 
@@ -28,41 +28,40 @@ def _without(span: Span, results: Results) -> Results:
     }
 
 
-def _on_each_task(plan: Plan, runs: Runs, measure: Measure) -> Judgement:
-    """The claim holds if it holds for every task."""
-    found = {}
+def _on_each_task(plan: Plan, runs: Runs, measure: Measure, rule: Rule, bound: float) -> Judgement:
+    """The claim is about all that is measured on every task; the largest of each task is shown."""
+    found: dict[str, list[Estimate]] = {}
     for task, results in finished(plan, runs).items():
         source = chosen(plan, runs, task, ADAPTERS)
         assert source is not None, "nothing else has ablations"
         found[task] = measure(source, results)
     if len(found) < len(plan.tasks):
         return UNDECIDED
-    text = ", ".join(f"{task} {estimate}" for task, (estimate, _) in found.items())
-    return text, all_of([verdict for _, verdict in found.values()])
+    text = []
+    for task, estimates in found.items():
+        largest = max(estimates, key=lambda estimate: estimate.value)
+        text.append(f"{task} {largest.text(len(estimates))}")
+    every = [estimate for estimates in found.values() for estimate in estimates]
+    return ", ".join(text), all_of(rule, every, bound)
 
 
 def one_layer_hardly_matters(plan: Plan, runs: Runs) -> Judgement:
-    """Every single layer of each task. The worst is shown: as it was looked for among all, the
-    intervals are such that those of all layers are right together."""
+    """Every single layer of each task."""
 
-    def worst(source: Config, results: Results) -> tuple[Estimate, str]:
-        spans = [(n, n) for n in range(plan.layers)]
-        lost = [change(source, results, _without(span, results), len(spans)) for span in spans]
-        verdict = all_of([at_most(estimate, MOST) for estimate in lost])
-        return max(lost, key=lambda estimate: estimate.value), verdict
+    def lost(source: Config, results: Results) -> list[Estimate]:
+        return [change(source, results, _without((n, n), results)) for n in range(plan.layers)]
 
-    return _on_each_task(plan, runs, worst)
+    return _on_each_task(plan, runs, lost, at_most, MOST)
 
 
 def none_is_a_constant_guess(plan: Plan, runs: Runs) -> Judgement:
     """How far the scores without any adapter are above the constant guess."""
 
-    def gain(source: Config, results: Results) -> tuple[Estimate, str]:
+    def gain(source: Config, results: Results) -> list[Estimate]:
         bare = _without((0, plan.layers - 1), results)
-        found = change(source, bare, _constant(source, results))
-        return found, at_most(found, MOST)
+        return [change(source, bare, _constant(source, results))]
 
-    return _on_each_task(plan, runs, gain)
+    return _on_each_task(plan, runs, gain, at_most, MOST)
 
 
 def _constant(source: Config, results: Results) -> Results:
@@ -80,8 +79,7 @@ def higher_layers_matter_more(plan: Plan, runs: Runs) -> Judgement:
     half's, which is the score without the lower half's minus that without the upper half's."""
     lower, upper = halves(plan)
 
-    def more(source: Config, results: Results) -> tuple[Estimate, str]:
-        found = change(source, _without(lower, results), _without(upper, results))
-        return found, above(found, 0.0)
+    def more(source: Config, results: Results) -> list[Estimate]:
+        return [change(source, _without(lower, results), _without(upper, results))]
 
-    return _on_each_task(plan, runs, more)
+    return _on_each_task(plan, runs, more, above, 0.0)

@@ -1,6 +1,6 @@
 """What a judge is, and what several begin with: the difference to full fine-tuning."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from adapters.reproduce.comparison.estimates import Estimate, difference
 from adapters.reproduce.ledger.verdicts import OPEN
@@ -16,6 +16,11 @@ UNDECIDED: Judgement = ("-", OPEN)
 def judgement(estimate: Estimate | None, verdict: str) -> Judgement:
     """The estimate as text, with the verdict; undecided without an estimate."""
     return (str(estimate), verdict) if estimate else UNDECIDED
+
+
+def on_tasks(plan: Plan, tasks: Sequence[str]) -> str:
+    """Where a judgement is not on all of the plan's tasks, on which: "sst-2: ", to begin with."""
+    return "" if list(tasks) == list(plan.tasks) else f"{', '.join(tasks)}: "
 
 
 def against_full(

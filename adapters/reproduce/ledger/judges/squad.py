@@ -2,8 +2,10 @@
 
 from typing import Any
 
+import numpy as np
+
 from adapters.reproduce.comparison.estimates import Estimate, paired_variance
-from adapters.reproduce.comparison.variances import error
+from adapters.reproduce.comparison.variances import of_mean, total
 from adapters.reproduce.ledger.judges.judgement import UNDECIDED, Judge, Judgement
 from adapters.reproduce.ledger.verdicts import MARGIN, at_least
 from adapters.reproduce.plans.plan import FULL, Plan, sized
@@ -21,12 +23,6 @@ def _squad_runs(plan: Plan, runs: Runs, method: dict[str, Any]) -> list[Config]:
     return squad_sizes.best_of_grid(plan, runs, method)
 
 
-# A SQuAD run's F1 varies with its seed and with the choice of questions. Where runs kept no answers
-# to estimate that from, 1 point is assumed for both together, about the standard error of F1 on
-# 1,500 questions.
-SQUAD_ERROR = 1.0
-
-
 def squad_by_size(size: int) -> Judge:
     """A judge of adapters of the budget's size that is nearest to this one."""
 
@@ -35,13 +31,16 @@ def squad_by_size(size: int) -> Judge:
             return UNDECIDED
         nearest = min(plan.budget.squad_sizes, key=lambda other: abs(other - size))
         both = [_squad_runs(plan, runs, method) for method in (sized(nearest), FULL)]
-        ours, full = (scores_of(runs, configs, dev_metric("f1")).mean for configs in both)
-        if ours is None or full is None:
+        ours, full = (scores_of(runs, configs, dev_metric("f1")) for configs in both)
+        if ours.mean is None or full.mean is None:
             return UNDECIDED
-        text = f"m = {nearest}: {100 * ours:.1f} against {100 * full:.1f}"
-        variance = paired_variance(runs, *both)
-        known = SQUAD_ERROR if variance is None else error(variance)
-        found = Estimate(100 * (ours - full), known)
-        return text if variance is None else f"{text}, {found}", at_least(found, -MARGIN)
+        variance, seeds_only = paired_variance(runs, *both), False
+        if variance is None and min(len(ours.values), len(full.values)) > 1:
+            parts = [of_mean(100 * np.array(scores.values)) for scores in (ours, full)]
+            variance, seeds_only = total(parts), True
+        diverged = ours.diverged + full.diverged
+        found = Estimate(100 * (ours.mean - full.mean), variance, seeds_only, diverged)
+        text = f"m = {nearest}: {100 * ours.mean:.1f} against {100 * full.mean:.1f}, {found}"
+        return text, at_least(found, -MARGIN)
 
     return judge

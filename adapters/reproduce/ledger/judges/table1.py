@@ -6,7 +6,7 @@ from typing import Any
 
 from adapters.methods.bottleneck import parameter_count
 from adapters.reproduce.comparison.estimates import Estimate, difference, usual_variance
-from adapters.reproduce.comparison.variances import error, total
+from adapters.reproduce.comparison.variances import Variance, total
 from adapters.reproduce.ledger.judges.judgement import UNDECIDED, Judgement, against_full, judgement
 from adapters.reproduce.ledger.verdicts import FAILS, HOLDS, MARGIN, above, at_least, at_most
 from adapters.reproduce.plans.choices import best_of_size, best_size, chosen, validation_score
@@ -72,7 +72,8 @@ def few_parameters(plan: Plan, runs: Runs) -> Judgement:
 
 def sizes_are_alike(plan: Plan, runs: Runs) -> Judgement:
     """The mean validation scores over the tasks with seed 0, as in the paper. The widest difference
-    was looked for among all pairs, so its interval is one for all of them together."""
+    was looked for among all pairs. What a validation score varies by with its seed is taken to be
+    what the task's dev score does."""
     means = []
     for size in plan.budget.best_of:
         values = []
@@ -86,10 +87,11 @@ def sizes_are_alike(plan: Plan, runs: Runs) -> Judgement:
         means.append(mean(values))
     usual = [usual_variance(plan, runs, task) for task in plan.tasks]
     known = [variance for variance in usual if variance is not None]
-    widest = Estimate(max(means) - min(means), None)
-    if len(known) == len(plan.tasks):  # of the difference of any two such means
-        pairs = len(means) * (len(means) - 1) // 2
-        found = error(total([*known, *known]) / len(known) ** 2, pairs)
-        widest = Estimate(widest.value, found, seeds_only=True)
+    variance = None
+    if len(known) == len(plan.tasks):  # of the difference of any two such means, of one seed each
+        of_one = total(known) / len(known) ** 2
+        variance = Variance(2 * of_one.value, of_one.freedom)  # one estimate, though used twice
+    widest = Estimate(max(means) - min(means), variance, seeds_only=True)
+    pairs = len(means) * (len(means) - 1) // 2
     text = " / ".join(f"{value:.1f}" for value in means)
-    return f"{text}: {widest}", at_most(widest, MARGIN)
+    return f"{text}: {widest.text(pairs)}", at_most(widest, MARGIN, pairs)

@@ -2,9 +2,9 @@
 
 from functools import partial
 
-from adapters.reproduce.comparison.estimates import difference
+from adapters.reproduce.comparison.estimates import Estimate, difference
 from adapters.reproduce.ledger.judges.judgement import UNDECIDED, Judgement, against_full, judgement
-from adapters.reproduce.ledger.verdicts import FAILS, HOLDS, MARGIN, OPEN, at_least, below
+from adapters.reproduce.ledger.verdicts import FAILS, HOLDS, MARGIN, OPEN, any_of, at_least, below
 from adapters.reproduce.plans.choices import best_of_size, chosen, of_top_layers, top_layers
 from adapters.reproduce.plans.plan import FULL, NORMS, Plan
 from adapters.reproduce.report.shares import parameters_of
@@ -14,22 +14,24 @@ from adapters.reproduce.sweep.runs_file import Runs
 def orders_of_magnitude(plan: Plan, runs: Runs) -> Judgement:
     """Among the sizes with at most 1/100 of the parameters, the smallest that is within the margin
     on average; if none is, the best of them."""
-    tried: list[tuple[float, str]] = []
-    verdicts = []
+    tried: dict[int, Estimate] = {}
+    fewer: dict[int, float] = {}
+    missing = False
     for size in plan.budget.sizes:
         found = against_full(plan, runs, partial(best_of_size, size=size))
-        fewer = _times_fewer_parameters(plan, runs, size)
-        if found is None or fewer is None:
-            verdicts.append(OPEN)
-        elif fewer >= 100:
-            verdicts.append(at_least(found, -MARGIN))
-            text = f"m = {size}: {found} points with 1/{fewer:.0f} of the parameters"
-            if verdicts[-1] == HOLDS:
-                return text, HOLDS
-            tried.append((found.value, text))
+        times = _times_fewer_parameters(plan, runs, size)
+        if found is None or times is None:
+            missing = True
+        elif times >= 100:
+            tried[size], fewer[size] = found, times
     if not tried:
         return UNDECIDED
-    return max(tried)[1], OPEN if OPEN in verdicts else FAILS
+    enough = [n for n in tried if at_least(tried[n], -MARGIN, len(tried)) == HOLDS]
+    size = min(enough) if enough else max(tried, key=lambda size: tried[size].value)
+    points = f"{tried[size].text(len(tried))} points"
+    text = f"m = {size}: {points} with 1/{fewer[size]:.0f} of the parameters"
+    verdict = any_of(at_least, list(tried.values()), -MARGIN)
+    return text, OPEN if missing and verdict == FAILS else verdict
 
 
 def _times_fewer_parameters(plan: Plan, runs: Runs, size: int) -> float | None:
