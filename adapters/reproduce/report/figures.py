@@ -25,7 +25,7 @@ STYLES = (
     Style("#35978f", "-.", "^"),
     Style("#9970ab", (0, (1, 1)), "D"),
     Style("#b2182b", (0, (5, 1, 1, 1, 1, 1)), "v"),
-    Style("#4d4d4d", (0, (3, 2)), "P"),
+    Style("#4d4d4d", (0, (3, 2)), "<"),
 )
 REFERENCE = {"color": "0.25", "ls": (0, (6, 2)), "lw": 1.4}  # the line to compare with
 GUESS = {"color": "0.45", "ls": ":", "lw": 1.4}  # the constant guess
@@ -65,12 +65,18 @@ def score_line(
     axes: Any, points: Iterable[tuple[float, Scores]], style: Style, **options: Any
 ) -> None:
     """A curve of mean scores in hundredths, from (x, scores), with standard errors if any are
-    known. Points without a mean are left out; without any point, nothing is drawn."""
+    known; a point of one seed, which has none, is hollow. Points without a mean are left out;
+    without any point, nothing is drawn."""
     known = [(x, scores.mean, scores.error) for x, scores in points if scores.mean is not None]
     if known:
         x, means, errors = zip(*known, strict=True)
         bars = [100 * (error or 0.0) for error in errors] if any(errors) else None
         line(axes, x, [100 * mean for mean in means], style, yerr=bars, **options)
+    if lone := [(at, 100 * mean) for at, mean, error in known if error is None]:
+        size = options.get("ms", 5)
+        hollow = {"marker": style.marker, "ms": size, "mfc": "white", "ls": "none", "zorder": 3}
+        axes.plot(*zip(*lone, strict=True), color=style.color, **hollow)
+        axes.plot([], [], **{**hollow, "marker": "o"}, color="0.3", label="hollow: one seed")
 
 
 def method_panel(
@@ -100,13 +106,13 @@ def log2_axis(axes: Any, sizes: Sequence[int]) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
 
 
-def legend(figure: Any, columns: int = 4, *panels: Any) -> None:
-    """One legend for the panels (by default, all of the figure's), below them and never over the
-    data. Each name appears once, reference lines after the curves."""
+def legend(figure: Any, columns: int = 4) -> None:
+    """One legend for all panels, below them and never over the data. Each name appears once,
+    reference lines after the curves."""
     from matplotlib.lines import Line2D
 
     named: dict[str, Any] = {}
-    for axes in panels or figure.axes:
+    for axes in figure.axes:
         for handle, name in zip(*axes.get_legend_handles_labels(), strict=True):
             named.setdefault(name, handle)
     pairs = sorted(named.items(), key=lambda pair: isinstance(pair[1], Line2D))

@@ -123,5 +123,5 @@ def draw(ways: Sequence[Way], tasks: Sequence[str], folder: Path, name: str) -> 
         axes.set_xlabel("task added last")
         tidy(axes)
     panels[0].set_ylabel("dev score, hundredths")
-    legend(figure)
+    legend(figure, 5)
     save(figure, folder, name)

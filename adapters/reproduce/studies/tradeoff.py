@@ -162,7 +162,7 @@ def _draw(plan: Plan, runs: Runs, folder: Path) -> bool:
             axes.set_ylabel("dev score, hundredths", fontsize=9)
         if number + columns >= len(plan.tasks):
             axes.set_xlabel("trained parameters", fontsize=9)
-    legend(figure, 4, left)
+    legend(figure, 5)
     save(figure, folder, NAME)
     return True
 
