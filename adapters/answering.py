@@ -16,20 +16,21 @@ from adapters.methods.method import Method
 from adapters.recipes import optimised, recipe_named
 from adapters.run_folder import RunOptions, data_hash, describe_method
 from adapters.task_model import (
+    CLS,
     TaskModel,
     check_length,
     check_pairs,
     last_states,
     new_task_model,
-    papers_pooling,
 )
+from adapters.train_data import spread
 from adapters.training_run import Training, fit_training
 from minibert import fused
 from minibert.batch import Batch, make_batch
 from minibert.checkpoint import Base
 from minibert.data.squad import Question, Questions, score
 from minibert.data.windows import Window, make_windows
-from minibert.errors import Diverged, InputError
+from minibert.errors import Diverged, InputError, brief
 from minibert.heads import best_span, span_log_probabilities, span_logits, span_loss
 from minibert.machine.threads import each, thread_count
 from minibert.ops import Array
@@ -186,8 +187,11 @@ def prepare(
     for name, questions in data._asdict().items():
         if not questions:
             raise InputError(f"squad: there are no {name} questions")
-    model = new_task_model(base, method, chosen, 2, settings.seed, papers_pooling(base))
+    if lacking := next((q for q in data.dev if not q.answers), None):
+        raise InputError(f"squad: dev question {brief(lacking.id)} has no answer to score by")
+    model = new_task_model(base, method, chosen, 2, settings.seed, CLS)  # it reads no pooler
     windows, dev = (make_windows(base.tokenizer, part, max_length, stride) for part in data)
+    run.on_encoded([window.encoded for window in (*windows, *dev)])
     frozen = frozen_layers(model)
     starts = np.array([window.start for window in windows])
     ends = np.array([window.end for window in windows])
@@ -210,7 +214,7 @@ def prepare(
         batch_loss,
         dev_score,
         lengths=[len(window.encoded.ids) for window in windows],
-        sample=make_batch([window.encoded for window in windows[:SAMPLE_WINDOWS]]),
+        sample=make_batch([window.encoded for window in spread(windows, SAMPLE_WINDOWS)]),
         first_only=False,
         identity={
             "task": "squad",

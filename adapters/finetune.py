@@ -25,7 +25,7 @@ from adapters.task_model import (
     forward,
     new_task_model,
 )
-from adapters.train_data import Scale, balanced_weights, scale_of
+from adapters.train_data import Scale, balanced_weights, scale_of, spread
 from adapters.training_run import Training, fit_training
 from minibert.batch import make_batch
 from minibert.checkpoint import Base
@@ -125,6 +125,8 @@ def train_task(
     state = fit_training(training, run, on_best=keep)
     constant = constant_score(data.task, data.train, data.dev)
     task = package(about, training, state)
+    if run.task_path and not run.task_path.exists():  # of a finished run that lost it
+        save_task(run.task_path, task)
     untrained = training.untrained
     return Trained(task, run.task_path, state.losses, state.epochs, constant, untrained)
 
@@ -161,25 +163,22 @@ def prepare(
     bottom, dev_bottom = _bottoms(model, encoded, dev, run)
     scale, weights = scale_of(data), _class_weights(data, head.class_weights)
     labels = np.array([example.label for example in data.train])
-    if data.task.regression:
-        labels = scale.standardised(labels)
+    labels = scale.standardised(labels) if data.task.regression else labels.astype(np.int64)
     gold, untrained = [example.label for example in data.dev], None
     if pooling == COSINE:
         # fresh adapters are near the identity, but the base's own cosine has none
         bare = new_task_model(base, METHODS["head"], chosen, 1, settings.seed, pooling)
         untrained = score(data.task, predict_logits(bare, dev, run.threads, dev_bottom), gold)
-        step = max(1, len(encoded) // SAMPLE_TEXTS)  # from everywhere: a table may be sorted
-        cosines = predict_logits(model, encoded[::step], run.threads)[:, 0]
-        fitted = fitted_head(model.tree["head"], cosines, labels[::step])
+        numbers = spread(range(len(encoded)), SAMPLE_TEXTS)
+        cosines = predict_logits(model, [encoded[i] for i in numbers], run.threads)[:, 0]
+        fitted = fitted_head(model.tree["head"], cosines, labels[numbers])
         model = replace(model, tree={**model.tree, "head": fitted})
 
     def dev_score(model: TaskModel) -> dict[str, float]:
         logits = predict_logits(scale.model_in_own_units(model), dev, run.threads, dev_bottom)
         if not np.isfinite(logits).all():
-            kept = run.task_path and run.task_path.exists()
             raise Diverged(
                 f"the logits are no longer finite: learning rate {settings.rate:g} diverges"
-                + ("; the best epoch so far is kept" if kept else "")
             )
         return score(data.task, logits, gold)
 
@@ -189,7 +188,7 @@ def prepare(
         task_loss(encoded, labels, data.task.regression, bottom, weights),
         dev_score,
         lengths=[len(text.ids) for text in encoded],
-        sample=make_batch(encoded[:SAMPLE_TEXTS]),
+        sample=make_batch(spread(encoded, SAMPLE_TEXTS)),
         first_only=model.first_only,
         identity={
             "task": data.task.name,
@@ -204,6 +203,7 @@ def prepare(
             "labels": list(data.task.names),
             "class_weights": None if weights is None else weights.tolist(),
             "scale": astuple(scale) if data.task.regression else None,
+            "cached": bottom.states is not None,
         },
         metrics=data.task.metrics,
         untrained=untrained,
@@ -225,7 +225,10 @@ def _class_weights(data: Data, chosen: str | Sequence[float] | None) -> np.ndarr
         if chosen != "balanced":
             raise InputError(f"unknown class weights {chosen!r}; known: balanced")
         return balanced_weights(data.train, data.task.outputs)
-    weights = np.array(chosen, np.float32)
+    try:
+        weights = np.array(chosen, np.float32)
+    except (TypeError, ValueError):
+        weights = np.array(np.nan)
     usable = np.isfinite(weights).all() and (weights >= 0).all() and weights.any()
     if weights.shape != (data.task.outputs,) or not usable:
         raise InputError(

@@ -1,6 +1,7 @@
 """The picture of a training: loss by step, dev metric by epoch."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def learning_curve(
 def draw_losses(axes: Any, runs: Runs) -> None:
     """The training loss of every step, faint, and its running mean."""
     window = 1
-    for (losses, _), (colour, line, _) in zip(runs.values(), STYLES, strict=False):
+    for (losses, _), (colour, line, _) in zip(runs.values(), cycle(STYLES), strict=False):
         window = max(1, len(losses) // 25)
         smooth = np.convolve(losses, np.ones(window) / window, mode="valid")
         steps = np.arange(len(losses)) + 1
@@ -61,7 +62,8 @@ def draw_losses(axes: Any, runs: Runs) -> None:
 def draw_metric(axes: Any, runs: Runs, constant: Mapping[str, float] | None = None) -> None:
     """The first dev metric of every epoch, and the constant guess as a dotted line."""
     metric = ""
-    for (name, (_, epochs)), (colour, line, marker) in zip(runs.items(), STYLES, strict=False):
+    for (name, (_, epochs)), style in zip(runs.items(), cycle(STYLES), strict=False):
+        colour, line, marker = style
         metric = next(iter(epochs[0]))
         values = [100 * epoch[metric] for epoch in epochs]
         axes.plot(

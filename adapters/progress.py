@@ -98,6 +98,7 @@ class Progress:
             self.close()
 
     def close(self) -> None:
-        """Leave the bar as it stands."""
+        """Leave the bar as it stands; another training has a new one."""
         if self.bar is not None:
             self.bar.close()
+            self.bar, self.loss = None, 0.0

@@ -1,7 +1,8 @@
 """The two recipes of the paper, side by side: what its text says, and what its code does.
 
-Houlsby et al. 2019, section 3.1 and 3.6, against github.com/google-research/adapter-bert. What
-the text leaves open (head, epsilon, clipping) follows BERT's fine-tuning, without decay.
+Houlsby et al. 2019, section 3.1 and 3.6, against github.com/google-research/adapter-bert. Where
+the text is silent, the head is as in BERT's fine-tuning, epsilon is Adam's own 1e-8, and nothing is
+clipped or decayed.
 """
 
 import math

@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from adapters.methods.method import Method
+from adapters.methods.method import NORMS, Method
+from adapters.methods.table import METHODS
 from adapters.task_model import POOLER
 from minibert.errors import InputError, shown
 from minibert.files import atomic_write, lock
@@ -18,19 +19,27 @@ from minibert.training.resume import Checkpoint, State
 from minibert.training.schedule import Settings
 
 # What checkpoints of earlier versions leave unsaid: they come from before there was a choice.
-UNSAID: dict[str, Any] = {"pooling": POOLER, "targets": [], "alpha": None, "sizes": []}
+UNSAID: dict[str, Any] = {
+    "pooling": POOLER,
+    "targets": [],
+    "alpha": None,
+    "sizes": [],
+    "freeze_layernorm": False,
+    "cached": False,
+}
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How a training runs. Nothing here changes a bit of its result.
+    """How a training runs. Nothing here changes a bit of its result, except `cache` by rounding:
+    cached states are computed in other groups of texts.
 
     out: its folder, where it can be resumed from; None keeps nothing. resume: continue the run in
     `out`. threads: default one a core. cache: compute what leaves the frozen bottom layers once, if
     it fits into memory (`cached_layers.LIMIT`); or the folder where it is kept in a file, for other
     runs too. pause_after: leave the run after so many of its epochs, to be resumed.
     on_report(report) is called after every step, on_cache(texts done, all texts) while the cache is
-    filled, and on_encoded(texts) once, with all training and dev texts as token ids.
+    filled, and on_encoded(texts) once a task, with all training and dev texts as token ids.
     """
 
     out: Path | str | None = None
@@ -82,10 +91,11 @@ def own_folder(run: RunOptions) -> Iterator[None]:
 
 
 def describe_method(method: Method) -> dict[str, Any]:
-    """A method's fields as run files have them."""
-    fields = asdict(method)
-    del fields["trained"]
-    return {"method": fields.pop("name"), **fields}
+    """A method's fields as run files have them. What it trains follows from its name, but for the
+    LayerNorms, which may be left frozen."""
+    fields, known = asdict(method), METHODS.get(method.name, method)
+    frozen = NORMS in known.trained and NORMS not in fields.pop("trained")
+    return {"method": fields.pop("name"), **fields, "freeze_layernorm": frozen}
 
 
 def data_hash(train: Sequence[Any], dev: Sequence[Any]) -> str:

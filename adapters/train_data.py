@@ -2,7 +2,9 @@
 classes, bring scores to one scale."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -11,6 +13,14 @@ from minibert.data.tasks import Data, Example
 from minibert.errors import InputError, several, shown
 from minibert.training.schedule import SPLIT, SUBSET, generator
 from minibert.tree import Tree
+
+Item = TypeVar("Item")
+
+
+def spread(items: Sequence[Item], most: int) -> list[Item]:
+    """At most so many of them, from everywhere: a table may be sorted."""
+    count = min(most, len(items))
+    return [items[i * len(items) // count] for i in range(count)]
 
 
 def subset(data: Data, examples: int, seed: int) -> Data:
@@ -110,7 +120,7 @@ def scale_of(data: Data) -> Scale:
     if not np.abs(scores).max() < 1e30:
         raise InputError(f"{data.source}: has a score beyond 1e30, which float32 cannot square")
     mean, deviation = float(scores.mean()), float(scores.std())
-    if deviation == 0:  # all alike: nothing to scale
+    if scores.min() == scores.max():  # nothing to scale, even if rounding makes a deviation
         return Scale(mean, 1.0)
     if deviation < 1e-5 * abs(mean):
         raise InputError(

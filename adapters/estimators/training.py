@@ -106,18 +106,21 @@ class AdapterEstimator(BaseEstimator):
             seed=seed,
             stop_after=fast_stop(self.stop_after, epochs) if self.fast else self.stop_after,
         )
-        progress = Progress(type(self).__name__, task) if self.verbose else (lambda report: None)
-        trained = train_task(
-            base,
-            data,
-            method,
-            settings,
-            max_length=self.max_length,
-            class_weights=class_weights,
-            pooling=self.pooling,
-            threads=self.threads,
-            on_report=progress,
-        )
+        progress = Progress(type(self).__name__, task)
+        try:
+            trained = train_task(
+                base,
+                data,
+                method,
+                settings,
+                max_length=self.max_length,
+                class_weights=class_weights,
+                pooling=self.pooling,
+                threads=self.threads,
+                on_report=progress if self.verbose else lambda report: None,
+            )
+        finally:
+            progress.close()
         return trained.task, trained.epochs
 
     def _logits(self, texts: Any) -> np.ndarray:

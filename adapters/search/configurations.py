@@ -52,7 +52,8 @@ def grid(
         if twice := [value for i, value in enumerate(values) if value in values[:i]]:
             raise InputError(f"{what}: {twice[0]:g} is there twice")
     layers, size = config.num_hidden_layers, method.size
-    rates = rates or [float(f"{factor * settings.rate:.2g}") for factor in (0.3, 1, 3)]
+    lower, higher = (float(f"{factor * settings.rate:.2g}") for factor in (0.3, 3))
+    rates = rates or [lower, settings.rate, higher]
     if size is not None:
         sizes = sizes or sorted({max(1, size // 4), size})
     elif sizes:

@@ -77,6 +77,8 @@ def search_task(
     """
     out, ways = Path(out), list(configurations)
     _check(ways, keep)
+    if own := {"on_report", "pause_after"} & options.keys():
+        raise InputError(f"{min(own)} is the search's own; it has on_step and on_tried instead")
     of_head, of_run = split_options({**options, "cache": False})
     first = prepare(
         base, data, ways[0].method, ways[0].settings, recipe, max_length, of_head, of_run

@@ -64,6 +64,8 @@ def r2(predicted: np.ndarray, gold: np.ndarray) -> float:
     """1 - squared errors / squared deviations from the mean: the share of the variance explained.
     1 at best; 0 for always guessing the mean, below it for worse."""
     both = _brought_down(np.stack([np.asarray(v, np.float64) for v in (predicted, gold)]))  # [2, B]
+    if both[1].min() == both[1].max():  # the mean of equal numbers need not be equal to them
+        return 0.0
     total = float(np.sum((both[1] - both[1].mean()) ** 2))
     errors = float(np.sum((both[0] - both[1]) ** 2))
     return 1 - errors / total if total else 0.0

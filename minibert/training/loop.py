@@ -106,6 +106,9 @@ def fit(
             if checkpoint and (epoch_ends or due):
                 save_state(checkpoint, state)
                 saved_at = time.monotonic()
+    except Diverged as error:
+        kept = checkpoint and state.epochs
+        raise Diverged(f"{error}; the best epoch so far is kept" if kept else f"{error}") from None
     except KeyboardInterrupt:
         if checkpoint:
             save_state(checkpoint, state)
@@ -127,8 +130,7 @@ def train_step(
     if not (math.isfinite(loss) and math.isfinite(norm)):
         raise Diverged(
             f"the loss is no longer finite at step {step.number + 1} (epoch {step.epoch + 1}): "
-            f"learning rate {settings.rate:g} diverges; "
-            + ("the best epoch so far is kept" if state.epochs else "nothing was kept")
+            f"learning rate {settings.rate:g} diverges"
         )
     grads = clip_global_norm(grads, norm, settings.adam.clip)
     leaves, adam = adam_step(state.leaves, grads, state.adam, step.rate, settings.adam, threads)

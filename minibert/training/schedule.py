@@ -9,6 +9,7 @@ would have drawn, and continues to the same bits.
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
@@ -24,9 +25,10 @@ MOST_EPOCHS, LARGEST_BATCH, FASTEST, LARGEST_SEED = 100_000, 1_000_000, 1e30, 2*
 
 @dataclass(frozen=True)
 class Settings:
-    """A run's own numbers. rate: the peak learning rate; warm_up: the share of the steps in which
-    it rises from 0; rebased: the decay begins where the warm-up ends, not at step 0. stop_after:
-    stop when this many epochs in turn have not raised the best score (None: never)."""
+    """A run's own numbers. rate: the peak learning rate; stop_after: stop when this many epochs in
+    turn have not raised the best score (None: never). A recipe replaces the others, where there is
+    one: warm_up, the share of the steps in which the rate rises from 0; rebased, whether the decay
+    begins where the warm-up ends, not at step 0; adam."""
 
     rate: float = 1e-3
     epochs: int = 3
@@ -38,11 +40,16 @@ class Settings:
     stop_after: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 1, not {shown(getattr(self, name))}")
-        if self.stop_after is not None and self.stop_after < 1:
-            raise InputError(f"stop_after must be at least 1, not {shown(self.stop_after)}")
+        for name in ("epochs", "batch_size", "stop_after"):
+            value = getattr(self, name)
+            if name == "stop_after" and value is None:
+                continue
+            if not isinstance(value, Integral):
+                raise InputError(f"{name} must be a whole number, not {shown(value)}")
+            if value < 1:
+                raise InputError(f"{name} must be at least 1, not {shown(value)}")
+        if not 0 <= self.warm_up <= 1:
+            raise InputError(f"warm_up must be from 0 to 1, not {shown(self.warm_up)}")
         if not (math.isfinite(self.rate) and self.rate > 0):
             raise InputError(f"the learning rate must be positive, not {self.rate}")
         check_seed(self.seed)
@@ -64,6 +71,8 @@ class Step(NamedTuple):
 
 def check_seed(seed: int) -> None:
     """Raises InputError for a seed that is negative, or that not every reader of JSON can read."""
+    if not isinstance(seed, Integral):
+        raise InputError(f"seed must be a whole number, not {shown(seed)}")
     if seed < 0:
         raise InputError(f"seed must not be negative, not {shown(seed)}")
     check_at_most("seed", seed, LARGEST_SEED)

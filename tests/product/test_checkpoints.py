@@ -20,10 +20,10 @@ from command_line import TINY, minibert, works
 from conftest import GOLDENS
 from runs import bits, without_dropout
 from safetensors.numpy import load_file, save_file
-from toy import TASK, train
+from toy import ADAPTERS, TASK, train
 
 from adapters.answering import answer_questions, train_squad
-from adapters.methods.table import METHODS
+from adapters.methods.table import METHODS, without_layernorm
 from adapters.predict import predict_texts
 from adapters.recipes import RECIPES
 from adapters.task_file import TaskFile, load_task, on_base, save_task
@@ -639,3 +639,26 @@ def test_every_parameter_of_ours_has_a_name_in_the_hubs_files_that_leads_back_to
     config = BertConfig(num_hidden_layers=12)
     for path in parameter_shapes(config) | masked_token_shapes(config):
         assert our_path(hub_name(path)) == path
+
+
+def test_a_finished_run_that_lost_its_task_file_gets_it_again(tiny, tmp_path):
+    path = train(tiny, tmp_path).path
+    before = path.read_bytes()
+    path.unlink()
+    assert train(tiny, tmp_path, resume=True).path == path
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "other, named",
+    [
+        ({"method": without_layernorm(ADAPTERS)}, "freeze_layernorm"),
+        ({"method": replace(ADAPTERS, first_layer=1), "cache": False}, "cached"),
+    ],
+)
+def test_a_run_is_not_resumed_with_what_gives_other_bits(tiny, tmp_path, other, named):
+    """Frozen states that are kept are computed in other groups of texts than those of a batch."""
+    same = {"method": other["method"]} if named == "cached" else {}
+    train(tiny, tmp_path, **same)
+    with pytest.raises(InputError, match=named):
+        train(tiny, tmp_path, resume=True, **other)

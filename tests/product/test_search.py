@@ -269,7 +269,14 @@ def test_a_damaged_record_is_refused_in_one_line(tiny, tmp_path, data):
 
 def test_a_search_that_cannot_begin_leaves_nothing(tiny, tmp_path):
     out = tmp_path / "out"
-    for wrong in ({"class_weights": "odd"}, {"pooling": "odd"}, {"ways": []}, {"keep": 1}):
+    for wrong in (
+        {"class_weights": "odd"},
+        {"pooling": "odd"},
+        {"ways": []},
+        {"keep": 1},
+        {"on_report": print},
+        {"pause_after": 1},
+    ):
         with pytest.raises(InputError):
             searched(tiny, out, **wrong)
     with pytest.raises(InputError, match=r"^configuration 1 is also number 0$"):
@@ -341,6 +348,11 @@ def test_the_grid_without_wishes_is_of_twelve():
         expected = [(rate, size, top) for top in tops for size in (16, 64) for rate in rates]
         assert told_of(ways, layers) == expected
         assert {way.settings.seed for way in ways} == {SETTINGS.seed}
+
+
+def test_the_grid_keeps_the_settings_own_rate_to_the_last_digit():
+    ways = grid(METHODS["norms"], config(6), replace(SETTINGS, rate=1.2345e-3), tops=[1])
+    assert [way.settings.rate for way in ways] == [3.7e-4, 1.2345e-3, 3.7e-3]
 
 
 def test_the_grid_is_every_combination_of_what_is_wished():

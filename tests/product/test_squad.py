@@ -828,6 +828,18 @@ def test_a_stopped_run_resumes_to_the_same_bits_and_other_options_are_refused(ti
     assert len(report["epochs"]) == 2
 
 
+def test_a_dev_question_without_an_answer_is_named_before_anything_is_trained(tiny):
+    lacking = replace(QUESTIONS[0], id="q9", answers=())
+    with pytest.raises(InputError, match="squad: dev question q9 has no answer to score by"):
+        train_squad(tiny, Questions(QUESTIONS, [lacking]), ADAPTERS, QUICK, max_length=24)
+
+
+def test_full_fine_tuning_leaves_the_pooler_which_no_span_head_reads(tiny):
+    trained = [path for path, _ in leaves(run(tiny, method=METHODS["full"]).trained)]
+    assert any(path.startswith("base.embeddings.") for path in trained)
+    assert not any(path.startswith("base.pooler") for path in trained)
+
+
 def test_no_questions_and_a_diverging_rate_are_refused(tiny):
     for name, questions in (("train", ([], QUESTIONS)), ("dev", (QUESTIONS, []))):
         with pytest.raises(InputError, match=f"squad: there are no {name} questions"):

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from adapters.methods.table import METHODS
 from adapters.predict import evaluate_task, predict_texts
 from adapters.task_file import load_task
-from adapters.train_data import Scale, balanced_weights, scale_of, split_dev, subset
+from adapters.train_data import Scale, balanced_weights, scale_of, split_dev, spread, subset
 from minibert.data.tasks import Data, Example, Task
 from minibert.errors import InputError
 from minibert.heads import loss, probabilities, weighted_loss
@@ -157,6 +157,9 @@ class TestClassWeights:
             ((0.0, 0.0), False, "class weights must be 2 numbers of at least 0, not all 0"),
             ((1.0, -1.0), False, "class weights must be 2 numbers of at least 0"),
             ((1.0, float("nan")), False, "class weights must be 2 numbers of at least 0"),
+            (("a", "b"), False, "class weights must be 2 numbers"),
+            ({0: 1.0, 1: 2.0}, False, "class weights must be 2 numbers"),
+            (([1.0], [1.0, 2.0]), False, "class weights must be 2 numbers"),
             ("heavy", False, "unknown class weights 'heavy'; known: balanced"),
             ("balanced", True, "class weights are for classes, not for a regression"),
         ],
@@ -238,9 +241,26 @@ class TestTheScaleOfScores:
         with pytest.raises(InputError, match="a finite score is expected"):
             toy.train(tiny, data=replace(data, train=[*data.train, Example("ba", label)]))
 
-    def test_scores_that_are_all_alike_are_not_divided_by_nothing(self):
-        data = replace(toy.toy_data(regression=True), train=[Example("a", 3.0), Example("b", 3.0)])
-        assert scale_of(data) == Scale(3.0, 1.0)
+    @pytest.mark.parametrize("value", [3.0, 0.1, 3.3])
+    def test_scores_that_are_all_alike_are_not_divided_by_nothing(self, value):
+        """Nor by what rounding makes of it: three times 0.1 have a deviation of 1e-17."""
+        data = replace(toy.toy_data(regression=True), train=3 * [Example("a", value)])
+        assert scale_of(data) == Scale(pytest.approx(value, rel=1e-15), 1.0)
+
+    def test_true_and_false_are_the_classes_1_and_0(self, tiny):
+        data = toy.toy_data()
+        train = [Example(e.text, bool(e.label)) for e in data.train]
+        same = toy.train(tiny, data=replace(data, train=train))
+        assert same.losses == toy.train(tiny).losses
+
+    @given(length=st.integers(1, 300), most=st.integers(1, 100))
+    def test_a_sample_is_from_everywhere(self, length, most):
+        found = spread(range(length), most)
+        assert len(found) == min(most, length)
+        assert found[0] == 0
+        steps = np.diff([*found, length])
+        assert steps.min() >= 1
+        assert steps.max() - steps.min() <= 1
 
     def test_a_classification_has_no_scale(self):
         assert scale_of(toy.toy_data()) == Scale()

@@ -111,6 +111,8 @@ class TestConfiguration:
             ("embedding_size", 384),
             ("id2label", {"0": "A"}),
             ("hidden_dropout_prob", 0),
+            ("classifier_dropout", None),
+            ("classifier_dropout", 0.1),
             ("gradient_checkpointing", True),
         ],
     )
@@ -152,6 +154,9 @@ class TestConfiguration:
             ("layer_norm_eps", float("nan")),
             ("hidden_dropout_prob", 1.0),
             ("hidden_dropout_prob", -0.1),
+            ("hidden_dropout_prob", 0.999995),  # 1 in 65536ths, of which nothing is left
+            ("classifier_dropout", 0.5),
+            ("classifier_dropout", "0.1"),
             ("attention_probs_dropout_prob", 2),
             ("num_attention_heads", 7),
         ],

@@ -123,6 +123,13 @@ class TestBatches:
             ({"rate": math.nan}, "the learning rate must be positive, not nan"),
             ({"rate": math.inf}, "the learning rate must be positive, not inf"),
             ({"seed": -1}, "seed must not be negative, not -1"),
+            ({"seed": 1.5}, "seed must be a whole number, not 1.5"),
+            ({"epochs": 2.5}, "epochs must be a whole number, not 2.5"),
+            ({"batch_size": "8"}, "batch_size must be a whole number, not '8'"),
+            ({"stop_after": 1.0}, "stop_after must be a whole number, not 1.0"),
+            ({"stop_after": 0}, "stop_after must be at least 1, not 0"),
+            ({"warm_up": -0.1}, "warm_up must be from 0 to 1, not -0.1"),
+            ({"warm_up": math.nan}, "warm_up must be from 0 to 1, not nan"),
         ],
     )
     def test_impossible_training_settings_are_refused(self, bad, message):
@@ -825,7 +832,7 @@ class TestDivergence:
     )
     def test_a_run_stops_where_the_loss_or_the_gradient_alone_diverges(self, diverging):
         with pytest.raises(
-            InputError, match=r"no longer finite at step 1 \(epoch 1\).*nothing was"
+            InputError, match=r"no longer finite at step 1 \(epoch 1\): learning rate 1 diverges$"
         ):
             fit(
                 Problem(
@@ -842,8 +849,7 @@ class TestDivergence:
         [
             pytest.param(
                 Settings(rate=1e30, epochs=10, batch_size=16),
-                "the loss is no longer finite at step 3 (epoch 1): learning rate 1e+30 "
-                "diverges; nothing was kept",
+                "the loss is no longer finite at step 3 (epoch 1): learning rate 1e+30 diverges",
                 id="in an epoch",
             ),
             pytest.param(

@@ -605,6 +605,7 @@ class TestMetrics:
         assert r2(gold, gold) == 1
         assert r2(-gold, gold) == 1 - (0 + 16 + 64) / 8
         assert r2(gold, np.ones(3)) == 0  # 0/0
+        assert r2(gold, np.full(3, 0.1)) == 0  # whose mean is not 0.1 in float64
 
     def test_metrics_of_a_small_table_are_those_computed_by_hand(self):
         """Three true positives, one false positive, two false negatives, four true negatives."""
