@@ -7,8 +7,9 @@ one page: a public BERT, frozen but for its LayerNorms, learns a task through ad
 saved, loaded again, and used. Each function is its formula, for one text at a time and without
 dropout. The rest of this project computes the same numbers, faster.
 
-**You will learn** what happens from a text to a trained adapter. **Time:** 10 minutes to read, 2 to
-run. **You need to know** NumPy, and what a gradient is. Shapes: T tokens of a text, D features,
+**You will learn** what happens from a text to a trained adapter. **Time:** 10 minutes to read
+if you know a transformer, 30 otherwise; 2 to run. **You need to know** NumPy, what a gradient is,
+and roughly what a transformer's layer does: 01 to 07 explain every line. Shapes: T tokens of a text, D features,
 H attention heads, F features inside the feed-forward sublayer, m inside an adapter, C classes.
 """
 
@@ -66,7 +67,7 @@ def logits(tree, text, heads):  # T tokens -> [1, C]
 
 
 # %%
-def new_affine(rng, size_in, size_out, std):  # from a normal distribution, cut off at 2 std
+def new_affine(rng, size_in, size_out, std):  # normal; what is beyond 2 std is drawn again
     weight = rng.standard_normal((size_in, size_out), np.float32)
     while (beyond := np.abs(weight) > 2).any():
         weight[beyond] = rng.standard_normal(beyond.sum(), np.float32)

@@ -130,7 +130,7 @@ assert np.allclose(measured, layer_norm_vjp(g, x, weight, 1e-12)[0, :4], atol=1e
 # random direction u should be the sum of dx u. From -t to t it is measured with two errors. One
 # comes from the curve, and goes with :math:`t^2`; the other comes from rounding, and goes with 1/t.
 # So the error falls with t, has a least value, and rises again. A wrong formula shows at once: its
-# error stops falling.
+# error stays at the size of the mistake, however small t is.
 
 # %%
 GRADIENTS = {
@@ -150,8 +150,8 @@ for name, (f, dx) in GRADIENTS.items():
 # The tape, and its order
 # -----------------------
 # autograd runs a function once and records a node for every operation: its parents and its VJP. On
-# the way back, each VJP adds a gradient to those of its parents. A node must wait for *all* of its
-# own, so it comes after every node that uses it: a **topological order**. Take y = a + tanh(a) with
+# the way back, each VJP adds a gradient to those of its parents. A node must wait until *all*
+# parts of its gradient have come, so it comes after every node that uses it: a **topological order**. Take y = a + tanh(a) with
 # a = 2x. Breadth first, a comes before tanh(a); the gradient that tanh(a) then has for a is lost,
 # and dy/dx seems to be 2.
 
@@ -191,7 +191,8 @@ assert abs(wrong - 2) < 1e-14, f"dy/dx breadth first: {wrong}, not 2"
 #
 # A frozen W needs no dW, but it needs dx if anything *below* it is trained.
 #
-# MiniLM has 37 linear maps: 6 in each layer, and the head. Adapters add 24. They need every dx, as
+# On the way to the loss there are 37 linear maps: 6 in each layer of MiniLM, and the head, which
+# reads the mean of the states here, and not the pooler. Adapters add 24. They need every dx, as
 # the embeddings' LayerNorm is trained, but only 25 of the dW. That saves more than a quarter of
 # this work, though not more than a third: the gradient still passes through every frozen layer. To
 # measure it, we give BERT a linear map that counts.
@@ -257,7 +258,7 @@ draw_errors_and_work()
 # ---------
 # 1. Write it yourself: ``minibert exercises check 05`` is LayerNorm's VJP, 06 the loss's gradient.
 # 2. Leave out the last term of ``layer_norm_vjp`` (``ways=2``): that forgets the variance. What
-#    does the picture show then?
+#    does the picture show then? (``python -O`` runs the script without its assertions.)
 # 3. Scores that are all the same have p = 1/T. What is the gradient of a score then, in words?
 #
 # .. raw:: html

@@ -43,8 +43,10 @@ from minibert.training.optim import Adam, adam_start, adam_step, warm_up_then_de
 #
 # We try it in a valley, :math:`(x^2 + 500 y^2) / 2`, 500 times as steep across as along. SGD
 # multiplies x by 1 - rate and y by 1 - 500 rate in each step: above a rate of 1/250 y explodes,
-# while x crawls. Adam divides each parameter's gradient by its usual size, so it moves as fast
-# along the valley as across it, and how steep the valley is makes no difference.
+# while x crawls. Adam divides each parameter's gradient by its usual size. As this valley
+# lies along the axes, x and y then move equally fast, and how steep it is makes no difference.
+# (Turned by 45 degrees it does: both parameters then have the same large gradient, and in as many
+# steps Adam hardly moves along the valley.)
 
 
 # %%
@@ -113,10 +115,11 @@ assert (rates[0], np.argmax(rates), rates.max()) == (0, 20, PEAK), "the rate's r
 # %% [markdown]
 # Why adapters want it
 # --------------------
-# Fresh adapters are nearly the identity (`07_the_adapter.py <07_the_adapter.py>`_): what does
-# nearly nothing gets nearly no gradient. Here are the sizes (root mean square) for MiniLM and 32
-# sentences. No single SGD rate can suit them all. Adam's first step is the rate, whatever the
-# gradient.
+# The two projections of a fresh adapter are small (`07_the_adapter.py <07_the_adapter.py>`_), and by
+# the chain rule the gradient of each contains the other: that of :math:`W_{up}` has the factor
+# :math:`f(z W_{down})`, that of :math:`W_{down}` the factor :math:`W_{up}`. So both are small. Here
+# are the sizes (root mean square) for MiniLM and 32 sentences. No single SGD rate can suit them
+# all. Adam's first step is the rate, whatever the gradient.
 
 
 # %%
@@ -186,7 +189,8 @@ save_picture(figure, "06_adam")
 # What next
 # ---------
 # 1. Write them yourself: ``minibert exercises check 07`` is Adam, 08 the warm-up.
-# 2. Take 0.0041 as SGD's rate, and 0.9 as Adam's. What breaks, and what does it look like?
+# 2. Take 0.0041 as SGD's rate, and 0.9 as Adam's. What breaks, and what does it look like? (Widen the
+#    picture's ``ylim``, and run it with ``python -O``, which skips the assertions.)
 # 3. What do :math:`\beta_2 = 0.9` and no correction do? Work out the excess first.
 #
 # .. raw:: html

@@ -2,7 +2,7 @@
 How large an adapter?
 =====================
 
-The bottleneck size m is the one number that one chooses about an adapter. It sets the cost of a
+The bottleneck size m is the one number to choose for an adapter. It sets the cost of a
 task; does it set the accuracy too? Figure 4 of the paper asks that, and so do we, on a small scale.
 
 **You will learn** how many parameters each size trains, how accuracy depends on them, and how
@@ -168,8 +168,8 @@ draw_sizes()
 # The claims, checked
 # -------------------
 # The counts are exact. Of the accuracies we claim two things only. Every method has learned: it is
-# ten standard errors above the majority class. And size does not matter here: m = 8 and m = 256
-# have 26 times as many parameters between them, and differ by less than twice the error of a
+# ten standard errors above the majority class. And size does not matter here: m = 256
+# trains 26 times as many parameters as m = 8, and they differ by less than twice the error of a
 # difference. That agrees with the paper.
 #
 # What else the picture seems to show does not stand out. That the smaller adapters are ahead is
@@ -178,7 +178,9 @@ draw_sizes()
 # that MiniLM does not bring along.
 #
 # Size shows at the beginning. In the first epoch the loss of m = 256 is below that of m = 1 by 0.08
-# for each of the seeds: more parameters learn faster. The paper measured which are good in the end.
+# for each of the seeds: at the one rate that all sizes have here, the larger adapter learns faster.
+# Adam moves each of its parameters by the rate, and it has more of them. (So this measures the
+# rate, too.) The paper measured which are good in the end.
 
 # %%
 for m, name in zip(SIZES, adapter_names, strict=True):

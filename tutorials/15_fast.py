@@ -39,8 +39,9 @@ from minibert.machine.threads import one_blas_thread
 # A product [N, K] @ [K, M] does 2NKM operations on 4 (NK + KM + NM) bytes of float32: the larger it
 # is, the more operations for each byte. Adding two arrays does 1 for 12 bytes. So a product is
 # bound by P once it has many rows, and everything elementwise is bound by B (both measured here for
-# one core). GELU stays below the roof, because tanh, which we count as one operation, is many to
-# the processor; fused, it comes nearer.
+# one core). GELU is drawn as if it moved 8 bytes a number. Fused, it does, and stays below the roof
+# because tanh, which we count as one operation, is many to the processor. In ``ops`` each of its
+# steps goes to memory and back, so it does far fewer operations for each byte than is drawn.
 
 
 # %%

@@ -35,7 +35,8 @@ from minibert.ops import gelu_tanh
 # ---------------
 # Reviews, positive or negative, from this project's own sample; adapters of size 32 in all six
 # layers of MiniLM. The head reads the mean of a text's last states. What is looked into afterwards
-# are the 240 reviews of the dev part, which trained nothing.
+# are the 240 reviews of the dev part, which trained nothing. (Here the words and pictures count
+# layers from 1; the code, as everywhere, from 0.)
 
 # %%
 data = glue_data("sst-2", sample=True)

@@ -50,9 +50,11 @@ print(f"{len(text)} sentences to read, {len(held_out)} held out, such as: {held_
 # %% [markdown]
 # Words into pieces
 # -----------------
-# WordPiece begins with single letters (``##x`` for one within a word) and joins, again and again, a
-# pair of pieces that stand side by side often, until the vocabulary is as large as wanted. Frequent
-# words end up whole, the rare ones stay in pieces.
+# The trainer begins with single letters (``##x`` for one within a word) and joins, again and again,
+# the pair of pieces that stands side by side most often, until the vocabulary is as large as
+# wanted. Frequent words end up whole, the rare ones stay in pieces. (That is the rule of byte-pair
+# encoding, which this library uses for WordPiece, too. Google's own trainer, never published, took
+# the pair that makes the text likeliest.)
 #
 # We add every letter within a word, so that a new name can be spelled. But a word whose first
 # letter begins no word of the text ("Quentin") becomes [UNK], and so does a sign not in the text.
@@ -271,7 +273,7 @@ assert max(abs(without - 50)) < 10 < min(with_all - 60), f"and be useless withou
 #
 #    <details><summary>Answers</summary>
 #
-# 1. With 5 % there are three times fewer questions in an epoch, so it learns more slowly; with 40 %
+# 1. With 5 % an epoch has a third as many questions, so it learns more slowly; with 40 %
 #    the sentences have too little left to say who is meant. For a fair comparison, equally many
 #    chosen tokens should have been learned from, not equally many epochs.
 # 2. The states of words that are not masked: nothing asks anything of them. A task reads whole

@@ -81,7 +81,7 @@ assert error < TOLERANCE, f"{error:.1e}: not the same function"
 
 # %% [markdown]
 # ``gelu_new`` is the tanh form of GELU, ``gelu`` the exact one. What if we had mixed them up? And
-# what if the swish, which that library takes where nothing is said?
+# if we had taken swish, that library's default?
 
 # %%
 off = {}
@@ -104,7 +104,7 @@ assert 5 * TOLERANCE < off["gelu"] < 0.02 < off["swish"], f"logits off by {off}"
 #
 #    h = f(z W_{down} + b_{down}),
 #
-# and how far the adapters move a token's state, :math:`|B(z)| / |z|` with :math:`B(z) = h W_{up} +
+# and how far the adapters move a sublayer's output z, :math:`|B(z)| / |z|` with :math:`B(z) = h W_{up} +
 # b_{up}`, layer by layer.
 
 # %%

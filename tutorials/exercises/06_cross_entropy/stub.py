@@ -17,7 +17,7 @@ Two things to look out for. exp of a large logit overflows, though the loss itse
 number; but subtracting a constant from a whole row changes no probability. And a probability may
 round to 0, whose logarithm is -infinity; but log p is a difference that can be computed without p.
 
-float32 in, float32 out.
+float32 in, float32 out for the gradient; the loss may be a number of any kind.
 """
 
 import numpy as np

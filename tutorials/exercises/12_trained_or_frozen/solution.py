@@ -23,4 +23,4 @@ def split(tree: dict, patterns: list[str], prefix: str = "") -> tuple[dict, dict
 
 def paper_patterns() -> list[str]:
     """Adapters, every LayerNorm, the head."""
-    return [r"adapters\.", r"base\..*\bnorm\.", r"head\."]
+    return [r"adapters\.", r"base\..*\.norm\.", r"head\."]
