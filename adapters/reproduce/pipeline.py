@@ -139,11 +139,24 @@ def sweep_studies(
             run_sweep(missing, run_one, folder, workers, progress, progress.tick)
 
 
+def reported(studies: Sequence[ModuleType], folder: Path) -> list[ModuleType]:
+    """These studies, and those that an earlier report in the folder has a picture of: it does not
+    lose them. (Table 2, where it is one of several, is reported with its folder of tasks only.)"""
+    if only_table2(studies):
+        return list(studies)
+    drawn = [
+        study
+        for study in STUDIES.values()
+        if study in studies or (folder / "figures" / f"{study.NAME}.png").exists()
+    ]
+    return [*drawn, *(study for study in studies if study is table2)]
+
+
 def write_reports(studies: Sequence[ModuleType], plan: Plan, runs: Runs, folder: Path) -> Path:
     """Write the studies' tables and figures and the ledger of claims: results.md, claims.md,
-    figures/. They show whatever has finished by then. Returns the path of results.md. No claim is
-    judged by table 2, so alone it writes no ledger."""
-    command = _command(plan)
+    figures/. They show whatever has finished by then, of the folder's other studies too. Returns
+    the path of results.md. No claim is judged by table 2, so alone it writes no ledger."""
+    command, studies = _command(plan), reported(studies, folder)
     parts = [study.report(plan, runs, folder) for study in studies]
     needed = {study.NAME: foreseen([study], plan, runs).values() for study in studies}
     parts.append(spent(needed, runs))

@@ -118,6 +118,12 @@ class TestASweep:
         reproduce(base, tmp_path, "extensions", "table1", "--report-only")
         assert pages(tmp_path) == pages(swept[0])
 
+    def test_a_report_of_one_study_loses_none_of_the_others(self, swept, base, tmp_path):
+        out = tmp_path / "out"
+        shutil.copytree(swept[0], out)
+        reproduce(base, out, "table1", "--report-only")
+        assert pages(out) == pages(swept[0])
+
     def test_a_sweep_resumes_with_only_the_missing_runs(self, swept, base, tmp_path):
         """As after a kill: the last line is incomplete."""
         lines = (swept[0] / "runs.jsonl").read_bytes().splitlines(keepends=True)
