@@ -157,9 +157,9 @@ draw_cosines()
 # BERT was first trained to guess words hidden behind [MASK]. The head for that gives a score to
 # each of the V words of the vocabulary: one more linear map, GELU and LayerNorm, then the product
 # with the word embeddings themselves plus a bias for each word (Devlin et al. 2018, `arXiv
-# 1810.04805 <https://arxiv.org/abs/1810.04805>`_, section 3.1, and their released code), :math:`\mathrm{scores} =
-# \mathrm{LayerNorm}(\mathrm{gelu}(h \, W + b)) \, E^T + c`. MiniLM comes without this head,
-# BERT-base (440 MB) with it: ``minibert fetch bert-base-uncased``.
+# 1810.04805 <https://arxiv.org/abs/1810.04805>`_, section 3.1, and their released code),
+# :math:`\mathrm{scores} = \mathrm{LayerNorm}(\mathrm{gelu}(h \, W + b)) \, E^T + c`. MiniLM comes
+# without this head, BERT-base (440 MB) with it: ``minibert fetch bert-base-uncased``.
 
 
 # %%

@@ -150,10 +150,10 @@ for name, (f, dx) in GRADIENTS.items():
 # The tape, and its order
 # -----------------------
 # autograd runs a function once and records a node for every operation: its parents and its VJP. On
-# the way back, each VJP adds a gradient to those of its parents. A node must wait until *all*
-# parts of its gradient have come, so it comes after every node that uses it: a **topological order**. Take y = a + tanh(a) with
-# a = 2x. Breadth first, a comes before tanh(a); the gradient that tanh(a) then has for a is lost,
-# and dy/dx seems to be 2.
+# the way back, each VJP adds a gradient to those of its parents. A node must wait until *all* parts
+# of its gradient have come, so it comes after every node that uses it: a **topological order**.
+# Take y = a + tanh(a) with a = 2x. Breadth first, a comes before tanh(a); the gradient that tanh(a)
+# then has for a is lost, and dy/dx seems to be 2.
 
 
 # %%

@@ -115,8 +115,8 @@ assert (rates[0], np.argmax(rates), rates.max()) == (0, 20, PEAK), "the rate's r
 # %% [markdown]
 # Why adapters want it
 # --------------------
-# The two projections of a fresh adapter are small (`07_the_adapter.py <07_the_adapter.py>`_), and by
-# the chain rule the gradient of each contains the other: that of :math:`W_{up}` has the factor
+# The two projections of a fresh adapter are small (`07_the_adapter.py <07_the_adapter.py>`_), and
+# by the chain rule the gradient of each contains the other: that of :math:`W_{up}` has the factor
 # :math:`f(z W_{down})`, that of :math:`W_{down}` the factor :math:`W_{up}`. So both are small. Here
 # are the sizes (root mean square) for MiniLM and 32 sentences. No single SGD rate can suit them
 # all. Adam's first step is the rate, whatever the gradient.
@@ -189,8 +189,8 @@ save_picture(figure, "06_adam")
 # What next
 # ---------
 # 1. Write them yourself: ``minibert exercises check 07`` is Adam, 08 the warm-up.
-# 2. Take 0.0041 as SGD's rate, and 0.9 as Adam's. What breaks, and what does it look like? (Widen the
-#    picture's ``ylim``, and run it with ``python -O``, which skips the assertions.)
+# 2. Take 0.0041 as SGD's rate, and 0.9 as Adam's. What breaks, and what does it look like? (Widen
+#    the picture's ``ylim``, and run it with ``python -O``, which skips the assertions.)
 # 3. What do :math:`\beta_2 = 0.9` and no correction do? Work out the excess first.
 #
 # .. raw:: html

@@ -218,7 +218,8 @@ assert np.array_equal(states_with(nothing), plain), "with W_up = 0 an adapter is
 # ---------
 # 1. Write it yourself: ``minibert exercises check 09``, 10 (its parameters), 11 (its start).
 # 2. Change M to 8 and to 256. What share of the base is that? Which curves move, and by how much?
-# 3. Make the method with ``method_named("adapters", M, activation="relu")``. Does the square of std still hold, and the factor of a half? Why?
+# 3. Make the method with ``method_named("adapters", M, activation="relu")``. Does the square of std
+#    still hold, and the factor of a half? Why?
 # 4. Take float32 (leave out dtype and cast). From which std on is there any distance at all?
 #
 # .. raw:: html

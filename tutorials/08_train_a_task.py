@@ -145,10 +145,10 @@ draw_training()
 # -------------------
 # With 1,000 sentences of the real SST-2 and its whole dev set, seeds 0 to 4 gave 77.3 to 80.5 % for
 # adapters and 63.6 to 65.0 % for the head, at least 12.2 points apart for each seed. On the sample,
-# whose reviews are plainer, seed 0 gave 96.2 % and 78.3 %, and the majority class 50.0 %. All
-# these are the best of a few epochs, chosen on the sentences that are scored, so they are a little
-# too good. Other machines differ, and half the dev set has a standard error of 2 points. So less is asked for here:
-# a lead of 18 points over the majority class and of 6 over the head.
+# whose reviews are plainer, seed 0 gave 96.2 % and 78.3 %, and the majority class 50.0 %. All these
+# are the best of a few epochs, chosen on the sentences that are scored, so they are a little too
+# good. Other machines differ, and half the dev set has a standard error of 2 points. So less is
+# asked for here: a lead of 18 points over the majority class and of 6 over the head.
 #
 # Of full fine-tuning with so few sentences, nothing is claimed but its cost: the paper's comparison
 # needs whole tasks (``minibert reproduce table1``).

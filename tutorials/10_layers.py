@@ -222,10 +222,10 @@ print(f"points lost without the lower half: {mean[0, 2]:.1f}, the upper: {mean[3
 #    <details><summary>Answers</summary>
 #
 # 1. 5.6 points, of 94.6 % with all. Never to have had them costs 3.1, with an error of 2.3; and the
-#    two tutorials do not even train alike (other rates and epochs; here the best epoch by these same
-#    dev sentences, there the last). So it may be less, as such a network learns to do without, while
-#    one that loses them keeps adapters and a head that count on what is gone. These runs cannot
-#    tell.
+#    two tutorials do not even train alike (other rates and epochs; here the best epoch by these
+#    same dev sentences, there the last). So it may be less, as such a network learns to do without,
+#    while one that loses them keeps adapters and a head that count on what is gone. These runs
+#    cannot tell.
 # 2. That layers share the work, or do it twice: each can stand in for another. So a small number on
 #    the diagonal does not show that a layer's adapters do nothing.
 #

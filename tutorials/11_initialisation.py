@@ -208,8 +208,8 @@ print(f"std 0.01 leads std 1 by {100 * gap:.1f} ± {100 * noise:.1f} points")
 # 2. It begins as the identity, so the base is whole; and W_up gets a gradient at once, for f(z
 #    W_down) is not 0. But that is a hundred times as large as with the paper's std, so each step of
 #    W_up moves the adapter's output a hundred times as far, and wants a smaller rate.
-# 3. Of the adapter, nothing is ever learned but b_up. The gradient of W_down contains W_up, which is 0; that of
-#    W_up contains f(z W_down), which is f(0) = 0.
+# 3. Of the adapter, nothing is ever learned but b_up. The gradient of W_down contains W_up, which
+#    is 0; that of W_up contains f(z W_down), which is f(0) = 0.
 #
 # .. raw:: html
 #

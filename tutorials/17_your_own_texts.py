@@ -85,8 +85,8 @@ assert f"'{right[3].capitalize()}' (1 row)" in refused[1], refused[1]
 # A part for development
 # ----------------------
 # We mend the spelling and leave out the row without label. As there is no second table, a fifth of
-# the rows is set aside at random (the seed says which), class by class: it chooses the learning rate and the best
-# epoch, and gives the score. What it must never do is train.
+# the rows is set aside at random (the seed says which), class by class: it chooses the learning
+# rate and the best epoch, and gives the score. What it must never do is train.
 
 # %%
 rows[3][2] = right[3]
@@ -152,9 +152,9 @@ assert ahead[2] > 2 * its_error[2], "the highest rate is not surely worse"
 assert max(ahead[:2]) < 2 * max(its_error[:2]), "the lower two differ after all"
 
 # %% [markdown]
-# One thing stands out from the noise: 0.03 is too high. Between the other two nothing is decided, and
-# we take the higher mean. The accuracy by which something was chosen is a little too good, so the
-# messages at the end of this tutorial have chosen nothing.
+# One thing stands out from the noise: 0.03 is too high. Between the other two nothing is decided,
+# and we take the higher mean. The accuracy by which something was chosen is a little too good, so
+# the messages at the end of this tutorial have chosen nothing.
 #
 # Training and judging
 # --------------------

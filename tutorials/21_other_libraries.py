@@ -104,8 +104,8 @@ assert 5 * TOLERANCE < off["gelu"] < 0.02 < off["swish"], f"logits off by {off}"
 #
 #    h = f(z W_{down} + b_{down}),
 #
-# and how far the adapters move a sublayer's output z, :math:`|B(z)| / |z|` with :math:`B(z) = h W_{up} +
-# b_{up}`, layer by layer.
+# and how far the adapters move a sublayer's output z, :math:`|B(z)| / |z|` with :math:`B(z) = h
+# W_{up} + b_{up}`, layer by layer.
 
 # %%
 SENTENCES = (

@@ -9,8 +9,8 @@ with respect to x, weight and bias: the vector-Jacobian products, VJPs for short
 ways, and all of them count: directly, through its row's mean, and through its row's s. weight and
 bias are shared by all tokens.
 
-Tutorial 5 derives the gradient for x. Close it, derive that again on paper, add those for weight and
-bias, and compute all three without building a Jacobian. float32 in, float32 out.
+Tutorial 5 derives the gradient for x. Close it, derive that again on paper, add those for weight
+and bias, and compute all three without building a Jacobian. float32 in, float32 out.
 """
 
 import numpy as np
