@@ -7,8 +7,8 @@ one page: a public BERT, frozen but for its LayerNorms, learns a task through ad
 saved, loaded again, and used. Each function is its formula, for one text at a time and without
 dropout. The rest of this project computes the same numbers, faster.
 
-**You will learn** what happens from a text to a trained adapter. **Time:** 10 minutes to read if
-you know a transformer, 30 otherwise; 2 to run. **You need to know** NumPy, what a gradient is, and
+**You will learn** what happens from a text to a trained adapter. **Time:** 10 minutes to read, 30
+if transformers are new to you; 2 to run. **You need to know** NumPy, what a gradient is, and
 roughly what a transformer's layer does: 01 to 07 explain every line. Shapes: T tokens of a text, D
 features, H attention heads, F features inside the feed-forward sublayer, m inside an adapter, C
 classes.
