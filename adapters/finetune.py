@@ -19,6 +19,7 @@ from adapters.task_file import TaskFile, save_task
 from adapters.task_model import (
     COSINE,
     TaskModel,
+    check_head_dropout,
     check_length,
     check_pairs,
     chosen_pooling,
@@ -147,6 +148,7 @@ def prepare(
     chosen = recipe_named(recipe)
     settings = optimised(settings, chosen)
     check_length(base, max_length)
+    check_head_dropout(base)
     if not (data.train and data.dev):
         raise InputError(f"{data.source}: has no {'dev' if data.train else 'training'} examples")
     if data.task.pairs:

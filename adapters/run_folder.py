@@ -19,14 +19,8 @@ from minibert.training.resume import Checkpoint, State
 from minibert.training.schedule import Settings
 
 # What checkpoints of earlier versions leave unsaid: they come from before there was a choice.
-UNSAID: dict[str, Any] = {
-    "pooling": POOLER,
-    "targets": [],
-    "alpha": None,
-    "sizes": [],
-    "freeze_layernorm": False,
-    "cached": False,
-}
+UNSAID: dict[str, Any] = {"pooling": POOLER, "targets": [], "alpha": None, "sizes": []}
+TRUSTED = ("freeze_layernorm", "cached")  # untold, though there was a choice: taken to be ours
 
 
 @dataclass(frozen=True)
@@ -39,7 +33,7 @@ class RunOptions:
     it fits into memory (`cached_layers.LIMIT`); or the folder where it is kept in a file, for other
     runs too. pause_after: leave the run after so many of its epochs, to be resumed.
     on_report(report) is called after every step, on_cache(texts done, all texts) while the cache is
-    filled, and on_encoded(texts) once a task, with all training and dev texts as token ids.
+    filled, and on_encoded(texts) once for each task, with all training and dev texts as token ids.
     """
 
     out: Path | str | None = None
@@ -70,7 +64,8 @@ class RunOptions:
         if self.folder is None:
             return None
         path = self.folder / "checkpoint.safetensors"
-        return Checkpoint(path, identity, self.resume, unsaid=UNSAID, scores=scores)
+        unsaid = UNSAID | {name: identity[name] for name in TRUSTED if name in identity}
+        return Checkpoint(path, identity, self.resume, unsaid=unsaid, scores=scores)
 
 
 @contextmanager
@@ -94,7 +89,8 @@ def describe_method(method: Method) -> dict[str, Any]:
     """A method's fields as run files have them. What it trains follows from its name, but for the
     LayerNorms, which may be left frozen."""
     fields, known = asdict(method), METHODS.get(method.name, method)
-    frozen = NORMS in known.trained and NORMS not in fields.pop("trained")
+    trained = fields.pop("trained")
+    frozen = NORMS in known.trained and NORMS not in trained
     return {"method": fields.pop("name"), **fields, "freeze_layernorm": frozen}
 
 

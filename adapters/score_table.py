@@ -71,6 +71,8 @@ class Scoring:
         task, own = self.task.task, list(self.table.columns)
         check_text_columns(task, self.text)
         if self.submission:
+            if not self.table.delimiter:
+                raise InputError(f"{self.table.name}: is JSON lines, not a test file of GLUE's")
             if not set(INDEX) & set(own):
                 lacks = "has no column 'index' or 'id', as GLUE's test files have"
                 raise InputError(f"{self.table.name}: {lacks}")
@@ -84,7 +86,7 @@ class Scoring:
     def count(self) -> int:
         """How many rows the table has. Raises InputError as `rows` does, before anything is
         scored."""
-        return sum(self._text(row) is not None for row in self.table.rows())
+        return sum(1 for _ in map(self._text, self.table.rows()))
 
     def rows(self, skip: int = 0) -> Iterator[Cells]:
         """The rows of the result, without the first `skip`. Raises InputError, naming the row, for
@@ -141,7 +143,7 @@ def write_line(cells: Sequence[Any], delimiter: str) -> str:
     """One line of CSV or TSV. What JSON lines have beside texts and numbers, as true or a list, is
     written as there, null as an empty cell."""
     line = io.StringIO()
-    # the writer puts cells into quotation marks that have a character of what ends a line
+    # the writer quotes a cell that has any character of its line end, so \r has to be one
     csv.writer(line, delimiter=delimiter, lineterminator="\r\n").writerow(map(_cell, cells))
     return line.getvalue().removesuffix("\r\n") + "\n"
 

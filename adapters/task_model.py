@@ -18,6 +18,7 @@ from minibert.data.tasks import Task
 from minibert.errors import InputError, shown
 from minibert.fetch.manifest import defaults_of
 from minibert.heads import classify, mean_pool
+from minibert.json_files import read_json
 from minibert.machine.threads import one_blas_thread
 from minibert.model import (
     Adapt,
@@ -105,6 +106,18 @@ def check_pairs(base: Base) -> None:
     """Raises InputError for a base that cannot tell the second text of a pair from the first."""
     if base.config.type_vocab_size < 2:
         raise InputError(f"{base.folder}: takes no pairs of texts: its type_vocab_size is 1")
+
+
+def check_head_dropout(base: Base) -> None:
+    """Raises InputError for a base whose config.json wants another dropout before the head than in
+    the layers. In training only: answers have no dropout."""
+    path, dropout = base.folder / "config.json", base.config.hidden_dropout_prob
+    wanted = read_json(path).get("classifier_dropout") if path.exists() else None
+    if wanted not in (None, dropout):
+        raise InputError(
+            f"{path}: classifier_dropout is {shown(wanted)}; training knows hidden_dropout_prob, "
+            f"{dropout:g}, alone"
+        )
 
 
 def check_length(base: Base, max_length: int) -> int:

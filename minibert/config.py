@@ -66,7 +66,7 @@ class BertConfig:
             ):
                 raise InputError(f"{field.name} must be a number in [0, 1), not {shown(value)}")
         for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
-            if getattr(self, name) > 0.99:  # nothing would be left to scale up
+            if getattr(self, name) > 0.99:  # from 1 - 1/131072, nothing would be left
                 raise InputError(f"{name} must be at most 0.99, not {shown(getattr(self, name))}")
         if self.hidden_size % self.num_attention_heads:
             raise InputError(
@@ -97,13 +97,6 @@ def read_config(path: Path | str) -> BertConfig:
             continue
         if raw.get(name, default) not in allowed:
             raise InputError(f"{path}: {name} is {shown(raw[name])}; only {default!r} is supported")
-    dropout = raw.get("hidden_dropout_prob", BertConfig.hidden_dropout_prob)
-    if raw.get("classifier_dropout") not in (None, dropout):
-        dropped = shown(raw["classifier_dropout"])
-        raise InputError(
-            f"{path}: classifier_dropout is {dropped}; only hidden_dropout_prob, {shown(dropout)}, "
-            "is supported"
-        )
     if "model_type" not in raw:
         raise InputError(f"{path}: has no model_type; a BERT configuration says 'bert'")
     known = {field.name for field in dataclasses.fields(BertConfig)}

@@ -39,6 +39,8 @@ def parse_json(
             parse_int=_integer if LONG.search(text) else None,
             object_pairs_hook=_object if unique else None,
         )
+    except _Twice as error:
+        raise InputError(f"{where}: has {shown(error.args[0])} twice in one object") from None
     except RecursionError:  # long before the end of endless brackets
         raise InputError(f"{where}: is not JSON: it is nested too deeply") from None
     except ValueError as error:
@@ -57,11 +59,16 @@ def _integer(digits: str) -> int:
     return int(digits)
 
 
+class _Twice(Exception):
+    """A name that an object has twice."""
+
+
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"it has {shown(next(n for n in names if names.count(n) > 1))} twice")
+    value = {}
+    for name, part in pairs:
+        if name in value:
+            raise _Twice(name)
+        value[name] = part
     return value
 
 

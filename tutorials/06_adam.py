@@ -45,8 +45,8 @@ from minibert.training.optim import Adam, adam_start, adam_step, warm_up_then_de
 # multiplies x by 1 - rate and y by 1 - 500 rate in each step: above a rate of 1/250 y explodes,
 # while x crawls. Adam divides each parameter's gradient by its usual size. As this valley
 # lies along the axes, x and y then move equally fast, and how steep it is makes no difference.
-# (Turned by 45 degrees it does: both parameters then have the same large gradient, and in as many
-# steps Adam hardly moves along the valley.)
+# (In a valley turned by 45 degrees it does: both parameters then have the same large gradient, and
+# in as many steps Adam hardly moves along the valley.)
 
 
 # %%

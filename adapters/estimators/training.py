@@ -142,8 +142,8 @@ class AdapterEstimator(BaseEstimator):
     @classmethod
     def load(cls, path: Path | str, base: Base | Path | str | None = None) -> Self:
         """An estimator from a task file; `base` if it cannot be found by the name in the file. To
-        fit it or its clone again trains the same method, size, top layers, pooling and max_length;
-        the rest of that training is not what estimators have arguments for.
+        fit it or its clone again trains the same method, size, top layers, pooling and max_length.
+        All other arguments are the defaults; activation, variant and frozen LayerNorms are lost.
 
         Raises InputError for a file that is damaged, of another base, or of another kind.
         """

@@ -84,7 +84,7 @@ def search_task(
         base, data, ways[0].method, ways[0].settings, recipe, max_length, of_head, of_run
     )
     about = {
-        **{n: value for n, value in first.identity.items() if n not in ways[0].values},
+        **{n: v for n, v in first.identity.items() if n not in (*ways[0].values, "cached")},
         "configurations": [way.values for way in ways],
         "keep": keep,
     }

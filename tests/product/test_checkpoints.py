@@ -20,19 +20,20 @@ from command_line import TINY, minibert, works
 from conftest import GOLDENS
 from runs import bits, without_dropout
 from safetensors.numpy import load_file, save_file
-from toy import ADAPTERS, TASK, train
+from toy import ADAPTERS, METHOD_LIST, TASK, train
 
 from adapters.answering import answer_questions, train_squad
 from adapters.methods.table import METHODS, without_layernorm
 from adapters.predict import predict_texts
 from adapters.recipes import RECIPES
+from adapters.run_folder import TRUSTED, RunOptions, describe_method
 from adapters.task_file import TaskFile, load_task, on_base, save_task
 from adapters.task_model import new_task_model
 from minibert import ops
 from minibert.checkpoint import Base, hub_name, load_base, our_path
 from minibert.config import ACTIVATIONS, BertConfig, read_config
 from minibert.data.squad import Answer, Question, Questions
-from minibert.errors import InputError
+from minibert.errors import InputError, Interrupted
 from minibert.fetch import home as home_module
 from minibert.fetch import manifest
 from minibert.fetch.datasets import glue_root, squad_folder
@@ -40,6 +41,7 @@ from minibert.fetch.home import home
 from minibert.fetch.models import fetch_model, locate_model
 from minibert.parameters import masked_token_shapes, parameter_shapes
 from minibert.tensors import read_safetensors, write_safetensors
+from minibert.training.resume import Checkpoint
 from minibert.training.schedule import Settings
 from minibert.tree import leaves
 
@@ -662,3 +664,36 @@ def test_a_run_is_not_resumed_with_what_gives_other_bits(tiny, tmp_path, other, 
     train(tiny, tmp_path, **same)
     with pytest.raises(InputError, match=named):
         train(tiny, tmp_path, resume=True, **other)
+
+
+@pytest.mark.parametrize("method", METHOD_LIST, ids=str)
+def test_a_run_of_before_the_choices_were_told_is_resumed(tiny, tmp_path, monkeypatch, method):
+    """An earlier version kept neither whether LayerNorms were frozen nor whether states were."""
+    assert "trained" not in describe_method(method)
+    whole = train(tiny, tmp_path / "whole", method=method).path
+
+    def stop(report) -> None:
+        if report.step == 4:
+            raise KeyboardInterrupt
+
+    def earlier(run: RunOptions, identity: dict, scores: tuple) -> Checkpoint | None:
+        kept = {name: value for name, value in identity.items() if name not in TRUSTED}
+        return now(run, kept, scores)
+
+    now = RunOptions.checkpoint
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        patch.setattr(RunOptions, "checkpoint", earlier)
+        train(tiny, tmp_path / "part", method=method, on_report=stop)
+    again = train(tiny, tmp_path / "part", method=method, resume=True).path
+    assert again.read_bytes() == whole.read_bytes()
+
+
+def test_another_dropout_before_the_head_is_refused_in_training_alone(tiny, tmp_path):
+    shutil.copytree(TINY, tmp_path / "base")
+    config = json.loads((TINY / "config.json").read_text("utf-8"))
+    config["classifier_dropout"] = 0.5
+    (tmp_path / "base" / "config.json").write_text(json.dumps(config), "utf-8")
+    base = load_base(tmp_path / "base")
+    predict_texts(train(tiny).task, base, ["ba"])
+    with pytest.raises(InputError, match=r"config\.json: classifier_dropout is 0\.5; training"):
+        train(base)

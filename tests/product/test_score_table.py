@@ -267,7 +267,7 @@ class TestWhatIsRefused:
         for last, said in (
             ('{"text": "b", "more": 1}', "has 'more', which the first row lacks"),
             ('{"text": ["b"]}', "'text' is .*, not a text"),
-            ('{"text": "a", "text": "b"}', "it has 'text' twice"),
+            ('{"text": "a", "text": "b"}', "has 'text' twice in one object"),
         ):
             path.write_text(f'{{"text": "a"}}\n{last}\n')
             with pytest.raises(InputError, match=f" row 2: .*{said}"):

@@ -474,6 +474,22 @@ class TestVerdicts:
         assert undecided == {named("SQuAD: size 64").says, named("SQuAD: size 2").says}
 
 
+def test_diverged_seeds_leave_ablations_and_forgetting_open():
+    """Those that are left would all agree."""
+    plan = plan_of()
+    runs = everything(plan, single=0.0, scatter=0.0)
+    for start, of in (("Removing any one", ADAPTERS), ("Fine-tuning one network", FULL)):
+        assert named(start).judge(plan, runs)[1] == HOLDS
+        changed = dict(runs)
+        for key, run in runs.items():
+            steps = run["config"].get("steps", [run["config"]])
+            if steps[0].get("method") == of and steps[0]["seed"] == 2:
+                changed[key] = {**run, "result": {"diverged": "it did"}}
+        text, verdict = named(start).judge(plan, changed)
+        assert "diverged)" in text
+        assert verdict == OPEN
+
+
 class TestMargins:
     """With no variation over the seeds, a verdict turns exactly at its bound."""
 

@@ -111,8 +111,7 @@ class TestConfiguration:
             ("embedding_size", 384),
             ("id2label", {"0": "A"}),
             ("hidden_dropout_prob", 0),
-            ("classifier_dropout", None),
-            ("classifier_dropout", 0.1),
+            ("classifier_dropout", 0.5),  # by training alone
             ("gradient_checkpointing", True),
         ],
     )
@@ -155,8 +154,6 @@ class TestConfiguration:
             ("hidden_dropout_prob", 1.0),
             ("hidden_dropout_prob", -0.1),
             ("hidden_dropout_prob", 0.999995),  # 1 in 65536ths, of which nothing is left
-            ("classifier_dropout", 0.5),
-            ("classifier_dropout", "0.1"),
             ("attention_probs_dropout_prob", 2),
             ("num_attention_heads", 7),
         ],

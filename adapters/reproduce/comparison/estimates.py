@@ -18,7 +18,7 @@ from adapters.reproduce.comparison.paired import variance_of_change, variance_of
 from adapters.reproduce.comparison.variances import Variance, error, of_mean, total
 from adapters.reproduce.plans.choices import chosen
 from adapters.reproduce.plans.plan import ADAPTERS, FULL, Plan
-from adapters.reproduce.report.statistics import main_score, scores_of
+from adapters.reproduce.report.statistics import diverged_of, main_score, scores_of
 from adapters.reproduce.sweep.runs_file import Config, Results, Runs, run_key
 from minibert.errors import InputError
 
@@ -26,8 +26,8 @@ from minibert.errors import InputError
 @dataclass(frozen=True)
 class Estimate:
     """A value in hundredths and its variance; None if the seeds cannot tell it. `seeds_only`: that
-    leaves out the choice of examples. `diverged`: so many of the runs have no score, so that what
-    the others vary by would say too little."""
+    leaves out the choice of examples. `diverged`: so many of the runs have no score, so that the
+    spread of the others would understate the error."""
 
     value: float
     variance: Variance | None
@@ -89,7 +89,7 @@ def difference(
         if not (first and second and a and b):
             return None
         values.append(sum(a) / len(a) - sum(b) / len(b))
-        diverged += sum(scores_of(runs, plan.with_seeds(one)).diverged for one in (first, second))
+        diverged += sum(diverged_of(runs, plan.with_seeds(one)) for one in (first, second))
         paired.append(paired_variance(runs, plan.with_seeds(first), plan.with_seeds(second)))
         by_seeds.append(_variance_by_seeds(usual_variance(plan, runs, task), a, b))
     if not values:

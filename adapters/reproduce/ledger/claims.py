@@ -214,12 +214,17 @@ CHANGED = (
     "the extensions got learning rates of their own, since LayerNorm inside the adapter had "
     "collapsed at the plain adapter's",
     "RTE was left out of the study of initial stds, to save time, when its runs on MiniLM were in",
-    "what runs on one task got 8 seeds instead of 3; layer-norm and the adapter beside it first",
-    "two claims were put in fewer words, to say no more than their rules: only the top layer is "
-    "fine-tuned, and the std is 1",
-    "the error: of seeds and examples together, by Student's t, where runs kept their answers; "
-    "where several are looked at, as layers, sizes or extensions, wider by Bonferroni if one of "
-    "them decides; SQuAD's is no longer assumed; and with diverged runs there is none",
+    "what runs on one task got 8 seeds instead of 3: first layer-norm and the plain adapter, then "
+    "the rest",
+    "two claims say no more than their rules now: only the top layer is fine-tuned; the std is 1",
+    "the error: where runs kept their answers, it is of seeds and examples together, by Student's "
+    "t; where not, seeds that vary more than is usual for the task have that larger error",
+    "where one of several (layers, tasks, sizes, extensions) decides, its interval is wider, by "
+    "Bonferroni",
+    "the widest difference of sizes had counted its degrees of freedom twice; on MiniLM its claim "
+    "had not held, and is open",
+    "SQuAD's error is no longer assumed; diverged runs leave no error; and an extension that "
+    "diverges at every rate is no gain",
 )
 
 # The studies of many methods or tasks, which have `Plan.curve_seeds`.
@@ -278,8 +283,10 @@ def ledger(plan: Plan, runs: Runs, command: str) -> str:
         "dev examples: methods are compared on the same examples, one by one, and few seeds make "
         f"it wider, by Student's t. With {SEEDS_ONLY}, where there are no answers to compare, it "
         "is about the seeds alone, for these very examples; a score with one seed is then taken to "
-        "vary as table 1's do. The widest or largest of several has an interval that is right for "
-        "all of them together. Rates, epochs and sizes are those that were chosen with seed 0 "
+        "vary as table 1's do, or more if its own seeds do. Where one of several is enough to "
+        "decide, as the worst layer or the widest difference, the interval shown is right for all "
+        "of them together (Bonferroni); where all have to agree, each one's own decides. Rates, "
+        "epochs and sizes are those that were chosen with seed 0 "
         "(SQuAD's, where there are several, by the mean on this very dev set): what another choice "
         "would give is in no interval.\n\n"
         f"{table(rows, HEADERS, 'github')}\n\nNot among the runs:\n\n{left_out}\n\n"

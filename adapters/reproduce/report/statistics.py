@@ -96,6 +96,12 @@ def scores_of(
     return Scores(values, diverged, len(configs) if wanted is None else wanted)
 
 
+def diverged_of(runs: Runs, configs: Sequence[Config]) -> int:
+    """How many of the configurations' runs have diverged."""
+    ended = [runs.get(run_key(config)) for config in configs]
+    return sum(run is not None and "diverged" in run["result"] for run in ended)
+
+
 def chosen_scores(
     plan: Plan,
     runs: Runs,

@@ -40,9 +40,7 @@ def execute(
     try:
         if config["kind"] in KINDS_OF_TABLE2:
             parts = own_parts(config, tasks)
-            result = KINDS_OF_TABLE2[config["kind"]](config, parts, folder, threads)
-        else:
-            result = KINDS[config["kind"]](config, folder, threads)
+            return KINDS_OF_TABLE2[config["kind"]](config, parts, folder, threads)
+        return KINDS[config["kind"]](config, folder, threads)
     except Diverged as error:
         return {"diverged": str(error)}
-    return result

@@ -137,6 +137,8 @@ def run_sweep(
     everything; of the runs in progress only what `execute` has not checkpointed is lost.
     """
     wanted = {run_key(config): config for config in configs}
+    for key in wanted.keys() & read_runs(folder).keys():  # of a sweep killed after recording it
+        shutil.rmtree(under_way(wanted[key], folder), ignore_errors=True)
     sweep = Sweep(folder, wanted, Reservations(folder), on_progress)
     attempts = ATTEMPTS
     while left := sweep.missing():

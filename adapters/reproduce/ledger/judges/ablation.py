@@ -1,6 +1,7 @@
 """How the claims of figure 6, left, are judged: adapters removed with no further training."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from adapters.reproduce.ledger.judges.judgement import UNDECIDED, Judgement
 from adapters.reproduce.ledger.verdicts import Rule, above, all_of, at_most
 from adapters.reproduce.plans.choices import chosen
 from adapters.reproduce.plans.plan import ADAPTERS, Plan
+from adapters.reproduce.report.statistics import diverged_of
 from adapters.reproduce.studies.ablation import Span, finished, halves
 from adapters.reproduce.sweep.answers import packed
 from adapters.reproduce.sweep.configured import parts_of
@@ -34,14 +36,16 @@ def _on_each_task(plan: Plan, runs: Runs, measure: Measure, rule: Rule, bound: f
     for task, results in finished(plan, runs).items():
         source = chosen(plan, runs, task, ADAPTERS)
         assert source is not None, "nothing else has ablations"
-        found[task] = measure(source, results)
+        diverged = diverged_of(runs, plan.with_seeds(source))
+        measured = measure(source, results)
+        found[task] = [replace(estimate, diverged=diverged) for estimate in measured]
     if len(found) < len(plan.tasks):
         return UNDECIDED
+    every = [estimate for estimates in found.values() for estimate in estimates]
     text = []
     for task, estimates in found.items():
         largest = max(estimates, key=lambda estimate: estimate.value)
-        text.append(f"{task} {largest.text(len(estimates))}")
-    every = [estimate for estimates in found.values() for estimate in estimates]
+        text.append(f"{task} {largest.text(len(every))}")
     return ", ".join(text), all_of(rule, every, bound)
 
 

@@ -1,13 +1,14 @@
 """How the claims of section 1 on many tasks are judged: what is remembered, and what forgotten."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from statistics import mean
 
 from adapters.reproduce.comparison.estimates import over_seeds
 from adapters.reproduce.ledger.judges.judgement import UNDECIDED, Judgement, judgement
 from adapters.reproduce.ledger.verdicts import FAILS, HOLDS, below
 from adapters.reproduce.plans.plan import ADAPTERS, FULL, Plan
-from adapters.reproduce.report.statistics import main_score
+from adapters.reproduce.report.statistics import diverged_of, main_score
 from adapters.reproduce.studies import many_tasks
 from adapters.reproduce.sweep.runs_file import Runs
 
@@ -28,6 +29,8 @@ def sequential_tuning_forgets(plan: Plan, runs: Runs) -> Judgement:
     if not results or len(plan.tasks) < 2:
         return UNDECIDED
     found = over_seeds([_mean_change(plan.tasks[:-1], result["scores"]) for result in results])
+    lost = diverged_of(runs, many_tasks.sequences(plan, runs, FULL))
+    found = replace(found, diverged=lost)
     return judgement(found, below(found, 0.0))
 
 
