@@ -90,7 +90,7 @@ def predict_command(options: argparse.Namespace) -> None:
 
     task, to = load_task(options.file), options.output
     if to:
-        check_output(to, options.file)
+        check_output(to)
     if options.text is not None or options.submission:
         predict_table(options, task)
         return
@@ -99,7 +99,7 @@ def predict_command(options: argparse.Namespace) -> None:
     if options.resume:
         raise InputError("--resume goes with a table: --input TABLE --text COLUMN --output FILE")
     if to:
-        check_output(to, options.input)
+        check_output(to, options.file, options.input)
     texts = given_texts(options, task.task)
     cut = CutTexts(task.max_length)
     logits = predict_texts(task, find_base(options, task), texts, options.threads, cut)

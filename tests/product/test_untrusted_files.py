@@ -620,7 +620,8 @@ class TestCheckpoints:
 
 
 CLASSIFY = {"kind": "classify", "task": "mrpc"}
-RESULT = {"dev": {"accuracy": 0.5, "f1": 0.5}, "validation": [{"accuracy": 0.5, "f1": 0.5}]}
+SCORES = {"accuracy": 0.5, "f1": 0.5}
+RESULT = {"dev": SCORES, "validation": [SCORES], "best_epoch": 1}
 
 
 STEPS = [{"task": "cola"}, {"task": "rte"}]
