@@ -181,11 +181,11 @@ def score_to_file(
     with the chunks that are done kept for `resume`, where `scoring.answers` does.
     """
     scoring.columns()  # refuses before anything is written
-    delimiter = delimiter_of(out, scoring)
     with writing(out):
         check_other(out, [scoring.table.path], "the table itself")
         if scoring.base:
             check_other(out, scoring.base.folder.glob("*"), "a file of the base")
+        delimiter = delimiter_of(out, scoring)
         if is_stream(out):  # nothing to resume, nor to replace
             return _stream(scoring, delimiter, out, on_rows)
     out = Path(os.path.realpath(out))  # a link stays a link
