@@ -10,7 +10,7 @@ from minibert.data.labels import find_classes, is_missing, is_numeric, label_tex
 from minibert.data.records import open_table
 from minibert.data.rows import Row, Table
 from minibert.data.tables import read_label
-from minibert.data.tasks import Data, Example, Task, check_text_columns
+from minibert.data.tasks import Data, Example, Task, check_apart, check_text_columns
 from minibert.errors import InputError, several
 from minibert.tokenizer import Text
 
@@ -35,8 +35,7 @@ class Columns:
     def __post_init__(self) -> None:
         if len(self.text) not in (1, 2):
             raise InputError(f"a text is one or two columns, not {len(self.text)}")
-        if len(set(self.text)) != len(self.text):
-            raise InputError(f"a pair of texts is two columns, not {self.text[0]!r} twice")
+        check_apart(self.text)
         for name in (*self.text, self.label):
             if not name:
                 raise InputError("the name of a column must not be empty")

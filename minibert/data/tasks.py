@@ -112,6 +112,11 @@ def check_text_columns(task: Task, columns: Sequence[str]) -> None:
     if len(columns) != len(task.text):
         wanted = several(len(task.text), "text column")
         raise InputError(f"{task.name} takes {wanted}, not {len(columns)}")
+    check_apart(columns)
+
+
+def check_apart(columns: Sequence[str]) -> None:
+    """Raises InputError for a pair of texts that is one column twice."""
     if len(set(columns)) < len(columns):
         raise InputError(f"a pair of texts is two columns, not {columns[0]!r} twice")
 

@@ -92,8 +92,8 @@ def scores_of(
     found = [(config, runs.get(run_key(config))) for config in configs]
     results = [(config, run["result"]) for config, run in found if run is not None]
     values = tuple(metric(config, made) for config, made in results if "diverged" not in made)
-    diverged = sum("diverged" in made for _, made in results)
-    return Scores(values, diverged, len(configs) if wanted is None else wanted)
+    wanted = len(configs) if wanted is None else wanted
+    return Scores(values, diverged_of(runs, configs), wanted)
 
 
 def diverged_of(runs: Runs, configs: Sequence[Config]) -> int:
@@ -116,7 +116,7 @@ def chosen_scores(
     if config is not None:
         enough = min(wanted or plan.seeds, plan.seeds)
         return scores_of(runs, plan.with_seeds(config), metric, enough)
-    all_diverged = bool(tried) and scores_of(runs, tried, metric).diverged == len(tried)
+    all_diverged = bool(tried) and diverged_of(runs, tried) == len(tried)
     return Scores((), int(all_diverged))
 
 

@@ -26,8 +26,8 @@ from adapters.reproduce.report.pages import (
     title,
 )
 from adapters.reproduce.report.shares import parameters_of
-from adapters.reproduce.report.statistics import MISSING, Scores, chosen_scores
-from adapters.reproduce.sweep.runs_file import Config, Runs, run_key
+from adapters.reproduce.report.statistics import MISSING, Scores, chosen_scores, diverged_of
+from adapters.reproduce.sweep.runs_file import Config, Runs
 
 NAME = "extensions"
 ADAPTER = "serial"  # the paper's adapter itself
@@ -78,11 +78,8 @@ def best_rate(plan: Plan, runs: Runs, task: str, method: dict[str, Any]) -> Conf
 
 def always_diverged(plan: Plan, runs: Runs, method: dict[str, Any]) -> bool:
     """Whether every run of an extension diverged that chooses its rate, on some task."""
-    for task in tasks(plan):
-        tried = [runs.get(run_key(config)) for config in rate_grid(plan, runs, task, method)]
-        if tried and all(run is not None and "diverged" in run["result"] for run in tried):
-            return True
-    return False
+    tried = [rate_grid(plan, runs, task, method) for task in tasks(plan)]
+    return any(configs and diverged_of(runs, configs) == len(configs) for configs in tried)
 
 
 def wanted(plan: Plan, runs: Runs) -> list[Config]:
