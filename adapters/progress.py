@@ -101,4 +101,4 @@ class Progress:
         """Leave the bar as it stands; another training has a new one."""
         if self.bar is not None:
             self.bar.close()
-            self.bar, self.loss = None, 0.0
+            self.bar, self.tokens, self.seconds, self.loss = None, 0.0, 0.0, 0.0

@@ -44,7 +44,7 @@ def facts(rows: Sequence[tuple[str, Any]]) -> str:
     return "\n".join(f"{name:{width}}  {visible(str(value))}" for name, value in rows)
 
 
-def trained_table(model: TaskModel, style: str = "simple") -> str:
+def trained_table(model: TaskModel) -> str:
     """What is trained and what is frozen, group by group; shares are of all parameters."""
     rows = parameter_table(model.tree, model.method)
     trained_total, frozen_total = sum(row[1] for row in rows), sum(row[2] for row in rows)
@@ -61,7 +61,7 @@ def trained_table(model: TaskModel, style: str = "simple") -> str:
                 share if trained else "-",
             )
         )
-    return table(body, ("parameters", "trained", "frozen", "trained share"), style)
+    return table(body, ("parameters", "trained", "frozen", "trained share"))
 
 
 def methods_table(base: Base, chosen: Method | None = None) -> str:

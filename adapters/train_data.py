@@ -9,8 +9,9 @@ from typing import TypeVar
 import numpy as np
 
 from adapters.task_model import TaskModel
+from minibert.data.own import known_note
 from minibert.data.tasks import Data, Example
-from minibert.errors import InputError, several, shown
+from minibert.errors import InputError, shown
 from minibert.training.schedule import SPLIT, SUBSET, generator
 from minibert.tree import Tree
 
@@ -64,12 +65,8 @@ def split_dev(data: Data, share: float, seed: int) -> Data:
     train = [example for i, example in enumerate(data.train) if i not in chosen]
     dev = [example for i, example in enumerate(data.train) if i in chosen]
     source = f"{data.source} (a share of {share:g} split off with seed {seed})"
-    known = {example.text for example in train}
-    again = sum(example.text in known for example in dev)
-    notes = (
-        (f"{several(again, 'development row')} with a text that is trained on",) if again else ()
-    )
-    return replace(data, train=train, dev=dev, source=source, notes=(*data.notes, *notes))
+    notes = (*data.notes, *known_note(train, dev))
+    return replace(data, train=train, dev=dev, source=source, notes=notes)
 
 
 def balanced_weights(examples: list[Example], classes: int) -> np.ndarray:

@@ -52,10 +52,11 @@ def real_parts(task: str, train: int, dev: int) -> tuple[list[Text], list[Text],
     return texts[0][:train], texts[1][:dev], data.source
 
 
-def real_batches(task: str, number: int = 4, size: int = 32, seed: int = 0) -> tuple[Batches, str]:
-    """`real_texts` as token ids, at most 128 of each, in batches, and their source. Raises
-    InputError when MiniLM's tokenizer is missing."""
-    texts, source = real_texts(task, number * size, seed)
+def real_batches(task: str, number: int = 4) -> tuple[Batches, str]:
+    """`real_texts` as token ids, at most 128 of each, in so many batches of 32, and their source.
+    Raises InputError when MiniLM's tokenizer is missing."""
+    size = 32
+    texts, source = real_texts(task, number * size)
     encoded = encode_texts(load_tokenizer(locate_model("minilm")), texts, 128)
     ids = [text.ids.tolist() for text in encoded]
     return [ids[i : i + size] for i in range(0, len(ids), size)], source

@@ -49,19 +49,18 @@ def masked_token_shapes(config: BertConfig) -> Shapes:
     }
 
 
-def random_params(config: BertConfig, seed: int = 0, dtype: Any = np.float32) -> Tree:
-    """An untrained BERT: weights N(0, initializer_range), biases 0, LayerNorm gains 1; for tests
-    and benchmarks."""
+def random_params(config: BertConfig, seed: int = 0) -> Tree:
+    """An untrained BERT, float32: weights N(0, initializer_range), biases 0, LayerNorm gains 1."""
     rng = np.random.default_rng(seed)
 
     def leaf(path: str, shape: tuple[int, ...]) -> Array:
         if path.endswith("norm.weight"):
-            return np.ones(shape, dtype)
+            return np.ones(shape, np.float32)
         if path.endswith("bias"):
-            return np.zeros(shape, dtype)
+            return np.zeros(shape, np.float32)
         # drawn as [out, in] and seen as [in, out], the way a checkpoint lies in memory
         drawn = rng.standard_normal(shape[::-1], np.float32) * config.initializer_range
-        return drawn.astype(dtype).T
+        return drawn.T
 
     return from_leaves({p: leaf(p, shape) for p, shape in parameter_shapes(config).items()})
 

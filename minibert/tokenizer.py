@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from minibert.errors import InputError, brief, shown
-from minibert.files import check_is_file
+from minibert.files import read_bounded
 from minibert.tokenizer_files import (
     DEFAULTS,
     LARGEST,
@@ -127,15 +127,10 @@ def _without_added_tokens(
     """As `wordpiece`, but special tokens in a text are not yet recognised."""
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
-    check_is_file(vocab)
+    text = io.TextIOWrapper(io.BytesIO(read_bounded(vocab, LARGEST)), "utf-8")
     try:
-        with vocab.open("rb") as file:
-            text = file.read(LARGEST + 1)
-        if len(text) > LARGEST:
-            raise InputError(f"{vocab}: is not read: it has more than {LARGEST:,} bytes")
-        lines = io.TextIOWrapper(io.BytesIO(text), "utf-8").read()  # of any system's line ends
-        tokens = lines.removesuffix("\n").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
+        tokens = text.read().removesuffix("\n").split("\n")  # of any system's line ends
+    except UnicodeDecodeError as error:
         raise InputError(f"{vocab}: cannot be read: {error}") from None
     ids = {token: number for number, token in enumerate(tokens)}
     unk, cls, sep = (special[role] for role in ("unk_token", "cls_token", "sep_token"))

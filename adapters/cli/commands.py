@@ -182,7 +182,7 @@ def reproduce_command(options: argparse.Namespace) -> None:
         write_reports,
     )
     from adapters.reproduce.plans.budgets import budget_named
-    from adapters.reproduce.studies.table2 import with_seeds_of
+    from adapters.reproduce.studies.table2 import of_other_data, with_seeds_of
     from adapters.reproduce.sweep.runs_file import read_runs
     from adapters.reproduce.sweep.task_folder import check_outside
     from adapters.reproduce.sweep.workers import Workers
@@ -210,13 +210,17 @@ def reproduce_command(options: argparse.Namespace) -> None:
     print(f"{budget.name}: {described(studies, plan)}; runs in {folder / 'runs.jsonl'}", flush=True)
     for task in plan.folder.tasks if plan.folder else ():
         for note in task.data.notes:
-            print(f"{visible(task.name)}: {note}", flush=True)
-    if options.report_only:
-        runs = read_runs(folder)
-        if only_table2(studies) and options.seeds is None:
-            plan = with_seeds_of(plan, runs)
-    else:
+            print(visible(f"{task.name}: {note}"), flush=True)
+    runs = read_runs(folder)
+    if others := of_other_data(plan, runs) if only_table2(studies) else 0:
+        what = f"{others} of the {len(runs)} runs in {folder / 'runs.jsonl'}"
+        if options.report_only and others == len(runs):
+            raise InputError(f"{what} are of other data than those in {options.data}")
+        print(f"{what} are of other data: not in the report", flush=True)
+    if not options.report_only:
         runs = sweep_studies(studies, plan, folder, Workers(workers, threads, options.cluster))
+    if only_table2(studies) and options.seeds is None:
+        plan = with_seeds_of(plan, runs)
     page = write_reports(studies, plan, runs, folder)
     print(f"tables and figures  {page}")
     if not only_table2(studies):

@@ -12,7 +12,6 @@ from minibert.fetch.hub import (
     download_file,
     hub_errors,
     listed_files,
-    quiet_unless,
 )
 from minibert.fetch.manifest import HUB_NAME
 from minibert.json_files import LARGEST
@@ -37,7 +36,7 @@ TENSORS = {TASK_FILE, adapterhub.TENSORS, peft.TENSORS, SINGLE}
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
-def download_adapter(name: str, progress: bool = True) -> Path:
+def download_adapter(name: str) -> Path:
     """The folder in the hub's cache with the adapter of ORG/NAME[@REVISION]. Only the files that
     are needed are fetched, and no pickle; of a whole model, no weights unless it is a BERT.
 
@@ -51,7 +50,7 @@ def download_adapter(name: str, progress: bool = True) -> Path:
     if found := cached_adapter(repository, revision):
         return found
     require_network(f"{name}: is not in the hub's cache")
-    with quiet_unless(progress), hub_errors(repository, revision):
+    with hub_errors(repository, revision):
         present = listed_files(repository, revision)
         wanted = _wanted(present)
         if not wanted:

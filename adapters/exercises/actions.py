@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import shlex
 from collections.abc import Callable
 from importlib import import_module
@@ -128,6 +127,8 @@ def _solution(options: argparse.Namespace, words: list[str]) -> int:
 
 
 def _grade(options: argparse.Namespace, words: list[str]) -> int:
+    from joblib import cpu_count  # which knows a container's quota
+
     folders = words or ([options.folder] if options.folder else [])
     if not folders:
         raise InputError("grade needs a folder: minibert exercises grade DIR")
@@ -136,7 +137,7 @@ def _grade(options: argparse.Namespace, words: list[str]) -> int:
             raise InputError(f"{folder}: there is no such folder")
     if options.table:
         check_format(options.table)
-    workers = (os.cpu_count() or 1) if options.workers is None else options.workers
+    workers = cpu_count() if options.workers is None else options.workers
     if workers < 1:
         raise InputError(f"--workers must be at least 1, not {shown(workers)}")
     check_at_most("--workers", workers, MOST_THREADS)

@@ -28,7 +28,7 @@ from adapters.reproduce.sweep.configured import base_of, parts_of, questions
 from adapters.reproduce.sweep.cost import estimated_tokens
 from adapters.reproduce.sweep.one_run import execute
 from adapters.reproduce.sweep.run_sweep import run_sweep
-from adapters.reproduce.sweep.runs_file import Config, Runs, read_runs, run_key
+from adapters.reproduce.sweep.runs_file import MOST_SEEDS, Config, Runs, read_runs, run_key
 from adapters.reproduce.sweep.sweep_bar import SweepBar, new_bar
 from adapters.reproduce.sweep.task_folder import read_tasks
 from adapters.reproduce.sweep.tfidf import check_installed
@@ -69,7 +69,7 @@ def make_plan(
     each = budget.seeds if seeds is None else seeds
     if each < 1:
         raise InputError(f"seeds must be at least 1, not {shown(each)}")
-    check_at_most("seeds", each, 1000)
+    check_at_most("seeds", each, MOST_SEEDS)
     folder = None
     if data is not None:
         of_tasks = budget.curve_seeds if seeds is None else seeds

@@ -68,12 +68,10 @@ def is_numeric(labels: Mapping[str, int]) -> bool:
 def find_classes(counts: Mapping[str, int], rows: int, where: str) -> tuple[str, ...]:
     """The classes, sorted (numbers by their value), from the labels' counts in `rows` rows.
 
-    `where` names file and column. Raises InputError for two spellings of one label, a single class,
-    or labels that hardly repeat.
+    `where` names file and column. Raises InputError for two spellings of one label, or labels that
+    hardly repeat.
     """
     check_spellings(counts, where)
-    if len(counts) < 2:
-        raise InputError(f"{where} has only one label; at least two are needed")
     if len(counts) > max(MANY, rows // 2):
         raise InputError(
             f"{where} has {len(counts)} different labels in {rows} rows; is it a regression? "
@@ -129,9 +127,14 @@ def check_names(names: Sequence[Any], where: str) -> None:
 
 
 def warnings(
-    names: Sequence[str], train: Sequence[int | float], dev: Sequence[int | float]
+    names: Sequence[str],
+    train: Sequence[int | float],
+    dev: Sequence[int | float],
+    unlabelled: str = "name the classes: 0 1",
+    scores: str = "--regression predicts numbers",
 ) -> list[str]:
-    """What to know of the classes before training; the examples are given as class numbers."""
+    """What to know of the classes before training; the examples are given as class numbers.
+    `unlabelled`, `scores`: what to do where labels are missing, or numbers to predict."""
     in_train, in_dev = Counter(train), Counter(dev)
     unseen = [name for i, name in enumerate(names) if not in_train[i] and in_dev[i]]
     few = [f"{n} ({in_train[i]})" for i, n in enumerate(names) if 0 < in_train[i] < FEW]
@@ -141,9 +144,9 @@ def warnings(
     if few:
         found.append(f"fewer than {FEW} training rows: {_some(few)}")
     if set(names) == {"-1", "0", "1"}:
-        found.append("-1 is a class; if it stands for a missing label, name the classes: 0 1")
+        found.append(f"-1 is a class; if it stands for a missing label, {unlabelled}")
     if any(NUMBER.fullmatch(name) and "." in name for name in names):
-        found.append("the classes look like scores; --regression predicts numbers")
+        found.append(f"the classes look like scores; {scores}")
     return found
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from minibert.data.labels import find_classes, is_missing, is_numeric, label_text
-from minibert.data.records import open_table
+from minibert.data.records import open_table, read_alike
 from minibert.data.rows import Row, Table
 from minibert.data.tables import read_label
 from minibert.data.tasks import Data, Example, Task, check_apart, check_text_columns
@@ -72,7 +72,8 @@ def own_data(
     columns = Columns(tuple(text), label)
     if regression and (classes or positive):
         raise InputError("a regression has no classes and no positive one")
-    tables = [open_table(path, columns.all) for path in (train, dev) if path is not None]
+    paths = [path for path in (train, dev) if path is not None]
+    tables = read_alike([open_table(path, columns.all) for path in paths])
     parts = [list(read_labelled(table, columns)) for table in tables]
     labels = Counter(row.label for part in parts for row in part)
     task = Task(tables[0].path.stem, "", columns.text, label, metrics=SCORE_METRICS)
@@ -107,6 +108,11 @@ def text_notes(train: Sequence[Example], dev: Sequence[Example] = ()) -> Iterato
         yield f"{several(empty, 'row')} with an empty text"
     if again := len(train) - len({example.text for example in train}):
         yield f"{several(again, 'row')} with the text of an earlier row"
+    yield from known_note(train, dev)
+
+
+def known_note(train: Sequence[Example], dev: Sequence[Example]) -> Iterator[str]:
+    """How many development texts are trained on, if any."""
     if known := known_texts(train, dev):
         yield f"{several(known, 'development row')} with a text that is trained on"
 

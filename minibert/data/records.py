@@ -52,6 +52,20 @@ def open_table(path: Path | str, wanted: Sequence[str] = (), header: bool = True
         raise InputError(f"{name}: cannot be read: {error.strerror}") from None
 
 
+def read_alike(tables: Sequence[Table]) -> list[Table]:
+    """The tables of one task, the tab-separated ones all with quoting or all without: where the
+    quotation marks in one are its texts' own, they are in the others, too."""
+    tabbed = [table for table in tables if table.delimiter == "\t"]
+    if len({table.quoted for table in tabbed}) < 2 or not any(map(_has_own_marks, tabbed)):
+        return list(tables)
+    return [replace(table, quoted=table.quoted and table.delimiter != "\t") for table in tables]
+
+
+def _has_own_marks(table: Table) -> bool:
+    rows = () if table.quoted else raw_cells(table)
+    return any(cell.startswith('"') for _, cells in rows for cell in cells)
+
+
 def _without_header(path: Path, name: str, first: str) -> Table:
     """A tab-separated table that begins with its first row; its columns are "1", "2", ..."""
     as_raw, as_quoted = first.split("\t"), _header(path, first, "\t")  # that row's cells
@@ -94,13 +108,14 @@ def _check_text(path: Path, name: str) -> str:
 
 
 def _check_line_ends(table: Table, first: str) -> None:
-    """Raises InputError for raw cells in one line with CR, if it would be the header alone or no LF
-    ends it. (The `csv` module, which reads quoted cells, takes a CR for the end of a line.)"""
+    """Raises InputError for raw cells where the header has a CR, as rows would be taken for a part
+    of it, or where a table without header is one line with CR that no LF ends. (The `csv` module,
+    which reads quoted cells, takes a CR for the end of a line.)"""
     if table.quoted or "\r" not in first:
         return
     with table.path.open("rb") as file:
         ended, more = file.readline().endswith(b"\n"), bool(file.read(1))
-    if not more and (table.header or not ended):
+    if table.header or not (ended or more):
         raise InputError(f"{table.name}: its lines end with CR alone; save it with LF or CR LF")
 
 

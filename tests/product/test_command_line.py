@@ -710,11 +710,12 @@ class TestStoppingAndResuming:
 
     def test_a_second_training_has_a_bar_of_its_own(self, capsys):
         show = Progress("twice")
-        for loss in (0.5, 0.25):
+        for loss, seconds in ((0.5, 1.0), (0.25, 0.1)):
             for step in (1, 2):
-                show(Report(step, 2, 0, loss, 10, 1.0, {"accuracy": 0.5} if step == 2 else None))
+                scores = {"accuracy": 0.5} if step == 2 else None
+                show(Report(step, 2, 0, loss, 10, seconds, scores))
             assert show.bar is None  # it is closed
-        assert "epoch 1, loss 0.250" in capsys.readouterr().err
+        assert "epoch 1, loss 0.250, 100 tokens/s" in capsys.readouterr().err
 
     def test_ctrl_c_says_how_to_resume(self, stopped):
         out, code, shown = stopped

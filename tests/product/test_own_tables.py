@@ -196,6 +196,7 @@ class TestHowATableIsWritten:
             ('text\tlabel\n"fine"\t1\nfine\n', " row 3: has 1 column, expected 2"),
             ("text\tlabel\rfine\t1\rdull\t0\r", ": its lines end with CR alone; save it with LF"),
             ("text\tlabel\rfine\t1\rdull\t0\r\n", ": its lines end with CR alone; save it with"),
+            ("text\tlabel\rfine\t1\ngood\t1\nbad\t0\n", ": its lines end with CR alone; save"),
             ('[{"text": "a"}]', ": is a JSON array; one JSON object per line is needed"),
             ('{"text": "a", "label": 1}\n{"text"', " row 2: is not JSON: Expecting ':' delimiter"),
             ('{"text": "a", "label": 1}\n[1]\n', " row 2: is no JSON object {...}"),
@@ -250,6 +251,20 @@ class TestATaskOfOnesOwn:
             f"{train}: tab-separated, raw cells",
             f"{dev}: tab-separated, raw cells",
         )
+
+    @pytest.mark.parametrize("turned", [False, True])
+    def test_both_tables_are_read_with_quoting_or_both_without(self, files, turned):
+        """Quotation marks that are well formed in one table may be its texts' own all the same: the
+        other's are. One without any tells nothing."""
+        own, formed = ('text\tlabel\n"he said\ta\nb\tb\n', 'text\tlabel\n"nice"\ta\n"so"\tb\n')
+        data = own_data(*files(*((formed, own) if turned else (own, formed))), ("text",), "label")
+        parts = [[example.text for example in part] for part in (data.train, data.dev)]
+        assert parts[turned] == ['"he said', "b"]
+        assert parts[not turned] == ['"nice"', '"so"']
+        assert [note.endswith("raw cells") for note in data.notes] == [True, True]
+        none = "text\tlabel\nfine\ta\nb\tb\n"
+        data = own_data(*files(none, formed), ("text",), "label")
+        assert [example.text for example in data.dev] == ["nice", "so"]
 
     def test_labels_that_are_numbers_are_sorted_by_their_value(self, tmp_path):
         path = write(tmp_path, "text,label\na,10\nb,9\nc,-1\nd,9\n")

@@ -621,7 +621,8 @@ class TestCheckpoints:
 
 CLASSIFY = {"kind": "classify", "task": "mrpc"}
 SCORES = {"accuracy": 0.5, "f1": 0.5}
-RESULT = {"dev": SCORES, "validation": [SCORES], "best_epoch": 1}
+COUNTS = {"task": 5, "adapters": 3, "head": 2, "all": 9, "layers": 4}
+RESULT = {"dev": SCORES, "validation": [SCORES], "best_epoch": 1, "parameters": COUNTS}
 
 
 STEPS = [{"task": "cola"}, {"task": "rte"}]
@@ -663,7 +664,12 @@ class TestRuns:
             RESULT | {"validation": []},
             RESULT | {"parameters": {"task": "many"}},
             RESULT | {"parameters": 5},
+            RESULT | {"parameters": {}},
+            RESULT | {"parameters": {**COUNTS, "layers": 0}},
+            RESULT | {"parameters": {**COUNTS, "adapters": -1}},
+            RESULT | {"constant": {}},
             RESULT | {"answers": ["x"]},
+            RESULT | {"answers": "uint8:x"},
             RESULT | {"examples": 5},
         ],
         ids=str,

@@ -481,7 +481,7 @@ class TestQuestions:
             f1 = np.random.default_rng(number).random((3, 40)).astype(np.float32)
             f1 = 0.5 * f1 + np.float32(0.4 * (number == 0))
             for seed, row in enumerate(f1):
-                config = self.plan.squad(method, rate, epochs, seed)
+                config = {**self.plan.squad(method, rate, epochs), "seed": seed}
                 dev = {"f1": float(row.mean(dtype=float)), "exact_match": 0.5}
                 kind = {"answers": packed(row)} if answers else {}
                 add(runs, config, {"dev": dev, "epochs": [dev], "examples": [9, 40], **kind})

@@ -738,6 +738,9 @@ def test_the_ablations_heat_map_shows_the_change_relative_to_all_adapters(tmp_pa
     assert shown == {(0, 0): "-20", (1, 1): "10", (0, 1): "-50"}
     assert not second.texts
     assert "%" in bar.get_ylabel()
+    del found["rte"]  # CoLA alone: there is no change to draw at all
+    ablation.report(replace(plan_of("full"), layers=2), {}, tmp_path)
+    assert not kept["figure"].axes[0].texts
 
 
 def test_axes_on_which_nothing_was_drawn_say_so():

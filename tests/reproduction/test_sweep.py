@@ -151,17 +151,54 @@ def test_a_last_line_cut_at_any_byte_is_ignored_and_the_next_run_replaces_it(tmp
     path = tmp_path / FILE
     whole = path.read_bytes()
     first = whole.index(b"\n") + 1
-    for end in range(first, len(whole)):
+    for end in range(first, len(whole) - 1):
         path.write_bytes(whole[:end])
         assert [run["config"] for run in read_runs(tmp_path).values()] == [{"n": 1}]
         assert append_run(tmp_path, {"n": 2}, {"score": 2})
         assert path.read_bytes() == whole
 
 
+def test_a_last_line_that_lacks_only_its_end_is_a_run_and_stays_one(tmp_path: Path):
+    for number in (1, 2):
+        append_run(tmp_path, {"n": number}, {"score": number})
+    path = tmp_path / FILE
+    whole = path.read_bytes()
+    path.write_bytes(whole.removesuffix(b"\n"))
+    assert [run["config"] for run in read_runs(tmp_path).values()] == [{"n": 1}, {"n": 2}]
+    assert not append_run(tmp_path, {"n": 2}, {"score": 2})
+    assert append_run(tmp_path, {"n": 3}, {"score": 3})
+    assert path.read_bytes().startswith(whole)
+    assert len(read_runs(tmp_path)) == 3
+
+
+def test_a_run_of_two_lines_is_one_where_it_found_the_same_twice(tmp_path: Path):
+    """As when two files are joined by hand."""
+    path, config = tmp_path / FILE, {"n": 1}
+
+    def line(result: dict[str, Any]) -> str:
+        return json.dumps({"key": run_key(config), "config": config, "result": result}) + "\n"
+
+    path.write_text(line({"score": 1, "seconds": 2.0}) + line({"score": 1, "seconds": 3.0}))
+    assert [run["result"]["seconds"] for run in read_runs(tmp_path).values()] == [2.0]
+    path.write_text(line({"score": 1}) + line({"score": 2}))
+    with pytest.raises(InputError, match=r"row 2: is the run of row 1 with another result$"):
+        read_runs(tmp_path)
+
+
+@pytest.mark.parametrize("seed", [-1, 1000, 2.5, None, "0", True])
+def test_a_seed_that_no_run_has_is_refused(tmp_path: Path, seed: Any):
+    config = {"n": 1, "seed": seed}
+    run = {"key": run_key(config), "config": config, "result": {}}
+    (tmp_path / FILE).write_text(json.dumps(run) + "\n")
+    with pytest.raises(InputError, match=r"row 1: is damaged: its configuration: seed is "):
+        read_runs(tmp_path)
+
+
 @pytest.mark.parametrize(
     "line",
     [
         b'{"key": "',
+        b'{"key": "0", "key": "1"}',
         b"",
         b"[]",
         b"1",

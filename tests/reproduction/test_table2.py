@@ -26,8 +26,10 @@ from adapters.reproduce.pipeline import make_plan, studies_named
 from adapters.reproduce.plans.budgets import BUDGETS
 from adapters.reproduce.plans.plan import ADAPTERS, FULL, Plan, TaskFolder
 from adapters.reproduce.plans.table2_plan import TABLE2, Table2Plan, table2_plan
+from adapters.reproduce.report.pages import cell
 from adapters.reproduce.report.shares import paper_total, share
 from adapters.reproduce.studies import table2, table2_rows
+from adapters.reproduce.studies.table2_picture import WIDEST, on_two_lines
 from adapters.reproduce.sweep.answers import unpacked
 from adapters.reproduce.sweep.configured import base_of, method_of, settings_of
 from adapters.reproduce.sweep.drawn import drawn
@@ -207,6 +209,28 @@ class TestASweep:
             "budget `quick` (everything once, on at most 500 examples of each task), 1 seed;"
             in (tmp_path / "results.md").read_text()
         )
+        works(*words, "--workers", 1)  # a sweep of one seed, which is there already
+        assert (tmp_path / "results.md").read_bytes() == (swept[0] / "results.md").read_bytes()
+
+    def test_runs_of_other_data_are_told_and_alone_are_no_report(self, swept, data, base, tmp_path):
+        """A page is not replaced by an empty one."""
+        out, other = tmp_path / "out", tmp_path / "tasks"
+        shutil.copytree(swept[0], out)
+        pages = {name: (out / name).read_bytes() for name in ("results.md", "figures/table2.png")}
+        write_task(other / "birds", toy_rows(7))
+        words = ("reproduce", "table2", "--base", base, "--out", out, "--report-only", "--data")
+        number = len(read_runs(out))
+        refused_here = minibert(*words, other)
+        runs = f"{number} of the {number} runs in {out / 'runs.jsonl'}"
+        assert refused_here.code == 2
+        assert refused_here.err == f"minibert: error: {runs} are of other data than those in {other}\n"
+        assert {name: (out / name).read_bytes() for name in pages} == pages
+        shutil.copytree(data / "trees", other / "trees")
+        mixed = works(*words, other)
+        trees = read_task(data / "trees").sha256
+        left = sum(run["config"]["data_sha256"] == trees for run in read_runs(out).values())
+        assert f"{number - left} of the {number} runs in" in mixed.out
+        assert "are of other data: not in the report" in mixed.out
 
     def test_seeds_of_other_tasks_and_bases_do_not_count(self, swept, data, base):
         runs = read_runs(swept[0])
@@ -441,6 +465,37 @@ class TestReading:
         assert set(few.train) <= set(task.data.train)
         assert drawn(task, (5, 4, 3)) == (few, test)
 
+    def test_training_texts_that_are_all_empty_when_drawn_are_refused(self):
+        """Without a word there are no features for the row without BERT."""
+        train = [Example(" ", i % 2) for i in range(500)] + [Example("word", 1)]
+        task = _folder_task(3)
+        task = replace(task, data=replace(task.data, train=train))
+        assert len(drawn(task, (501, 3, 3))[0].train) == 501
+        with pytest.raises(InputError, match="x: every training text that is drawn is empty"):
+            drawn(task, (5, 3, 3))
+
+    def test_all_three_files_are_read_with_quoting_or_all_without(self, tmp_path):
+        rows = toy_rows(3)
+        rows["train"][0], rows["dev"][0] = ('"ba', "tikora"), ('"bi"', "morulan")
+        task = read_task(write_task(tmp_path / "birds", rows))
+        assert (task.data.train[0].text, task.data.dev[0].text) == ('"ba', '"bi"')
+        rows["train"][0] = ("ba", "tikora")
+        task = read_task(write_task(tmp_path / "trees", rows))
+        assert task.data.dev[0].text == "bi"
+
+    def test_labels_that_look_like_scores_are_classes_with_a_note(self, tmp_path):
+        rows = toy_rows(3)
+        rows = {
+            part: [(text, str(0.5 * len(text))) for text, _ in of_part]
+            for part, of_part in rows.items()
+        }
+        lengths = sorted({label for _, label in rows["train"]}, key=float)
+        for part in ("dev", "test"):
+            rows[part] = [(text, label) for text, label in rows[part] if label in lengths]
+        task = read_task(write_task(tmp_path / "birds", rows))
+        assert task.data.task.names == tuple(lengths)
+        assert "the classes look like scores; table2 only classifies" in task.data.notes
+
     def test_what_is_scored_is_drawn_at_random(self):
         """100 rare classes are 1 in 11 of the test examples, and so of 400 that are drawn: 36, with
         a standard deviation of 5. One of each first would make 100 and more."""
@@ -484,7 +539,8 @@ BAD_ABOUT = [
     ('text = "text"\nlabel = ["label"]\n', "birds/task.toml: label is ['label']; "),
     ('text = "text"\nlabel = "text"\n', "birds/task.toml: column 'text' cannot be both"),
     ('text = "text"\nlabel = 2\n', "birds/task.toml: text and label must both be names"),
-    ("text = 0\nlabel = 1\n", "birds/task.toml: columns are counted from 1, not 0"),
+    ("text = 0\nlabel = 1\n", "birds/task.toml: 0 is no column; they are counted from 1"),
+    (f"text = 0x{'f' * 5000}\nlabel = 1\n", "birds/task.toml: a number of thousands of digits is"),
     ("text = 1\nlabel = 3\n", "birds/train.tsv: has no column '3' (it has 1, 2)"),
     ('text = "tweet"\nlabel = "label"\n', "birds/train.tsv: has no column 'tweet' in its header"),
     (ABOUT + "paper = [93.1, 92.2]\n", "birds/task.toml: paper has 2 numbers, not 3 or 4"),
@@ -628,6 +684,12 @@ class TestBadFolders:
         (folder / ".git").mkdir()  # but this is
         refused(folder, "trees/task.toml: cannot be read: No such file or directory")
 
+    @pytest.mark.parametrize("target", ["nowhere", "trees"])
+    def test_a_link_to_nothing_or_to_itself_is_not_passed_over(self, tmp_path, target):
+        folder = broken(tmp_path)
+        (folder / "trees").symlink_to(target)
+        refused(folder, "trees: is a link to nothing")
+
     @pytest.mark.parametrize("name", ["nowhere", "a-file", "empty"])
     def test_a_folder_without_tasks_is_refused(self, tmp_path, name):
         (tmp_path / "a-file").write_text("x")
@@ -679,6 +741,22 @@ def test_any_name_of_a_folder_makes_a_table_and_a_picture(name, tmp_path):
     page = table2.report(plan, runs, tmp_path)
     assert name.replace("|", "\\|") in page
     assert (tmp_path / "figures" / "table2.png").exists()
+
+
+def test_a_name_is_no_markdown_in_a_table():
+    names = ("a|b", "*x*", "_u_", "sms_spam", "`c`", "<b>hi", "[a](b)", "\\", "2 < 3")
+    escaped = (r"a\|b", r"\*x\*", r"\_u\_", "sms_spam", r"\`c\`", r"\<b>hi", r"\[a\](b)", r"\\")
+    assert [*map(cell, names)] == [*escaped, r"2 \< 3"]
+
+
+def test_names_that_begin_alike_have_titles_of_their_own_on_two_lines():
+    """As five of the paper's tasks do."""
+    ends = ("political audience", "political bias", "political message", "opinion", "stance")
+    titles = [on_two_lines(f"Crowdflower {end}") for end in ends]
+    assert len({*titles}) == len(titles)
+    for title in [*titles, on_two_lines("x" * 60)]:
+        assert len(title.split("\n")) <= 2
+        assert max(map(len, title.split("\n"))) <= WIDEST
 
 
 def sized_plan(budget: str, train: int, name: str = "x") -> Table2Plan:

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from adapters.reproduce.comparison.estimates import Estimate
 from adapters.reproduce.comparison.variances import Variance
 from adapters.reproduce.plans.budgets import BUDGETS
 from adapters.reproduce.plans.plan import FULL, Plan, TaskFolder
 from adapters.reproduce.plans.table2_plan import Table2Plan, table2_plan
 from adapters.reproduce.studies import table2
-from adapters.reproduce.studies.table2_differences import ERRORS, LESS, Difference, differences
+from adapters.reproduce.studies.table2_differences import ERRORS, LESS, difference_cell, differences
 from adapters.reproduce.studies.table2_rows import NO_BERT, ROWS
 from adapters.reproduce.sweep.answers import packed
 from adapters.reproduce.sweep.runs_file import Config, Runs, run_key
@@ -167,7 +168,7 @@ def test_the_last_column_is_the_mean_of_independent_tasks(plan):
 def test_variable_fine_tuning_of_all_layers_is_full_fine_tuning(plan):
     found = differences(plan, swept(plan, {"full": 0.9}))[VARIABLE]
     assert [one.variance.value for one in found] == [0.0] * 3
-    assert [str(one) for one in found] == ["same"] * 3
+    assert [difference_cell(one) for one in found] == ["same"] * 3
 
 
 def test_with_one_seed_there_is_no_error_and_no_word_of_one(plan, tmp_path):
@@ -190,15 +191,18 @@ def test_one_run_without_answers_takes_the_error_of_its_task_and_of_the_mean(pla
     assert trees == before[1]
 
 
-def test_a_seed_that_diverged_is_left_out(plan):
+def test_a_seed_that_diverged_is_told_and_leaves_no_error(plan):
     runs = swept(plan)
     key = run_key(configs_of(plan, "birds", ADAPTED, runs)[2])
     runs[key] = {**runs[key], "result": {"diverged": "epoch 1"}}
     found = differences(plan, runs)[ADAPTED][0]
     other = [np.mean(right(plan, c)) for c in configs_of(plan, "birds", ADAPTED, runs)[:2]]
     full = [np.mean(right(plan, c)) for c in configs_of(plan, "birds", FULL_NAME, runs)]
-    assert found.value == pytest.approx(100 * (np.mean(other) - np.mean(full)))
-    assert found.variance is not None
+    value = 100 * (np.mean(other) - np.mean(full))
+    assert found.value == pytest.approx(value)
+    assert difference_cell(found) == f"{value:+.1f} (1 diverged)"
+    mean = differences(plan, runs)[ADAPTED][-1]
+    assert difference_cell(mean) == f"{mean.value:+.1f} (1 diverged)"
 
 
 def test_without_one_tasks_difference_there_is_no_mean(plan):
@@ -245,7 +249,7 @@ def test_the_page_has_the_differences_under_the_scores(tmp_path):
     lines = [[c.strip() for c in re.split(r"(?<!\\)\|", line)[1:-1]] for line in page[start + 2 :]]
     assert lines[0] == ["", r"birds\|bees", "trees", "average"]
     for line, (name, found) in zip(lines[2:5], differences(plan, runs).items(), strict=True):
-        assert line == [name, *("-" if one is None else str(one) for one in found)]
+        assert line == [name, *map(difference_cell, found)]
     assert lines[2][2:] == ["-", "-"]
 
 
@@ -255,4 +259,8 @@ def test_the_page_has_the_differences_under_the_scores(tmp_path):
 )
 def test_a_difference_has_a_sign_and_an_error_where_it_has_one(value, variance, text):
     known = None if variance is None else Variance(variance)
-    assert str(Difference(value, known)) == text
+    assert difference_cell(Estimate(value, known)) == text
+
+
+def test_no_difference_is_a_dash():
+    assert difference_cell(None) == "-"

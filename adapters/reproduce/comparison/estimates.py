@@ -18,7 +18,7 @@ from adapters.reproduce.comparison.paired import variance_of_change, variance_of
 from adapters.reproduce.comparison.variances import Variance, error, of_mean, total
 from adapters.reproduce.plans.choices import chosen
 from adapters.reproduce.plans.plan import ADAPTERS, FULL, Plan
-from adapters.reproduce.report.statistics import diverged_of, main_score, scores_of
+from adapters.reproduce.report.statistics import diverged_of, hundredths, main_score, scores_of
 from adapters.reproduce.sweep.runs_file import Config, Results, Runs, run_key
 from minibert.errors import InputError
 
@@ -50,10 +50,22 @@ class Estimate:
         found, note = self.error_among(among), SEEDS_ONLY if self.seeds_only else ""
         told = "" if found is None else f" ± {found:.1f}{note}"
         lost = f" ({self.diverged} diverged)" if self.diverged else ""
-        return f"{self.value:+.1f}{told}{lost}"
+        return f"{hundredths(self.value / 100, sign=True)}{told}{lost}"
 
     def __str__(self) -> str:
         return self.text()
+
+
+def mean_of(parts: Sequence[Estimate]) -> Estimate:
+    """The mean of estimates that are independent, as those of different tasks are: their variances
+    add."""
+    number, variances = len(parts), [part.variance for part in parts if part.variance is not None]
+    return Estimate(
+        sum(part.value for part in parts) / number,
+        total(variances) / number**2 if len(variances) == number else None,
+        any(part.seeds_only for part in parts),
+        sum(part.diverged for part in parts),
+    )
 
 
 SEEDS_ONLY = "†"  # after an error that leaves out the choice of examples
@@ -82,25 +94,22 @@ def difference(
     plan: Plan, runs: Runs, pairs: Sequence[tuple[str, Config | None, Config | None]]
 ) -> Estimate | None:
     """The mean over tasks of first - second, for pairs of (task, first, second); None if one of
-    them has no run yet. Different tasks are independent: their variances add."""
-    values, paired, by_seeds, diverged = [], [], [], 0
+    them has no run yet."""
+    paired, by_seeds = [], []
     for task, first, second in pairs:
         a, b = scores(plan, runs, first), scores(plan, runs, second)
         if not (first and second and a and b):
             return None
-        values.append(sum(a) / len(a) - sum(b) / len(b))
-        diverged += sum(diverged_of(runs, plan.with_seeds(one)) for one in (first, second))
-        paired.append(paired_variance(runs, plan.with_seeds(first), plan.with_seeds(second)))
-        by_seeds.append(_variance_by_seeds(usual_variance(plan, runs, task), a, b))
-    if not values:
+        value = sum(a) / len(a) - sum(b) / len(b)
+        both = (plan.with_seeds(first), plan.with_seeds(second))
+        diverged = sum(diverged_of(runs, configs) for configs in both)
+        paired.append(Estimate(value, paired_variance(runs, *both), diverged=diverged))
+        of_seeds = _variance_by_seeds(usual_variance(plan, runs, task), a, b)
+        by_seeds.append(Estimate(value, of_seeds, seeds_only=True, diverged=diverged))
+    if not paired:
         return None
-    value, number = sum(values) / len(values), len(values)
-    known = [variance for variance in paired if variance is not None]
-    if len(known) == number:
-        return Estimate(value, total(known) / number**2, diverged=diverged)
-    of_seeds = [variance for variance in by_seeds if variance is not None]
-    told = total(of_seeds) / number**2 if len(of_seeds) == number else None
-    return Estimate(value, told, seeds_only=True, diverged=diverged)
+    told = all(part.variance is not None for part in paired)
+    return mean_of(paired if told else by_seeds)
 
 
 def paired_variance(

@@ -1,5 +1,6 @@
 """The text of the studies' reports: Markdown sections, tables, and the names of the tasks."""
 
+import re
 from collections.abc import Iterable, Sequence
 
 from adapters.reproduce.plans.plan import Plan
@@ -7,7 +8,7 @@ from adapters.reproduce.report.statistics import REPORTED
 from adapters.reproduce.sweep.runs_file import Config, Runs, run_key
 from adapters.show import table
 from minibert.data.tasks import GLUE
-from minibert.errors import visible
+from minibert.errors import several, visible
 
 NO_RUNS = "There are no runs yet."
 
@@ -18,8 +19,8 @@ def title(task: str) -> str:
 
 
 def cell(name: str) -> str:
-    """A name of a user's own, as a cell of a Markdown table."""
-    return visible(name).replace("|", "\\|")
+    """A name of a user's own, as a cell of a Markdown table: its marks are no Markdown or HTML."""
+    return re.sub(r"[\\`*\[\]<|]|\b_|_\b", r"\\\g<0>", visible(name))
 
 
 def scored(task: str) -> str:
@@ -33,8 +34,7 @@ def conditions(plan: Plan, seeds: int | None = None, data: str = "") -> str:
     seeds = min(seeds or plan.seeds, plan.seeds)
     return (
         f"Base `{plan.base_shown}`, budget `{plan.budget.name}`{f' ({data})' if data else ''}, "
-        f"{seeds} seed{'s'[: seeds > 1]}; scores in hundredths, mean ± standard error over the "
-        "seeds."
+        f"{several(seeds, 'seed')}; scores in hundredths, mean ± standard error over the seeds."
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 
 from adapters.reproduce.report.pages import markdown_table, section
 from adapters.reproduce.sweep.runs_file import Config, Runs, run_key
+from minibert.errors import several
 
 HEADERS = ("study", "runs", "still to run", "worker-hours")
 
@@ -39,4 +40,4 @@ def _row(name: str, keys: set[str], runs: Runs) -> tuple[str, str, str, str]:
 def _machines(keys: set[str], runs: Runs) -> str:
     names = sorted(runs[k]["result"].get("machine", "not recorded") for k in keys if k in runs)
     found = Counter(names).most_common()
-    return "\n".join(f"- {machine}: {many} run{'s' if many > 1 else ''}" for machine, many in found)
+    return "\n".join(f"- {machine}: {several(many, 'run')}" for machine, many in found)

@@ -140,7 +140,7 @@ def _draw(plan: Plan, changed: dict[str, dict[Span, float]], folder: Path) -> No
     """One triangle for each task: first removed layer down, last removed layer across."""
     figure = new_figure(9.0, 2.9)
     panels = figure.subplots(1, len(changed), squeeze=False)[0]
-    worst = min(-1.0, *(change for spans in changed.values() for change in spans.values()))
+    worst = min([-1.0, *(change for spans in changed.values() for change in spans.values())])
     for axes, (task, spans) in zip(panels, changed.items(), strict=True):
         shown = _heat_map(axes, spans, plan.layers, worst)
         axes.set_title(title(task))

@@ -92,7 +92,7 @@ def trials(plan: Plan, runs: Runs) -> list[Trial]:
     in_table_1 = [chosen(only, runs, TASK, method) for method in (FULL, ADAPTERS)]
     found = {}
     for config in tried:
-        seeds = [config, *plan.with_seeds(config)[1:]]
+        seeds = plan.with_seeds(config)
         scores = scores_of(runs, seeds, wanted=plan.seeds)
         found[run_key(config)] = Trial(config, config in in_table_1, scores)
     return list(found.values())

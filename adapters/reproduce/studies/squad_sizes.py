@@ -34,33 +34,18 @@ def methods(plan: Plan) -> list[dict[str, Any]]:
     return [FULL, *(sized(size) for size in plan.budget.squad_sizes)]
 
 
-def grid(plan: Plan, method: dict[str, Any], seed: int = 0) -> list[Config]:
-    """A method with each rate and number of epochs of the budget."""
-    grid = plan.budget.squad_grids[method["name"]]
-    return [plan.squad(method, rate, epochs, seed) for rate, epochs in grid]
-
-
-def seeds(plan: Plan) -> range:
-    """The seeds of every configuration."""
-    return range(plan.curve_seeds)
+def tried(plan: Plan, method: dict[str, Any]) -> list[list[Config]]:
+    """For each rate and number of epochs of a method's grid, its configurations with all seeds."""
+    grid = [plan.squad(method, *numbers) for numbers in plan.budget.squad_grids[method["name"]]]
+    return [plan.with_seeds(config, plan.curve_seeds) for config in grid]
 
 
 def wanted(plan: Plan, runs: Runs) -> list[Config]:
     """All configurations: SQuAD's grid does not depend on results."""
     if plan.sample:  # the project has no sample of questions
         return []
-    return [
-        config
-        for seed in seeds(plan)
-        for method in methods(plan)
-        for config in grid(plan, method, seed)
-    ]
-
-
-def tried(plan: Plan, method: dict[str, Any]) -> list[list[Config]]:
-    """For each rate and number of epochs of a method's grid, its configurations with all seeds."""
-    columns = zip(*(grid(plan, method, seed) for seed in seeds(plan)), strict=True)
-    return [list(column) for column in columns]
+    found = [configs for method in methods(plan) for configs in tried(plan, method)]
+    return [config for seeds in zip(*found, strict=True) for config in seeds]  # seed 0 first
 
 
 def best_of_grid(plan: Plan, runs: Runs, method: dict[str, Any]) -> list[Config]:
@@ -160,7 +145,7 @@ def _introduction(plan: Plan, runs: Runs) -> str:
         if "examples" in run["result"]:
             text += " There were {:,} and {:,}.".format(*run["result"]["examples"])
             break
-    if any(len(grid(plan, method)) > 1 for method in methods(plan)):
+    if any(len(tried(plan, method)) > 1 for method in methods(plan)):
         text += (
             " Of the rates and epochs in each method's grid, the table shows those with the "
             "highest mean F1 on the dev set itself, for full fine-tuning as for adapters."
@@ -171,7 +156,7 @@ def _introduction(plan: Plan, runs: Runs) -> str:
 def report(plan: Plan, runs: Runs, folder: Path) -> str:
     """The study as Markdown, with whatever has finished; its figure is saved in folder/figures."""
     heading = "Figure 5: SQuAD v1.1"
-    beginning = (heading, _introduction(plan, runs), conditions(plan, len(seeds(plan))))
+    beginning = (heading, _introduction(plan, runs), conditions(plan, plan.curve_seeds))
     if not any_finished(runs, wanted(plan, runs)):
         return section(*beginning, NO_RUNS)
     found = results(plan, runs)

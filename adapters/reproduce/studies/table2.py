@@ -49,6 +49,13 @@ def with_seeds_of(plan: Plan, runs: Runs) -> Plan:
     return replace(plan, seeds=seeds, folder=replace(own.folder, seeds=seeds))
 
 
+def of_other_data(plan: Plan, runs: Runs) -> int:
+    """How many runs are of a task that the plan's folder does not have, or not with these data."""
+    known = {task.sha256 for task in plan.folder.tasks} if plan.folder else set()
+    found = (run["config"].get("data_sha256") for run in runs.values())
+    return sum(sha256 is not None and sha256 not in known for sha256 in found)
+
+
 def _introduction(plan: Table2Plan) -> str:
     sizes = ", ".join(map(str, plan.budget.best_of))
     tops = ", ".join(map(str, [*top_layers(plan), plan.layers]))
@@ -93,13 +100,14 @@ def report(plan: Plan, runs: Runs, folder: Path) -> str:
     beginning = (heading, _introduction(own), conditions(own, data=own.budget.what))
     if not any_finished(runs, wanted(plan, runs)):
         return section(*beginning, examples_table(own), NO_RUNS)
+    compared = differences_table(own, runs)  # first: it refuses damaged answers
     drawn = draw(own, runs, folder, NAME)
     alt = "Test accuracy of each task by each method, with standard errors over the seeds"
     return section(
         *beginning,
         scores_table(own, runs),
         image(NAME, alt) if drawn else "",
-        differences_table(own, runs),
+        compared,
         COUNTING,
         choices_table(own, runs),
         examples_table(own),

@@ -1,16 +1,16 @@
 """Table 2's methods against full fine-tuning, on the same test examples."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 
 from adapters.reproduce.comparison.contributions import finished, of_answers
+from adapters.reproduce.comparison.estimates import Estimate, mean_of
 from adapters.reproduce.comparison.paired import variance_of_difference
-from adapters.reproduce.comparison.variances import Variance, error, total
+from adapters.reproduce.comparison.variances import Variance
 from adapters.reproduce.plans.table2_plan import Table2Plan
 from adapters.reproduce.report.pages import cell, markdown_table
-from adapters.reproduce.report.statistics import MISSING, hundredths, scores_of
+from adapters.reproduce.report.statistics import MISSING, diverged_of, scores_of
 from adapters.reproduce.studies.table2_rows import FULL_ROW, NO_BERT, ROWS, Row, accuracy
 from adapters.reproduce.sweep.runs_file import Config, Runs
 
@@ -22,23 +22,10 @@ ERRORS = (
 SAME = "same"  # the answers, so that the difference is 0
 
 
-class Difference(NamedTuple):
-    """A method's mean test accuracy less full fine-tuning's, in hundredths, and its variance over
-    seeds and examples; None where fewer than two seeds or missing answers do not tell it."""
-
-    value: float
-    variance: Variance | None
-
-    def __str__(self) -> str:
-        if self.variance and not (self.value or self.variance.value):
-            return SAME
-        known = error(self.variance) / 100 if self.variance else None
-        return hundredths(self.value / 100, known or None, sign=True)
-
-
-def differences(plan: Table2Plan, runs: Runs) -> dict[str, list[Difference | None]]:
-    """Each other method's difference for each task, and at last their mean; None where there are no
-    runs to compare. Raises InputError for damaged answers."""
+def differences(plan: Table2Plan, runs: Runs) -> dict[str, list[Estimate | None]]:
+    """Each other method's mean test accuracy less full fine-tuning's, in hundredths, for each task
+    and at last on average; None where there are no runs to compare. Fewer than two seeds or missing
+    answers tell no variance. Raises InputError for damaged answers."""
     compared = {NO_BERT: [[plan.without_bert(task)] for task in plan.tasks]}
     for row in ROWS:
         if row is not FULL_ROW:
@@ -47,7 +34,8 @@ def differences(plan: Table2Plan, runs: Runs) -> dict[str, list[Difference | Non
     for name, configs in compared.items():
         pairs = zip(plan.tasks, configs, strict=True)
         each = [_difference(plan, runs, task, ones) for task, ones in pairs]
-        found[name] = [*each, _mean(each)]
+        known = [one for one in each if one is not None]
+        found[name] = [*each, mean_of(known) if len(known) == len(each) else None]
     return found
 
 
@@ -57,12 +45,17 @@ def differences_table(plan: Table2Plan, runs: Runs) -> str:
     known = [one for each in found.values() for one in each if one is not None]
     if not known:
         return ""
-    lines = [
-        [name, *(MISSING if one is None else str(one) for one in each)]
-        for name, each in found.items()
-    ]
-    meaning = f"{LESS} {ERRORS}" if any("±" in str(one) for one in known) else LESS
+    lines = [[name, *map(difference_cell, each)] for name, each in found.items()]
+    meaning = f"{LESS} {ERRORS}" if any(one.error for one in known) else LESS
     return f"{meaning}\n\n{markdown_table(lines, ['', *map(cell, plan.tasks), 'average'])}"
+
+
+def difference_cell(found: Estimate | None) -> str:
+    """A difference as the table shows it."""
+    if found is None:
+        return MISSING
+    same = found.variance is not None and not (found.value or found.variance.value)
+    return SAME if same else str(found)
 
 
 def _configs(plan: Table2Plan, runs: Runs, row: Row, task: str) -> list[Config]:
@@ -73,18 +66,18 @@ def _configs(plan: Table2Plan, runs: Runs, row: Row, task: str) -> list[Config]:
 
 def _difference(
     plan: Table2Plan, runs: Runs, task: str, configs: Sequence[Config]
-) -> Difference | None:
+) -> Estimate | None:
     full = _configs(plan, runs, FULL_ROW, task)
     one, other = (scores_of(runs, each, accuracy).mean for each in (configs, full))
     if one is None or other is None:
         return None
-    value = 100 * (one - other)
     if configs == full:  # variable fine-tuning whose best n is all layers
-        return Difference(value, Variance(0.0))
+        return Estimate(0.0, Variance(0.0))
     first, second = (_contributions(plan, runs, task, each) for each in (configs, full))
-    if first is None or second is None:
-        return Difference(value, None)
-    return Difference(value, variance_of_difference(first, second))
+    told = first is not None and second is not None
+    variance = variance_of_difference(first, second) if told else None
+    diverged = sum(diverged_of(runs, each) for each in (configs, full))
+    return Estimate(100 * (one - other), variance, diverged=diverged)
 
 
 def _contributions(
@@ -103,14 +96,3 @@ def _contributions(
     if "seed" not in configs[0]:  # without chance in it, any other run would answer the same
         psi *= 2
     return np.stack(psi) if len(psi) > 1 else None
-
-
-def _mean(parts: Sequence[Difference | None]) -> Difference | None:
-    """Of different tasks, which are independent: their variances add."""
-    known = [part for part in parts if part is not None]
-    if len(known) < len(parts):
-        return None
-    value, number = sum(part.value for part in known) / len(known), len(known)
-    variances = [part.variance for part in known if part.variance is not None]
-    whole = total(variances) / number**2 if len(variances) == number else None
-    return Difference(value, whole)

@@ -1,6 +1,7 @@
 """Table 2's picture."""
 
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 from adapters.reproduce.plans.table2_plan import Table2Plan
@@ -19,7 +20,7 @@ from minibert.errors import drawn
 PANELS = 5  # side by side
 CAPTION = "bars: standard error over the seeds; scales differ"
 CAPTION_PUBLISHED = "; hollow: the paper's"
-LONGEST = 18  # characters of a name above one of them
+WIDEST = 18  # characters of a name above one of them
 
 
 def draw(plan: Table2Plan, runs: Runs, folder: Path, name: str) -> bool:
@@ -35,7 +36,7 @@ def draw(plan: Table2Plan, runs: Runs, folder: Path, name: str) -> bool:
     figure = new_figure(9, 0.9 + 2.4 * rows)
     panels = figure.subplots(rows, columns, squeeze=False).flatten()
     for axes, task in zip(panels, names, strict=False):
-        method_panel(axes, found, task, _short(task))
+        method_panel(axes, found, task, on_two_lines(task))
         _draw_published(axes, plan, task)
     for axes in panels[len(names) :]:
         axes.remove()
@@ -48,8 +49,9 @@ def draw(plan: Table2Plan, runs: Runs, folder: Path, name: str) -> bool:
     return True
 
 
-def _short(name: str) -> str:
-    return drawn(name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…")
+def on_two_lines(name: str) -> str:
+    """A task's name as a panel's title, on at most two lines."""
+    return drawn("\n".join(wrap(name, WIDEST, max_lines=2, placeholder="…")))
 
 
 def _draw_published(axes: Any, plan: Table2Plan, task: str) -> None:

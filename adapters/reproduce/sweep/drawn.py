@@ -6,7 +6,9 @@ from dataclasses import replace
 import numpy as np
 
 from adapters.reproduce.sweep.task_folder import FolderTask
+from minibert.data.own import empty_texts
 from minibert.data.tasks import Data, Example
+from minibert.errors import InputError
 from minibert.training.schedule import generator
 
 DRAWN = 101  # a purpose of random numbers, beside those in minibert.training.schedule
@@ -15,7 +17,8 @@ DRAWN = 101  # a purpose of random numbers, beside those in minibert.training.sc
 def drawn(task: FolderTask, numbers: Sequence[int]) -> tuple[Data, list[Example]]:
     """That many training, development and test examples, or all where there are no more. They are
     drawn with a fixed seed, so every run of a budget sees the same ones. Of the training examples,
-    one of each class comes first; what is scored is drawn at random."""
+    one of each class comes first; what is scored is drawn at random. Raises InputError where no
+    training text is left that has a word."""
     parts = [
         _shuffled(part, generator(0, DRAWN, i)) if number < len(part) else part
         for i, (part, number) in enumerate(
@@ -25,6 +28,8 @@ def drawn(task: FolderTask, numbers: Sequence[int]) -> tuple[Data, list[Example]
     if numbers[0] < len(parts[0]):
         parts[0] = _each_class_first(parts[0])
     train, dev, test = (part[:number] for part, number in zip(parts, numbers, strict=True))
+    if empty_texts(train) == len(train):
+        raise InputError(f"{task.name}: every training text that is drawn is empty")
     return replace(task.data, train=train, dev=dev), test
 
 

@@ -11,8 +11,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from adapters.reproduce.sweep.answers import unpacked
 from minibert.data.tasks import GLUE
-from minibert.errors import InputError
+from minibert.errors import InputError, shown
 from minibert.files import lock
 from minibert.json_files import fitted, parse_json
 
@@ -21,6 +22,8 @@ Runs = dict[str, dict[str, Any]]  # by key: {"key", "config", "result"}
 Results = dict[str, dict[str, Any]]  # by key: the result, or a part of it, with its "dev" scores
 
 FILE = "runs.jsonl"
+MOST_SEEDS = 1000
+COUNTED = {"task", "adapters", "head", "all", "layers"}  # by `learning.parameter_counts`
 
 # The entries of results, and which of them each kind of run gives unless it has diverged.
 Scores = dict[str, float]
@@ -69,27 +72,57 @@ def run_key(config: Config) -> str:
 def read_runs(folder: Path) -> Runs:
     """All finished runs of a folder. An incomplete last line, left by a killed process, is ignored.
 
-    Raises InputError, naming file and row, for any other damaged line.
+    Raises InputError, naming file and row, for any other damaged line, and for a run with another
+    result than an earlier line has.
     """
     path = folder / FILE
     try:
-        lines = path.read_bytes().split(b"\n")[:-1]
+        lines = _complete(path.read_bytes()).split(b"\n")[:-1]
     except FileNotFoundError:
         return {}
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     runs: Runs = {}
+    rows: dict[str, int] = {}
     for row, line in enumerate(lines, start=1):
         where = f"{path} row {row}"
-        run = fitted(dict[str, Any], parse_json(line, where), f"{where}: is damaged")
+        read = parse_json(line, where, unique=True)
+        run = fitted(dict[str, Any], read, f"{where}: is damaged")
         for name in ("config", "result"):
             fitted(dict[str, Any], run.get(name), f"{where}: is damaged: its {name}")
         if run.get("key") != run_key(run["config"]):
             raise InputError(f"{where}: is damaged: its key does not match its configuration")
         result = checked_result(run["config"], run["result"], f"{where}: is damaged: its result")
         run["result"] = result
-        runs[run["key"]] = run
+        _check_seed(run["config"], f"{where}: is damaged: its configuration")
+        earlier = runs.setdefault(run["key"], run)
+        if _found(earlier["result"]) != _found(result):
+            raise InputError(f"{where}: is the run of row {rows[run['key']]} with another result")
+        rows.setdefault(run["key"], row)
     return runs
+
+
+def _complete(data: bytes) -> bytes:
+    """The file's lines without what a killed process left of the last one. A line that lacks only
+    its end, as editors may save it, is complete: no beginning of a JSON object is JSON."""
+    start = data.rfind(b"\n") + 1
+    try:
+        json.loads(data[start:])
+    except (ValueError, RecursionError):
+        return data[:start]
+    return data + b"\n"
+
+
+def _found(result: dict[str, Any]) -> dict[str, Any]:
+    """A result without how long it took, and where."""
+    return {name: part for name, part in result.items() if name not in ("seconds", "machine")}
+
+
+def _check_seed(config: Config, where: str) -> None:
+    """Raises InputError for a seed that no run has: tables have a column or a run for each."""
+    seed = config.get("seed", 0)
+    if type(seed) is not int or not 0 <= seed < MOST_SEEDS:
+        raise InputError(f"{where}: seed is {shown(seed)}; 0 to {MOST_SEEDS - 1} is expected")
 
 
 def checked_result(config: Config, result: dict[str, Any], where: str) -> dict[str, Any]:
@@ -108,8 +141,13 @@ def checked_result(config: Config, result: dict[str, Any], where: str) -> dict[s
     needed = GIVES.get(kind, ()) if "diverged" not in result else ()
     if missing := [name for name in needed if not result.get(name)]:
         raise InputError(f"{where} has no {missing[0]}")
+    if isinstance(result.get("parameters"), dict):
+        _check_parameters(result["parameters"], f"{where}: parameters")
+    if isinstance(result.get("answers"), str):
+        unpacked(result["answers"], where)
     if kind == "classify" and needed:
-        _check_metrics(task, (result["dev"], *result["validation"]), where)
+        constant = [result["constant"]] if "constant" in result else []
+        _check_metrics(task, (result["dev"], *result["validation"], *constant), where)
     if kind == "ablation" and needed:
         _check_spans(config, result, where)
     if kind == "squad" and needed and (lacking := {"f1", "exact_match"} - result["dev"].keys()):
@@ -121,6 +159,14 @@ def checked_result(config: Config, result: dict[str, Any], where: str) -> dict[s
             if "accuracy" not in scores:
                 raise InputError(f"{where} lacks a score: accuracy")
     return result
+
+
+def _check_parameters(counts: dict[str, int], where: str) -> None:
+    """Raises InputError for parameter counts that no training has."""
+    if lacking := COUNTED - counts.keys():
+        raise InputError(f"{where}: lacks {min(lacking)}")
+    if min(counts.values()) < 0 or not (counts["layers"] and counts["all"]):
+        raise InputError(f"{where}: has a count that is none")
 
 
 def _check_spans(config: Config, result: dict[str, Any], where: str) -> None:
@@ -172,15 +218,12 @@ def append_run(folder: Path, config: Config, result: dict[str, Any]) -> bool:
             return False
         try:
             with path.open("ab") as file:
-                file.truncate(_end_of_complete_lines(path))
-                file.write(line.encode())
+                data = path.read_bytes()
+                kept = _complete(data)
+                file.truncate(min(len(kept), len(data)))
+                file.write(kept[len(data) :] + line.encode())  # an end of line, if it lacks one
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
             raise InputError(f"{path}: cannot be written: {error.strerror or error}") from None
     return True
-
-
-def _end_of_complete_lines(path: Path) -> int:
-    """The number of bytes up to the last newline; what follows it was left by a killed process."""
-    return path.read_bytes().rfind(b"\n") + 1

@@ -21,9 +21,10 @@ from adapters.reproduce.sweep.task_toml import (
     TaskToml,
     read_about,
 )
-from minibert.data.labels import check_spellings, in_order, is_missing, is_numeric
+from minibert.data.labels import check_spellings, in_order, is_missing, is_numeric, warnings
 from minibert.data.own import Labelled, empty_texts, read_labelled
-from minibert.data.records import open_table
+from minibert.data.records import open_table, read_alike
+from minibert.data.rows import Table
 from minibert.data.tasks import Data, Example, Task
 from minibert.errors import InputError, several, visible
 from minibert.files import check_is_file
@@ -48,14 +49,17 @@ def read_tasks(folder: Path) -> tuple[FolderTask, ...]:
     """Every task of a folder, by name; files beside the tasks' folders, and what begins with a dot,
     are left alone.
 
-    Raises InputError, naming file and row, for a folder without tasks, one that lacks a file, one
-    task under two names, and whatever is wrong with a file: see `read_task`.
+    Raises InputError, naming file and row, for a folder without tasks, one that lacks a file, a
+    link that leads nowhere, one task under two names, and whatever is wrong with a file: see
+    `read_task`.
     """
     try:
-        found = sorted(path for path in folder.iterdir() if path.is_dir())
+        names = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+        if lost := [path for path in names if path.is_symlink() and not path.exists()]:
+            raise InputError(f"{visible(str(lost[0]))}: is a link to nothing")
+        found = [path for path in names if path.is_dir()]
     except OSError as error:
         raise InputError(f"{folder}: cannot be read: {error.strerror}") from None
-    found = [path for path in found if not path.name.startswith(".")]
     if not found:
         raise InputError(
             f"{folder}: has no tasks, folders NAME with {', '.join(PARTS)} and {ABOUT}"
@@ -104,7 +108,8 @@ def read_task(folder: Path) -> FolderTask:
     with the same examples, one whose texts are all empty, and a task.toml that says something else.
     """
     about = read_about(folder / ABOUT)
-    tables = [_rows(folder / part, about) for part in PARTS]
+    opened = read_alike([_opened(folder / part, about) for part in PARTS])
+    tables = [list(read_labelled(table, about.columns)) for table in opened]
     _check_no_header(about, tables, folder)
     classes = _classes(about, tables[0], folder)
     known_from = ABOUT if about.classes else PARTS[0]
@@ -123,17 +128,17 @@ def read_task(folder: Path) -> FolderTask:
     # neither name nor path: a run that was stopped goes on wherever the folder is by then
     task = Task("own", "", columns.text, columns.label, classes, classes)
     empty = empty_texts([example for part in parts for example in part])
-    notes = (f"{several(empty, 'row')} with an empty text",) if empty else ()
-    data = Data(task, parts[0], parts[1], f"{PARTS[0]} and {PARTS[1]}", notes)
+    notes = [f"{several(empty, 'row')} with an empty text"] if empty else []
+    train, dev = ([example.label for example in part] for part in parts[:2])
+    notes += warnings(classes, train, dev, "leave such rows out", "table2 only classifies")
+    data = Data(task, parts[0], parts[1], f"{PARTS[0]} and {PARTS[1]}", tuple(notes))
     paper = dict(zip(PUBLISHED, about.paper, strict=False))  # the last may be missing
     return FolderTask(folder.name, data, parts[2], paper, _sha256(classes, parts))
 
 
-def _rows(path: Path, about: TaskToml) -> list[Labelled]:
-    columns = about.columns
+def _opened(path: Path, about: TaskToml) -> Table:
     check_is_file(path)
-    table = open_table(path, columns.all, about.header)
-    return list(read_labelled(table, columns))
+    return open_table(path, about.columns.all, about.header)
 
 
 def _check_no_header(about: TaskToml, tables: Sequence[list[Labelled]], folder: Path) -> None:

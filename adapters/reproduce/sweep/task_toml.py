@@ -20,6 +20,7 @@ from minibert.json_files import fitted
 ABOUT = "task.toml"
 # The order of `paper`; the last may be left out.
 PUBLISHED = ("full fine-tuning", "variable fine-tuning", "adapters", "no BERT")
+MOST_COLUMNS = 1 << 16
 MOST_CLASSES = 256  # an answer is kept in one byte
 LARGEST = 1 << 16  # bytes of a task.toml
 
@@ -69,8 +70,8 @@ def _check_columns(about: TaskToml, path: Path) -> None:
     if len({type(column) for column in columns}) > 1:
         raise InputError(f"{path}: text and label must both be names of columns, or both numbers")
     for column in columns:
-        if isinstance(column, int) and column < 1:
-            raise InputError(f"{path}: columns are counted from 1, not {shown(column)}")
+        if isinstance(column, int) and not 1 <= column <= MOST_COLUMNS:
+            raise InputError(f"{path}: {shown(column)} is no column; they are counted from 1")
     try:
         Columns((str(about.text),), str(about.label))
     except InputError as error:
