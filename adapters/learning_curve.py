@@ -7,19 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from adapters.pictures import write_figure
+from adapters.pictures import STYLES, tidy_counted, write_figure
 from minibert.errors import drawn
 
 # {name: (loss of each step, metrics of each epoch)}
 Runs = Mapping[str, tuple[Sequence[float], Sequence[Mapping[str, float]]]]
-
-# told apart in grey too: by line style, marker and darkness
-STYLES = [
-    ("#1f4e79", "-", "o"),
-    ("#e08214", "--", "s"),
-    ("#35978f", "-.", "^"),
-    ("#9970ab", (0, (1, 1)), "D"),
-]
 
 
 def learning_curve(
@@ -56,7 +48,7 @@ def draw_losses(axes: Any, runs: Runs) -> None:
         axes.plot(steps[window - 1 :], smooth, color=colour, ls=line)
     mean = f" (line: mean of the last {window})" if window > 1 else ""
     axes.set(xlabel=f"training step{mean}", ylabel="training loss")
-    _tidy(axes)
+    tidy_counted(axes)
 
 
 def draw_metric(axes: Any, runs: Runs, constant: Mapping[str, float] | None = None) -> None:
@@ -73,10 +65,4 @@ def draw_metric(axes: Any, runs: Runs, constant: Mapping[str, float] | None = No
         axes.axhline(100 * constant[metric], color="0.3", ls=":", lw=1.5, label="constant guess")
     unit = "%" if metric in ("accuracy", "f1") else "× 100"
     axes.set(xlabel="epoch", ylabel=f"dev {metric} ({unit})")
-    _tidy(axes)
-
-
-def _tidy(axes: Any) -> None:
-    axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.grid(alpha=0.3)
-    axes.spines[["top", "right"]].set_visible(False)
+    tidy_counted(axes)

@@ -1,11 +1,37 @@
-"""Figures as PNG files; the folder for those of the tutorials. Needs matplotlib."""
+"""Figures as PNG files, and what they share; the folder for the tutorials'. Needs matplotlib."""
 
 import io
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from minibert.files import atomic_write
+
+
+class Style(NamedTuple):
+    """How one curve or group of points looks; styles differ in darkness, line and marker, too, so
+    that they are told apart in grey."""
+
+    color: str
+    linestyle: Any
+    marker: str
+
+
+STYLES = (
+    Style("#1f4e79", "-", "o"),
+    Style("#e08214", "--", "s"),
+    Style("#35978f", "-.", "^"),
+    Style("#9970ab", (0, (1, 1)), "D"),
+    Style("#b2182b", (0, (5, 1, 1, 1, 1, 1)), "v"),
+    Style("#4d4d4d", (0, (3, 2)), "<"),
+)
+
+
+def tidy_counted(axes: Any) -> None:
+    """Whole numbers, steps or epochs, along the x axis, a faint grid, and no frame above."""
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 def write_figure(figure: Any, path: Path | str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters.methods.method import SIZE_SYMBOLS
-from adapters.pictures import write_figure
+from adapters.pictures import tidy_counted, write_figure
 from adapters.search.configurations import Configuration
 from adapters.search.halving import Found
 from adapters.search.record import Tried
@@ -114,9 +114,7 @@ def search_picture(path: Path, found: Found, title: str, layers: int) -> None:
     task = found.task.task
     unit = "%" if task.metrics[0] in ("accuracy", "f1") else "× 100"
     axes.set(xlabel="epoch", ylabel=f"dev {drawn(metric_name(task.metrics[0], task))} ({unit})")
-    axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.grid(alpha=0.3)
-    axes.spines[["top", "right"]].set_visible(False)
+    tidy_counted(axes)
     figure.legend(loc="outside lower center", ncols=2, frameon=False)
     figure.suptitle(drawn(title), fontsize=11)
     write_figure(figure, path)

@@ -223,7 +223,8 @@ class TestASweep:
         refused_here = minibert(*words, other)
         runs = f"{number} of the {number} runs in {out / 'runs.jsonl'}"
         assert refused_here.code == 2
-        assert refused_here.err == f"minibert: error: {runs} are of other data than those in {other}\n"
+        said = f"minibert: error: {runs} are of other data than those in {other}\n"
+        assert refused_here.err == said
         assert {name: (out / name).read_bytes() for name in pages} == pages
         shutil.copytree(data / "trees", other / "trees")
         mixed = works(*words, other)

@@ -3,30 +3,15 @@
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+from adapters.pictures import STYLES, Style
 from adapters.reproduce.report.statistics import Scores, average
 from minibert.files import atomic_write
 
 DPI = 110
 
 
-class Style(NamedTuple):
-    """How one curve or group of points looks; styles differ in darkness, line and marker, too."""
-
-    color: str
-    linestyle: Any
-    marker: str
-
-
-STYLES = (
-    Style("#1f4e79", "-", "o"),
-    Style("#e08214", "--", "s"),
-    Style("#35978f", "-.", "^"),
-    Style("#9970ab", (0, (1, 1)), "D"),
-    Style("#b2182b", (0, (5, 1, 1, 1, 1, 1)), "v"),
-    Style("#4d4d4d", (0, (3, 2)), "<"),
-)
 REFERENCE = {"color": "0.25", "ls": (0, (6, 2)), "lw": 1.4}  # the line to compare with
 GUESS = {"color": "0.45", "ls": ":", "lw": 1.4}  # the constant guess
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from adapters.pictures import STYLES
 from adapters.reproduce.plans.choices import (
     best,
     best_of_size,
@@ -17,7 +18,6 @@ from adapters.reproduce.plans.choices import (
 from adapters.reproduce.plans.plan import ADAPTERS, FULL, Plan
 from adapters.reproduce.report.figures import (
     REFERENCE,
-    STYLES,
     image,
     legend,
     log2_axis,

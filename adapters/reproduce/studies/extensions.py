@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from adapters.methods.table import VARIANTS
+from adapters.pictures import STYLES
 from adapters.reproduce.plans.choices import best, chosen
 from adapters.reproduce.plans.plan import ADAPTERS, Plan
 from adapters.reproduce.report.figures import (
-    STYLES,
     image,
     legend,
     new_figure,

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+from adapters.pictures import STYLES
 from adapters.reproduce.plans.choices import chosen
 from adapters.reproduce.plans.plan import ADAPTERS, Plan
 from adapters.reproduce.report.figures import (
-    STYLES,
     image,
     legend,
     new_figure,

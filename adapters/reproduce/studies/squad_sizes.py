@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from adapters.pictures import STYLES
 from adapters.reproduce.plans.plan import FULL, Plan, sized
 from adapters.reproduce.report.figures import (
     REFERENCE,
-    STYLES,
     image,
     legend,
     log2_axis,

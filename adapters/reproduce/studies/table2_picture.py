@@ -4,8 +4,9 @@ from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
+from adapters.pictures import STYLES
 from adapters.reproduce.plans.table2_plan import Table2Plan
-from adapters.reproduce.report.figures import STYLES, legend, method_panel, new_figure, save
+from adapters.reproduce.report.figures import legend, method_panel, new_figure, save
 from adapters.reproduce.studies.table2_rows import (
     NO_BERT,
     PAPER_ROWS,

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 
-from adapters.reproduce.report.figures import STYLES, legend, new_figure, save, score_line, tidy
+from adapters.pictures import STYLES
+from adapters.reproduce.report.figures import legend, new_figure, save, score_line, tidy
 from adapters.reproduce.report.pages import markdown_table, scored, title
 from adapters.reproduce.report.statistics import (
     MISSING,

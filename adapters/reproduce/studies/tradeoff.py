@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from adapters.pictures import STYLES
 from adapters.reproduce.plans.choices import best_of_size, chosen, of_top_layers, size_grid
 from adapters.reproduce.plans.plan import ADAPTERS, FULL, NORMS, Plan
 from adapters.reproduce.report.figures import (
     REFERENCE,
-    STYLES,
     image,
     legend,
     line,
