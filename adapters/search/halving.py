@@ -72,8 +72,8 @@ def search_task(
 
     The winner's dev score is optimistic: it is the best of several on these very examples. Raises
     InputError for configurations that cannot be, or a folder that holds another search; Diverged if
-    every configuration does; Interrupted after Ctrl-C, with the state saved. (Twelve arguments:
-    four say what is searched, the others are options with defaults.)
+    every configuration does; Interrupted after Ctrl-C, with the state saved. (Many arguments: four
+    say what is searched, the others are options with defaults.)
     """
     out, ways = Path(out), list(configurations)
     _check(ways, keep)
@@ -97,30 +97,15 @@ def search_task(
         steps = _Steps(ways, ladder, len(data.train), record.tried, on_step)
 
         def go_on(number: int, until: int) -> Tried:
-            """Train a configuration up to so many of its epochs."""
+            """Train a configuration up to so many of its epochs, if it is not there yet."""
             way, tried = ways[number], record.tried[number]
             if tried.diverged or len(tried.epochs) >= until:
                 return tried
-            started = time.perf_counter()
-            try:
-                trained = train_task(
-                    base,
-                    data,
-                    way.method,
-                    way.settings,
-                    out=run_folder(out, number),
-                    resume=True,
-                    pause_after=until,
-                    on_report=partial(steps.at, number),
-                    **options,
-                )
-                tried = replace(tried, epochs=trained.epochs)
-            except Diverged as error:
-                tried = replace(tried, diverged=str(error))
-            seconds = tried.seconds + time.perf_counter() - started
-            record.note(number, replace(tried, seconds=seconds))
-            on_tried(way, record.tried[number])
-            return record.tried[number]
+            folder, on_report = run_folder(out, number), partial(steps.at, number)
+            tried = _gone_on(base, data, way, tried, until, folder, on_report=on_report, **options)
+            record.note(number, tried)
+            on_tried(way, tried)
+            return tried
 
         def forget() -> None:
             """Remove the kept states, unless they are the caller's."""
@@ -140,6 +125,35 @@ def search_task(
         save_task(out / "task.safetensors", task)
         forget()
     return Found(ways, record.tried, winner, task, out / "task.safetensors")
+
+
+def _gone_on(
+    base: Base,
+    data: Data,
+    way: Configuration,
+    tried: Tried,
+    until: int,
+    folder: Path,
+    **options: Any,
+) -> Tried:
+    """A configuration that was `tried` so far, trained up to so many of its epochs or until it
+    diverges. `options`: as for `train_task`."""
+    started = time.perf_counter()
+    try:
+        trained = train_task(
+            base,
+            data,
+            way.method,
+            way.settings,
+            out=folder,
+            resume=True,
+            pause_after=until,
+            **options,
+        )
+        tried = replace(tried, epochs=trained.epochs)
+    except Diverged as error:
+        tried = replace(tried, diverged=str(error))
+    return replace(tried, seconds=tried.seconds + time.perf_counter() - started)
 
 
 def _climb(

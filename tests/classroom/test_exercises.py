@@ -340,8 +340,8 @@ class TestCheck:
             "  next The slope of gelu is its own derivative.\n"
             "\n"
             "Your code printed:\n"
-            "  | in gelu\n"  # once for each size that the check draws
-            "  | in gelu\n"
+            # once for each size that the check draws
+            "  | in gelu\n  | in gelu\n  | in gelu\n  | in gelu\n"
             "\n"
             "So far, so good. Next comes `gelu_slope`:\n"
             "write it in place of `raise NotImplementedError`, and save.\n"

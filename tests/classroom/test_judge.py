@@ -416,7 +416,10 @@ HOSTILE = {
     "a crash": (IN_CALL + "import ctypes; ctypes.string_at(0)", "SIGSEGV"),
     "killing itself": ("import os\nos.kill(0, 9)", "SIGKILL"),
     "recursion": (IN_CALL + "return attention(q, k, v)", "RecursionError"),
-    "much memory": (IN_CALL + "return np.ones(10**12)", "NameError"),
+    "much memory": (
+        "import numpy as np\n" + IN_CALL + "return np.ones(10**12)",
+        "Unable to allocate",
+    ),
     "more memory": ("x = bytearray(1 << 40)", "MemoryError"),
     "half as much memory again": ("x = bytearray(3 << 30)", "MemoryError"),  # of 2 GB
     "a large result": (IN_CALL + "return b'x' * (1 << 25)", "cannot be sent"),

@@ -177,7 +177,8 @@ class TestTraining:
             np.testing.assert_allclose(own, p["p"], rtol=0, atol=1e-15)
 
     @pytest.mark.parametrize("steps", [10, 160])
-    def test_the_pages_learning_rate_is_the_librarys_warm_up_and_decay(self, page, steps):
+    def test_the_pages_learning_rate_is_the_librarys_where_a_tenth_is_whole(self, page, steps):
+        """Of 15 steps the library warms up for 2, the page for 1.5."""
         own = [page.learning_rate(t, steps, 1e-3) for t in range(1, steps + 1)]
         library = [1e-3 * warm_up_then_decay(s, steps, steps // 10) for s in range(steps)]
         np.testing.assert_allclose(own, library, rtol=1e-12)

@@ -247,14 +247,10 @@ class TestTheChoice:
         assert chosen is None or NEEDS[chosen] <= flags(changed)
         assert choice(text, {}, ()) is None
 
-    def test_the_choice_costs_next_to_nothing(self):
-        """A server of 512 processors: its text is a megabyte. 0.1 s is ten times what it takes."""
-        from time import perf_counter
-
+    def test_a_server_of_512_processors_is_known_with_next_to_no_imports(self):
+        """Its text is a megabyte; and this is run before NumPy is loaded, at every start."""
         text = cpuinfo("AuthenticAMD", 26, 2, *[AVX512] * 512)
-        begin = perf_counter()
         assert choice(text, {}, ()) == "SkylakeX"
-        assert perf_counter() - begin < 0.1
         source = (ROOT / "minibert" / "machine" / "processor.py").read_text("utf-8")
         names = set(re.findall(r"^(?:import|from) ([\w.]+)", source, flags=re.M))
         assert names == {"os", "sys", "collections.abc", "pathlib"}

@@ -19,6 +19,7 @@ from adapters.train_data import Scale, balanced_weights, scale_of, split_dev, sp
 from minibert.data.tasks import Data, Example, Task
 from minibert.errors import InputError
 from minibert.heads import loss, probabilities, weighted_loss
+from minibert.training.resume import State
 from minibert.training.schedule import Settings
 
 
@@ -287,6 +288,22 @@ class TestStoppingEarly:
         run = toy.train(tiny, settings=Settings(rate=1e-9, epochs=9, stop_after=2))
         assert len(run.epochs) == 3
         assert run.task.results["epoch"] == 1
+
+    @pytest.mark.parametrize(
+        "scores, stalled",
+        [
+            ([0.5], False),
+            ([0.5, 0.4], False),
+            ([0.5, 0.4, 0.5], True),  # an equal score is no gain
+            ([0.5, 0.4, 0.6], False),
+            ([0.5, 0.4, 0.6, 0.5], False),  # two without gain, but not in turn
+            ([0.5, 0.4, 0.6, 0.5, 0.55], True),
+        ],
+    )
+    def test_epochs_without_gain_count_in_turn(self, scores, stalled):
+        state = State({}, {"step": 9}, {}, epochs=[{"accuracy": score} for score in scores])
+        assert state.has_stalled(2) == stalled
+        assert not state.has_stalled(None)
 
     def test_an_early_stopped_run_that_is_resumed_is_the_same(self, tiny, tmp_path):
         settings = Settings(rate=1e-9, epochs=9, stop_after=2)

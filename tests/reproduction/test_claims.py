@@ -510,6 +510,15 @@ class TestMargins:
         assert self.judged("Sizes 8, 64", **{"m=256": 79.9 + MARGIN}) == HOLDS
         assert self.judged("Sizes 8, 64", **{"m=256": 79.91 + MARGIN}) == FAILS
 
+    def test_sizes_are_compared_on_validation(self):
+        runs = everything(self.plan, scatter=3.0)
+        before = named("Sizes 8, 64").judge(self.plan, runs)
+        for run in runs.values():
+            config, result = run["config"], run["result"]
+            if config["kind"] == "classify" and config["method"].get("size") == 256:
+                run["result"] = {**result, "dev": scores(config["task"], 50.0)}
+        assert named("Sizes 8, 64").judge(self.plan, runs) == before
+
     def test_the_widest_difference_of_sizes_has_the_error_of_one_seed_each(self):
         """Of four tasks, whose scores vary by 3 with 4 degrees of freedom: those of three seeds of
         two methods. One mean then has 9 / 4, with 16; and three pairs were looked at."""

@@ -262,7 +262,7 @@ def by_hand(config: Config) -> dict[str, Any]:
     scores, guess = {"accuracy": value}, {"accuracy": 0.5}
     if task == "mrpc":
         scores, guess = {"accuracy": value - 0.05, "f1": value}, {"accuracy": 0.68, "f1": 0.8}
-    epochs_of_run = [{"accuracy": on_validation - 0.1}, {"accuracy": on_validation}]
+    epochs_of_run = [{"accuracy": on_validation - less} for less in (0.1, 0.0, 0.2)]  # best: 2
     return {
         "dev": scores,
         "validation": epochs_of_run,

@@ -165,7 +165,7 @@ def check_the_mix_of_values_is_that_of_the_equation(student):
             got = student.attention(q, k, v)
         same(got, expected, CALL, meanings=mistakes, given=given)
 
-    at_each_size(compare, (3, 5, 8, 4), (6, 4, 3, 7))
+    at_each_size(compare, (3, 5, 8, 4), (6, 4, 3, 7), (1, 4, 5, 3))
 
 
 def check_one_key_is_all_there_is_to_see(student):

@@ -210,6 +210,22 @@ def check_eps_is_added_to_the_variance(student):
     at_each_size(compare, (3, 5, 0.7), (2, 8, 2.5))
 
 
+def check_small_numbers_are_normalised_as_any_others(student):
+    """A variance of 1e-10 is far above an eps of 1e-12: nothing else is added to it."""
+
+    def compare(tokens, size, eps):
+        x, weight, bias = draw(tokens, size, mean=0.0, spread=1e-5)
+        expected = by_loops(x, weight, bias, eps)
+        meanings = [
+            (by_loops(x, weight, bias, more), f"That is with an eps of {more:g}: it is an argument")
+            for more in (1e-5, 1e-6, 1e-8)
+        ]
+        got = student.layer_norm(x, weight, bias, eps)
+        same(got, expected, f"{CALL}, variance 1e-10, eps {eps:g}", meanings=meanings)
+
+    at_each_size(compare, (3, 6, 1e-12), (2, 9, 1e-11))
+
+
 def check_a_row_of_equal_numbers_gives_the_bias(student):
     """A token whose features are all equal has variance 0; eps prevents the division by 0."""
 

@@ -8,12 +8,13 @@ import numpy as np
 from adapters.exercises.assertions import at_each_size, same, untouched
 
 ROOT = math.sqrt(2 / math.pi)
-SHAPES = (6, 8), (3, 5)
+SHAPES = (6, 8), (3, 5), (2, 3, 4), (3, 4, 2)
+TOLERANCE = 2e-6  # float32 is known to 6e-8 of each part; the constant 0.0447 errs by 1e-5
 
 
-def draw(rows, columns):
-    """x [rows, columns] float32, from 3 down to -5."""
-    return np.linspace(3, -5, rows * columns, dtype=np.float32).reshape(rows, columns)
+def draw(*shape):
+    """x float32 of this shape, from 3 down to -5."""
+    return np.linspace(3, -5, math.prod(shape), dtype=np.float32).reshape(shape)
 
 
 def each(function, x):
@@ -65,12 +66,12 @@ def compare_each(student, name, right, mistakes, terms):
     function of one number, what it means)]. `terms`: {in words: a function whose multiples `right`
     is a sum of}."""
 
-    def compare(rows, columns):
-        x = draw(rows, columns)
+    def compare(*shape):
+        x = draw(*shape)
         meanings = [(each(wrong, x), text) for wrong, text in mistakes]
         given = {words: each(term, x) for words, term in terms.items()}
         got = getattr(student, name)(x.copy())
-        same(got, each(right, x), f"{name}(x)", meanings=meanings, given=given)
+        same(got, each(right, x), f"{name}(x)", TOLERANCE, meanings, given=given)
 
     at_each_size(compare, *SHAPES)
 
@@ -211,6 +212,14 @@ def check_gelu_tanh_is_the_approximation(student):
             "Only the second x is cubed, x + 0.044715 x^3: parentheses",
         ),
         (lambda x: approximate(x, 0.8), "sqrt(2 / pi) is not quite 0.8: math.sqrt(2 / math.pi)"),
+        *(
+            (lambda x, short=short: approximate(x, short), "Too few digits: math.sqrt(2 / math.pi)")
+            for short in (0.798, 0.7979)
+        ),
+        *(
+            (lambda x, short=short: approximate(x, cubic=short), "The constant is 0.044715")
+            for short in (0.045, 0.0447, 0.04471, 0.04472)
+        ),
         (lambda x: approximate(x, power=4), "x is cubed, not to the fourth"),
         (
             lambda x: x * sigmoid(ROOT * (x + 0.044715 * x**3)),

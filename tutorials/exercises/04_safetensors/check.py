@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from adapters.exercises.assertions import exactly, same
+from adapters.exercises.assertions import at_each_size, exactly, same
 
 NAMES = {"float32": "F32", "float16": "F16", "int64": "I64"}
 RNG = np.random.default_rng(5)
@@ -18,8 +18,9 @@ TENSORS = {
 }
 
 
-def file_of(tensors, metadata=None, spaces=0):
-    """-> (the file's bytes, its header, the header's length). JSON may end in spaces."""
+def file_of(tensors, metadata=None, spaces=0, listed=()):
+    """-> (the file's bytes, its header, the header's length). JSON may end in spaces. `listed`: the
+    names in the header's order, if that is not the numbers' own."""
     header, numbers = {"__metadata__": metadata} if metadata else {}, b""
     for name, tensor in tensors.items():
         size = math.prod(tensor.shape) * tensor.dtype.itemsize
@@ -27,7 +28,8 @@ def file_of(tensors, metadata=None, spaces=0):
         dtype = NAMES[tensor.dtype.name]
         header[name] = {"dtype": dtype, "shape": list(tensor.shape), "data_offsets": offsets}
         numbers += tensor.tobytes()
-    text = json.dumps(header).encode() + b" " * spaces
+    header = {name: header[name] for name in listed or header}
+    text = json.dumps(header, ensure_ascii=False).encode() + b" " * spaces
     return len(text).to_bytes(8, "little") + text + numbers, header, len(text)
 
 
@@ -152,3 +154,29 @@ def check_a_weight_comes_as_in_by_out(student):
         ]
         what = f"read_weight(data, {name!r})"
         same(student.read_weight(data, name), stored.T, what, 0.0, meanings, given={})
+
+
+def check_the_offsets_alone_say_where_a_tensor_is(student):
+    """The header may list the tensors in any order, and their names may have any letters."""
+
+    def compare(rows, columns):
+        half = np.arange(rows * columns, dtype="<f2").reshape(rows, columns)
+        tensors = {"früh": half, "später": np.arange(7, 7 + half.size, dtype="<f4")}
+        data, header, length = file_of(tensors, listed=("später", "früh"))
+        exactly(student.read_header(data), header, "read_header(data)")
+        in_turn = {"später": 0, "früh": tensors["später"].nbytes}
+        for name, tensor in tensors.items():
+            begin = 8 + length + in_turn[name]
+            there = data[begin : begin + tensor.nbytes]
+            meanings = [
+                (
+                    np.frombuffer(there, tensor.dtype).reshape(tensor.shape),
+                    "The tensors need not lie in the header's order: data_offsets says where",
+                )
+            ]
+            what = f"read_tensor(data, {name!r})"
+            same(student.read_tensor(data, name), tensor, what, 0.0, meanings, tensor.dtype)
+        what = "read_weight(data, 'früh')"
+        same(student.read_weight(data, "früh"), half.T, what, 0.0, (), half.dtype)
+
+    at_each_size(compare, (2, 3), (4, 2))

@@ -9,6 +9,7 @@ from adapters.exercises.assertions import Wrong, at_each_size, same, untouched
 
 CALL = "layer_norm_vjp(g, x, weight, eps)"
 STEP = 1e-5  # central differences err by about STEP^2 and by 1e-16 / STEP: 1e-10 each
+FINE = 1e-10  # for numbers of 1e-5
 
 
 def draw(tokens=3, size=5, spread=1.0):
@@ -29,7 +30,7 @@ def loss(g, x, weight, bias, eps):
     return total
 
 
-def by_differences(g, x, weight, eps):
+def by_differences(g, x, weight, eps, by=STEP):
     """-> the gradients for x [N, D], weight [D] and bias [D], float64"""
     g, x, weight = (array.astype(np.float64) for array in (g, x, weight))
     arguments = [x, weight, np.zeros(len(weight))]
@@ -38,11 +39,11 @@ def by_differences(g, x, weight, eps):
         gradient = np.zeros(array.shape)
         for where in np.ndindex(*array.shape):
             kept, ends = array[where], []
-            for step in (STEP, -STEP):
+            for step in (by, -by):
                 array[where] = kept + step
                 ends.append(loss(g, *arguments, eps))
             array[where] = kept
-            gradient[where] = (ends[0] - ends[1]) / (2 * STEP)
+            gradient[where] = (ends[0] - ends[1]) / (2 * by)
         gradients.append(gradient)
     return tuple(gradients)
 
@@ -217,6 +218,23 @@ def check_eps_has_its_place(student):
     at_each_size(compare, (2, 4, 0.8), (3, 6, 1.7))
 
 
+def check_small_numbers_have_the_gradients_of_any_others(student):
+    """A variance of 1e-10 is far above an eps of 1e-12: nothing else is added to it."""
+
+    def compare(tokens, size, eps):
+        g, x, weight = draw(tokens, size)
+        g, x = (array * np.float32(1e-5) for array in (g, x))
+        expected = by_differences(g, x, weight, eps, FINE)
+        meanings = [
+            ((by_differences(g, x, weight, more, FINE)[0], None, None), f"That is with eps {more}")
+            for more in (1e-5, 1e-6, 1e-8)
+        ]
+        got = student.layer_norm_vjp(g, x, weight, eps)
+        same(got, expected, f"{CALL}, variance 1e-10, eps {eps:g}", meanings=meanings)
+
+    at_each_size(compare, (3, 5, 1e-12), (2, 6, 1e-11))
+
+
 def check_moving_all_features_together_has_no_effect(student):
     """Each row of the gradient for x sums to 0, as LayerNorm removes the mean."""
 
@@ -229,3 +247,23 @@ def check_moving_all_features_together_has_no_effect(student):
         same(np.sum(gradient, axis=1), np.zeros(tokens), what)
 
     at_each_size(compare, (4, 7, 1e-12), (3, 5, 1e-9))
+
+
+def check_no_jacobian_is_built(student):
+    """30,000 features are no matter: their Jacobian would take 3.6 GB for a single token."""
+
+    def compare(tokens, size, eps):
+        g, x, weight = draw(tokens, size)
+        gradient = student.layer_norm_vjp(g, x, weight, eps)[0]
+        # a few features, moved by a little: what each does to the loss of its own token
+        for token, feature in ((0, 0), (1, size - 1), (1, 7)):
+            ends = []
+            for step in (STEP, -STEP):
+                moved = x[token].astype(np.float64)
+                moved[feature] += step
+                xhat = (moved - moved.mean()) / np.sqrt(moved.var() + eps)
+                ends.append(math.fsum(g[token] * weight.astype(np.float64) * xhat))
+            what = f"the gradient for x[{token}, {feature}] of {size:,} features"
+            same(gradient[token, feature], (ends[0] - ends[1]) / (2 * STEP), what, 1e-4)
+
+    at_each_size(compare, (2, 30_000, 1e-12), (3, 20_000, 1e-9))

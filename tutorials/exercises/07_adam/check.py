@@ -225,8 +225,12 @@ def check_the_first_step_is_as_long_as_the_rate(student):
         ]
         uncorrected = [-rate * np.sign(g) * 0.1 / math.sqrt(0.001), *expected[1:]]
         length = np.abs(expected[1]) / 0.1  # |g|
+        short = float(1 - np.float32(0.999))  # 0.00100005: of 0.999, float32 keeps 7 digits
+        digits = "1 - np.float32(0.999) has lost digits: keep the betas as Python's numbers"
         meanings = [
             (uncorrected, "That is the first step without bias correction"),
+            ([None, None, short * length**2], digits),
+            ([-rate * np.sign(g) * math.sqrt(short / 0.001), None, None], digits),
             *(
                 (
                     [-rate * np.sign(g) * length / (length + eps), *expected[1:]],
@@ -297,6 +301,18 @@ def check_many_steps_reach_the_valley(student):
             p, m, v = got
             got = adam_step(p, 2 * (p - 3), m, v, step, rate)
         same(got[0], expected[0], "p after 10 steps on (p - 3)^2", 1e-4)
+
+
+def check_the_correction_changes_with_every_step(student):
+    """At step 500 a mean with beta2 still has to be corrected, by another factor than before."""
+
+    def at(shape, step, rate):
+        state = draw(shape, step)
+        expected, meanings = by_floats(*state, step, rate), mistakes_in_p(*state, step, rate)
+        got = student.adam_step(*state, step, rate)
+        compare(got, expected, f"adam_step at step {step}", meanings)
+
+    at_each_size(at, ((2, 3), 500, 0.5), ((4, 2), 2000, 0.25))
 
 
 def check_the_arguments_stay_as_they_are(student):

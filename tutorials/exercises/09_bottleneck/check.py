@@ -251,6 +251,26 @@ def check_the_sublayer_ends_with_adapter_skip_and_norm(student):
     at_each_size(compare, *SIZES)
 
 
+def check_small_numbers_are_normalised_as_any_others(student):
+    """A variance of 1e-10 is far above an eps of 1e-12: nothing else is added to it."""
+
+    def compare(n, d, m, eps):
+        adapter, x, z, norm = draw(n, d, m)
+        zeros = {
+            name: {key: np.zeros_like(array) for key, array in part.items()}
+            for name, part in adapter.items()
+        }
+        x, z = (array * np.float32(1e-5) for array in (x, z))
+        meanings = [
+            (layer_norm(x + z, norm, more), f"That is with an eps of {more:g}: it is an argument")
+            for more in (1e-5, 1e-6, 1e-8)
+        ]
+        got = student.sublayer_end(zeros, x, z, norm, eps)
+        same(got, layer_norm(x + z, norm, eps), f"{END} of small numbers", meanings=meanings)
+
+    at_each_size(compare, (3, 6, 2, 1e-12), (4, 5, 3, 1e-11))
+
+
 def check_the_arguments_stay_as_they_are(student):
     """Your functions leave the adapter, x, z and norm as they are."""
     for n, d, m, eps in SIZES:

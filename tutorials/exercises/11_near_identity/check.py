@@ -8,7 +8,8 @@ import numpy as np
 
 from adapters.exercises.assertions import Wrong, at_each_size, same
 
-# (seed, d, m, std); 30,000 numbers in a weight: shares are known to 0.3 %
+# (seed, d, m, std); 30,000 numbers in a weight: shares are known to 0.3 %, and the standard
+# deviation of all four together to 0.0015 std
 CASES = (0, 200, 150, 0.01), (3, 120, 260, 0.05)
 
 
@@ -141,6 +142,23 @@ def check_the_rest_is_normal(student):
             )
 
 
+def check_what_is_drawn_again_is_normal_too(student):
+    """What lies beyond two std, and nothing else, is drawn again from the same distribution."""
+    every = [weight.ravel() for case in CASES for _, weight in weights(student, *case)]
+    std, largest = float(np.std(np.concatenate(every))), min(np.abs(w).max() for w in every)
+    if largest < 1.99:  # 34 of 30,000 numbers are to be expected beyond: a chance of 1e-15
+        raise Wrong(
+            f"a weight has no number beyond {largest:.2f} std: the limit is two std, and std is "
+            "the standard deviation before truncation"
+        )
+    if abs(std - 0.8796) > 0.0075:
+        raise Wrong(
+            f"all weights together have a standard deviation of {std:.3f} std; a normal "
+            "distribution truncated at two std has 0.880. Is what was beyond drawn again from "
+            "the normal distribution, until it is not?"
+        )
+
+
 def check_each_number_is_drawn_on_its_own(student):
     """No row or column of a weight has larger numbers than another: they are not in order."""
     for case in CASES:
@@ -159,7 +177,7 @@ def check_the_two_weights_are_drawn_apart(student):
     """The two weights are drawn separately, from one generator."""
     for case in CASES:
         (_, down), (_, up) = weights(student, *case)
-        if np.array_equal(down.ravel(), up.ravel()) or np.array_equal(down, up.T):
+        if np.array_equal(*(np.sort(np.abs(weight), axis=None) for weight in (down, up))):
             raise Wrong(
                 f"{call(*case)}: both weights hold the same numbers. Make one generator, and draw "
                 "both from it, one after the other"
@@ -170,15 +188,26 @@ def check_the_seed_decides(student):
     """The same seed gives the same numbers, and another seed gives others."""
     for seed, *case in CASES:
         first, again, other = (
-            weights(student, number, *case)[0][1] for number in (seed, seed, seed + 1)
+            [weight.ravel() for _, weight in weights(student, number, *case)]
+            for number in (seed, seed, seed + 1)
         )
-        if not np.array_equal(first, again):
+        for name, one, same_seed, next_seed in zip(
+            ("down", "up"), first, again, other, strict=True
+        ):
+            if not np.array_equal(one, same_seed):
+                raise Wrong(
+                    f"{call(seed, *case)} gives different numbers the second time in {name}: draw "
+                    "all of them from np.random.default_rng(seed)"
+                )
+            if np.array_equal(one, next_seed):
+                raise Wrong(
+                    f"init_adapter gives the same numbers for seeds {seed} and {seed + 1} in {name}"
+                )
+        if np.array_equal(first[1], other[0]):
             raise Wrong(
-                f"{call(seed, *case)} gives different numbers the second time: draw all of them "
-                "from np.random.default_rng(seed)"
+                f"up with seed {seed} has the numbers of down with seed {seed + 1}: make one "
+                "generator, np.random.default_rng(seed), and draw both weights from it"
             )
-        if np.array_equal(first, other):
-            raise Wrong(f"init_adapter gives the same numbers for seeds {seed} and {seed + 1}")
 
 
 def check_the_bound_is_that_of_two_projections(student):

@@ -181,6 +181,9 @@ def check_a_constant_guess_is_worth_nothing(student):
             same(got, 0.0, f"matthews({what}, gold)", 1e-6, meanings)
             got = student.matthews(gold, predicted)
             same(got, 0.0, f"matthews(predicted, {what})", 1e-6, meanings)
+            for other, word in ((ones, "ones"), (zeros, "zeros")):
+                got = student.matthews(predicted, other)
+                same(got, 0.0, f"matthews({what}, {word})", 1e-6, meanings)
 
     at_each_size(compare, (40,), (23,))
 

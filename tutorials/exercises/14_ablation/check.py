@@ -144,7 +144,7 @@ def check_adapters_may_be_missing_already(student):
         same(got, adapters_of(kept), what, 0.0, given={})
 
 
-# (accuracies, full, the heat map), exact in binary
+# (accuracies, full, the heat map), exact in binary but for the last
 HEAT_MAPS = (
     (
         [0.75, 0.5, 0.375, 0.625, 0.25, 0.125],
@@ -154,6 +154,7 @@ HEAT_MAPS = (
     ([0.5, 0.75, 0.25], 1.0, [[0.5, 0.25], [0.0, 0.75]]),
     # without some adapters it is better
     ([0.75, 0.25, 0.5], 0.5, [[-0.25, 0.25], [0.0, 0.0]]),
+    ([1 / 3, 0.25, 0.5], 2 / 3, [[2 / 3 - 1 / 3, 2 / 3 - 0.25], [0.0, 2 / 3 - 0.5]]),
 )
 
 
