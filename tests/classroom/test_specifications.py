@@ -17,7 +17,9 @@ from adapters.exercises.catalogue import Exercise, exercise_named, exercises
 from adapters.exercises.judge import checks, judge
 
 SECONDS = 300  # generous: the machine may be busy
-IDEAS = tomllib.loads((Path(__file__).parent / "wrong_ideas.toml").read_text("utf-8"))["idea"]
+HERE = Path(__file__).parent
+IDEAS = tomllib.loads((HERE / "wrong_ideas.toml").read_text("utf-8"))["idea"]
+RIGHT = tomllib.loads((HERE / "right_ideas.toml").read_text("utf-8"))["idea"]
 
 # What has one size only in a check, and why. (exercise, check, argument and its part): the reason
 ONE_KEY = "01_attention", "check_one_key_is_all_there_is_to_see"
@@ -110,6 +112,23 @@ def test_there_are_118_different_wrong_ideas_and_at_least_110_are_told_what_is_w
     assert len({(i["exercise"], i["was"], i["becomes"]) for i in IDEAS}) == len(IDEAS) == 118
     assert {idea["exercise"] for idea in IDEAS} == {e.number for e in exercises()}
     assert sum(len(idea["says"].split()) >= 2 for idea in IDEAS) >= 110
+
+
+@pytest.mark.parametrize(
+    "idea", RIGHT, ids=[f"{i}-{idea['exercise']}" for i, idea in enumerate(RIGHT)]
+)
+def test_a_right_idea_that_is_not_ours_passes(idea, tmp_path):
+    exercise = exercise_named(str(idea["exercise"]))
+    edit = {"was": idea["was"], "becomes": idea["becomes"], "says": ""}
+    solution = (exercise.folder / "solution.py").read_text("utf-8")
+    path = tmp_path / exercise.file
+    path.write_text(changed(solution, edit, exercise.label), "utf-8")
+    verdict = judge(exercise, path, SECONDS)
+    assert verdict.passed, verdict.error
+
+
+def test_every_exercise_has_other_right_solutions():
+    assert {idea["exercise"] for idea in RIGHT} == {e.number for e in exercises()}
 
 
 @pytest.mark.parametrize("exercise", exercises(), ids=lambda exercise: exercise.label)
