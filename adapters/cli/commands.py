@@ -182,7 +182,7 @@ def reproduce_command(options: argparse.Namespace) -> None:
         write_reports,
     )
     from adapters.reproduce.plans.budgets import budget_named
-    from adapters.reproduce.studies.table2 import of_other_data, with_seeds_of
+    from adapters.reproduce.studies.table2 import left_out, with_seeds_of
     from adapters.reproduce.sweep.runs_file import read_runs
     from adapters.reproduce.sweep.task_folder import check_outside
     from adapters.reproduce.sweep.workers import Workers
@@ -212,11 +212,12 @@ def reproduce_command(options: argparse.Namespace) -> None:
         for note in task.data.notes:
             print(visible(f"{task.name}: {note}"), flush=True)
     runs = read_runs(folder)
-    if others := of_other_data(plan, runs) if only_table2(studies) else 0:
+    others = left_out(plan, runs) if only_table2(studies) else 0
+    if others:
         what = f"{others} of the {len(runs)} runs in {folder / 'runs.jsonl'}"
-        if options.report_only and others == len(runs):
-            raise InputError(f"{what} are of other data than those in {options.data}")
-        print(f"{what} are of other data: not in the report", flush=True)
+        if options.report_only and others == len(runs):  # it would replace a page by an empty one
+            raise InputError(f"{what} are of other data, another base or budget")
+        print(f"{what} are of other data, another base or budget: left out", flush=True)
     if not options.report_only:
         runs = sweep_studies(studies, plan, folder, Workers(workers, threads, options.cluster))
     if only_table2(studies) and options.seeds is None:

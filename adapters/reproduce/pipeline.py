@@ -11,7 +11,7 @@ from typing import Any
 from adapters.reproduce.ledger.claims import ledger
 from adapters.reproduce.plans.budgets import TASKS, Budget
 from adapters.reproduce.plans.plan import Plan, TaskFolder
-from adapters.reproduce.plans.table2_plan import TABLE2
+from adapters.reproduce.plans.table2_plan import TABLE2, table2_plan
 from adapters.reproduce.report.spent import spent
 from adapters.reproduce.studies import (
     ablation,
@@ -190,7 +190,12 @@ def _command(plan: Plan) -> str:
 
 
 def check_data(plan: Plan, studies: Sequence[ModuleType]) -> None:
-    """Raise InputError for missing data, before anything runs. Table 2's are read already."""
+    """Raise InputError for missing data, before anything runs. Table 2's are read already, but not
+    drawn."""
+    if table2 in studies:
+        own = table2_plan(plan)
+        for task in own.tasks:
+            own.parts(task)
     for config in all_wanted(studies, plan, {}).values():
         for step in config.get("steps", [config]):
             if step["kind"] == "tfidf":

@@ -53,17 +53,32 @@ def open_table(path: Path | str, wanted: Sequence[str] = (), header: bool = True
 
 
 def read_alike(tables: Sequence[Table]) -> list[Table]:
-    """The tables of one task, the tab-separated ones all with quoting or all without: where the
-    quotation marks in one are its texts' own, they are in the others, too."""
+    """The tables of one task. Where the quotation marks in a tab-separated one are its texts' own,
+    so are those in the others that can be read either way."""
     tabbed = [table for table in tables if table.delimiter == "\t"]
     if len({table.quoted for table in tabbed}) < 2 or not any(map(_has_own_marks, tabbed)):
         return list(tables)
-    return [replace(table, quoted=table.quoted and table.delimiter != "\t") for table in tables]
+    return [
+        replace(table, quoted=False) if table in tabbed and _may_be_raw(table) else table
+        for table in tables
+    ]
 
 
 def _has_own_marks(table: Table) -> bool:
     rows = () if table.quoted else raw_cells(table)
     return any(cell.startswith('"') for _, cells in rows for cell in cells)
+
+
+def _may_be_raw(table: Table) -> bool:
+    """Whether nothing shows that a program has quoted the table: no mark in its first line, none
+    doubled, and no tab or line break between two."""
+    for number, (_, cells) in enumerate(raw_cells(table)):
+        marked = [cell for cell in cells if cell.startswith('"')]
+        if len(cells) != len(table.columns) or (marked and number == 0):
+            return False
+        if any('""' in cell[1:-1] for cell in marked):
+            return False
+    return True
 
 
 def _without_header(path: Path, name: str, first: str) -> Table:

@@ -255,13 +255,26 @@ class TestATaskOfOnesOwn:
     @pytest.mark.parametrize("turned", [False, True])
     def test_both_tables_are_read_with_quoting_or_both_without(self, files, turned):
         """Quotation marks that are well formed in one table may be its texts' own all the same: the
-        other's are. One without any tells nothing."""
+        other's are. One without any tells nothing; one that a program has quoted stays so."""
         own, formed = ('text\tlabel\n"he said\ta\nb\tb\n', 'text\tlabel\n"nice"\ta\n"so"\tb\n')
         data = own_data(*files(*((formed, own) if turned else (own, formed))), ("text",), "label")
         parts = [[example.text for example in part] for part in (data.train, data.dev)]
         assert parts[turned] == ['"he said', "b"]
         assert parts[not turned] == ['"nice"', '"so"']
         assert [note.endswith("raw cells") for note in data.notes] == [True, True]
+        for surely in (  # as csv writes all cells, or a cell with a mark, a line break, a tab
+            '"text"\t"label"\n"nice"\t"a"\n"so"\t"b"\n',
+            'text\tlabel\n"nice"\ta\n"a ""b"" c"\tb\n',
+            'text\tlabel\n"nice"\ta\n"two\nlines"\tb\n',
+            'text\tlabel\n"nice"\ta\n"two\tcells"\tb\n',
+        ):
+            data = own_data(
+                *files(*((surely, own) if turned else (own, surely))), ("text",), "label"
+            )
+            parts = [[example.text for example in part] for part in (data.train, data.dev)]
+            assert parts[not turned][0] == "nice"
+            assert parts[turned] == ['"he said', "b"]
+            assert data.task.names == ("a", "b")
         none = "text\tlabel\nfine\ta\nb\tb\n"
         data = own_data(*files(none, formed), ("text",), "label")
         assert [example.text for example in data.dev] == ["nice", "so"]

@@ -24,6 +24,7 @@ from adapters.finetune import Trained
 from adapters.methods.method import Method
 from adapters.methods.table import METHODS, method_named, trained_shapes
 from adapters.predict import evaluate_task, predict_texts
+from adapters.reproduce.sweep.answers import packed
 from adapters.reproduce.sweep.runs_file import append_run, read_runs, run_key
 from adapters.task_file import FORMAT, TaskFile, load_task, on_base, save_task
 from minibert.checkpoint import Base, load_base
@@ -631,7 +632,7 @@ MANY: dict[str, dict[str, Any]] = {
     "sequence": {"scores": [[MCC], [MCC, ACCURACY]], "changed": [[0], [1, 0]], "parameters": 9},
     "joint": {
         "scores": [[MCC, ACCURACY]],
-        "answers": ["a", "b"],
+        "answers": [packed(np.zeros(5, int)), packed(np.ones(6))],
         "validation": [{"mean": 0.5, "cola": 0.5, "rte": 0.5}],
         "parameters": 9,
         "examples": [5, 6],
@@ -696,7 +697,8 @@ class TestRuns:
             ("joint", {"scores": [[MCC], [MCC, ACCURACY]]}),
             ("joint", {"scores": [[ACCURACY, MCC]]}),
             ("joint", {"answers": "ab"}),
-            ("joint", {"answers": ["a"]}),
+            ("joint", {"answers": [packed(np.zeros(5, int))]}),
+            ("joint", {"answers": [packed(np.zeros(5, int)), "uint8:x"]}),
             ("joint", {"examples": [5]}),
             ("joint", {"parameters": {"task": 5}}),
         ],

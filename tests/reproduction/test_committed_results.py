@@ -1,4 +1,4 @@
-"""The tables and the ledger in results/ are those of the runs beside them, by the code as it is.
+"""The tables and the ledger in results/minilm-full are those of its runs, by the code as it is.
 
 Needs MiniLM and the real GLUE and SQuAD, whose labels an error over examples takes.
 """

@@ -439,7 +439,10 @@ class TestAblation:
     def test_an_ablation_scores_the_model_without_the_adapters_of_each_span(
         self, config, base, done, tmp_path
     ):
-        result = execute({"kind": "ablation", "of": config}, tmp_path, 1)
+        removed = {"kind": "ablation", "of": config}
+        result = execute(removed, tmp_path, 1)
+        append_run(tmp_path, removed, result)
+        assert read_runs(tmp_path)[run_key(removed)]["result"] == result
         task = load_task(tmp_path / "tasks" / f"{run_key(config)}.safetensors")
         _, dev = parts_of(config)
         model = on_base(task, base)

@@ -223,7 +223,7 @@ class TestASweep:
         refused_here = minibert(*words, other)
         runs = f"{number} of the {number} runs in {out / 'runs.jsonl'}"
         assert refused_here.code == 2
-        said = f"minibert: error: {runs} are of other data than those in {other}\n"
+        said = f"minibert: error: {runs} are of other data, another base or budget\n"
         assert refused_here.err == said
         assert {name: (out / name).read_bytes() for name in pages} == pages
         shutil.copytree(data / "trees", other / "trees")
@@ -231,7 +231,9 @@ class TestASweep:
         trees = read_task(data / "trees").sha256
         left = sum(run["config"]["data_sha256"] == trees for run in read_runs(out).values())
         assert f"{number - left} of the {number} runs in" in mixed.out
-        assert "are of other data: not in the report" in mixed.out
+        assert "are of other data, another base or budget: left out" in mixed.out
+        in_place = minibert(*words[:2], "--budget", "full", *words[2:], data)
+        assert (in_place.code, "another base or budget" in in_place.err) == (2, True)
 
     def test_seeds_of_other_tasks_and_bases_do_not_count(self, swept, data, base):
         runs = read_runs(swept[0])
@@ -472,7 +474,7 @@ class TestReading:
         task = _folder_task(3)
         task = replace(task, data=replace(task.data, train=train))
         assert len(drawn(task, (501, 3, 3))[0].train) == 501
-        with pytest.raises(InputError, match="x: every training text that is drawn is empty"):
+        with pytest.raises(InputError, match=r"x/train\.tsv: every text that is drawn is empty"):
             drawn(task, (5, 3, 3))
 
     def test_all_three_files_are_read_with_quoting_or_all_without(self, tmp_path):
@@ -540,8 +542,8 @@ BAD_ABOUT = [
     ('text = "text"\nlabel = ["label"]\n', "birds/task.toml: label is ['label']; "),
     ('text = "text"\nlabel = "text"\n', "birds/task.toml: column 'text' cannot be both"),
     ('text = "text"\nlabel = 2\n', "birds/task.toml: text and label must both be names"),
-    ("text = 0\nlabel = 1\n", "birds/task.toml: 0 is no column; they are counted from 1"),
-    (f"text = 0x{'f' * 5000}\nlabel = 1\n", "birds/task.toml: a number of thousands of digits is"),
+    ("text = 0\nlabel = 1\n", "birds/task.toml: columns are counted from 1 to 65536, not 0"),
+    (f"text = 0x{'f' * 5000}\nlabel = 1\n", "birds/task.toml: columns are counted from 1 to"),
     ("text = 1\nlabel = 3\n", "birds/train.tsv: has no column '3' (it has 1, 2)"),
     ('text = "tweet"\nlabel = "label"\n', "birds/train.tsv: has no column 'tweet' in its header"),
     (ABOUT + "paper = [93.1, 92.2]\n", "birds/task.toml: paper has 2 numbers, not 3 or 4"),
@@ -745,8 +747,31 @@ def test_any_name_of_a_folder_makes_a_table_and_a_picture(name, tmp_path):
 
 
 def test_a_name_is_no_markdown_in_a_table():
-    names = ("a|b", "*x*", "_u_", "sms_spam", "`c`", "<b>hi", "[a](b)", "\\", "2 < 3")
-    escaped = (r"a\|b", r"\*x\*", r"\_u\_", "sms_spam", r"\`c\`", r"\<b>hi", r"\[a\](b)", r"\\")
+    names = (
+        "a|b",
+        "*x*",
+        "_u_",
+        "__init__",
+        "a&lt;b",
+        "sms_spam",
+        "`c`",
+        "<b>hi",
+        "[a](b)",
+        "\\",
+        "2 < 3",
+    )
+    escaped = (
+        r"a\|b",
+        r"\*x\*",
+        r"\_u\_",
+        r"\_\_init\_\_",
+        r"a\&lt;b",
+        "sms_spam",
+        r"\`c\`",
+        r"\<b>hi",
+        r"\[a\](b)",
+        r"\\",
+    )
     assert [*map(cell, names)] == [*escaped, r"2 \< 3"]
 
 
@@ -754,6 +779,7 @@ def test_names_that_begin_alike_have_titles_of_their_own_on_two_lines():
     """As five of the paper's tasks do."""
     ends = ("political audience", "political bias", "political message", "opinion", "stance")
     titles = [on_two_lines(f"Crowdflower {end}") for end in ends]
+    titles += [on_two_lines(f"crowdflower_political_{end}_of_2015") for end in ("audience", "bias")]
     assert len({*titles}) == len(titles)
     for title in [*titles, on_two_lines("x" * 60)]:
         assert len(title.split("\n")) <= 2

@@ -19,8 +19,9 @@ def title(task: str) -> str:
 
 
 def cell(name: str) -> str:
-    """A name of a user's own, as a cell of a Markdown table: its marks are no Markdown or HTML."""
-    return re.sub(r"[\\`*\[\]<|]|\b_|_\b", r"\\\g<0>", visible(name))
+    """A name of a user's own, as a cell of a Markdown table: its marks are no Markdown or HTML. (An
+    underscore between letters is none.)"""
+    return re.sub(r"[\\`*\[\]<|&~]|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", visible(name))
 
 
 def scored(task: str) -> str:

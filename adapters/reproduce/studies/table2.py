@@ -39,9 +39,9 @@ def wanted(plan: Plan, runs: Runs) -> list[Config]:
 def with_seeds_of(plan: Plan, runs: Runs) -> Plan:
     """The plan with as many seeds as its runs have, if these are more: a report of them then leaves
     none out."""
-    mine = {run_key({**config, "seed": 0}) for config in wanted(plan, runs)}
+    mine = {_whatever_seed(config) for config in wanted(plan, runs)}
     configs = [run["config"] for run in runs.values() if "seed" in run["config"]]
-    found = [c["seed"] + 1 for c in configs if run_key({**c, "seed": 0}) in mine]
+    found = [config["seed"] + 1 for config in configs if _whatever_seed(config) in mine]
     own = table2_plan(plan)
     seeds = max([own.seeds, *found])
     if seeds == own.seeds or own.folder is None:
@@ -49,11 +49,15 @@ def with_seeds_of(plan: Plan, runs: Runs) -> Plan:
     return replace(plan, seeds=seeds, folder=replace(own.folder, seeds=seeds))
 
 
-def of_other_data(plan: Plan, runs: Runs) -> int:
-    """How many runs are of a task that the plan's folder does not have, or not with these data."""
-    known = {task.sha256 for task in plan.folder.tasks} if plan.folder else set()
-    found = (run["config"].get("data_sha256") for run in runs.values())
-    return sum(sha256 is not None and sha256 not in known for sha256 in found)
+def left_out(plan: Plan, runs: Runs) -> int:
+    """How many runs have no place in the plan's table: they are of other data, or of another base
+    or budget."""
+    mine = {_whatever_seed(config) for config in wanted(plan, runs)}
+    return sum(_whatever_seed(run["config"]) not in mine for run in runs.values())
+
+
+def _whatever_seed(config: Config) -> str:
+    return run_key({**config, "seed": 0})
 
 
 def _introduction(plan: Table2Plan) -> str:

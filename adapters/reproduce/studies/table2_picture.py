@@ -52,7 +52,10 @@ def draw(plan: Table2Plan, runs: Runs, folder: Path, name: str) -> bool:
 
 def on_two_lines(name: str) -> str:
     """A task's name as a panel's title, on at most two lines."""
-    return drawn("\n".join(wrap(name, WIDEST, max_lines=2, placeholder="…")))
+    lines = wrap(name, WIDEST)
+    if len(lines) > 2:
+        lines = [lines[0], f"{lines[1][: WIDEST - 1]}…"]
+    return drawn("\n".join(lines))
 
 
 def _draw_published(axes: Any, plan: Table2Plan, task: str) -> None:

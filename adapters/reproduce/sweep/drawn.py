@@ -29,7 +29,7 @@ def drawn(task: FolderTask, numbers: Sequence[int]) -> tuple[Data, list[Example]
         parts[0] = _each_class_first(parts[0])
     train, dev, test = (part[:number] for part, number in zip(parts, numbers, strict=True))
     if empty_texts(train) == len(train):
-        raise InputError(f"{task.name}: every training text that is drawn is empty")
+        raise InputError(f"{task.name}/train.tsv: every text that is drawn is empty")
     return replace(task.data, train=train, dev=dev), test
 
 

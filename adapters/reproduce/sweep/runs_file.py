@@ -34,7 +34,7 @@ FORMS: dict[str, Any] = {
     "constant": Scores,
     "validation": list[Scores],
     "epochs": list[Scores],
-    "spans": list[dict[str, int | Scores]],
+    "spans": list[dict[str, int | str | Scores]],
     "scores": list[list[Scores]],
     "changed": list[list[int]],
     "parameters": dict[str, int],
@@ -97,7 +97,9 @@ def read_runs(folder: Path) -> Runs:
         _check_seed(run["config"], f"{where}: is damaged: its configuration")
         earlier = runs.setdefault(run["key"], run)
         if _found(earlier["result"]) != _found(result):
-            raise InputError(f"{where}: is the run of row {rows[run['key']]} with another result")
+            raise InputError(
+                f"{where}: is the run of row {rows[run['key']]} with another result; remove one"
+            )
         rows.setdefault(run["key"], row)
     return runs
 
@@ -119,7 +121,8 @@ def _found(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_seed(config: Config, where: str) -> None:
-    """Raises InputError for a seed that no run has: tables have a column or a run for each."""
+    """Raises InputError for a seed beyond those that can be asked for: a report has a run for each
+    seed up to the highest that it finds (`table2.with_seeds_of`)."""
     seed = config.get("seed", 0)
     if type(seed) is not int or not 0 <= seed < MOST_SEEDS:
         raise InputError(f"{where}: seed is {shown(seed)}; 0 to {MOST_SEEDS - 1} is expected")
@@ -143,8 +146,10 @@ def checked_result(config: Config, result: dict[str, Any], where: str) -> dict[s
         raise InputError(f"{where} has no {missing[0]}")
     if isinstance(result.get("parameters"), dict):
         _check_parameters(result["parameters"], f"{where}: parameters")
-    if isinstance(result.get("answers"), str):
-        unpacked(result["answers"], where)
+    kept = [result.get("answers", []), *(s.get("answers", []) for s in result.get("spans", []))]
+    for words in kept:
+        for word in [words] if isinstance(words, str) else words:
+            unpacked(word, where)
     if kind == "classify" and needed:
         constant = [result["constant"]] if "constant" in result else []
         _check_metrics(task, (result["dev"], *result["validation"], *constant), where)
@@ -165,8 +170,9 @@ def _check_parameters(counts: dict[str, int], where: str) -> None:
     """Raises InputError for parameter counts that no training has."""
     if lacking := COUNTED - counts.keys():
         raise InputError(f"{where}: lacks {min(lacking)}")
-    if min(counts.values()) < 0 or not (counts["layers"] and counts["all"]):
-        raise InputError(f"{where}: has a count that is none")
+    for name, count in counts.items():
+        if count < (name in ("all", "layers")):
+            raise InputError(f"{where}.{name}: is {shown(count)}, which is no count")
 
 
 def _check_spans(config: Config, result: dict[str, Any], where: str) -> None:
@@ -174,7 +180,8 @@ def _check_spans(config: Config, result: dict[str, Any], where: str) -> None:
     and of the constant guess."""
     task = fitted(Config, config.get("of"), where).get("task")
     spans = result["spans"]
-    if any(not {"first", "last", "dev"} <= span.keys() for span in spans):
+    kinds = {"first": int, "last": int, "dev": dict}
+    if any(not isinstance(span.get(name), kind) for span in spans for name, kind in kinds.items()):
         raise InputError(f"{where} has a span without its layers or scores")
     several = (result["dev"], result["constant"], *(span["dev"] for span in spans))
     _check_metrics(task, several, where)

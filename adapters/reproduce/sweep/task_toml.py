@@ -71,7 +71,9 @@ def _check_columns(about: TaskToml, path: Path) -> None:
         raise InputError(f"{path}: text and label must both be names of columns, or both numbers")
     for column in columns:
         if isinstance(column, int) and not 1 <= column <= MOST_COLUMNS:
-            raise InputError(f"{path}: {shown(column)} is no column; they are counted from 1")
+            raise InputError(
+                f"{path}: columns are counted from 1 to {MOST_COLUMNS}, not {shown(column)}"
+            )
     try:
         Columns((str(about.text),), str(about.label))
     except InputError as error:
