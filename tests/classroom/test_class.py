@@ -82,7 +82,7 @@ class TestCredit:
         """No answer would come, and each check would wait until the time is up: here an hour."""
         source = solution("attention") + (
             "\nright, calls = attention, []\ndef attention(*args):\n"
-            "    calls.append(1)\n    if len(calls) > 2:\n        import os; os._exit(0)\n"
+            "    calls.append(1)\n    if len(calls) > 3:\n        import os; os._exit(0)\n"
             "    return right(*args)\n"
         )
         path = hand_in(tmp_path / "ends", attention=source) / ALL[0].file

@@ -265,8 +265,9 @@ def check_small_numbers_are_normalised_as_any_others(student):
             (layer_norm(x + z, norm, more), f"That is with an eps of {more:g}: it is an argument")
             for more in (1e-5, 1e-6, 1e-8)
         ]
+        expected = layer_norm(x + z, norm, eps)
         got = student.sublayer_end(zeros, x, z, norm, eps)
-        same(got, layer_norm(x + z, norm, eps), f"{END} of small numbers", meanings=meanings)
+        same(got, expected, f"{END} of small numbers", meanings=meanings)
 
     at_each_size(compare, (3, 6, 2, 1e-12), (4, 5, 3, 1e-11))
 
