@@ -56,17 +56,17 @@ def read_alike(tables: Sequence[Table]) -> list[Table]:
     """The tables of one task. Where the quotation marks in a tab-separated one are its texts' own,
     so are those in the others that can be read either way."""
     tabbed = [table for table in tables if table.delimiter == "\t"]
-    if len({table.quoted for table in tabbed}) < 2 or not any(map(_has_own_marks, tabbed)):
+    quoted, raw = ([t for t in tabbed if t.quoted == kind] for kind in (True, False))
+    if not (quoted and any(map(_has_marks, raw))):
         return list(tables)
     return [
-        replace(table, quoted=False) if table in tabbed and _may_be_raw(table) else table
+        replace(table, quoted=False) if table in quoted and _may_be_raw(table) else table
         for table in tables
     ]
 
 
-def _has_own_marks(table: Table) -> bool:
-    rows = () if table.quoted else raw_cells(table)
-    return any(cell.startswith('"') for _, cells in rows for cell in cells)
+def _has_marks(table: Table) -> bool:
+    return any(cell.startswith('"') for _, cells in raw_cells(table) for cell in cells)
 
 
 def _may_be_raw(table: Table) -> bool:

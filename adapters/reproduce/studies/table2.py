@@ -39,7 +39,7 @@ def wanted(plan: Plan, runs: Runs) -> list[Config]:
 def with_seeds_of(plan: Plan, runs: Runs) -> Plan:
     """The plan with as many seeds as its runs have, if these are more: a report of them then leaves
     none out."""
-    mine = {_whatever_seed(config) for config in wanted(plan, runs)}
+    mine = _wanted_keys(plan, runs)
     configs = [run["config"] for run in runs.values() if "seed" in run["config"]]
     found = [config["seed"] + 1 for config in configs if _whatever_seed(config) in mine]
     own = table2_plan(plan)
@@ -52,8 +52,12 @@ def with_seeds_of(plan: Plan, runs: Runs) -> Plan:
 def left_out(plan: Plan, runs: Runs) -> int:
     """How many runs have no place in the plan's table: they are of other data, or of another base
     or budget."""
-    mine = {_whatever_seed(config) for config in wanted(plan, runs)}
+    mine = _wanted_keys(plan, runs)
     return sum(_whatever_seed(run["config"]) not in mine for run in runs.values())
+
+
+def _wanted_keys(plan: Plan, runs: Runs) -> set[str]:
+    return {_whatever_seed(config) for config in wanted(plan, runs)}
 
 
 def _whatever_seed(config: Config) -> str:

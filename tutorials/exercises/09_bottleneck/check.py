@@ -59,6 +59,13 @@ def layer_norm(x, norm, eps):
     return centred / np.sqrt(x.var(1, keepdims=True) + eps) * norm["weight"] + norm["bias"]
 
 
+def zeros_like(adapter):
+    return {
+        name: {key: np.zeros_like(array) for key, array in part.items()}
+        for name, part in adapter.items()
+    }
+
+
 def without_biases(adapter, names=("down", "up")):
     return {
         name: {"weight": part["weight"], "bias": part["bias"] * np.float32(name not in names)}
@@ -167,11 +174,13 @@ def check_an_adapter_of_zeros_is_the_identity(student):
 
     def compare(n, d, m):
         adapter, _, z, _ = draw(n, d, m)
-        zeros = {
-            name: {key: np.zeros_like(array) for key, array in part.items()}
-            for name, part in adapter.items()
-        }
-        same(student.bottleneck(zeros, z.copy()), z, f"{CALL} of zeros", 0.0, given={"z": z})
+        same(
+            student.bottleneck(zeros_like(adapter), z.copy()),
+            z,
+            f"{CALL} of zeros",
+            0.0,
+            given={"z": z},
+        )
 
     at_each_size(compare, (2, 5, 3), (4, 3, 2))
 
@@ -256,17 +265,13 @@ def check_small_numbers_are_normalised_as_any_others(student):
 
     def compare(n, d, m, eps):
         adapter, x, z, norm = draw(n, d, m)
-        zeros = {
-            name: {key: np.zeros_like(array) for key, array in part.items()}
-            for name, part in adapter.items()
-        }
         x, z = (array * np.float32(1e-5) for array in (x, z))
         meanings = [
             (layer_norm(x + z, norm, more), f"That is with an eps of {more:g}: it is an argument")
             for more in (1e-5, 1e-6, 1e-8)
         ]
         expected = layer_norm(x + z, norm, eps)
-        got = student.sublayer_end(zeros, x, z, norm, eps)
+        got = student.sublayer_end(zeros_like(adapter), x, z, norm, eps)
         same(got, expected, f"{END} of small numbers", meanings=meanings)
 
     at_each_size(compare, (3, 6, 2, 1e-12), (4, 5, 3, 1e-11))
