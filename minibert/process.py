@@ -4,6 +4,7 @@ another request to stop.
 It is imported before anything that takes time.
 """
 
+import _thread
 import os
 import signal
 import sys
@@ -33,11 +34,25 @@ def say(line: str) -> None:
         print(line, file=sys.stderr)
 
 
+def importing(frame: FrameType | None) -> bool:
+    """Whether this frame runs for an `import`."""
+    while frame is not None and frame.f_code.co_filename != "<frozen importlib._bootstrap>":
+        frame = frame.f_back
+    return frame is not None
+
+
+def send_later(number: int) -> None:
+    """Send this process a signal in a moment."""
+    time.sleep(0.05)
+    _thread.interrupt_main(number)
+
+
 class CtrlC:
     """What Ctrl-C does, and `kill` (SIGTERM), and a terminal that is closed (SIGHUP). It ends the
-    process at once, with one line: while Python imports. While the command `works`, it raises
-    KeyboardInterrupt, once, and `came`. While what is begun is being saved after that, or the
-    process is ending, it does nothing for some seconds."""
+    process at once, with one line: before the command works. While the command `works`, it raises
+    KeyboardInterrupt, once, and `came`; during an import, as soon as that is done, for NumPy and
+    autograd ignore exceptions in some lines of theirs. While what is begun is being saved after
+    that, or the process is ending, it does nothing for some seconds."""
 
     def __init__(self) -> None:
         self.works = self.came = False
@@ -69,11 +84,13 @@ class CtrlC:
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         """The signal has come."""
-        if self.works:
+        if self.works and importing(frame):
+            _thread.start_new_thread(send_later, (number,))
+        elif self.works:
             self.came, self.number = True, number
             self.end()
             raise KeyboardInterrupt
-        if time.monotonic() >= self.patient_until:
+        elif time.monotonic() >= self.patient_until:
             try:
                 os.write(2, b"\nminibert: stopped\n")
             finally:

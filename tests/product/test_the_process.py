@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from command_line import TINY, environment, works
+from command_line import ROOT, TINY, environment, works
 
 from minibert.process import CtrlC
 
@@ -189,6 +189,27 @@ class TestCtrlC:
             ctrl_c(signal.SIGINT, None)
         ctrl_c(signal.SIGINT, None)
         assert ctrl_c.came
+
+    def test_is_not_lost_in_an_import_that_ignores_exceptions(self, tmp_path):
+        """As those of NumPy and autograd are in some of their lines."""
+        (tmp_path / "ignores.py").write_text(
+            "import signal\n"
+            "try:\n    signal.raise_signal(signal.SIGINT)\nexcept BaseException:\n    pass\n"
+            "print('imported', flush=True)\n"
+        )
+        code = (
+            "import time; from minibert.process import ctrl_c; ctrl_c.watch(); ctrl_c.begin()\n"
+            "try:\n    import ignores; time.sleep(30)\n"
+            "except KeyboardInterrupt:\n    print('stopped', ctrl_c.came, ctrl_c.code)\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env=environment(PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}"),
+            capture_output=True,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
+        assert (done.stdout, done.stderr) == ("imported\nstopped True 130\n", "")
 
     def test_that_is_ignored_stays_ignored(self, tmp_path):
         """As under `nohup`."""

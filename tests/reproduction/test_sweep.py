@@ -181,7 +181,8 @@ def test_a_run_of_two_lines_is_one_where_it_found_the_same_twice(tmp_path: Path)
     path.write_text(line({"score": 1, "seconds": 2.0}) + line({"score": 1, "seconds": 3.0}))
     assert [run["result"]["seconds"] for run in read_runs(tmp_path).values()] == [2.0]
     path.write_text(line({"score": 1}) + line({"score": 2}))
-    with pytest.raises(InputError, match=r"row 2: is the run of row 1 with another result$"):
+    told = r"row 2: is the run of row 1 with another result; remove one$"
+    with pytest.raises(InputError, match=told):
         read_runs(tmp_path)
 
 
