@@ -90,7 +90,7 @@ def demo(out: Path) -> None:
 
     metric, constant = data.task.metrics[0], next(iter(runs.values())).constant
     rows = [(one.what, trained.epochs[-1][metric]) for one, trained in runs.items()]
-    rows.append(("no network: logistic regression on frozen means", logistic_accuracy(base, data)))
+    rows.append(("logistic regression on the frozen base's means", logistic_accuracy(base, data)))
     rows.append((f"nothing ({constant_name(data.task)})", constant[metric]))
     headers = ("trained", f"dev {metric} (%), last epoch")
     print(f"\n{table([(what, f'{100 * value:.1f}') for what, value in rows], headers)}")

@@ -780,7 +780,7 @@ class TestDemo:
         assert "minibert's own sample in the format of SST-2 (not the GLUE data)" in result.out
         assert load_base(small).sha256[:12] in result.out
         assert re.search(r"^adapters +16,768 +- +\d+\.\d+ %$", result.out, re.M)
-        logistic = "no network: logistic regression on frozen means"
+        logistic = "logistic regression on the frozen base's means"
         for what in (
             *(re.escape(one.what) for one in short),
             logistic,

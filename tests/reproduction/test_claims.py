@@ -903,10 +903,10 @@ class TestTheLedger:
         text = ledger(self.plan, {}, COMMAND)
         for where, what, why in LEFT_OUT:
             assert f"- {where}, {what}: {why}." in text
-        assert "Budget `full`, seeds: 3, tasks cola, sst-2, mrpc, rte." in text
+        assert "Budget `full`, seeds, where all have run: 3, tasks cola, sst-2, mrpc, rte." in text
         more = ledger(replace(self.plan, seeds=8), {}, COMMAND)
-        assert "seeds: 8 (3 of what only tradeoff, squad and many-tasks train), tasks" in more
-        assert "seeds: 1, tasks" in ledger(plan_of(seeds=1), {}, COMMAND)
+        assert "8 (3 for methods that only tradeoff, squad and many-tasks train), tasks" in more
+        assert "have run: 1, tasks" in ledger(plan_of(seeds=1), {}, COMMAND)
 
     def test_the_ledger_states_the_numbers_that_its_rules_use(self):
         """ "-1" in a rule is the margin; 2 points for an ablation."""

@@ -24,6 +24,7 @@ from adapters.reproduce.ledger.judges import (
 from adapters.reproduce.ledger.judges.judgement import UNDECIDED, Judge
 from adapters.reproduce.ledger.verdicts import FAILS, HOLDS, MARGIN, OPEN
 from adapters.reproduce.plans.plan import Plan
+from adapters.reproduce.report.published import TABLE_1
 from adapters.reproduce.sweep.runs_file import Runs
 from adapters.show import table
 
@@ -128,7 +129,7 @@ CLAIMS = (
     Claim(
         "figure 6 left",
         "Removing any one layer's adapters costs little",
-        "at most 2",
+        "at most 2 % of the score",
         f"on each task, every layer's loss at most {ablation.MOST:g}; the worst is shown",
         "ablation",
         ablation.one_layer_hardly_matters,
@@ -136,7 +137,7 @@ CLAIMS = (
     Claim(
         "figure 6 left",
         "Removing all of them leaves a constant guess",
-        "37 (MNLI), 69 (CoLA)",
+        "accuracy 37 (MNLI), 69 (CoLA)",
         f"on each task, at most {ablation.MOST:g} above the constant guess",
         "ablation",
         ablation.none_is_a_constant_guess,
@@ -214,8 +215,9 @@ CHANGED = (
     "the extensions got learning rates of their own, since LayerNorm inside the adapter had "
     "collapsed at the plain adapter's",
     "RTE was left out of the study of initial stds, to save time, when its runs on MiniLM were in",
-    "what runs on one task got 8 seeds instead of 3: first layer-norm and the plain adapter, then "
-    "the rest",
+    "adapters of size 256 got rates of their own, when training with them had failed at size 64's",
+    "what runs on one task got 8 seeds instead of 3: first layer-norm and the plain adapter, as "
+    "their claim was open, and then the rest",
     "two claims say no more than their rules now: only the top layer is fine-tuned; the std is 1",
     "the error: where runs kept their answers, it is of seeds and examples together, by Student's "
     "t; where not, seeds that vary more than is usual for the task have that larger error",
@@ -253,6 +255,21 @@ def studies_of_claims() -> str:
     return "\n".join(f"- `{study}`: {'; '.join(where)}." for study, where in places.items())
 
 
+def _about_the_paper(plan: Plan) -> str:
+    """What the paper's numbers for table 1 are, and what they are on the plan's tasks, with a blank
+    line; "" if it has no number for one of these."""
+    means = [row.mean(plan.tasks) for row in TABLE_1]
+    if None in means:
+        return ""
+    full, best, size_64 = (f"{mean:.1f}" for mean in means)
+    return (
+        "The paper's numbers for table 1 are BERT-large's on the test server, the best of 5 runs "
+        "on validation, in the mean over nine columns. On the tasks here it has "
+        f"{full} with full fine-tuning, {best} with adapters of the best size, and {size_64} with "
+        "those of size 64.\n\n"
+    )
+
+
 def ledger(plan: Plan, runs: Runs, command: str) -> str:
     """The claims as Markdown: how many hold; then of each the paper's number, ours, the rule, the
     verdict; then how to compute them. `command`: the command line that computes a study, with
@@ -263,9 +280,9 @@ def ledger(plan: Plan, runs: Runs, command: str) -> str:
         for claim, ours, verdict in judged
     ]
     curves = plan.curve_seeds
-    seeds = f"seeds: {plan.seeds}"
+    seeds = f"seeds, where all have run: {plan.seeds}"
     if curves != plan.seeds:
-        seeds += f" ({curves} of what only {FEWER_SEEDS} train)"
+        seeds += f" ({curves} for methods that only {FEWER_SEEDS} train)"
     on = "tasks"
     if plan.sample:
         on = "not on GLUE but on the project's own sample sentences for the tasks"
@@ -282,14 +299,16 @@ def ledger(plan: Plan, runs: Runs, command: str) -> str:
         "where the rule's bound is outside it. The interval is about the choice of seeds and of "
         "dev examples: methods are compared on the same examples, one by one, and few seeds make "
         f"it wider, by Student's t. With {SEEDS_ONLY}, where there are no answers to compare, it "
-        "is about the seeds alone, for these very examples; a score with one seed is then taken to "
-        "vary as table 1's do, or more if its own seeds do. Where one of several is enough to "
+        "is about the seeds alone, for these very examples; a score is then taken to vary with the "
+        "seed as the task's do in table 1, or as it does itself if that is more (on SQuAD, and "
+        "where tasks are learned in turn, as it does itself). Where one of several is enough to "
         "decide, as the worst layer or the widest difference, the interval shown is right for all "
         "of them together (Bonferroni); where all have to agree, each one's own decides. Rates, "
         "epochs and sizes are those that were chosen with seed 0 "
         "(SQuAD's, where there are several, by the mean on this very dev set): what another choice "
         "would give is in no interval.\n\n"
-        f"{table(rows, HEADERS, 'github')}\n\nNot among the runs:\n\n{left_out}\n\n"
+        f"{table(rows, HEADERS, 'github')}\n\n{_about_the_paper(plan)}"
+        f"Not among the runs:\n\n{left_out}\n\n"
         f"The rules were fixed before any run. What was changed afterwards:\n\n{changed}\n\n"
         f"The numbers are those of `{command.format(study='all')}`, or of one study at a time, "
         f"with its name for `all`:\n\n{studies_of_claims()}\n"

@@ -50,7 +50,10 @@ def _grid(rates: tuple[float, ...], epochs: tuple[int, ...]) -> Grid:
 
 
 _PAPER_GRID = _grid((3e-5, 3e-4, 3e-3), (3, 20))
-_PAPER_SQUAD_GRID = _grid((3e-5, 1e-4, 3e-4, 1e-3), (3, 10, 20))
+_PAPER_SQUAD_GRIDS = {  # section 3.5
+    "adapters": _grid((3e-5, 1e-4, 3e-4, 1e-3), (3, 10, 20)),
+    "full": _grid((3e-5, 5e-5, 1e-4), (2, 3, 5)),
+}
 _PAPER_SIZES = tuple(2**n for n in range(10))
 
 BUDGETS = {
@@ -145,7 +148,7 @@ BUDGETS = {
             more_epochs=(),
             squad_examples=(None, None),
             squad_sizes=_PAPER_SIZES,
-            squad_grids={"adapters": _PAPER_SQUAD_GRID, "full": _PAPER_SQUAD_GRID},
+            squad_grids=_PAPER_SQUAD_GRIDS,
             curve_seeds=3,
             mean_seeds=3,
         ),

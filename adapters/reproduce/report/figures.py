@@ -57,11 +57,16 @@ def score_line(
         x, means, errors = zip(*known, strict=True)
         bars = [100 * (error or 0.0) for error in errors] if any(errors) else None
         line(axes, x, [100 * mean for mean in means], style, yerr=bars, **options)
-    if lone := [(at, 100 * mean) for at, mean, error in known if error is None]:
-        size = options.get("ms", 5)
-        hollow = {"marker": style.marker, "ms": size, "mfc": "white", "ls": "none", "zorder": 3}
-        axes.plot(*zip(*lone, strict=True), color=style.color, **hollow)
-        axes.plot([], [], **{**hollow, "marker": "o"}, color="0.3", label="hollow: one seed")
+    lone = [(at, 100 * mean) for at, mean, error in known if error is None]
+    hollow(axes, lone, style, options.get("ms", 5))
+
+
+def hollow(axes: Any, points: Sequence[tuple[float, float]], style: Style, size: float = 5) -> None:
+    """Make the markers of these points hollow, and say in the legend what that is."""
+    if points:
+        looks = {"marker": style.marker, "ms": size, "mfc": "white", "ls": "none", "zorder": 3}
+        axes.plot(*zip(*points, strict=True), color=style.color, **looks)
+        axes.plot([], [], **{**looks, "marker": "o"}, color="0.3", label="hollow: one seed")
 
 
 def method_panel(

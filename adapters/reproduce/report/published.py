@@ -1,5 +1,6 @@
 """The paper's own numbers, as its tables print them."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 
@@ -10,6 +11,11 @@ class Published(NamedTuple):
     total: str
     trained: str
     scores: dict[str, float]
+
+    def mean(self, tasks: Sequence[str]) -> float | None:
+        """The mean score over these tasks; None unless the row has each."""
+        known = [self.scores[task] for task in tasks if task in self.scores]
+        return sum(known) / len(known) if known and len(known) == len(tasks) else None
 
 
 # BERT-large on GLUE's test server, for the tasks whose data are public.

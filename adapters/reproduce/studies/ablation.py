@@ -131,19 +131,21 @@ def report(plan: Plan, runs: Runs, folder: Path) -> str:
     if not found:
         return section(heading, text, NO_RUNS)
     table = markdown_table([_cells(plan, task, found[task]) for task in found], HEADERS)
-    _draw(plan, {task: changes(results, task) for task, results in found.items()}, folder)
+    _draw(plan, found, folder)
     alt = "Relative change by first and last removed layer, one heat map for each task"
     return section(heading, text, glue_conditions(plan), table, image(NAME, alt))
 
 
-def _draw(plan: Plan, changed: dict[str, dict[Span, float]], folder: Path) -> None:
-    """One triangle for each task: first removed layer down, last removed layer across."""
+def _draw(plan: Plan, found: dict[str, list[dict[str, Any]]], folder: Path) -> None:
+    """One triangle for each task: first removed layer down, last removed layer across. Above it is
+    the most that can be lost: the change to the constant guess."""
+    changed = {task: changes(results, task) for task, results in found.items()}
     figure = new_figure(9.0, 2.9)
     panels = figure.subplots(1, len(changed), squeeze=False)[0]
     worst = min([-1.0, *(change for spans in changed.values() for change in spans.values())])
     for axes, (task, spans) in zip(panels, changed.items(), strict=True):
         shown = _heat_map(axes, spans, plan.layers, worst)
-        axes.set_title(title(task))
+        axes.set_title(f"{title(task)}{_guess(found[task], task)}")
         tidy(axes)
         axes.grid(visible=False)
         axes.spines[:].set_visible(False)
@@ -154,12 +156,21 @@ def _draw(plan: Plan, changed: dict[str, dict[Span, float]], folder: Path) -> No
     save(figure, folder, NAME)
 
 
+def _guess(results: Sequence[dict[str, Any]], task: str) -> str:
+    """The relative change to the constant guess, as changes are drawn; "" where there are none."""
+    whole, guess = (
+        mean(main_score(task, result[key]) for result in results) for key in ("dev", "constant")
+    )
+    return f" (a guess: {round(100 * guess / whole - 100)})" if whole > 0 else ""
+
+
 def _heat_map(axes: Any, spans: dict[Span, float], layers: int, worst: float) -> Any:
     """One task's triangle, from white (no change) to black (`worst`). Returns the image."""
     grid = np.full((layers, layers), np.nan)
     for (first, last), change in spans.items():
         grid[first, last] = change
     shown = axes.imshow(grid, cmap="gray", vmin=worst, vmax=0.0)
+    axes.patch.set(hatch="///", edgecolor="0.8")  # the other triangle: no spans
     if layers <= 6:  # more numbers would not be readable
         for (first, last), change in spans.items():
             color = "white" if change < 0.45 * worst else "black"

@@ -1,4 +1,4 @@
-"""What closes the gap between adapters and full fine-tuning on SST-2: rate, epochs or size.
+"""Whether more epochs, another rate or another size bring adapters to full fine-tuning on SST-2.
 
 The paper trained for 3 to 20 epochs at rates up to 3e-3.
 """

@@ -131,9 +131,9 @@ def report(plan: Plan, runs: Runs, folder: Path) -> str:
     heading = "Section 3.6: the extensions"
     text = (
         "What the paper tried without gain, each as `minibert train --variant NAME` or "
-        "`--activation NAME`, at size 64 and the rate and epochs that were chosen for the adapter "
-        f"itself (`serial`, GELU).{_own_rates(plan)} The normalised ones start with std "
-        f"{NORMALISED_STD:g}, as close to the identity as the others."
+        "`--activation NAME`, at size 64 and the epochs that were chosen for the adapter itself "
+        f"(`serial`, GELU). {_rates(plan)} The normalised ones start with std {NORMALISED_STD:g}, "
+        "as close to the identity as the others."
     )
     found = _results(plan, runs)
     scores = [scores for by_task in found.values() for scores in by_task.values()]
@@ -146,15 +146,15 @@ def report(plan: Plan, runs: Runs, folder: Path) -> str:
     return section(heading, text, glue_conditions(plan), _table(plan, runs, found), picture)
 
 
-def _own_rates(plan: Plan) -> str:
-    """What the report says where more than one rate is tried."""
+def _rates(plan: Plan) -> str:
+    """What the report says of the rates."""
     others = [factor for factor in sorted(plan.budget.variant_rates) if factor != 1]
     if not others:
-        return ""
+        return "The rate is the one chosen for it, too."
     times = " and ".join(f"{factor:.2g}" for factor in others)
     return (
-        f" Each, and the adapter, has also been tried at {times} times that rate, and has the one "
-        "that was best on validation with seed 0."
+        f"Each, and the adapter, is tried at the rate chosen for it and at {times} times that; the "
+        "best on validation with seed 0 is kept."
     )
 
 

@@ -86,7 +86,7 @@ def report(plan: Plan, runs: Runs, folder: Path) -> str:
     table = markdown_table(rows, ("initial std", *(scored(task) for task in found)))
     _draw(found, folder)
     picture = image(
-        NAME, "Dev score against the initial standard deviation, one line for each task"
+        NAME, "Dev score against the initial standard deviation: each seed's, and the tasks' means"
     )
     return section(heading, text, glue_conditions(plan), table, picture)
 
@@ -95,7 +95,11 @@ def _draw(found: ScoresByStd, folder: Path) -> None:
     figure = new_figure(6.0, 3.4)
     axes = figure.subplots()
     for (task, by_std), style in zip(found.items(), STYLES, strict=False):
-        score_line(axes, by_std.items(), style, label=title(task))
+        score_line(axes, by_std.items(), style._replace(linestyle=":"), label=title(task))
+        for std, scores in by_std.items():
+            seeds = [100 * value for value in scores.values]
+            axes.plot([std] * len(seeds), seeds, "_", ms=9, color=style.color, alpha=0.6)
+    axes.plot([], [], "_", ms=9, color="0.3", label="each seed")
     axes.set_xscale("log")
     axes.set_xlabel("standard deviation of the initial weights (log)")
     axes.set_ylabel("dev score, hundredths")

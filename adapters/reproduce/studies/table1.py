@@ -10,8 +10,6 @@ head reads the mean of the last states, at the rate and epochs chosen for the ot
 
 from pathlib import Path
 
-import numpy as np
-
 from adapters.reproduce.plans.choices import best_size, chosen, size_grids, validation_score
 from adapters.reproduce.plans.plan import Plan
 from adapters.reproduce.report.figures import (
@@ -88,11 +86,11 @@ def _constant_cells(plan: Plan, runs: Runs) -> list[str]:
 
 
 def _paper_cells(plan: Plan, row: Published) -> list[str]:
-    known = [row.scores[task] for task in plan.tasks if task in row.scores]
     cells = [f"{row.scores[task]:.1f}" if task in row.scores else MISSING for task in plan.tasks]
-    mean = f"{np.mean(known):.1f}" if len(known) == len(plan.tasks) else MISSING
+    mean = row.mean(plan.tasks)
+    cells.append(MISSING if mean is None else f"{mean:.1f}")
     name = f"*paper, BERT-large, test server:* {row.name}"
-    return [name, f"{row.total} (9 tasks)", row.trained, MISSING, *cells, mean]
+    return [name, f"{row.total} (9 tasks)", row.trained, MISSING, *cells]
 
 
 def _table(plan: Plan, runs: Runs) -> str:

@@ -15,6 +15,7 @@ from adapters.reproduce.plans.choices import best_of_size, chosen, of_top_layers
 from adapters.reproduce.plans.plan import ADAPTERS, FULL, NORMS, Plan
 from adapters.reproduce.report.figures import (
     REFERENCE,
+    hollow,
     image,
     legend,
     line,
@@ -111,13 +112,16 @@ LOOKS = {
 
 
 def _draw_relative(axes: Any, drawn: dict[str, Curve], full: dict[str, Scores]) -> None:
-    """Figures 1 and 3: the median over the tasks, and the band from 20th to 80th percentile."""
+    """Figures 1 and 3: the median over the tasks, and the band from 20th to 80th percentile. A
+    point is hollow where every task has one seed."""
     for group, curve in drawn.items():
-        style, x, bands = LOOKS[group], [], []
+        style, x, bands, lone = LOOKS[group], [], [], []
         for count, scores in zip(curve.parameters, curve.scores, strict=True):
             if differences := relative(scores, full):
                 x.append(count)
                 bands.append([100 * value for value in percentiles(differences)])
+                if all(one.error is None for one in scores.values()):
+                    lone.append((count, bands[-1][1]))
         if not x:
             continue
         low, middle, high = np.transpose(bands)
@@ -128,9 +132,12 @@ def _draw_relative(axes: Any, drawn: dict[str, Curve], full: dict[str, Scores]) 
             axes.fill_between(x, low, high, color=style.color, alpha=0.18, lw=0)
             for edge in (low, high):
                 axes.plot(x, edge, color=style.color, ls=style.linestyle, lw=0.7, alpha=0.7)
+        hollow(axes, lone, style)
     axes.axhline(0, **REFERENCE, label="full fine-tuning")
     axes.set(xscale="log", xlabel="trained parameters per task")
-    axes.set_ylabel("score less full fine-tuning's, hundredths\n(median, 20th to 80th percentile)")
+    axes.set_ylabel(
+        "score less full fine-tuning's, hundredths\n(median, 20th to 80th percentile of the tasks)"
+    )
     tidy(axes)
 
 
