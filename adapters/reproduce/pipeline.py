@@ -120,6 +120,13 @@ def foreseen(studies: Sequence[ModuleType], plan: Plan, runs: Runs) -> dict[str,
             guessed[key] = {"key": key, "config": config, "result": GUESS}
 
 
+def has_any(studies: Sequence[ModuleType], plan: Plan, runs: Runs, folder: Path) -> bool:
+    """Whether a report in the folder has any of its runs; it has them all where there are none."""
+    if only_table2(studies):
+        return table2.left_out(plan, runs) < len(runs) or not runs
+    return not runs or bool(foreseen(reported(studies, folder), plan, runs).keys() & runs.keys())
+
+
 def sweep_studies(
     studies: Sequence[ModuleType], plan: Plan, folder: Path, workers: Workers
 ) -> Runs:
@@ -132,11 +139,12 @@ def sweep_studies(
             wanted = all_wanted(studies, plan, runs)
             missing = [config for key, config in wanted.items() if key not in runs]
             progress.expect(foreseen(studies, plan, runs), missing, runs)
-            if not missing:
-                return runs
             tasks = plan.folder.path if plan.folder else None
             run_one = partial(execute, tasks=tasks)
-            run_sweep(missing, run_one, folder, workers, progress, progress.tick)
+            # all that is wanted: of what has run, checkpoints that are still there are removed
+            run_sweep([*wanted.values()], run_one, folder, workers, progress, progress.tick)
+            if not missing:
+                return runs
 
 
 def reported(studies: Sequence[ModuleType], folder: Path) -> list[ModuleType]:

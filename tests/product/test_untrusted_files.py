@@ -626,6 +626,15 @@ COUNTS = {"task": 5, "adapters": 3, "head": 2, "all": 9, "layers": 4}
 RESULT = {"dev": SCORES, "validation": [SCORES], "best_epoch": 1, "parameters": COUNTS}
 
 
+SPANS = [{"first": f, "last": n, "dev": SCORES} for f, n in ((0, 0), (0, 1), (1, 1))]
+QUESTIONS = {"f1": 0.5, "exact_match": 0.25}
+OTHERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "ablation": (
+        {"kind": "ablation", "of": CLASSIFY},
+        {"dev": SCORES, "constant": SCORES, "spans": SPANS},
+    ),
+    "squad": ({"kind": "squad"}, {"dev": QUESTIONS, "epochs": [QUESTIONS], "examples": [9, 3]}),
+}
 STEPS = [{"task": "cola"}, {"task": "rte"}]
 MCC, ACCURACY = {"matthews": 0.5}, {"accuracy": 0.5}
 MANY: dict[str, dict[str, Any]] = {
@@ -681,6 +690,31 @@ class TestRuns:
         path = tmp_path / "runs.jsonl"
         assert refusal(lambda: read_runs(tmp_path)).startswith(f"{path} row 1: is damaged: ")
 
+    @pytest.mark.parametrize(
+        "kind, wrong",
+        [
+            ("ablation", {"spans": SPANS[:2]}),
+            ("ablation", {"spans": [*SPANS[:2], SPANS[1]]}),
+            ("ablation", {"spans": [{**span, "answers": 5} for span in SPANS]}),
+            ("ablation", {"spans": [{**span, "last": 10**9} for span in SPANS]}),
+            ("squad", {"examples": [9]}),
+            ("squad", {"dev": {"f1": 0.5}}),
+        ],
+        ids=str,
+    )
+    def test_a_result_that_a_report_could_not_show_is_refused(self, tmp_path, kind, wrong):
+        config, result = OTHERS[kind]
+        path = tmp_path / "runs.jsonl"
+
+        def write(result: dict[str, Any]) -> None:
+            run = {"key": run_key(config), "config": config, "result": result}
+            path.write_text(json.dumps(run) + "\n")
+
+        write(result)
+        assert [run["result"] for run in read_runs(tmp_path).values()] == [result]
+        write(result | wrong)
+        assert refusal(lambda: read_runs(tmp_path)).startswith(f"{path} row 1: is damaged: ")
+
     @pytest.mark.parametrize("kind", MANY)
     def test_a_result_of_many_tasks_is_read(self, tmp_path, kind):
         append_run(tmp_path, {"kind": kind, "steps": STEPS}, MANY[kind])
@@ -700,6 +734,7 @@ class TestRuns:
             ("joint", {"answers": [packed(np.zeros(5, int))]}),
             ("joint", {"answers": [packed(np.zeros(5, int)), "uint8:x"]}),
             ("joint", {"examples": [5]}),
+            ("joint", {"validation": [{}]}),
             ("joint", {"parameters": {"task": 5}}),
         ],
         ids=str,

@@ -21,6 +21,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from adapters.reproduce import pipeline
 from adapters.reproduce.plans.budgets import BUDGETS
 from adapters.reproduce.plans.choices import best_of_size, best_size, top_layers
 from adapters.reproduce.plans.plan import Plan
@@ -490,9 +491,9 @@ def test_without_any_run_a_report_says_so_and_draws_nothing(name, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", STUDIES)
-def test_when_all_runs_diverged_the_table_says_so_and_there_is_no_figure(name, tmp_path):
-    study, plan = STUDIES[name], plan_of("full")
+@pytest.mark.parametrize("name", [*STUDIES, "ablation", "init-scale", "many-tasks"])
+def test_when_all_runs_diverged_the_report_says_so_and_there_is_no_figure(name, tmp_path):
+    study, plan = pipeline.STUDIES[name], plan_of("full")
     runs = everything(study, plan, lambda config: {"diverged": "the loss is not a number"})
     text = study.report(plan, runs, tmp_path)
     assert "diverged" in text

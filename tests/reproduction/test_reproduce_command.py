@@ -108,15 +108,41 @@ class TestASweep:
     def test_a_sweep_computes_nothing_a_second_time(self, swept, base, monkeypatch):
         out, first = swept
         runs, before = (out / "runs.jsonl").read_bytes(), pages(out)
-        monkeypatch.setattr(pipeline, "run_sweep", None)  # any call would fail
+        monkeypatch.setattr(Workers, "open", None)  # no worker can be started
         assert reproduce(base, out, "table1", "extensions", "--workers", 1).out == first.out
         assert (out / "runs.jsonl").read_bytes() == runs
         assert pages(out) == before
+
+    def test_checkpoints_of_a_run_that_another_machine_has_finished_are_removed(
+        self, swept, base, tmp_path
+    ):
+        """It was stopped here, and its line of the runs file came from elsewhere."""
+        out = tmp_path / "out"
+        shutil.copytree(swept[0], out)
+        stopped = out / "under-way" / next(iter(read_runs(out)))
+        stopped.mkdir(parents=True)
+        (stopped / "checkpoint.safetensors").write_bytes(b"of many megabytes")
+        reproduce(base, out, "table1", "extensions", "--workers", 1)
+        assert not stopped.exists()
 
     def test_a_report_needs_only_the_runs(self, swept, base, tmp_path):
         shutil.copy(swept[0] / "runs.jsonl", tmp_path)
         reproduce(base, tmp_path, "extensions", "table1", "--report-only")
         assert pages(tmp_path) == pages(swept[0])
+
+    def test_a_report_of_another_budget_replaces_no_page_by_an_empty_one(
+        self, swept, base, tmp_path
+    ):
+        out = tmp_path / "out"
+        shutil.copytree(swept[0], out)
+        words = ("--report-only", "--budget", "full", "--sample", "--base", base, "--out", out)
+        result = minibert("reproduce", "table1", *words)
+        assert (result.code, result.err.count("\n")) == (2, 1)
+        number = len(read_runs(out))
+        path = out / "runs.jsonl"
+        says = f"all {number} runs in {path} are of other data, another base or budget\n"
+        assert result.err == f"minibert: error: {says}"
+        assert pages(out) == pages(swept[0])
 
     def test_a_report_of_one_study_loses_none_of_the_others(self, swept, base, tmp_path):
         out = tmp_path / "out"
@@ -229,9 +255,12 @@ def test_imports_point_one_way():
     for path in (ROOT / "adapters/reproduce").rglob("*.py"):
         room = path.relative_to(ROOT / "adapters/reproduce").parts[0].removesuffix(".py")
         if room != "__init__":
-            imported = re.findall(r"adapters\.reproduce\.(\w+)", path.read_text("utf-8"))
+            text = path.read_text("utf-8")
+            imported = re.findall(r"adapters\.reproduce(?:\.| import )(\w+)", text)
             allowed = rooms[: rooms.index(room) + 1]
             assert set(imported) <= set(allowed), path
+    told = " -> ".join(reversed(rooms))
+    assert told in (ROOT / "adapters/reproduce/__init__.py").read_text("utf-8")
 
 
 def test_a_sweep_is_given_the_bars_tick(tmp_path, monkeypatch):

@@ -221,7 +221,7 @@ class TestASweep:
         words = ("reproduce", "table2", "--base", base, "--out", out, "--report-only", "--data")
         number = len(read_runs(out))
         refused_here = minibert(*words, other)
-        runs = f"{number} of the {number} runs in {out / 'runs.jsonl'}"
+        runs = f"all {number} runs in {out / 'runs.jsonl'}"
         assert refused_here.code == 2
         said = f"minibert: error: {runs} are of other data, another base or budget\n"
         assert refused_here.err == said
@@ -819,7 +819,7 @@ def test_the_paper_budget_is_the_papers_grid():
     runs: Runs = {}
     grid = {(r, n) for r in (1e-5, 3e-5, 1e-4, 3e-3) for n in (20, 50, 100)}
     of_size: dict[int, set] = {}
-    for config in table2_rows.adapter_grids(plan, runs, "x"):
+    for config in table2_rows.size_grids(plan, runs, "x"):
         of_size.setdefault(config["method"]["size"], set()).add(_pair(config))
     assert of_size == dict.fromkeys((2, 4, 8, 16, 32, 64), grid)
     of_top: dict[int, set] = {}
@@ -837,7 +837,7 @@ def test_of_equal_numbers_of_top_layers_the_fewest_are_chosen():
     runs: Runs = {}
     result = {"validation": [{"accuracy": 0.5}], "test": {"accuracy": 0.5}}
     for _ in range(2):
-        for config in table2_rows.top_grid(plan, runs, "x") or plan.grid("x", FULL):
+        for config in table2_rows.top_grid(plan, runs, "x"):
             runs[run_key(config)] = {"config": config, "result": result}
     assert table2_rows.best_top(plan, runs, "x")["method"] == {**FULL, "first_layer": 10}
 

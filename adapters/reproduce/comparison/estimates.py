@@ -25,9 +25,9 @@ from minibert.errors import InputError
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value in hundredths and its variance; None if the seeds cannot tell it. `seeds_only`: that
-    leaves out the choice of examples. `diverged`: so many of the runs have no score, so that the
-    spread of the others would understate the error."""
+    """A value in hundredths and its variance; None if the seeds cannot tell it. `seeds_only`: the
+    variance does not cover the choice of examples. `diverged`: how many runs have no score; with
+    any, no error is given, since the others' spread would understate it."""
 
     value: float
     variance: Variance | None
@@ -36,7 +36,7 @@ class Estimate:
 
     @property
     def error(self) -> float | None:
-        """Two of it to either side are to cover 95 %."""
+        """Twice this, to either side, is a 95 % interval."""
         return self.error_among(1)
 
     def error_among(self, several: int) -> float | None:

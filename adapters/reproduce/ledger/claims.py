@@ -218,15 +218,16 @@ CHANGED = (
     "adapters of size 256 got rates of their own, when training with them had failed at size 64's",
     "what runs on one task got 8 seeds instead of 3: first layer-norm and the plain adapter, as "
     "their claim was open, and then the rest",
-    "two claims say no more than their rules now: only the top layer is fine-tuned; the std is 1",
+    "two claims were narrowed to what their rules test: only the top layer is fine-tuned; the std "
+    "is 1",
     "the error: where runs kept their answers, it is of seeds and examples together, by Student's "
     "t; where not, seeds that vary more than is usual for the task have that larger error",
     "where one of several (layers, tasks, sizes, extensions) decides, its interval is wider, by "
     "Bonferroni",
-    "the widest difference of sizes had counted its degrees of freedom twice; on MiniLM its claim "
-    "had not held, and is open",
-    "SQuAD's error is no longer assumed; diverged runs leave no error; and an extension that "
-    "diverges at every rate is no gain",
+    "an error was corrected: the widest difference of sizes had counted its degrees of freedom "
+    "twice; on MiniLM that turned 'does not hold' into 'not decided'",
+    "SQuAD's error is no longer assumed; an estimate with a diverged run has no error, so it "
+    "decides nothing; and an extension that diverges at every rate is no gain",
 )
 
 # The studies of many methods or tasks, which have `Plan.curve_seeds`.
@@ -305,8 +306,8 @@ def ledger(plan: Plan, runs: Runs, command: str) -> str:
         "decide, as the worst layer or the widest difference, the interval shown is right for all "
         "of them together (Bonferroni); where all have to agree, each one's own decides. Rates, "
         "epochs and sizes are those that were chosen with seed 0 "
-        "(SQuAD's, where there are several, by the mean on this very dev set): what another choice "
-        "would give is in no interval.\n\n"
+        "(SQuAD's, where there are several, by the mean on this very dev set): no "
+        "interval includes what another choice would have given.\n\n"
         f"{table(rows, HEADERS, 'github')}\n\n{_about_the_paper(plan)}"
         f"Not among the runs:\n\n{left_out}\n\n"
         f"The rules were fixed before any run. What was changed afterwards:\n\n{changed}\n\n"

@@ -29,6 +29,11 @@ def best(runs: Runs, configs: list[Config]) -> Config | None:
     return max(found, key=lambda pair: pair[0])[1] if found else None
 
 
+def only_or_best(runs: Runs, tried: list[Config]) -> Config | None:
+    """The best of these. Where only one is tried, it need not have run."""
+    return tried[0] if len(tried) == 1 else best(runs, tried)
+
+
 def chosen(plan: Plan, runs: Runs, task: str, method: dict[str, Any]) -> Config | None:
     """The best configuration of a method's grid."""
     return best(runs, plan.grid(task, method))
@@ -44,15 +49,16 @@ def size_grid(plan: Plan, runs: Runs, task: str, size: int) -> list[Config]:
 
 
 def best_of_size(plan: Plan, runs: Runs, task: str, size: int) -> Config | None:
-    """The best configuration of one size. Where only one is tried, it need not have run."""
-    tried = size_grid(plan, runs, task, size)
-    return tried[0] if len(tried) == 1 else best(runs, tried)
+    """The best configuration of one size."""
+    return only_or_best(runs, size_grid(plan, runs, task, size))
 
 
 def size_grids(plan: Plan, runs: Runs, task: str) -> list[Config]:
-    """What is tried for all the sizes among which the best is chosen."""
+    """What is tried for all the sizes among which the best is chosen; until some are known, size 64
+    alone, of which others have the rate and epochs."""
     grids = [size_grid(plan, runs, task, size) for size in plan.budget.best_of]
-    return [config for grid in grids for config in grid] if all(grids) else []
+    whole = [config for grid in grids for config in grid]
+    return whole if all(grids) else plan.grid(task, ADAPTERS)
 
 
 def best_size(plan: Plan, runs: Runs, task: str) -> Config | None:
@@ -61,8 +67,8 @@ def best_size(plan: Plan, runs: Runs, task: str) -> Config | None:
 
 
 def top_layers(plan: Plan) -> list[int]:
-    """The numbers k of top layers to fine-tune, scaled from the budget's "k out of 12". k is always
-    less than the number of layers, as training all of them is full fine-tuning; or 1."""
+    """The numbers k of top layers to fine-tune, scaled from the budget's "k out of 12". k is at
+    least 1, and otherwise less than the number of layers: training them all is full fine-tuning."""
     counts = {min(plan.layers - 1, round(top * plan.layers / 12)) for top in plan.budget.top}
     return sorted({max(1, count) for count in counts})
 

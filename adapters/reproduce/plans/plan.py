@@ -112,4 +112,5 @@ class Plan:
 
     def with_seeds(self, config: Config, seeds: int | None = None) -> list[Config]:
         """The same run with each of the plan's seeds, or with the first `seeds` of them."""
-        return [{**config, "seed": seed} for seed in range(min(seeds or self.seeds, self.seeds))]
+        number = self.seeds if seeds is None else min(seeds, self.seeds)
+        return [{**config, "seed": seed} for seed in range(number)]

@@ -24,9 +24,9 @@ class Table2Budget:
 
     grids, best_of, swept and top: as in `Budget`. sweep_top: whether each number of top layers has
     the whole grid; otherwise the best of full fine-tuning. examples: of training, dev and test.
-    texts: epochs are the grid's as long as these see at most so many texts, otherwise fewer, but at
-    least 2 (None: the grid's). steps: epochs are more where they would have fewer steps, but at
-    most `recipes.MOST_EPOCHS`.
+    texts: the most texts that a training sees; the grid's epochs are reduced to fit, but not below
+    2 (None: never). steps: the fewest steps; epochs are added to reach them, up to
+    `recipes.MOST_EPOCHS`.
     """
 
     what: str
@@ -75,12 +75,12 @@ TABLE2 = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Table2Plan(Plan):
     """A plan whose tasks are those of the folder: the choices and the statistics of the other
     studies work on it as they do on GLUE's."""
 
-    numbers: Table2Budget = TABLE2["quick"]
+    numbers: Table2Budget
 
     def task_named(self, name: str) -> FolderTask:
         """The task of the folder."""

@@ -32,7 +32,7 @@ def scored(task: str) -> str:
 def conditions(plan: Plan, seeds: int | None = None, data: str = "") -> str:
     """The base, budget, data and number of seeds of all runs in a report, as one sentence. `seeds`:
     fewer than the plan's; `data`: in words, "" where the study says it."""
-    seeds = min(seeds or plan.seeds, plan.seeds)
+    seeds = plan.seeds if seeds is None else min(seeds, plan.seeds)
     unless = " where no n is given" if seeds > 1 else ""
     return (
         f"Base `{plan.base_shown}`, budget `{plan.budget.name}`{f' ({data})' if data else ''}, "

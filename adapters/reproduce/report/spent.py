@@ -24,8 +24,8 @@ def spent(wanted: Mapping[str, Iterable[Config]], runs: Runs) -> str:
         "What ran",
         "A worker-hour is an hour of one worker; several may have run on the machine at once. Runs "
         "that several studies share are in the row of each. A run that was stopped and resumed "
-        "counts from its last start. Where a choice waits for runs, the runs that follow it are "
-        "counted as if the first that is tried were chosen.",
+        "counts from its last start. Where a choice is still open, the runs that depend on it "
+        "are counted as if the first candidate were chosen.",
         markdown_table(rows, HEADERS),
         _machines(everything, runs),
     )

@@ -102,6 +102,11 @@ def diverged_of(runs: Runs, configs: Sequence[Config]) -> int:
     return sum(run is not None and "diverged" in run["result"] for run in ended)
 
 
+def all_diverged(runs: Runs, tried: Sequence[Config]) -> bool:
+    """Whether nothing can be chosen among these, as every one has diverged."""
+    return bool(tried) and diverged_of(runs, tried) == len(tried)
+
+
 def chosen_scores(
     plan: Plan,
     runs: Runs,
@@ -114,10 +119,9 @@ def chosen_scores(
     run; `wanted` of them are enough (None: all). With nothing chosen yet (None) there are no
     scores; if every one of `tried` diverged, that counts as diverged."""
     if config is not None:
-        enough = min(wanted or plan.seeds, plan.seeds)
+        enough = plan.seeds if wanted is None else min(wanted, plan.seeds)
         return scores_of(runs, plan.with_seeds(config), metric, enough)
-    all_diverged = bool(tried) and diverged_of(runs, tried) == len(tried)
-    return Scores((), int(all_diverged))
+    return Scores((), int(all_diverged(runs, tried)))
 
 
 def average(parts: Sequence[Scores]) -> tuple[float | None, float | None]:

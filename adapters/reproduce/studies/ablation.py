@@ -18,7 +18,7 @@ from adapters.reproduce.report.pages import (
     section,
     title,
 )
-from adapters.reproduce.report.statistics import hundredths, main_score
+from adapters.reproduce.report.statistics import all_diverged, hundredths, main_score
 from adapters.reproduce.sweep.runs_file import Config, Results, Runs, run_key
 
 NAME = "ablation"
@@ -129,7 +129,9 @@ def report(plan: Plan, runs: Runs, folder: Path) -> str:
     )
     found = {task: [*results.values()] for task, results in finished(plan, runs).items()}
     if not found:
-        return section(heading, text, NO_RUNS)
+        lost = [t for t in plan.tasks if all_diverged(runs, plan.grid(t, ADAPTERS))]
+        told = f"Adapters diverged in every training: {', '.join(map(title, lost))}."
+        return section(heading, text, told if lost else NO_RUNS)
     table = markdown_table([_cells(plan, task, found[task]) for task in found], HEADERS)
     _draw(plan, found, folder)
     alt = "Relative change by first and last removed layer, one heat map for each task"

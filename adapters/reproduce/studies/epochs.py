@@ -60,19 +60,15 @@ def wanted(plan: Plan, runs: Runs) -> list[Config]:
     """The configurations known to be needed, given the results so far."""
     if TASK not in plan.tasks:
         return []
-    only = _only(plan)
+    # this task alone, with the paper's pooling
+    only = replace(plan, tasks=(TASK,), budget=replace(plan.budget, mean_seeds=0))
     configs = wanted_by_table1(only, runs)
     if not plan.budget.more_epochs:
         return configs
-    configs += of_sizes(only, runs) + longer(plan)
+    configs += of_sizes(plan, runs) + longer(plan)
     if like := best(runs, plan.grid(TASK, ADAPTERS) + longer(plan)):
         configs += plan.with_seeds(like)
     return configs
-
-
-def _only(plan: Plan) -> Plan:
-    """The plan for this task alone, with the paper's pooling."""
-    return replace(plan, tasks=(TASK,), budget=replace(plan.budget, mean_seeds=0))
 
 
 class Trial(NamedTuple):
@@ -86,10 +82,9 @@ class Trial(NamedTuple):
 
 def trials(plan: Plan, runs: Runs) -> list[Trial]:
     """Full fine-tuning and adapters at each rate, number of epochs and size that is tried."""
-    only = _only(plan)
     tried = plan.grid(TASK, FULL) + plan.grid(TASK, ADAPTERS) + longer(plan)
-    tried += of_sizes(only, runs)
-    in_table_1 = [chosen(only, runs, TASK, method) for method in (FULL, ADAPTERS)]
+    tried += of_sizes(plan, runs)
+    in_table_1 = [chosen(plan, runs, TASK, method) for method in (FULL, ADAPTERS)]
     found = {}
     for config in tried:
         seeds = plan.with_seeds(config)

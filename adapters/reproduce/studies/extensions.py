@@ -7,7 +7,7 @@ from typing import Any
 
 from adapters.methods.table import VARIANTS
 from adapters.pictures import STYLES
-from adapters.reproduce.plans.choices import best, chosen
+from adapters.reproduce.plans.choices import chosen, only_or_best
 from adapters.reproduce.plans.plan import ADAPTERS, Plan
 from adapters.reproduce.report.figures import (
     image,
@@ -26,7 +26,7 @@ from adapters.reproduce.report.pages import (
     title,
 )
 from adapters.reproduce.report.shares import parameters_of
-from adapters.reproduce.report.statistics import MISSING, Scores, chosen_scores, diverged_of
+from adapters.reproduce.report.statistics import MISSING, Scores, all_diverged, chosen_scores
 from adapters.reproduce.sweep.runs_file import Config, Runs
 
 NAME = "extensions"
@@ -71,15 +71,13 @@ def _times(rate: float, factor: float) -> float:
 
 
 def best_rate(plan: Plan, runs: Runs, task: str, method: dict[str, Any]) -> Config | None:
-    """The best of these configurations. Where only one is tried, it need not have run."""
-    tried = rate_grid(plan, runs, task, method)
-    return tried[0] if len(tried) == 1 else best(runs, tried)
+    """The best of these configurations."""
+    return only_or_best(runs, rate_grid(plan, runs, task, method))
 
 
 def always_diverged(plan: Plan, runs: Runs, method: dict[str, Any]) -> bool:
-    """Whether every run of an extension diverged that chooses its rate, on some task."""
-    tried = [rate_grid(plan, runs, task, method) for task in tasks(plan)]
-    return any(configs and diverged_of(runs, configs) == len(configs) for configs in tried)
+    """Whether, on some task, all the runs that would choose an extension's rate diverged."""
+    return any(all_diverged(runs, rate_grid(plan, runs, task, method)) for task in tasks(plan))
 
 
 def wanted(plan: Plan, runs: Runs) -> list[Config]:

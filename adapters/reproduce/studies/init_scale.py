@@ -15,13 +15,14 @@ from adapters.reproduce.report.figures import (
 )
 from adapters.reproduce.report.pages import (
     NO_RUNS,
+    any_finished,
     glue_conditions,
     markdown_table,
     scored,
     section,
     title,
 )
-from adapters.reproduce.report.statistics import Scores, scores_of
+from adapters.reproduce.report.statistics import Scores, chosen_scores
 from adapters.reproduce.sweep.runs_file import Config, Runs
 
 NAME = "init-scale"
@@ -61,8 +62,13 @@ ScoresByStd = dict[str, dict[float, Scores]]  # by task, then by std
 def _results(plan: Plan, runs: Runs) -> ScoresByStd:
     return {
         task: {
-            std: scores_of(runs, plan.with_seeds(config))
-            for std, config in of_stds(plan, runs, task).items()
+            std: chosen_scores(
+                plan,
+                runs,
+                of_stds(plan, runs, task).get(std),
+                plan.grid(task, ADAPTERS) if std == DEFAULT_STD else [],
+            )
+            for std in plan.budget.stds
         }
         for task in tasks(plan)
     }
@@ -77,17 +83,18 @@ def report(plan: Plan, runs: Runs, folder: Path) -> str:
         f"{DEFAULT_STD:g}."
     )
     found = _results(plan, runs)
-    if not any(scores.values for by_std in found.values() for scores in by_std.values()):
+    if not any_finished(runs, wanted(plan, runs)):
         return section(heading, text, NO_RUNS)
     rows = [
-        (f"{std:g}", *(str(found[task].get(std, Scores())) for task in found))
-        for std in plan.budget.stds
+        (f"{std:g}", *(str(by_std[std]) for by_std in found.values())) for std in plan.budget.stds
     ]
     table = markdown_table(rows, ("initial std", *(scored(task) for task in found)))
-    _draw(found, folder)
-    picture = image(
-        NAME, "Dev score against the initial standard deviation: each seed's, and the tasks' means"
-    )
+    picture = ""
+    if any(scores.values for by_std in found.values() for scores in by_std.values()):
+        _draw(found, folder)
+        picture = image(
+            NAME, "Dev score against the initial standard deviation: each seed's, and the means"
+        )
     return section(heading, text, glue_conditions(plan), table, picture)
 
 

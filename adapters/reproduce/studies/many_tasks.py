@@ -2,14 +2,16 @@
 fine-tuning one network for task after task forgets, and training one on all tasks together takes
 all their data again for each further task."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from adapters.reproduce.plans.choices import chosen
 from adapters.reproduce.plans.plan import ADAPTERS, FULL, Plan
 from adapters.reproduce.report.figures import image
-from adapters.reproduce.report.pages import NO_RUNS, glue_conditions, section
+from adapters.reproduce.report.pages import NO_RUNS, any_finished, glue_conditions, section
 from adapters.reproduce.report.shares import parameters_of
+from adapters.reproduce.report.statistics import all_diverged, diverged_of
 from adapters.reproduce.studies import joint
 from adapters.reproduce.studies.three_ways import Way, by_task, costs, draw
 from adapters.reproduce.sweep.runs_file import Config, Runs, run_key
@@ -66,6 +68,7 @@ def one_after_the_other(plan: Plan, runs: Runs, method: dict[str, Any], name: st
         name,
         plan.curve_seeds,
         [dict(enumerate(result["scores"])) for result in results],
+        _diverged(runs, sequences(plan, runs, method), *(plan.grid(t, method) for t in plan.tasks)),
         parameters=results[0]["parameters"] if results else None,
         added=_added(plan, runs, method),
         again=0,
@@ -84,11 +87,17 @@ def all_together(plan: Plan, runs: Runs, name: str) -> Way:
         name,
         plan.curve_seeds,
         list(learned.values()),
+        _diverged(runs, joint.of_seeds(plan, runs, len(plan.tasks)).values(), joint.grid(plan)),
         parameters=whole["parameters"] if whole else None,
         added=_added(plan, runs, FULL),
         again=sum(whole["examples"][:-1]) if whole else None,
         changed=None,
     )
+
+
+def _diverged(runs: Runs, seeds: Iterable[Config], *grids: list[Config]) -> int:
+    """How many of a way's seeds diverged; 1 if there are none, as all of a grid did."""
+    return diverged_of(runs, [*seeds]) or int(any(all_diverged(runs, grid) for grid in grids))
 
 
 def _added(plan: Plan, runs: Runs, method: dict[str, Any]) -> int | None:
@@ -119,10 +128,12 @@ def report(plan: Plan, runs: Runs, folder: Path) -> str:
         one_after_the_other(plan, runs, FULL, "sequential fine-tuning"),
         all_together(plan, runs, "joint training"),
     ]
-    ways = [way for way in ways if way.learned]
-    if not ways:
+    if not any_finished(runs, wanted(plan, runs)):
         return section(heading, text, NO_RUNS)
-    draw(ways, plan.tasks, folder, NAME)
+    picture = ""
+    if any(way.learned for way in ways):
+        draw(ways, plan.tasks, folder, NAME)
+        picture = image(NAME, "Each task's score after every further task, a panel for each way")
     number = len(plan.tasks)
     return section(
         heading,
@@ -131,5 +142,5 @@ def report(plan: Plan, runs: Runs, folder: Path) -> str:
         by_task(ways, plan.tasks),
         costs(ways, plan.tasks),
         f"{number} networks, each fine-tuned in full and kept, are {number} times the base.",
-        image(NAME, "Each task's score after every further task, a panel for each way"),
+        picture,
     )

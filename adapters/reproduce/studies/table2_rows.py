@@ -12,7 +12,7 @@ from adapters.reproduce.plans.choices import (
     top_layers,
     top_method,
 )
-from adapters.reproduce.plans.plan import ADAPTERS, FULL
+from adapters.reproduce.plans.plan import FULL
 from adapters.reproduce.plans.table2_plan import Table2Plan
 from adapters.reproduce.report.statistics import Scores, chosen_scores
 from adapters.reproduce.sweep.runs_file import Config, Runs, run_key
@@ -27,17 +27,12 @@ def top_grid(plan: Table2Plan, runs: Runs, task: str) -> list[Config]:
     if plan.numbers.sweep_top:
         return [config for method in methods for config in plan.grid(task, method)] + full
     like = chosen(plan, runs, task, FULL)
-    return [] if like is None else [{**like, "method": method} for method in methods] + full
+    return [{**like, "method": method} for method in methods if like] + full
 
 
 def best_top(plan: Table2Plan, runs: Runs, task: str) -> Config | None:
     """The best number of top layers, with its rate and epochs."""
     return best(runs, top_grid(plan, runs, task))
-
-
-def adapter_grids(plan: Table2Plan, runs: Runs, task: str) -> list[Config]:
-    """What is tried of adapters: size 64 first, where other sizes use the best rate of that."""
-    return size_grids(plan, runs, task) or plan.grid(task, ADAPTERS)
 
 
 class Row(NamedTuple):
@@ -59,7 +54,7 @@ FULL_ROW = Row(
 ROWS = (
     FULL_ROW,
     Row("variable fine-tuning, best top n", PUBLISHED[1], top_grid, best_top),
-    Row("adapters, best size for each task", PUBLISHED[2], adapter_grids, best_size),
+    Row("adapters, best size for each task", PUBLISHED[2], size_grids, best_size),
 )
 NO_BERT = "no BERT: TF-IDF, logistic regression"
 PAPER_ROWS = (PUBLISHED[3], *(row.published for row in ROWS))  # in the same order, NO_BERT first

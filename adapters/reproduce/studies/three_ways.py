@@ -1,7 +1,7 @@
 """Ways to have many tasks, beside each other: adapters, one network fine-tuned on task after task,
 one network trained on all tasks together. What each scores, and what one more task costs it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
@@ -23,16 +23,18 @@ TaskScores = list[dict[str, float]]  # every task's so far
 @dataclass(frozen=True)
 class Way:
     """One way to have many tasks, with what is known of it: for each seed that has run, of so many
-    `seeds`, {number of the task learned last: the scores of the tasks so far}, numbers from 0.
+    `seeds`, {number of the task learned last: the scores of the tasks so far}, numbers from 0. Of
+    `diverged` seeds there are no scores.
 
     parameters: of all tasks together; added: those of the last one. changed: how many texts'
-    answers had changed after each task since their own was learned, in all seeds. again: how many
-    examples of earlier tasks the last one is trained with.
+    answers had changed after each task since their own was learned, summed over the seeds. again:
+    how many examples of earlier tasks the last one is trained with.
     """
 
     name: str
     seeds: int
     learned: list[dict[int, TaskScores]]
+    diverged: int
     parameters: int | None
     added: int | None
     again: int | None
@@ -41,13 +43,15 @@ class Way:
     def task(self, task: str, number: int, after: int) -> Scores:
         """The score of the task of this number after another one, over the seeds."""
         rows = [rows[after] for rows in self.learned if after in rows]
-        return Scores(tuple(main_score(task, row[number]) for row in rows), wanted=self.seeds)
+        return self._scores(main_score(task, row[number]) for row in rows)
 
     def average(self, tasks: Sequence[str]) -> Scores:
         """The mean over the tasks at the end, over the seeds: one network's tasks vary together."""
         rows = [rows[len(tasks) - 1] for rows in self.learned if len(tasks) - 1 in rows]
-        values = tuple(mean(map(main_score, tasks, row)) for row in rows)
-        return Scores(values, wanted=self.seeds)
+        return self._scores(mean(map(main_score, tasks, row)) for row in rows)
+
+    def _scores(self, values: Iterable[float]) -> Scores:
+        return Scores(tuple(values), self.diverged, self.seeds)
 
     def change(self, tasks: Sequence[str]) -> str:
         """By how much the last task changes the mean score of those before it, over the seeds that
@@ -72,7 +76,7 @@ def by_task(ways: Sequence[Way], tasks: Sequence[str]) -> str:
             ]
             changed = MISSING if way.changed is None else f"{way.changed[after]:,}"
             rows.append((f"{way.name}, after {title(tasks[after])}", *cells, changed))
-    changed_since = "texts whose logits have changed since their task was learned, in all seeds"
+    changed_since = "texts whose logits have changed since their task was learned, over all seeds"
     return markdown_table(rows, ("learned by", *map(scored, tasks), changed_since))
 
 
@@ -111,7 +115,8 @@ def _answers(way: Way) -> str:
 
 
 def draw(ways: Sequence[Way], tasks: Sequence[str], folder: Path, name: str) -> None:
-    """The scores after each task, a panel for each way."""
+    """The scores after each task, a panel for each way that has any."""
+    ways = [way for way in ways if way.learned]
     figure = new_figure(9.0, 3.6)
     panels = figure.subplots(1, len(ways), sharey=True, squeeze=False)[0]
     for axes, way in zip(panels, ways, strict=True):

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from adapters.reproduce.sweep.configured import Parts, own_parts
+from adapters.reproduce.sweep.configured import own_parts
 from adapters.reproduce.sweep.many_tasks import joint, sequence
-from adapters.reproduce.sweep.one_task import ablation, classify, own_task, squad, without_bert
+from adapters.reproduce.sweep.one_task import ablation, classify, own_task, squad
 from adapters.reproduce.sweep.runs_file import Config
+from adapters.reproduce.sweep.tfidf import tfidf
 from minibert.errors import Diverged
 
 KINDS: dict[str, Callable[[Config, Path, int], dict[str, Any]]] = {
@@ -20,11 +21,6 @@ KINDS: dict[str, Callable[[Config, Path, int], dict[str, Any]]] = {
     "sequence": sequence,
     "joint": joint,
     "squad": squad,
-}
-
-KINDS_OF_TABLE2: dict[str, Callable[[Config, Parts, Path, int], dict[str, Any]]] = {
-    "own": own_task,
-    "tfidf": without_bert,
 }
 
 
@@ -38,9 +34,10 @@ def execute(
     Raises InputError for missing data or weights.
     """
     try:
-        if config["kind"] in KINDS_OF_TABLE2:
-            parts = own_parts(config, tasks)
-            return KINDS_OF_TABLE2[config["kind"]](config, parts, folder, threads)
+        if config["kind"] == "own":
+            return own_task(config, own_parts(config, tasks), folder, threads)
+        if config["kind"] == "tfidf":
+            return tfidf(*own_parts(config, tasks))
         return KINDS[config["kind"]](config, folder, threads)
     except Diverged as error:
         return {"diverged": str(error)}

@@ -20,7 +20,6 @@ from adapters.reproduce.sweep.configured import (
 )
 from adapters.reproduce.sweep.learning import learned, parameter_counts, scored, under_way
 from adapters.reproduce.sweep.runs_file import Config, run_key
-from adapters.reproduce.sweep.tfidf import tfidf
 from adapters.task_file import TaskFile, load_task, on_base, save_task
 from minibert.data.squad import question_scores, token_f1
 from minibert.data.tasks import Example, Task, constant_score
@@ -42,11 +41,6 @@ def own_task(config: Config, parts: Parts, folder: Path, threads: int) -> dict[s
     """Train one task of table 2; score it on its test set."""
     _, scores, others = learned(config, parts, folder, threads)
     return {"test": scores, **others}
-
-
-def without_bert(config: Config, parts: Parts, folder: Path, threads: int) -> dict[str, Any]:
-    """Table 2's row without BERT."""
-    return tfidf(*parts)
 
 
 def _task_path(config: Config, folder: Path) -> Path:

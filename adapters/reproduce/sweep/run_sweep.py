@@ -29,7 +29,7 @@ Execute = Callable[[Config, Path, int], dict[str, Any]]
 OnProgress = Callable[[Config | None, int, int], None]
 
 TICK = 1.0  # seconds between two looks while no run ends
-ATTEMPTS = 3  # how often a sweep starts new processes after one of them was killed
+ATTEMPTS = 3  # so often are new processes started after a kill, with no run finished between
 
 
 @dataclass
@@ -151,7 +151,7 @@ def run_sweep(
                     sweep.keep(config, result)
                     finished += 1
         except BrokenExecutor:  # a process was killed, so joblib has stopped the others
-            attempts -= 1
+            attempts = ATTEMPTS if finished else attempts - 1
             if attempts < 0:
                 raise InputError(f"{folder}: the sweep's processes were {KILLED}") from None
         finally:

@@ -146,17 +146,22 @@ def checked_result(config: Config, result: dict[str, Any], where: str) -> dict[s
         raise InputError(f"{where} has no {missing[0]}")
     if isinstance(result.get("parameters"), dict):
         _check_parameters(result["parameters"], f"{where}: parameters")
-    kept = [result.get("answers", []), *(s.get("answers", []) for s in result.get("spans", []))]
-    for words in kept:
-        for word in [words] if isinstance(words, str) else words:
-            unpacked(word, where)
+    answers = result.get("answers", [])
+    spans = [span["answers"] for span in result.get("spans", []) if "answers" in span]
+    for word in [*([answers] if isinstance(answers, str) else answers), *spans]:
+        unpacked(fitted(str, word, f"{where}: answers"), where)
+    if not all(result.get("validation", [])):
+        raise InputError(f"{where} has an epoch without scores")
     if kind == "classify" and needed:
         constant = [result["constant"]] if "constant" in result else []
         _check_metrics(task, (result["dev"], *result["validation"], *constant), where)
     if kind == "ablation" and needed:
         _check_spans(config, result, where)
-    if kind == "squad" and needed and (lacking := {"f1", "exact_match"} - result["dev"].keys()):
-        raise InputError(f"{where} lacks a score: {min(lacking)}")
+    if kind == "squad" and needed:
+        if lacking := {"f1", "exact_match"} - result["dev"].keys():
+            raise InputError(f"{where} lacks a score: {min(lacking)}")
+        if len(result["examples"]) != 2:
+            raise InputError(f"{where}: examples are not two numbers: for training, and dev")
     if kind in ("sequence", "joint") and needed:
         _check_tasks(config, result, where)
     if kind in ("own", "tfidf") and needed:
@@ -183,6 +188,10 @@ def _check_spans(config: Config, result: dict[str, Any], where: str) -> None:
     kinds = {"first": int, "last": int, "dev": dict}
     if any(not isinstance(span.get(name), kind) for span in spans for name, kind in kinds.items()):
         raise InputError(f"{where} has a span without its layers or scores")
+    layers = next((n for n in range(1, len(spans) + 1) if n * (n + 1) // 2 == len(spans)), 0)
+    expected = [(first, last) for first in range(layers) for last in range(first, layers)]
+    if sorted((span["first"], span["last"]) for span in spans) != expected:
+        raise InputError(f"{where} does not have each span of layers once")
     several = (result["dev"], result["constant"], *(span["dev"] for span in spans))
     _check_metrics(task, several, where)
 

@@ -24,7 +24,7 @@ class SweepBar:
     bar: Any
     clock: Callable[[], float]
     done: int = 0
-    later: int = 0  # runs that will be wanted when those of now have finished
+    later: int = 0  # runs that will be wanted once the present ones have finished
     counts: str = ""
     end: float | None = None  # when all runs will have ended, by the clock; None: not known yet
 

@@ -105,7 +105,7 @@ def read_task(folder: Path) -> FolderTask:
     Raises InputError, naming file and row, for a file that is missing, empty or damaged, a column
     that is not there, a header where there should be none, a row without label, a label of dev.tsv
     or test.tsv that train.tsv lacks, fewer than two classes or more than MOST_CLASSES, two files
-    with the same examples, one whose texts are all empty, and a task.toml that says something else.
+    with the same examples, one whose texts are all empty, and what `read_about` refuses.
     """
     about = read_about(folder / ABOUT)
     opened = read_alike([_opened(folder / part, about) for part in PARTS])

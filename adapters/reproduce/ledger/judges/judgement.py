@@ -1,4 +1,4 @@
-"""What a judge is, and what several begin with: the difference to full fine-tuning."""
+"""The type of a judge, and what several judges share: the difference to full fine-tuning."""
 
 from collections.abc import Callable, Sequence
 
@@ -19,7 +19,7 @@ def judgement(estimate: Estimate | None, verdict: str) -> Judgement:
 
 
 def on_tasks(plan: Plan, tasks: Sequence[str]) -> str:
-    """Where a judgement is not on all of the plan's tasks, on which: "sst-2: ", to begin with."""
+    """The tasks that are judged, as a prefix ("sst-2: "); "" if they are all of the plan's."""
     return "" if list(tasks) == list(plan.tasks) else f"{', '.join(tasks)}: "
 
 
