@@ -672,6 +672,16 @@ class TestSequences:
         cells = [cell.strip() for cell in row.strip("|").split("|")]
         assert cells[1:] == ["67.0 ± 1.5", "88.0 ± 0.0", "21"]
 
+    def test_seeds_that_diverged_are_told_beside_the_others(self, tmp_path):
+        runs = self.runs_with([1.0, 5.0, 6.0])
+        config = many_tasks.sequences(self.plan, runs, FULL)[2]
+        add(runs, config, {"diverged": "it did"})
+        text = many_tasks.report(self.plan, runs, tmp_path)
+        (row,) = [line for line in text.splitlines() if line.startswith("| average")]
+        assert [cell.strip() for cell in row.strip("|").split("|")][2] == (
+            "77.5 ± 1.0 (n = 2, 1 diverged)"  # (69 + 88) / 2 and (65 + 88) / 2
+        )
+
     def test_adapters_of_further_seeds_are_a_sequence_only_once_each_is_trained(self):
         runs = everything(self.plan)
         like = chosen(self.plan, runs, "rte", ADAPTERS)
