@@ -12,7 +12,7 @@ import time
 from contextlib import suppress
 from types import FrameType
 
-PATIENCE = 5.0  # seconds after a Ctrl-C in which work is saved, and another one ends nothing
+PATIENCE = 5.0  # seconds after a Ctrl-C in which an import, or saving what is done, goes on
 
 
 def open_closed_streams() -> None:
@@ -41,23 +41,27 @@ def importing(frame: FrameType | None) -> bool:
     return frame is not None
 
 
-def send_later(number: int) -> None:
-    """Send this process a signal in a moment."""
+def send_later(number: int, thread: int) -> None:
+    """Send the main thread, which has this number, a signal in a moment."""
     time.sleep(0.05)
-    _thread.interrupt_main(number)
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(thread, number)  # also ends its waiting for input
+    else:
+        _thread.interrupt_main(number)
 
 
 class CtrlC:
     """What Ctrl-C does, and `kill` (SIGTERM), and a terminal that is closed (SIGHUP). It ends the
     process at once, with one line: before the command works. While the command `works`, it raises
-    KeyboardInterrupt, once, and `came`; during an import, as soon as that is done, for NumPy and
-    autograd ignore exceptions in some lines of theirs. While what is begun is being saved after
-    that, or the process is ending, it does nothing for some seconds."""
+    KeyboardInterrupt, once, and `came`; during an import, as soon as that is done or has taken some
+    seconds more, for NumPy and autograd ignore exceptions in some lines of theirs. While what is
+    begun is being saved after that, or the process is ending, it does nothing for some seconds."""
 
     def __init__(self) -> None:
         self.works = self.came = False
         self.number = int(signal.SIGINT)  # the signal that came
         self.patient_until = 0.0
+        self.postponed = 0.0  # when it came during an import
 
     @property
     def code(self) -> int:
@@ -84,9 +88,9 @@ class CtrlC:
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         """The signal has come."""
-        if self.works and importing(frame):
-            _thread.start_new_thread(send_later, (number,))
-        elif self.works:
+        if self.works and importing(frame) and self._postpone(number):
+            return
+        if self.works:
             self.came, self.number = True, number
             self.end()
             raise KeyboardInterrupt
@@ -95,6 +99,18 @@ class CtrlC:
                 os.write(2, b"\nminibert: stopped\n")
             finally:
                 os._exit(128 + number)
+
+    def _postpone(self, number: int) -> bool:
+        """Have the signal sent again in a moment. Returns False once that is not to go on."""
+        now = time.monotonic()
+        self.postponed = self.postponed or now
+        if now > self.postponed + PATIENCE:
+            return False
+        try:
+            _thread.start_new_thread(send_later, (number, _thread.get_ident()))
+        except RuntimeError:  # no more threads are allowed
+            return False
+        return True
 
 
 ctrl_c = CtrlC()

@@ -173,8 +173,8 @@ def reproduce_command(options: argparse.Namespace) -> None:
     """Python: `adapters.reproduce.pipeline.sweep_studies` and `write_reports`."""
     from adapters.reproduce.pipeline import (
         check_data,
+        check_report,
         described,
-        has_any,
         make_plan,
         only_table2,
         results_name,
@@ -214,11 +214,11 @@ def reproduce_command(options: argparse.Namespace) -> None:
             print(visible(f"{task.name}: {note}"), flush=True)
     runs = read_runs(folder)
     others = left_out(plan, runs) if only_table2(studies) else 0
-    elsewhere = f"runs in {folder / 'runs.jsonl'} are of other data, another base or budget"
-    if options.report_only and not has_any(studies, plan, runs, folder):
-        raise InputError(f"all {len(runs)} {elsewhere}")  # it would replace a page by an empty one
+    if options.report_only:
+        check_report(studies, plan, runs, folder)
     if others:
-        print(f"{others} of the {len(runs)} {elsewhere}: left out", flush=True)
+        what = f"{others} of the {len(runs)} runs in {folder / 'runs.jsonl'}"
+        print(f"{what} are of other data, another base or budget: left out", flush=True)
     if not options.report_only:
         runs = sweep_studies(studies, plan, folder, Workers(workers, threads, options.cluster))
     if only_table2(studies) and options.seeds is None:

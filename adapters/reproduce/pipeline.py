@@ -28,7 +28,15 @@ from adapters.reproduce.sweep.configured import base_of, parts_of, questions
 from adapters.reproduce.sweep.cost import estimated_tokens
 from adapters.reproduce.sweep.one_run import execute
 from adapters.reproduce.sweep.run_sweep import run_sweep
-from adapters.reproduce.sweep.runs_file import MOST_SEEDS, Config, Runs, read_runs, run_key
+from adapters.reproduce.sweep.runs_file import (
+    FILE,
+    MOST_SEEDS,
+    Config,
+    Runs,
+    read_runs,
+    run_key,
+    seedless_key,
+)
 from adapters.reproduce.sweep.sweep_bar import SweepBar, new_bar
 from adapters.reproduce.sweep.task_folder import read_tasks
 from adapters.reproduce.sweep.tfidf import check_installed
@@ -120,11 +128,15 @@ def foreseen(studies: Sequence[ModuleType], plan: Plan, runs: Runs) -> dict[str,
             guessed[key] = {"key": key, "config": config, "result": GUESS}
 
 
-def has_any(studies: Sequence[ModuleType], plan: Plan, runs: Runs, folder: Path) -> bool:
-    """Whether a report in the folder has any of its runs; it has them all where there are none."""
-    if only_table2(studies):
-        return table2.left_out(plan, runs) < len(runs) or not runs
-    return not runs or bool(foreseen(reported(studies, folder), plan, runs).keys() & runs.keys())
+def check_report(studies: Sequence[ModuleType], plan: Plan, runs: Runs, folder: Path) -> None:
+    """Raise InputError where a report of what has run would replace one by an empty one. (The
+    ledger judges all studies, whichever are asked for.)"""
+    if not runs and (folder / "results.md").exists():
+        raise InputError(f"{folder / FILE}: has no runs, but there is a report of some")
+    judged = studies if only_table2(studies) else [*STUDIES.values(), *studies]
+    mine = {seedless_key(config) for config in foreseen(judged, plan, runs).values()}
+    if runs and not any(seedless_key(run["config"]) in mine for run in runs.values()):
+        raise InputError(f"{folder / FILE}: has no run of this base, budget and data")
 
 
 def sweep_studies(

@@ -191,25 +191,48 @@ class TestCtrlC:
         assert ctrl_c.came
 
     def test_is_not_lost_in_an_import_that_ignores_exceptions(self, tmp_path):
-        """As those of NumPy and autograd are in some of their lines."""
+        """As those of NumPy and autograd do in some of their lines. It ends waiting for input that
+        begins right after that."""
         (tmp_path / "ignores.py").write_text(
             "import signal\n"
             "try:\n    signal.raise_signal(signal.SIGINT)\nexcept BaseException:\n    pass\n"
             "print('imported', flush=True)\n"
         )
         code = (
-            "import time; from minibert.process import ctrl_c; ctrl_c.watch(); ctrl_c.begin()\n"
-            "try:\n    import ignores; time.sleep(30)\n"
+            "import sys; from minibert.process import ctrl_c; ctrl_c.watch(); ctrl_c.begin()\n"
+            "try:\n    import ignores; sys.stdin.read()\n"
             "except KeyboardInterrupt:\n    print('stopped', ctrl_c.came, ctrl_c.code)\n"
         )
+        nothing_comes, _ = pipe = os.pipe()
         done = subprocess.run(
             [sys.executable, "-c", code],
             env=environment(PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}"),
+            stdin=nothing_comes,
             capture_output=True,
             text=True,
+            timeout=60,
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
+        for end in pipe:
+            os.close(end)
         assert (done.stdout, done.stderr) == ("imported\nstopped True 130\n", "")
+
+    def test_ends_an_import_that_does_not_end(self, monkeypatch):
+        """As one from a disk that hangs: after some seconds it is as without the import."""
+        ctrl_c, sent = CtrlC(), []
+        ctrl_c.begin()
+        now = iter([100.0, 104.0, 106.0, 106.0])
+        monkeypatch.setattr("minibert.process.importing", lambda frame: True)
+        monkeypatch.setattr(
+            "minibert.process._thread.start_new_thread", lambda *call: sent.append(call)
+        )
+        monkeypatch.setattr("minibert.process.time.monotonic", lambda: next(now))
+        ctrl_c(signal.SIGTERM, None)
+        ctrl_c(signal.SIGTERM, None)
+        assert (len(sent), ctrl_c.came) == (2, False)
+        with pytest.raises(KeyboardInterrupt):
+            ctrl_c(signal.SIGTERM, None)
+        assert (len(sent), ctrl_c.came, ctrl_c.code) == (2, True, 143)
 
     def test_that_is_ignored_stays_ignored(self, tmp_path):
         """As under `nohup`."""

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from adapters.reproduce import pipeline
 from adapters.reproduce.plans.budgets import BUDGETS
 from adapters.reproduce.plans.choices import best_of_size, best_size, top_layers
-from adapters.reproduce.plans.plan import Plan
+from adapters.reproduce.plans.plan import ADAPTERS, Plan
 from adapters.reproduce.report.figures import new_figure, tidy
 from adapters.reproduce.report.pages import NO_RUNS
 from adapters.reproduce.report.shares import paper_share, paper_total
@@ -36,7 +36,7 @@ from adapters.reproduce.report.statistics import (
     percentiles,
     standard_error,
 )
-from adapters.reproduce.studies import ablation, epochs, extensions, table1, tradeoff
+from adapters.reproduce.studies import ablation, epochs, extensions, many_tasks, table1, tradeoff
 from adapters.reproduce.studies import squad_sizes as squad
 from adapters.reproduce.sweep.runs_file import Config, Runs, run_key
 from minibert.errors import InputError
@@ -501,6 +501,19 @@ def test_when_all_runs_diverged_the_report_says_so_and_there_is_no_figure(name, 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_ways_without_runs_or_with_diverged_ones_have_no_answers_to_compare(tmp_path):
+    """With table 1's runs of adapters alone, nothing is known of sequences."""
+    study, plan = many_tasks, plan_of("full")
+    grids = [config for task in plan.tasks for config in plan.grid(task, ADAPTERS)]
+    for result in (made_up, lambda config: {"diverged": "it did"}):
+        runs: Runs = {}
+        for config in grids:
+            add(runs, config, result(config))
+        text = study.report(plan, runs, tmp_path)
+        assert "to the bit" not in text
+        assert "anew" not in text.split("At these")[1]
+
+
 @pytest.mark.parametrize("name", STUDIES)
 @settings(max_examples=6)
 @given(data=st.data())
@@ -541,6 +554,17 @@ def test_a_seed_that_diverged_is_mentioned_beside_the_mean_of_the_others(tmp_pat
 
 
 # ---------------------------------------------------------------------------- what is wanted
+
+
+def test_the_paper_budget_has_the_papers_grids_for_squad():
+    """Section 3.5: rates and epochs of adapters, and of full fine-tuning."""
+    adapters = {(r, n) for r in (3e-5, 1e-4, 3e-4, 1e-3) for n in (3, 10, 20)}
+    full = {(r, n) for r in (3e-5, 5e-5, 1e-4) for n in (2, 3, 5)}
+    grids = BUDGETS["paper"].squad_grids
+    assert {name: set(grid) for name, grid in grids.items()} == {
+        "adapters": adapters,
+        "full": full,
+    }
 
 
 @pytest.mark.parametrize("budget", BUDGETS)

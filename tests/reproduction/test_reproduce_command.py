@@ -20,7 +20,7 @@ from adapters.reproduce.plans.budgets import BUDGETS
 from adapters.reproduce.plans.plan import ADAPTERS, FULL, HEAD, Plan
 from adapters.reproduce.sweep.configured import parts, questions
 from adapters.reproduce.sweep.cost import estimated_tokens
-from adapters.reproduce.sweep.runs_file import Runs, read_runs, run_key
+from adapters.reproduce.sweep.runs_file import Runs, append_run, read_runs, run_key
 from adapters.reproduce.sweep.sweep_bar import SweepBar
 from adapters.reproduce.sweep.workers import Workers
 from minibert.errors import InputError
@@ -138,11 +138,21 @@ class TestASweep:
         words = ("--report-only", "--budget", "full", "--sample", "--base", base, "--out", out)
         result = minibert("reproduce", "table1", *words)
         assert (result.code, result.err.count("\n")) == (2, 1)
-        number = len(read_runs(out))
         path = out / "runs.jsonl"
-        says = f"all {number} runs in {path} are of other data, another base or budget\n"
-        assert result.err == f"minibert: error: {says}"
+        says = f"minibert: error: {path}: has no run of this base, budget and data\n"
+        assert result.err == says
+        path.unlink()
+        result = minibert("reproduce", "table1", *words)
+        says = f"minibert: error: {path}: has no runs, but there is a report of some\n"
+        assert (result.code, result.err) == (2, says)
         assert pages(out) == pages(swept[0])
+
+    def test_runs_of_other_seeds_and_studies_are_runs_of_the_plan(self, swept, base, tmp_path):
+        """As a folder has them that another machine began."""
+        runs = [run for run in read_runs(swept[0]).values() if run["config"]["method"] == FULL]
+        append_run(tmp_path, {**runs[0]["config"], "seed": 3}, runs[0]["result"])
+        reproduce(base, tmp_path, "extensions", "--report-only")
+        assert (tmp_path / "results.md").exists()
 
     def test_a_report_of_one_study_loses_none_of_the_others(self, swept, base, tmp_path):
         out = tmp_path / "out"

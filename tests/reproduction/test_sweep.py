@@ -403,21 +403,19 @@ def test_a_killed_worker_costs_its_run_an_attempt_and_nothing_else(tmp_path: Pat
 def test_a_run_whose_worker_dies_every_time_ends_the_sweep_with_the_likely_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(sweep_module, "ATTEMPTS", 1)
+    monkeypatch.setattr(sweep_module, "MOST_KILLS", 1)
     configs = [work("a"), work("b", ("end", "a"), dies=99)]
     with pytest.raises(InputError, match=r"killed repeatedly.*memory") as caught:
         run_sweep(configs, execute, tmp_path, Workers(1))
     assert "\n" not in str(caught.value)
-    assert names(tmp_path, "begin").count("b") == 3  # the first beside a, which finished
+    assert names(tmp_path, "begin").count("b") == 2
     assert kept(tmp_path) == ["a"]
     assert all(free(tmp_path, config) for config in configs)
 
 
-def test_kills_with_finished_runs_in_between_end_no_sweep(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_kills_of_different_runs_end_no_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """As in weeks of a sweep beside other work."""
-    monkeypatch.setattr(sweep_module, "ATTEMPTS", 0)
+    monkeypatch.setattr(sweep_module, "MOST_KILLS", 1)
     configs = [work("a"), work("b", ("end", "a"), dies=1), work("c", ("end", "b"), dies=1)]
     run_sweep(configs, execute, tmp_path, Workers(1))
     assert kept(tmp_path) == ["a", "b", "c"]

@@ -221,9 +221,8 @@ class TestASweep:
         words = ("reproduce", "table2", "--base", base, "--out", out, "--report-only", "--data")
         number = len(read_runs(out))
         refused_here = minibert(*words, other)
-        runs = f"all {number} runs in {out / 'runs.jsonl'}"
         assert refused_here.code == 2
-        said = f"minibert: error: {runs} are of other data, another base or budget\n"
+        said = f"minibert: error: {out / 'runs.jsonl'}: has no run of this base, budget and data\n"
         assert refused_here.err == said
         assert {name: (out / name).read_bytes() for name in pages} == pages
         shutil.copytree(data / "trees", other / "trees")
@@ -233,7 +232,7 @@ class TestASweep:
         assert f"{number - left} of the {number} runs in" in mixed.out
         assert "are of other data, another base or budget: left out" in mixed.out
         in_place = minibert(*words[:2], "--budget", "full", *words[2:], data)
-        assert (in_place.code, "another base or budget" in in_place.err) == (2, True)
+        assert (in_place.code, "no run of this base, budget and data" in in_place.err) == (2, True)
 
     def test_seeds_of_other_tasks_and_bases_do_not_count(self, swept, data, base):
         runs = read_runs(swept[0])

@@ -33,10 +33,10 @@ def conditions(plan: Plan, seeds: int | None = None, data: str = "") -> str:
     """The base, budget, data and number of seeds of all runs in a report, as one sentence. `seeds`:
     fewer than the plan's; `data`: in words, "" where the study says it."""
     seeds = plan.seeds if seeds is None else min(seeds, plan.seeds)
-    unless = " where no n is given" if seeds > 1 else ""
+    up_to = "up to " if seeds > 1 else ""
     return (
         f"Base `{plan.base_shown}`, budget `{plan.budget.name}`{f' ({data})' if data else ''}, "
-        f"{several(seeds, 'seed')}{unless}; scores in hundredths, mean ± standard error over the "
+        f"{up_to}{several(seeds, 'seed')}; scores in hundredths, mean ± standard error over the "
         "seeds."
     )
 

@@ -20,6 +20,7 @@ from adapters.reproduce.report.pages import (
 )
 from adapters.reproduce.report.statistics import all_diverged, hundredths, main_score
 from adapters.reproduce.sweep.runs_file import Config, Results, Runs, run_key
+from minibert.errors import InputError
 
 NAME = "ablation"
 Span = tuple[int, int]  # (first, last), both included
@@ -46,7 +47,8 @@ def wanted(plan: Plan, runs: Runs) -> list[Config]:
 
 
 def finished(plan: Plan, runs: Runs) -> dict[str, Results]:
-    """The results of each task's finished ablations, one for each seed."""
+    """The results of each task's finished ablations, one for each seed. Raises InputError for one
+    of another number of layers than the plan's base has."""
     found: dict[str, Results] = {}
     for task in plan.tasks:
         like = chosen(plan, runs, task, ADAPTERS)
@@ -55,6 +57,9 @@ def finished(plan: Plan, runs: Runs) -> dict[str, Results]:
         results = {key: runs[key]["result"] for key in keys if key in runs}
         # one may have diverged
         results = {key: result for key, result in results.items() if "spans" in result}
+        for key, result in results.items():
+            if (number := 1 + max(span["last"] for span in result["spans"])) != plan.layers:
+                raise InputError(f"run {key}: has spans of {number} layers, not of {plan.layers}")
         if results:
             found[task] = results
     return found
@@ -125,22 +130,23 @@ def report(plan: Plan, runs: Runs, folder: Path) -> str:
         "Adapters of size 64 are trained once; then those of every contiguous span of layers are "
         "left out, and nothing is trained again. The task's LayerNorms and head stay. The table "
         "shows the points lost on the dev set, the heat maps the change in per cent of the score "
-        "with all adapters, as in the paper; layers are counted from 0."
+        "with all adapters, as in the paper, and in brackets the change to the constant guess; "
+        "layers are counted from 0."
     )
     found = {task: [*results.values()] for task, results in finished(plan, runs).items()}
+    lost = [task for task in plan.tasks if all_diverged(runs, plan.grid(task, ADAPTERS))]
+    told = f"Every training of adapters diverged on {', '.join(map(title, lost))}." if lost else ""
     if not found:
-        lost = [t for t in plan.tasks if all_diverged(runs, plan.grid(t, ADAPTERS))]
-        told = f"Adapters diverged in every training: {', '.join(map(title, lost))}."
-        return section(heading, text, told if lost else NO_RUNS)
+        return section(heading, text, told or NO_RUNS)
     table = markdown_table([_cells(plan, task, found[task]) for task in found], HEADERS)
     _draw(plan, found, folder)
     alt = "Relative change by first and last removed layer, one heat map for each task"
-    return section(heading, text, glue_conditions(plan), table, image(NAME, alt))
+    return section(heading, text, glue_conditions(plan), table, told, image(NAME, alt))
 
 
 def _draw(plan: Plan, found: dict[str, list[dict[str, Any]]], folder: Path) -> None:
     """One triangle for each task: first removed layer down, last removed layer across. Above it is
-    the most that can be lost: the change to the constant guess."""
+    what to compare with: the change to the constant guess."""
     changed = {task: changes(results, task) for task, results in found.items()}
     figure = new_figure(9.0, 2.9)
     panels = figure.subplots(1, len(changed), squeeze=False)[0]
@@ -163,7 +169,7 @@ def _guess(results: Sequence[dict[str, Any]], task: str) -> str:
     whole, guess = (
         mean(main_score(task, result[key]) for result in results) for key in ("dev", "constant")
     )
-    return f" (a guess: {round(100 * guess / whole - 100)})" if whole > 0 else ""
+    return f" (guess: {round(100 * guess / whole - 100)} %)" if whole > 0 else ""
 
 
 def _heat_map(axes: Any, spans: dict[Span, float], layers: int, worst: float) -> Any:

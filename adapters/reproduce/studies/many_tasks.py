@@ -64,22 +64,30 @@ def finished(plan: Plan, runs: Runs, method: dict[str, Any]) -> list[dict[str, A
 def one_after_the_other(plan: Plan, runs: Runs, method: dict[str, Any], name: str) -> Way:
     """A method's sequences as one way to have many tasks."""
     results, last = finished(plan, runs, method), len(plan.tasks) - 1
+    grids = [plan.grid(task, method) for task in plan.tasks]
+    diverged = _diverged(runs, sequences(plan, runs, method), *grids)
     return Way(
         name,
         plan.curve_seeds,
         [dict(enumerate(result["scores"])) for result in results],
-        _diverged(runs, sequences(plan, runs, method), *(plan.grid(t, method) for t in plan.tasks)),
+        dict.fromkeys(range(last + 1), diverged) if diverged else {},
         parameters=results[0]["parameters"] if results else None,
         added=_added(plan, runs, method),
-        again=0,
-        changed=[sum(sum(one["changed"][i]) for one in results) for i in range(last + 1)],
+        again=0 if results else None,
+        changed=[sum(sum(one["changed"][i]) for one in results) for i in range(last + 1)]
+        if results
+        else None,
     )
 
 
 def all_together(plan: Plan, runs: Runs, name: str) -> Way:
     """Joint training as another."""
     learned: dict[int, dict[int, list[dict[str, float]]]] = {}
+    diverged = {}
     for tasks in joint.numbers_of_tasks(plan):
+        seeds = joint.of_seeds(plan, runs, tasks).values()
+        if number := _diverged(runs, seeds, joint.grid(plan)):
+            diverged[tasks - 1] = number
         for seed, result in joint.finished(plan, runs, tasks).items():
             learned.setdefault(seed, {})[tasks - 1] = result["scores"][0]
     whole = next(iter(joint.finished(plan, runs, len(plan.tasks)).values()), None)
@@ -87,7 +95,7 @@ def all_together(plan: Plan, runs: Runs, name: str) -> Way:
         name,
         plan.curve_seeds,
         list(learned.values()),
-        _diverged(runs, joint.of_seeds(plan, runs, len(plan.tasks)).values(), joint.grid(plan)),
+        diverged,
         parameters=whole["parameters"] if whole else None,
         added=_added(plan, runs, FULL),
         again=sum(whole["examples"][:-1]) if whole else None,
@@ -139,7 +147,7 @@ def report(plan: Plan, runs: Runs, folder: Path) -> str:
         heading,
         text,
         glue_conditions(plan, plan.curve_seeds),
-        by_task(ways, plan.tasks),
+        by_task(ways, plan.tasks) if any(way.learned or way.diverged for way in ways) else "",
         costs(ways, plan.tasks),
         f"{number} networks, each fine-tuned in full and kept, are {number} times the base.",
         picture,

@@ -18,7 +18,7 @@ from adapters.reproduce.studies.table2_examples import examples_table
 from adapters.reproduce.studies.table2_picture import draw
 from adapters.reproduce.studies.table2_rows import ROWS
 from adapters.reproduce.studies.table2_tables import choices_table, scores_table
-from adapters.reproduce.sweep.runs_file import Config, Runs, run_key
+from adapters.reproduce.sweep.runs_file import Config, Runs, seedless_key
 
 NAME = "table2"
 
@@ -41,7 +41,7 @@ def with_seeds_of(plan: Plan, runs: Runs) -> Plan:
     none out."""
     mine = _wanted_keys(plan, runs)
     configs = [run["config"] for run in runs.values() if "seed" in run["config"]]
-    found = [config["seed"] + 1 for config in configs if _whatever_seed(config) in mine]
+    found = [config["seed"] + 1 for config in configs if seedless_key(config) in mine]
     own = table2_plan(plan)
     seeds = max([own.seeds, *found])
     if seeds == own.seeds or own.folder is None:
@@ -53,15 +53,11 @@ def left_out(plan: Plan, runs: Runs) -> int:
     """How many runs have no place in the plan's table: they are of other data, or of another base
     or budget."""
     mine = _wanted_keys(plan, runs)
-    return sum(_whatever_seed(run["config"]) not in mine for run in runs.values())
+    return sum(seedless_key(run["config"]) not in mine for run in runs.values())
 
 
 def _wanted_keys(plan: Plan, runs: Runs) -> set[str]:
-    return {_whatever_seed(config) for config in wanted(plan, runs)}
-
-
-def _whatever_seed(config: Config) -> str:
-    return run_key({**config, "seed": 0})
+    return {seedless_key(config) for config in wanted(plan, runs)}
 
 
 def _introduction(plan: Table2Plan) -> str:

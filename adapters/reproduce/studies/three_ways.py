@@ -23,8 +23,8 @@ TaskScores = list[dict[str, float]]  # every task's so far
 @dataclass(frozen=True)
 class Way:
     """One way to have many tasks, with what is known of it: for each seed that has run, of so many
-    `seeds`, {number of the task learned last: the scores of the tasks so far}, numbers from 0. Of
-    `diverged` seeds there are no scores.
+    `seeds`, {number of the task learned last: the scores of the tasks so far}, numbers from 0.
+    diverged: by the same number, how many seeds have no scores for that reason.
 
     parameters: of all tasks together; added: those of the last one. changed: how many texts'
     answers had changed after each task since their own was learned, summed over the seeds. again:
@@ -34,7 +34,7 @@ class Way:
     name: str
     seeds: int
     learned: list[dict[int, TaskScores]]
-    diverged: int
+    diverged: dict[int, int]
     parameters: int | None
     added: int | None
     again: int | None
@@ -43,15 +43,15 @@ class Way:
     def task(self, task: str, number: int, after: int) -> Scores:
         """The score of the task of this number after another one, over the seeds."""
         rows = [rows[after] for rows in self.learned if after in rows]
-        return self._scores(main_score(task, row[number]) for row in rows)
+        return self._scores(after, (main_score(task, row[number]) for row in rows))
 
     def average(self, tasks: Sequence[str]) -> Scores:
         """The mean over the tasks at the end, over the seeds: one network's tasks vary together."""
         rows = [rows[len(tasks) - 1] for rows in self.learned if len(tasks) - 1 in rows]
-        return self._scores(mean(map(main_score, tasks, row)) for row in rows)
+        return self._scores(len(tasks) - 1, (mean(map(main_score, tasks, row)) for row in rows))
 
-    def _scores(self, values: Iterable[float]) -> Scores:
-        return Scores(tuple(values), self.diverged, self.seeds)
+    def _scores(self, after: int, values: Iterable[float]) -> Scores:
+        return Scores(tuple(values), self.diverged.get(after, 0), self.seeds)
 
     def change(self, tasks: Sequence[str]) -> str:
         """By how much the last task changes the mean score of those before it, over the seeds that
@@ -70,7 +70,7 @@ def by_task(ways: Sequence[Way], tasks: Sequence[str]) -> str:
     """The scores after each task as a table, and how many answers had changed."""
     rows = []
     for way in ways:
-        for after in sorted({after for rows in way.learned for after in rows}):
+        for after in sorted({after for rows in [*way.learned, way.diverged] for after in rows}):
             cells = [
                 str(way.task(task, j, after)) if j <= after else "" for j, task in enumerate(tasks)
             ]
@@ -109,6 +109,8 @@ def _number(value: int | None) -> str:
 def _answers(way: Way) -> str:
     """Whether the earlier tasks' answers are as before: only measured where there is one network to
     measure. Training anew gives another."""
+    if not way.learned:
+        return MISSING
     if way.changed is None:
         return "change: all is trained anew"
     return "change" if way.changed[-1] else "the same, to the bit"

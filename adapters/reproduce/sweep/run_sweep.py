@@ -8,6 +8,7 @@ this process is killed, its locks are released and its local workers exit.
 import os
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from contextlib import suppress
@@ -29,7 +30,7 @@ Execute = Callable[[Config, Path, int], dict[str, Any]]
 OnProgress = Callable[[Config | None, int, int], None]
 
 TICK = 1.0  # seconds between two looks while no run ends
-ATTEMPTS = 3  # so often are new processes started after a kill, with no run finished between
+MOST_KILLS = 3  # of the processes while one run is in progress
 
 
 @dataclass
@@ -140,7 +141,7 @@ def run_sweep(
     for key in wanted.keys() & read_runs(folder).keys():  # of a sweep killed after recording it
         shutil.rmtree(under_way(wanted[key], folder), ignore_errors=True)
     sweep = Sweep(folder, wanted, Reservations(folder), on_progress)
-    attempts = ATTEMPTS
+    kills: Counter[str] = Counter()  # by the key of a run that was in progress
     while left := sweep.missing():
         finished = 0
         try:
@@ -151,8 +152,8 @@ def run_sweep(
                     sweep.keep(config, result)
                     finished += 1
         except BrokenExecutor:  # a process was killed, so joblib has stopped the others
-            attempts = ATTEMPTS if finished else attempts - 1
-            if attempts < 0:
+            kills.update(sweep.reserved.held.keys())
+            if max(kills.values(), default=0) > MOST_KILLS:
                 raise InputError(f"{folder}: the sweep's processes were {KILLED}") from None
         finally:
             sweep.reserved.release_all()

@@ -69,6 +69,11 @@ def run_key(config: Config) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def seedless_key(config: Config) -> str:
+    """What runs that differ in nothing but their seed have in common."""
+    return run_key({**config, "seed": 0})
+
+
 def read_runs(folder: Path) -> Runs:
     """All finished runs of a folder. An incomplete last line, left by a killed process, is ignored.
 
