@@ -47,7 +47,7 @@ def send_later(number: int, thread: int) -> None:
     if hasattr(signal, "pthread_kill"):
         signal.pthread_kill(thread, number)  # also ends its waiting for input
     else:
-        _thread.interrupt_main(number)
+        _thread.interrupt_main(signal.Signals(number))
 
 
 class CtrlC:

@@ -70,7 +70,8 @@ def by_task(ways: Sequence[Way], tasks: Sequence[str]) -> str:
     """The scores after each task as a table, and how many answers had changed."""
     rows = []
     for way in ways:
-        for after in sorted({after for rows in [*way.learned, way.diverged] for after in rows}):
+        learned = {after for rows in way.learned for after in rows}
+        for after in sorted(learned | way.diverged.keys()):
             cells = [
                 str(way.task(task, j, after)) if j <= after else "" for j, task in enumerate(tasks)
             ]
