@@ -154,6 +154,14 @@ class TestASweep:
         reproduce(base, tmp_path, "extensions", "--report-only")
         assert (tmp_path / "results.md").exists()
 
+    def test_the_base_may_be_moved(self, swept, base, tmp_path, monkeypatch):
+        moved, out = tmp_path / "elsewhere" / base.name, tmp_path / "out"
+        shutil.copytree(base, moved)
+        shutil.copytree(swept[0], out)
+        monkeypatch.setattr(Workers, "open", None)  # no worker can be started
+        reproduce(moved, out, "table1", "extensions", "--workers", 1)
+        assert pages(out) == pages(swept[0])
+
     def test_a_report_of_one_study_loses_none_of_the_others(self, swept, base, tmp_path):
         out = tmp_path / "out"
         shutil.copytree(swept[0], out)

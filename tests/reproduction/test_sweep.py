@@ -171,6 +171,19 @@ def test_a_last_line_that_lacks_only_its_end_is_a_run_and_stays_one(tmp_path: Pa
     assert len(read_runs(tmp_path)) == 3
 
 
+def test_a_base_may_be_moved():
+    """In runs of one task, and in those of several or of a trained one."""
+
+    def keys(base: str, sha256: str = "5f") -> set[str]:
+        one = {"kind": "classify", "base": base, "base_sha256": sha256}
+        return {run_key(one), run_key({"steps": [one, one]}), run_key({"of": one})}
+
+    assert len(keys("bert")) == 3
+    assert keys("/home/me/bert") == keys("../bert") == keys("bert") == keys("some-org/bert")
+    assert not keys("bert") & keys("bert", "60")
+    assert not keys("bert") & keys("other")
+
+
 def test_a_run_of_two_lines_is_one_where_it_found_the_same_twice(tmp_path: Path):
     """As when two files are joined by hand."""
     path, config = tmp_path / FILE, {"n": 1}

@@ -64,9 +64,18 @@ GIVES = {
 
 def run_key(config: Config) -> str:
     """The key of a configuration's run: the first 16 hexadecimal digits of the configuration's
-    sha256, which does not depend on the order of the fields."""
-    text = json.dumps(config, sort_keys=True, separators=(",", ":"))
+    sha256, which depends neither on the order of the fields nor on where a base's folder is: its
+    weights are known by their own sha256."""
+    text = json.dumps(_anywhere(config), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _anywhere(part: Any) -> Any:
+    """A part of a configuration with the names of bases' folders in place of their paths."""
+    if isinstance(part, dict):
+        base = {"base": Path(part["base"]).name} if isinstance(part.get("base"), str) else {}
+        return {name: _anywhere(value) for name, value in part.items()} | base
+    return [_anywhere(one) for one in part] if isinstance(part, list) else part
 
 
 def seedless_key(config: Config) -> str:
