@@ -61,6 +61,14 @@ def score_line(
     hollow(axes, lone, style, options.get("ms", 5))
 
 
+def each_seed(axes: Any, points: Iterable[tuple[float, Scores]], style: Style) -> None:
+    """A dash for the score of each seed, from (x, scores); the legend says what it is."""
+    for x, scores in points:
+        heights = [100 * value for value in scores.values]
+        axes.plot([x] * len(heights), heights, "_", ms=9, color=style.color, alpha=0.6)
+    axes.plot([], [], "_", ms=9, color="0.3", label="each seed")
+
+
 def hollow(axes: Any, points: Sequence[tuple[float, float]], style: Style, size: float = 5) -> None:
     """Make the markers of these points hollow, and say in the legend what that is."""
     if points:

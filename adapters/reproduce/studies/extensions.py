@@ -10,6 +10,7 @@ from adapters.pictures import STYLES
 from adapters.reproduce.plans.choices import chosen, only_or_best
 from adapters.reproduce.plans.plan import ADAPTERS, Plan
 from adapters.reproduce.report.figures import (
+    each_seed,
     image,
     legend,
     new_figure,
@@ -163,6 +164,7 @@ def _draw(found: ScoresByExtension, tasks: list[str], folder: Path) -> None:
         shift = 0.16 * (number - (len(tasks) - 1) / 2)
         points = [(i + shift, by_task[task]) for i, by_task in enumerate(found.values())]
         score_line(axes, points, style, ls="none", label=title(task))
+        each_seed(axes, points, style)
         reference = found[ADAPTER][task].mean
         if reference is not None:
             axes.axhline(100 * reference, color=style.color, lw=0.8, ls=":")

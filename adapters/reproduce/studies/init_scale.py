@@ -6,6 +6,7 @@ from adapters.pictures import STYLES
 from adapters.reproduce.plans.choices import chosen
 from adapters.reproduce.plans.plan import ADAPTERS, Plan
 from adapters.reproduce.report.figures import (
+    each_seed,
     image,
     legend,
     new_figure,
@@ -103,10 +104,7 @@ def _draw(found: ScoresByStd, folder: Path) -> None:
     axes = figure.subplots()
     for (task, by_std), style in zip(found.items(), STYLES, strict=False):
         score_line(axes, by_std.items(), style._replace(linestyle=":"), label=title(task))
-        for std, scores in by_std.items():
-            seeds = [100 * value for value in scores.values]
-            axes.plot([std] * len(seeds), seeds, "_", ms=9, color=style.color, alpha=0.6)
-    axes.plot([], [], "_", ms=9, color="0.3", label="each seed")
+        each_seed(axes, by_std.items(), style)
     axes.set_xscale("log")
     axes.set_xlabel("standard deviation of the initial weights (log)")
     axes.set_ylabel("dev score, hundredths")

@@ -7,6 +7,7 @@ from adapters.pictures import STYLES
 from adapters.reproduce.plans.plan import FULL, Plan, sized
 from adapters.reproduce.report.figures import (
     REFERENCE,
+    each_seed,
     image,
     legend,
     log2_axis,
@@ -123,6 +124,7 @@ def _draw(found: list[MethodResult], folder: Path) -> bool:
     for axes, key, name in panels:
         by_size = [(one.size, getattr(one, key)) for one in found if one.size is not None]
         score_line(axes, by_size, STYLES[0], label="adapters")
+        each_seed(axes, by_size, STYLES[0])
         for one in found:
             if one.size is None:
                 _draw_full(axes, getattr(one, key))
