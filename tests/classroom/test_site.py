@@ -366,7 +366,7 @@ class TestLists:
         )
         link = "[`minilm-full`](results/minilm-full/claims.md)"
         assert f"| {link} | **{holds}** | **{fails}** | **{undecided}** |" in page
-        assert page.index(link) < page.index("Every claim")
+        assert page.index(link) < page.index("claims of the paper, each")
 
     def test_a_tutorials_page_begins_with_its_notebook_and_its_script(self):
         page = (
