@@ -94,7 +94,7 @@ class CtrlC:
             self.came, self.number = True, number
             self.end()
             raise KeyboardInterrupt
-        elif time.monotonic() >= self.patient_until:
+        if time.monotonic() >= self.patient_until:
             try:
                 os.write(2, b"\nminibert: stopped\n")
             finally:

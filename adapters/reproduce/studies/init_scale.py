@@ -61,18 +61,14 @@ ScoresByStd = dict[str, dict[float, Scores]]  # by task, then by std
 
 
 def _results(plan: Plan, runs: Runs) -> ScoresByStd:
-    return {
-        task: {
-            std: chosen_scores(
-                plan,
-                runs,
-                of_stds(plan, runs, task).get(std),
-                plan.grid(task, ADAPTERS) if std == DEFAULT_STD else [],
-            )
+    found: ScoresByStd = {}
+    for task in tasks(plan):
+        configs, tried = of_stds(plan, runs, task), {DEFAULT_STD: plan.grid(task, ADAPTERS)}
+        found[task] = {
+            std: chosen_scores(plan, runs, configs.get(std), tried.get(std, []))
             for std in plan.budget.stds
         }
-        for task in tasks(plan)
-    }
+    return found
 
 
 def report(plan: Plan, runs: Runs, folder: Path) -> str:

@@ -6,6 +6,7 @@ once, and a sweep that was killed at any moment resumes with the runs that are s
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -202,7 +203,7 @@ def _check_spans(config: Config, result: dict[str, Any], where: str) -> None:
     kinds = {"first": int, "last": int, "dev": dict}
     if any(not isinstance(span.get(name), kind) for span in spans for name, kind in kinds.items()):
         raise InputError(f"{where} has a span without its layers or scores")
-    layers = next((n for n in range(1, len(spans) + 1) if n * (n + 1) // 2 == len(spans)), 0)
+    layers = math.isqrt(2 * len(spans))  # n layers have n (n + 1) / 2 spans
     expected = [(first, last) for first in range(layers) for last in range(first, layers)]
     if sorted((span["first"], span["last"]) for span in spans) != expected:
         raise InputError(f"{where} does not have each span of layers once")
