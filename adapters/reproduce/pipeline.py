@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from adapters.reproduce.ledger.claims import ledger
-from adapters.reproduce.plans.budgets import TASKS, Budget
+from adapters.reproduce.plans.budgets import Budget
 from adapters.reproduce.plans.plan import Plan, TaskFolder
 from adapters.reproduce.plans.table2_plan import TABLE2, table2_plan
 from adapters.reproduce.report.spent import spent
@@ -83,7 +83,7 @@ def make_plan(
         of_tasks = budget.curve_seeds if seeds is None else seeds
         folder = TaskFolder(data.absolute(), read_tasks(data), of_tasks)
     loaded = base_of(base)
-    tasks = tuple(task for task in TASKS if not sample or task in SAMPLE_TASKS)
+    tasks = tuple(task for task in budget.examples if not sample or task in SAMPLE_TASKS)
     layers = loaded.config.num_hidden_layers
     return Plan(budget, base, loaded.sha256, layers, each, tasks, sample, folder)
 

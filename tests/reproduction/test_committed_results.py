@@ -11,7 +11,7 @@ from conftest import missing, real_glue
 from matplotlib.figure import Figure
 
 from adapters.reproduce.pipeline import make_plan, studies_named, write_reports
-from adapters.reproduce.plans.budgets import TASKS, budget_named
+from adapters.reproduce.plans.budgets import budget_named
 from adapters.reproduce.sweep.runs_file import read_runs
 from minibert.checkpoint import Base
 from minibert.data.squad import squad_data
@@ -23,7 +23,7 @@ FOLDER = ROOT / "results" / "minilm-full"
 def test_every_number_of_the_full_budget_is_that_of_its_runs(
     minilm: Base, tmp_path, monkeypatch: pytest.MonkeyPatch
 ):
-    for task in TASKS:
+    for task in budget_named("full").examples:
         real_glue(task)
     try:
         squad_data()

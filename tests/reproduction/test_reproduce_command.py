@@ -9,16 +9,19 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from statistics import mean
 
 import pytest
 from command_line import ROOT, Result, minibert, works
+from scipy.stats import spearmanr
 from small_base import small_bert
 
 from adapters.reproduce import pipeline
 from adapters.reproduce.pipeline import all_wanted, foreseen, make_plan, studies_named
 from adapters.reproduce.plans.budgets import BUDGETS
 from adapters.reproduce.plans.plan import ADAPTERS, FULL, HEAD, Plan
-from adapters.reproduce.sweep.configured import parts, questions
+from adapters.reproduce.sweep.answers import unpacked
+from adapters.reproduce.sweep.configured import parts, parts_of, questions
 from adapters.reproduce.sweep.cost import estimated_tokens
 from adapters.reproduce.sweep.runs_file import Runs, append_run, read_runs, run_key
 from adapters.reproduce.sweep.sweep_bar import SweepBar
@@ -28,6 +31,7 @@ from minibert.errors import InputError
 ADAPTER_RUNS = 2 + 7  # sizes 8 and 64, seven extensions
 SMALL = replace(
     BUDGETS["quick"],
+    examples={"sst-2": 1000},
     grids={name: ((1e-2, 1),) for name in BUDGETS["quick"].grids},
     best_of=(8, 64),
 )
@@ -45,7 +49,6 @@ def _small() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(BUDGETS, "quick", SMALL)
-        patch.setattr(pipeline, "TASKS", ("sst-2",))
         yield
     get_reusable_executor().shutdown(wait=True)
 
@@ -179,6 +182,24 @@ class TestASweep:
         assert new["config"] == old["config"]
         del old["result"]["seconds"], new["result"]["seconds"]
         assert new["result"] == old["result"]
+
+
+def test_sts_b_is_scored_and_compared_by_spearmans_correlation(base, tmp_path, monkeypatch):
+    """It is a task of the paper's budget. Here on the project's own sentences."""
+    assert "sts-b" in BUDGETS["paper"].examples
+    monkeypatch.setitem(BUDGETS, "quick", replace(SMALL, examples={"sts-b": None}))
+    reproduce(base, tmp_path, "table1", "--seeds", 2, "--workers", 1)
+    found: dict[str, list[float]] = {}  # of each method, one for each seed
+    for run in read_runs(tmp_path).values():
+        answers = unpacked(run["result"]["answers"], "")
+        gold = [example.label for example in parts_of(run["config"])[1]]
+        expected = spearmanr(answers, gold).statistic
+        assert run["result"]["dev"]["spearman"] == pytest.approx(expected, abs=1e-6)
+        found.setdefault(str(run["config"]["method"]), []).append(100 * expected)
+    assert len(found[str(ADAPTERS)]) == len(found[str(FULL)]) == 2
+    assert "| STS-B (Spearman) |" in re.sub(" +", " ", (tmp_path / "results.md").read_text())
+    claims = re.sub(" +", " ", (tmp_path / "claims.md").read_text())
+    assert f"| {mean(found[str(ADAPTERS)]) - mean(found[str(FULL)]):+.1f} ± " in claims
 
 
 def test_a_report_on_an_empty_folder_says_that_there_are_no_runs_yet(base, tmp_path):
