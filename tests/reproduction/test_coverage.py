@@ -157,15 +157,26 @@ def coverage(
     metric: str, seeds: int, estimator: Estimator = variance_of_difference, world: Any = None
 ) -> float:
     """How often the truth is within two errors of the difference."""
+    return answered_coverage(metric, seeds, seeds, lambda *psi, scores: estimator(*psi), world)
+
+
+def answered_coverage(
+    metric: str, seeds: int, answered: int, estimator: Callable[..., Variance], world: Any = None
+) -> float:
+    """The same, where all seeds have scores and so many of them have answers, too."""
     world = world or (Classes() if metric in OF_CELLS else Scores())
     rng = np.random.default_rng(seeds)
     truth, inside = world.truth(metric), 0
     examples = 60 if metric == "spearman" else 200  # its cost grows with their square
     for _ in range(REPLICATIONS // BLOCK):
         gold, answers = world.draw(rng, seeds, examples)
-        first, second = (world.score(metric, gold, one).mean(axis=-1) for one in answers)
-        psi = [pseudo_values(metric, one, gold) for one in answers]  # [R, S, n]
-        errors = [error(estimator(*pair)) for pair in zip(*psi, strict=True)]
+        scores = [world.score(metric, gold, one) for one in answers]  # [R, S]
+        first, second = (each.mean(axis=-1) for each in scores)
+        psi = [pseudo_values(metric, one[:, :answered], gold) for one in answers]  # [R, S, n]
+        errors = [
+            error(estimator(one, other, scores=both))
+            for one, other, *both in zip(*psi, *scores, strict=True)
+        ]
         inside += np.count_nonzero(np.abs(first - second - truth) <= 2 * np.array(errors))
     return inside / REPLICATIONS
 
@@ -180,6 +191,15 @@ def test_two_errors_to_either_side_cover_95_percent(metric: str, seeds: int) -> 
 @pytest.mark.parametrize("metric", OF_CELLS)
 def test_so_do_those_of_a_change_of_the_same_models(metric: str, seeds: int) -> None:
     assert abs(coverage(metric, seeds, variance_of_change, Changed()) - 0.95) <= 0.02
+
+
+@pytest.mark.parametrize("seeds, answered", [(3, 2), (8, 2), (8, 5)])
+@pytest.mark.parametrize("metric", ["accuracy", "f1", "matthews", "pearson"])
+def test_so_do_those_of_runs_of_which_only_some_kept_answers(
+    metric: str, seeds: int, answered: int
+) -> None:
+    found = answered_coverage(metric, seeds, answered, variance_of_difference)
+    assert abs(found - 0.95) <= 0.02
 
 
 @pytest.mark.parametrize("seeds", [3, 8])

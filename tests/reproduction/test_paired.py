@@ -23,6 +23,7 @@ from adapters.reproduce.comparison.estimates import (
     difference,
     over_seeds,
     paired_variance,
+    scores,
     usual_variance,
 )
 from adapters.reproduce.comparison.jackknife import SCORES, pseudo_values
@@ -135,16 +136,18 @@ def test_a_sum_is_not_less_than_its_least_and_has_at_least_one_degree_of_freedom
     assert total([Variance(0.0, 2.0)]) == Variance(0.0, math.inf)
 
 
-def by_loops(first: np.ndarray, second: np.ndarray) -> float:
+def by_loops(first: np.ndarray, second: np.ndarray, *scores: np.ndarray) -> float:
     """The variance from its formula in the docstring of `paired`."""
     number = first.shape[1]
     seeds = rest = 0.0
+    for values in scores or (first.mean(axis=1), second.mean(axis=1)):
+        middle = sum(values) / len(values)
+        seeds += sum((v - middle) ** 2 for v in values) / (len(values) - 1) / len(values)
     for psi in (first, second):
         runs = len(psi)
         means = [sum(row) / number for row in psi]
         columns = [sum(psi[s][i] for s in range(runs)) / runs for i in range(number)]
         grand = sum(means) / runs
-        seeds += sum((mean - grand) ** 2 for mean in means) / (runs - 1) / runs
         left = 0.0
         for s in range(runs):
             for i in range(number):
@@ -189,6 +192,28 @@ def test_the_variance_of_a_change_is_that_of_plain_loops(both):
 @given(two_methods())
 def test_the_variance_of_a_difference_is_that_of_plain_loops(both):
     assert variance_of_difference(*both).value == pytest.approx(by_loops(*both), abs=1e-12)
+
+
+@settings(max_examples=40)
+@given(two_methods(), st.tuples(st.integers(2, 4), st.integers(2, 4)))
+def test_seeds_without_pseudo_values_count_by_their_scores(both, answered):
+    """Those that have some are the first of each method's."""
+    scores = [psi.mean(axis=1) for psi in both]
+    some = [psi[:number] for psi, number in zip(both, answered, strict=True)]
+    found = variance_of_difference(*some, scores).value
+    assert found == pytest.approx(by_loops(*some, *scores), abs=1e-12)
+
+
+@settings(max_examples=40)
+@given(two_methods(), st.integers(2, 4))
+def test_so_do_changed_models_without_them(both, answered):
+    seeds = min(map(len, both))
+    before, after = (psi[:seeds] for psi in both)
+    changes, nothing = (before - after).mean(axis=1), np.zeros(2)
+    found = variance_of_change(before[:answered], after[:answered], changes)
+    one = (before - after)[:answered]
+    expected = by_loops(one, np.zeros((2, one.shape[1])), changes, nothing)
+    assert found.value == pytest.approx(expected, abs=1e-12)
 
 
 @settings(max_examples=40)
@@ -244,6 +269,11 @@ class TestDifferences:
         first, second = (self.plan.classify(task, m, 1e-3, 4) for m in (ADAPTERS, FULL))
         return task, first, second
 
+    def paired(self, runs: Runs, pair: tuple[str, Config, Config]) -> Variance | None:
+        """The variance with the scores of all of both methods' seeds."""
+        both = [np.array(scores(self.plan, runs, config)) for config in pair[1:]]
+        return paired_variance(runs, *map(self.plan.with_seeds, pair[1:]), scores=both)
+
     def test_a_difference_of_runs_with_answers_has_the_paired_error(self):
         runs: Runs = {}
         task, first, second = self.pair("sst-2")
@@ -263,7 +293,7 @@ class TestDifferences:
             answer(runs, first, chance)
             answer(runs, second, chance + 0.1)
         found = difference(self.plan, runs, pairs)
-        each = [paired_variance(runs, *map(self.plan.with_seeds, pair[1:])) for pair in pairs]
+        each = [self.paired(runs, pair) for pair in pairs]
         assert found is not None
         values = [difference(self.plan, runs, [pair]).value for pair in pairs]  # type: ignore
         assert found.value == pytest.approx(sum(values) / 3)
@@ -296,14 +326,31 @@ class TestDifferences:
         assert found is not None
         assert not found.seeds_only
 
-    @pytest.mark.parametrize("kept", [0, 2])
-    def test_if_one_run_kept_no_answers_the_error_is_that_of_the_seeds_and_says_so(self, kept):
+    @pytest.mark.parametrize("task", ["sst-2", "cola"])
+    def test_a_run_without_answers_counts_by_its_score(self, task):
+        runs: Runs = {}
+        _, first, second = pair = self.pair(task)
+        gold = np.array([example.label for example in parts_of(first)[1]])
+        metric = "matthews" if task == "cola" else "accuracy"
+        both = answer(runs, first, 0.9), answer(runs, second, 0.8)
+        of_seeds = [np.array([METRICS[metric](one, gold) for one in said]) for said in both]
+        del runs[run_key({**second, "seed": 1})]["result"]["answers"]
+        psi = [pseudo_values(metric, said, gold) for said in (both[0], both[1][[0, 2]])]
+        found = difference(self.plan, runs, [pair])
+        assert found is not None
+        assert not found.seeds_only
+        assert found.value == pytest.approx(100 * (of_seeds[0].mean() - of_seeds[1].mean()))
+        assert found.variance is not None
+        assert found.variance.value == pytest.approx(1e4 * by_loops(*psi, *of_seeds))
+
+    def test_if_all_but_one_kept_no_answers_the_error_is_that_of_the_seeds_and_says_so(self):
         runs: Runs = {}
         _, first, second = pair = self.pair("sst-2")
         answer(runs, first, 0.9)
         answer(runs, second, 0.8)
-        del runs[run_key({**second, "seed": kept})]["result"]["answers"]
-        assert paired_variance(runs, *map(self.plan.with_seeds, pair[1:])) is None
+        for seed in (0, 2):
+            del runs[run_key({**second, "seed": seed})]["result"]["answers"]
+        assert self.paired(runs, pair) is None
         found = difference(self.plan, runs, [pair])
         assert found is not None
         assert found.seeds_only
@@ -404,12 +451,19 @@ class TestChanges:
             )
             for side in (before, after)
         ]
-        assert found.error == pytest.approx(100 * error(variance_of_change(*psi)))
         lost = [
-            100 * (a["dev"][metric] - b["dev"][metric])
+            a["dev"][metric] - b["dev"][metric]
             for a, b in zip(before.values(), after.values(), strict=True)
         ]
-        assert found.value == pytest.approx(sum(lost) / 3)
+        variance = variance_of_change(*psi, np.array(lost))
+        assert found.error == pytest.approx(100 * error(variance))
+        assert found.value == pytest.approx(100 * sum(lost) / 3)
+        assert not found.seeds_only
+        # a model without answers in one of the states counts by its scores
+        del next(iter(after.values()))["answers"]
+        found = change(source, before, after)
+        variance = variance_of_change(*(values[1:] for values in psi), np.array(lost))
+        assert found.error == pytest.approx(100 * error(variance))
         assert not found.seeds_only
 
     def test_without_answers_the_error_is_that_of_the_seeds_and_says_so(self):
@@ -546,4 +600,4 @@ class TestQuestions:
 def test_the_ledger_says_what_the_number_after_plus_minus_is():
     text = ledger(plan_of(tasks=("sst-2",)), {}, "minibert reproduce {study}")
     assert "Twice the number after ± to either side is a 95 % interval" in text
-    assert "With †, where there are no answers to compare, it is about the seeds alone" in text
+    assert "With †, where too few runs kept answers to compare, it is about the seeds alone" in text

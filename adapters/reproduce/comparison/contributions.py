@@ -17,14 +17,14 @@ from minibert.fetch.datasets import find_task
 
 def contributions(runs: Runs, configs: Sequence[Config]) -> np.ndarray | None:
     """The pseudo-values of a task's or SQuAD's runs that differ only in their seed: [S, n]. Runs
-    that are missing or diverged are left out. None if one of the others kept no answers, if the
-    task's data are not here, or with fewer than two runs or examples, which do not tell how seeds
-    or examples differ.
+    that are missing, diverged or kept no answers are left out. None if the task's data are not
+    here, or with fewer than two runs or examples, which do not tell how seeds or examples differ.
 
     Raises InputError, naming the run, for answers that do not give its score on the dev set as it
     is today.
     """
-    return contributions_of(configs[0], finished(runs, configs))
+    found = finished(runs, configs)
+    return contributions_of(configs[0], {k: r for k, r in found.items() if "answers" in r})
 
 
 def finished(runs: Runs, configs: Sequence[Config]) -> Results:
@@ -36,9 +36,7 @@ def finished(runs: Runs, configs: Sequence[Config]) -> Results:
 def contributions_of(config: Config, results: Results) -> np.ndarray | None:
     """The pseudo-values of what models answered that differ only in their seed: [S, n]. `config`:
     of one of their trainings. None, and errors, as in `contributions`."""
-    if len(results) < 2 or not all("answers" in result for result in results.values()):
-        return None
-    if not labels_are_here(config):
+    if len(results) < 2 or not labels_are_here(config):
         return None
     of_kind = {"classify": _of_task, "squad": _of_questions}[config["kind"]]
     psi = np.stack([of_kind(config, result, f"run {key}") for key, result in results.items()])

@@ -1,11 +1,11 @@
 """Differences between methods, or between two states of the same models, with their errors.
 
-Of runs that kept their answers, methods are compared example by example, and the error is of the
-choice of seeds and of examples (`paired`). Others have the error of the seeds alone, for these very
-examples. How much a run's score varies with its seed is known for each task from table 1, whose
-methods have several seeds: the pooled standard deviation of adapters of size 64 and full
-fine-tuning. Every other score of the task is assumed to vary as much, or more if its own seeds do:
-a training that fails for one seed in three varies far more than those of table 1.
+Methods are compared example by example where at least two runs of each kept their answers; the
+error is then of the choice of seeds and of examples (`paired`). Others have the error of the seeds
+alone, for these very examples. How much a run's score varies with its seed is known for each task
+from table 1, whose methods have several seeds: the pooled standard deviation of adapters of size 64
+and full fine-tuning. Every other score of the task is assumed to vary as much, or more if its own
+seeds do: a training that fails for one seed in three varies far more than those of table 1.
 """
 
 from collections.abc import Sequence
@@ -103,7 +103,8 @@ def difference(
         value = sum(a) / len(a) - sum(b) / len(b)
         both = (plan.with_seeds(first), plan.with_seeds(second))
         diverged = sum(diverged_of(runs, configs) for configs in both)
-        paired.append(Estimate(value, paired_variance(runs, *both), diverged=diverged))
+        variance = paired_variance(runs, *both, scores=[np.array(a), np.array(b)])
+        paired.append(Estimate(value, variance, diverged=diverged))
         of_seeds = _variance_by_seeds(usual_variance(plan, runs, task), a, b)
         by_seeds.append(Estimate(value, of_seeds, seeds_only=True, diverged=diverged))
     if not paired:
@@ -113,11 +114,12 @@ def difference(
 
 
 def paired_variance(
-    runs: Runs, first: Sequence[Config], second: Sequence[Config]
+    runs: Runs, first: Sequence[Config], second: Sequence[Config], *, scores: Sequence[np.ndarray]
 ) -> Variance | None:
     """The variance of the difference of two methods' mean scores, in squared hundredths, from their
-    runs, one for each seed; None if there are no answers to compare (`contributions`). A method
-    does not differ from itself. Raises InputError for answers to different numbers of examples.
+    runs, one for each seed; None if there are no answers to compare (`contributions`). `scores`: of
+    each method's runs, in hundredths. A method does not differ from itself. Raises InputError for
+    answers to different numbers of examples.
     """
     if first == second:
         return Variance(0.0)
@@ -128,7 +130,7 @@ def paired_variance(
     if numbers[0] != numbers[1]:
         names = " and ".join(run_key(configs[0]) for configs in (first, second))
         raise InputError(f"runs {names}: have answers to {numbers[0]} and {numbers[1]} examples")
-    return variance_of_difference(100 * one, 100 * other)
+    return variance_of_difference(100 * one, 100 * other, scores)
 
 
 def _variance_by_seeds(usual: Variance | None, *both: Sequence[float]) -> Variance | None:
@@ -149,16 +151,19 @@ def _variance_by_seeds(usual: Variance | None, *both: Sequence[float]) -> Varian
 def change(config: Config, before: Results, after: Results) -> Estimate:
     """The mean of before - after over the same trained models, in hundredths. `before`, `after`:
     what each model scored in either state, by its run's key; config: of one of their trainings.
-    Without answers, the error is that of the seeds alone."""
-    task, after = config["task"], {key: after[key] for key in before}
+    Without two models' answers, the error is that of the seeds alone."""
+    task = config["task"]
     values = [
         100 * (main_score(task, before[key]["dev"]) - main_score(task, after[key]["dev"]))
         for key in before
     ]
-    one = contributions_of(config, before)
-    if one is None or (other := contributions_of(config, after)) is None:
+    answered = [key for key in before if "answers" in before[key] and "answers" in after[key]]
+    one, other = (
+        contributions_of(config, {key: state[key] for key in answered}) for state in (before, after)
+    )
+    if one is None or other is None:
         return over_seeds(values)
-    variance = variance_of_change(100 * one, 100 * other)
+    variance = variance_of_change(100 * one, 100 * other, np.array(values))
     return Estimate(sum(values) / len(values), variance)
 
 

@@ -227,6 +227,8 @@ CHANGED = (
     "is 1",
     "the error: where runs kept their answers, it is of seeds and examples together, by Student's "
     "t; where not, seeds that vary more than is usual for the task have that larger error",
+    "that error took all of two methods' runs to have kept answers; now two runs of each are "
+    "enough, and the others count by their scores",
     "where one of several (layers, tasks, sizes, extensions) decides, its interval is wider, by "
     "Bonferroni",
     "an error was corrected: the widest difference of sizes had counted its degrees of freedom "
@@ -304,15 +306,15 @@ def ledger(plan: Plan, runs: Runs, command: str) -> str:
         "Twice the number after ± to either side is a 95 % interval, and a claim is decided only "
         "where the rule's bound is outside it. The interval is about the choice of seeds and of "
         "dev examples: methods are compared on the same examples, one by one, and few seeds make "
-        f"it wider, by Student's t. With {SEEDS_ONLY}, where there are no answers to compare, it "
-        "is about the seeds alone, for these very examples; a score is then taken to vary with the "
-        "seed as the task's do in table 1, or as it does itself if that is more (on SQuAD, where "
-        "adapters are removed, and where tasks are learned in turn: as it does itself). Where one "
-        "of several is enough to decide, as the worst layer or the widest difference, the interval "
-        "shown is right for all of them together (Bonferroni); where all have to agree, each one's "
-        "own decides. Rates, epochs and sizes are those that were chosen with seed 0 (SQuAD's, "
-        "where there are several, by the mean on this very dev set): no interval includes what "
-        "another choice would have given.\n\n"
+        f"it wider, by Student's t. With {SEEDS_ONLY}, where too few runs kept answers to compare, "
+        "it is about the seeds alone, for these very examples; a score is then taken to vary with "
+        "the seed as the task's do in table 1, or as it does itself if that is more (on SQuAD, "
+        "where adapters are removed, and where tasks are learned in turn: as it does itself). "
+        "Where one of several is enough to decide, as the worst layer or the widest difference, "
+        "the interval shown is right for all of them together (Bonferroni); where all have to "
+        "agree, each one's own decides. Rates, epochs and sizes are those that were chosen with "
+        "seed 0 (SQuAD's, where there are several, by the mean on this very dev set): no interval "
+        "includes what another choice would have given.\n\n"
         f"{table(rows, HEADERS, 'github')}\n\n{_about_the_paper(plan)}"
         f"Not among the runs:\n\n{left_out}\n\n"
         f"The rules were fixed before any run. What was changed afterwards:\n\n{changed}\n\n"

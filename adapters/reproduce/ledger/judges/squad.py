@@ -34,10 +34,10 @@ def squad_by_size(size: int) -> Judge:
         ours, full = (scores_of(runs, configs, dev_metric("f1")) for configs in both)
         if ours.mean is None or full.mean is None:
             return UNDECIDED
-        variance, seeds_only = paired_variance(runs, *both), False
-        if variance is None and min(len(ours.values), len(full.values)) > 1:
-            parts = [of_mean(100 * np.array(scores.values)) for scores in (ours, full)]
-            variance, seeds_only = total(parts), True
+        values = [100 * np.array(scores.values) for scores in (ours, full)]
+        variance, seeds_only = paired_variance(runs, *both, scores=values), False
+        if variance is None and min(map(len, values)) > 1:
+            variance, seeds_only = total([of_mean(each) for each in values]), True
         diverged = ours.diverged + full.diverged
         found = Estimate(100 * (ours.mean - full.mean), variance, seeds_only, diverged)
         text = f"m = {nearest}: {100 * ours.mean:.1f} against {100 * full.mean:.1f}, {found}"
