@@ -292,9 +292,9 @@ class TestDifferences:
         plan,
     )
 
-    def pair(self, task: str) -> tuple[str, Config | None, Config | None]:
-        pair = (chosen(self.plan, self.runs, task, m) for m in (ADAPTERS, FULL))
-        return task, *pair
+    def pair(self, task: str) -> tuple[Config | None, Config | None]:
+        ours, full = (chosen(self.plan, self.runs, task, m) for m in (ADAPTERS, FULL))
+        return ours, full
 
     @staticmethod
     def half(value: float, freedom: float) -> float:
@@ -328,11 +328,11 @@ class TestDifferences:
 
     def test_a_difference_of_single_seeds_has_the_tasks_pooled_spread(self):
         """For a single run, all that is known is how much other runs of its task vary."""
-        task, ours, full = self.pair("rte")
+        ours, full = self.pair("rte")
         lone = {**(ours or {}), "rate": 7.0}
         runs = {**self.runs}
-        add(runs, lone, {"dev": scores(task, 60.0), "validation": [scores(task, 1.0)]})
-        found = difference(self.plan, runs, [(task, lone, full)])
+        add(runs, lone, {"dev": scores("rte", 60.0), "validation": [scores("rte", 1.0)]})
+        found = difference(self.plan, runs, [(lone, full)])
         value = 34 / 3 + 13 / 3
         freedom = value**2 / ((34 / 3) ** 2 / 3 + (13 / 3) ** 2 / 2)
         error = pytest.approx(self.half(value, freedom), rel=1e-4)
@@ -341,13 +341,13 @@ class TestDifferences:
 
     def test_a_difference_to_widely_varying_seeds_is_as_uncertain_as_these(self):
         """Two of three trainings worked: 84, 84 and 51 have a standard error of 11."""
-        task, ours, full = self.pair("rte")
+        ours, full = self.pair("rte")
         apart = {**(ours or {}), "rate": 7.0}
         runs = {**self.runs}
         for seed, value in enumerate((84.0, 84.0, 51.0)):
-            found = {"dev": scores(task, value), "validation": [scores(task, 1.0)]}
+            found = {"dev": scores("rte", value), "validation": [scores("rte", 1.0)]}
             add(runs, {**apart, "seed": seed}, found)
-        estimate = difference(self.plan, runs, [(task, apart, full)])
+        estimate = difference(self.plan, runs, [(apart, full)])
         value = 11.0**2 + 13 / 3
         freedom = value**2 / (11.0**4 / 2 + (13 / 3) ** 2 / 2)
         error = pytest.approx(self.half(value, freedom), rel=1e-4)
@@ -357,19 +357,19 @@ class TestDifferences:
 
     def test_with_a_diverged_run_a_difference_has_no_error(self):
         """The seeds that are left vary little: they are those that did not diverge."""
-        task, ours, full = self.pair("mrpc")
+        ours, full = self.pair("mrpc")
         runs = {**self.runs}
         add(runs, {**(ours or {}), "seed": 1}, {"diverged": "it did"})
-        found = difference(self.plan, runs, [(task, ours, full)])
+        found = difference(self.plan, runs, [(ours, full)])
         assert found is not None
         assert (found.diverged, found.error) == (1, None)
         assert str(found) == "-2.5 (1 diverged)"
 
     def test_a_difference_is_unknown_while_a_run_is_missing(self):
-        task, ours, _ = self.pair("rte")
-        assert difference(self.plan, self.runs, [(task, ours, None)]) is None
+        ours, _ = self.pair("rte")
+        assert difference(self.plan, self.runs, [(ours, None)]) is None
         other = {**(ours or {}), "rate": 7.0}
-        assert difference(self.plan, self.runs, [self.pair("mrpc"), (task, ours, other)]) is None
+        assert difference(self.plan, self.runs, [self.pair("mrpc"), (ours, other)]) is None
         assert difference(self.plan, self.runs, []) is None
 
     def test_with_one_seed_everywhere_a_difference_has_no_error(self):

@@ -265,22 +265,22 @@ def answer(runs: Runs, config: Config, chance: float, seeds: int = 3) -> np.ndar
 class TestDifferences:
     plan = plan_of()
 
-    def pair(self, task: str) -> tuple[str, Config, Config]:
+    def pair(self, task: str) -> tuple[Config, Config]:
         first, second = (self.plan.classify(task, m, 1e-3, 4) for m in (ADAPTERS, FULL))
-        return task, first, second
+        return first, second
 
-    def paired(self, runs: Runs, pair: tuple[str, Config, Config]) -> Variance | None:
+    def paired(self, runs: Runs, pair: tuple[Config, Config]) -> Variance | None:
         """The variance with the scores of all of both methods' seeds."""
-        both = [np.array(scores(self.plan, runs, config)) for config in pair[1:]]
-        return paired_variance(runs, *map(self.plan.with_seeds, pair[1:]), scores=both)
+        both = [np.array(scores(self.plan, runs, config)) for config in pair]
+        return paired_variance(runs, *map(self.plan.with_seeds, pair), scores=both)
 
     def test_a_difference_of_runs_with_answers_has_the_paired_error(self):
         runs: Runs = {}
-        task, first, second = self.pair("sst-2")
+        first, second = self.pair("sst-2")
         gold = np.array([example.label for example in parts_of(first)[1]])
         a, b = answer(runs, first, 0.9), answer(runs, second, 0.8)
         right = [(100.0 * (answers == gold)) for answers in (a, b)]
-        found = difference(self.plan, runs, [(task, first, second)])
+        found = difference(self.plan, runs, [(first, second)])
         assert found is not None
         assert found.value == pytest.approx(right[0].mean() - right[1].mean())
         assert found.error == pytest.approx(error(variance_of_difference(*right)))
@@ -289,7 +289,7 @@ class TestDifferences:
     def test_over_tasks_variances_add_with_satterthwaites_degrees_of_freedom(self):
         runs: Runs = {}
         pairs = [self.pair(task) for task in ("cola", "sst-2", "rte")]
-        for chance, (_, first, second) in zip((0.6, 0.8, 0.7), pairs, strict=True):
+        for chance, (first, second) in zip((0.6, 0.8, 0.7), pairs, strict=True):
             answer(runs, first, chance)
             answer(runs, second, chance + 0.1)
         found = difference(self.plan, runs, pairs)
@@ -303,33 +303,33 @@ class TestDifferences:
 
     def test_a_method_does_not_differ_from_itself(self):
         runs: Runs = {}
-        task, first, _ = self.pair("sst-2")
+        first, _ = self.pair("sst-2")
         answer(runs, first, 0.8)
-        assert difference(self.plan, runs, [(task, first, first)]) == Estimate(0.0, Variance(0.0))
+        assert difference(self.plan, runs, [(first, first)]) == Estimate(0.0, Variance(0.0))
 
     def test_methods_with_the_same_answers_differ_by_0_but_other_seeds_might_differ(self):
         """Each method has its own seeds, and that their runs agree is chance."""
         runs: Runs = {}
-        task, first, second = self.pair("sst-2")
+        first, second = self.pair("sst-2")
         answer(runs, first, 0.8)
         answer(runs, second, 0.8)
-        found = difference(self.plan, runs, [(task, first, second)])
+        found = difference(self.plan, runs, [(first, second)])
         assert found is not None
         assert (found.value, (found.error or 0.0) > 0.0) == (0.0, True)
 
     def test_the_number_of_seeds_may_differ(self):
         plan, runs = replace(self.plan, seeds=5), Runs()
-        task, first, second = self.pair("cola")
+        first, second = self.pair("cola")
         answer(runs, first, 0.9, seeds=5)
         answer(runs, second, 0.8, seeds=2)
-        found = difference(plan, runs, [(task, first, second)])
+        found = difference(plan, runs, [(first, second)])
         assert found is not None
         assert not found.seeds_only
 
     @pytest.mark.parametrize("task", ["sst-2", "cola"])
     def test_a_run_without_answers_counts_by_its_score(self, task):
         runs: Runs = {}
-        _, first, second = pair = self.pair(task)
+        first, second = pair = self.pair(task)
         gold = np.array([example.label for example in parts_of(first)[1]])
         metric = "matthews" if task == "cola" else "accuracy"
         both = answer(runs, first, 0.9), answer(runs, second, 0.8)
@@ -345,7 +345,7 @@ class TestDifferences:
 
     def test_if_all_but_one_kept_no_answers_the_error_is_that_of_the_seeds_and_says_so(self):
         runs: Runs = {}
-        _, first, second = pair = self.pair("sst-2")
+        first, second = pair = self.pair("sst-2")
         answer(runs, first, 0.9)
         answer(runs, second, 0.8)
         for seed in (0, 2):
@@ -359,7 +359,7 @@ class TestDifferences:
 
     def test_a_diverged_seed_is_left_out_and_one_seed_alone_tells_no_error(self):
         runs: Runs = {}
-        _, first, second = self.pair("sst-2")
+        first, second = self.pair("sst-2")
         answer(runs, first, 0.9)
         answers = answer(runs, second, 0.8)
         add(runs, {**second, "seed": 1}, {"diverged": "it did"})
@@ -379,13 +379,13 @@ class TestDifferences:
         for config in (*plan.with_seeds(first), *plan.with_seeds(second)):
             dev = {"accuracy": 0.5}
             add(runs, config, {"dev": dev, "validation": [dev], "answers": packed(np.arange(4))})
-        found = difference(plan, runs, [("rte", first, second)])
+        found = difference(plan, runs, [(first, second)])
         assert found is not None
         assert found.seeds_only
 
     def test_answers_to_another_number_of_examples_are_refused_naming_the_run(self):
         runs: Runs = {}
-        _, first, _ = self.pair("sst-2")
+        first, _ = self.pair("sst-2")
         short = answer(runs, first, 0.9)[0, :-1]
         runs[run_key(first)]["result"]["answers"] = packed(short)
         number = len(short) + 1
@@ -395,7 +395,7 @@ class TestDifferences:
 
     def test_answers_that_do_not_have_the_runs_score_today_are_refused_naming_the_run(self):
         runs: Runs = {}
-        _, first, _ = self.pair("cola")
+        first, _ = self.pair("cola")
         answer(runs, first, 0.9)
         runs[run_key(first)]["result"]["dev"]["matthews"] = 0.1234
         message = (

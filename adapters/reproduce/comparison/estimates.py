@@ -91,12 +91,12 @@ def usual_variance(plan: Plan, runs: Runs, task: str) -> Variance | None:
 
 
 def difference(
-    plan: Plan, runs: Runs, pairs: Sequence[tuple[str, Config | None, Config | None]]
+    plan: Plan, runs: Runs, pairs: Sequence[tuple[Config | None, Config | None]]
 ) -> Estimate | None:
-    """The mean over tasks of first - second, for pairs of (task, first, second); None if one of
+    """The mean of first - second, for pairs of (first, second), one of each task; None if one of
     them has no run yet."""
     paired, by_seeds = [], []
-    for task, first, second in pairs:
+    for first, second in pairs:
         a, b = scores(plan, runs, first), scores(plan, runs, second)
         if not (first and second and a and b):
             return None
@@ -105,7 +105,7 @@ def difference(
         diverged = sum(diverged_of(runs, configs) for configs in both)
         variance = paired_variance(runs, *both, scores=[np.array(a), np.array(b)])
         paired.append(Estimate(value, variance, diverged=diverged))
-        of_seeds = _variance_by_seeds(usual_variance(plan, runs, task), a, b)
+        of_seeds = _variance_by_seeds(usual_variance(plan, runs, first["task"]), a, b)
         by_seeds.append(Estimate(value, of_seeds, seeds_only=True, diverged=diverged))
     if not paired:
         return None

@@ -16,7 +16,7 @@ def more_epochs_close_the_gap(plan: Plan, runs: Runs) -> Judgement:
     if task not in plan.tasks:
         return UNDECIDED
     like = best(runs, plan.grid(task, ADAPTERS) + epochs.longer(plan))
-    found = difference(plan, runs, [(task, like, chosen(plan, runs, task, FULL))])
+    found = difference(plan, runs, [(like, chosen(plan, runs, task, FULL))])
     if found is None or like is None:
         return UNDECIDED
     return f"{like['rate']:g}, {like['epochs']} epochs: {found}", at_least(found, -MARGIN)

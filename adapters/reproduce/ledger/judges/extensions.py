@@ -24,7 +24,7 @@ def extensions_gain_nothing(plan: Plan, runs: Runs) -> Judgement:
             ours, plain = (
                 extensions.best_rate(plan, runs, task, one) for one in (method, ADAPTERS)
             )
-            pairs.append((task, ours, plain))
+            pairs.append((ours, plain))
         estimate = difference(plan, runs, pairs)
         if estimate is None:
             return UNDECIDED

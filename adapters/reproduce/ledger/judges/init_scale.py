@@ -15,7 +15,7 @@ def _std_difference(plan: Plan, runs: Runs, std: float) -> Estimate | None:
         by_std = init_scale.of_stds(plan, runs, task)
         if std not in by_std:
             return None
-        pairs.append((task, by_std[std], by_std[init_scale.DEFAULT_STD]))
+        pairs.append((by_std[std], by_std[init_scale.DEFAULT_STD]))
     return difference(plan, runs, pairs)
 
 

@@ -27,6 +27,5 @@ def against_full(
     plan: Plan, runs: Runs, choose: Callable[[Plan, Runs, str], Config | None]
 ) -> Estimate | None:
     """The mean difference between what `choose` picks for each task and full fine-tuning."""
-    return difference(
-        plan, runs, [(t, choose(plan, runs, t), chosen(plan, runs, t, FULL)) for t in plan.tasks]
-    )
+    pairs = [(choose(plan, runs, t), chosen(plan, runs, t, FULL)) for t in plan.tasks]
+    return difference(plan, runs, pairs)

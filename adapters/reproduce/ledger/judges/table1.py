@@ -32,8 +32,7 @@ def size_64_is_enough(plan: Plan, runs: Runs) -> Judgement:
 def better_than_features(plan: Plan, runs: Runs) -> Judgement:
     """Table 1, the feature-based baseline."""
     pairs = [
-        (task, chosen(plan, runs, task, ADAPTERS), chosen(plan, runs, task, HEAD))
-        for task in plan.tasks
+        (chosen(plan, runs, task, ADAPTERS), chosen(plan, runs, task, HEAD)) for task in plan.tasks
     ]
     found = difference(plan, runs, pairs)
     return _beside_mean(plan, runs, HEAD, judgement(found, above(found, 0.0)))
@@ -42,14 +41,11 @@ def better_than_features(plan: Plan, runs: Runs) -> Judgement:
 def _beside_mean(plan: Plan, runs: Runs, other: dict[str, Any], judged: Judgement) -> Judgement:
     """A judgement on adapters against another method, with the same difference for heads that read
     the mean of the states, if these have run. It is told; the paper's pooling decides."""
-    found = difference(
-        plan,
-        runs,
-        [
-            (task, by_mean(plan, runs, task, ADAPTERS), by_mean(plan, runs, task, other))
-            for task in plan.tasks
-        ],
-    )
+    pairs = [
+        (by_mean(plan, runs, task, ADAPTERS), by_mean(plan, runs, task, other))
+        for task in plan.tasks
+    ]
+    found = difference(plan, runs, pairs)
     text, verdict = judged
     return (f"{text}; `mean`: {found}" if found else text), verdict
 

@@ -49,7 +49,7 @@ def fewer_top_layers_lose(plan: Plan, runs: Runs) -> Judgement:
         configs = of_top_layers(plan, runs, task)
         if not configs:
             return UNDECIDED
-        pairs.append((task, configs[0], chosen(plan, runs, task, FULL)))
+        pairs.append((configs[0], chosen(plan, runs, task, FULL)))
     found = difference(plan, runs, pairs)
     least = top_layers(plan)[0]
     text, verdict = judgement(found, below(found, 0.0))
