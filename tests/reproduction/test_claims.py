@@ -521,10 +521,10 @@ class TestMargins:
 
     def test_the_widest_difference_of_sizes_has_the_error_of_one_seed_each(self):
         """Of four tasks, whose scores vary by 3 with 4 degrees of freedom: those of three seeds of
-        two methods. One mean then has 9 / 4, with 16; and three pairs were looked at."""
+        two methods. One mean then has 9 / 4; and three pairs were looked at."""
         runs = everything(self.plan, scatter=3.0)
         text, _ = named("Sizes 8, 64").judge(self.plan, runs)
-        error = stats.t.ppf(1 - 0.025 / 3, 16) * (2 * 9 / 4) ** 0.5 / 2
+        error = stats.t.ppf(1 - 0.025 / 3, 4) * (2 * 9 / 4) ** 0.5 / 2
         assert len(self.plan.tasks) == 4
         assert text.endswith(f" ± {error:.1f}†")
         assert f"{error:.1f}" != f"{stats.t.ppf(1 - 0.025 / 3, 32) * (2 * 9 / 4) ** 0.5 / 2:.1f}"

@@ -23,7 +23,6 @@ from adapters.reproduce.comparison.estimates import (
     difference,
     over_seeds,
     paired_variance,
-    scores,
     usual_variance,
 )
 from adapters.reproduce.comparison.jackknife import SCORES, pseudo_values
@@ -136,14 +135,27 @@ def test_a_sum_is_not_less_than_its_least_and_has_at_least_one_degree_of_freedom
     assert total([Variance(0.0, 2.0)]) == Variance(0.0, math.inf)
 
 
+def of_all(*both: np.ndarray) -> Variance:
+    """The variance of a difference where every run has answers."""
+    first, second = both
+    return variance_of_difference(first, second, [psi.mean(axis=1) for psi in both])
+
+
+def of_all_changed(before: np.ndarray, after: np.ndarray) -> Variance:
+    """The variance of a change where every model has answers."""
+    return variance_of_change(before, after, (before - after).mean(axis=1))
+
+
 def by_loops(first: np.ndarray, second: np.ndarray, *scores: np.ndarray) -> float:
     """The variance from its formula in the docstring of `paired`."""
     number = first.shape[1]
     seeds = rest = 0.0
-    for values in scores or (first.mean(axis=1), second.mean(axis=1)):
+    scores = scores or (first.mean(axis=1), second.mean(axis=1))
+    for values in scores:
         middle = sum(values) / len(values)
         seeds += sum((v - middle) ** 2 for v in values) / (len(values) - 1) / len(values)
-    for psi in (first, second):
+    rest_of_all = 0.0  # if all of the runs had answers
+    for psi, values in zip((first, second), scores, strict=True):
         runs = len(psi)
         means = [sum(row) / number for row in psi]
         columns = [sum(psi[s][i] for s in range(runs)) / runs for i in range(number)]
@@ -153,6 +165,7 @@ def by_loops(first: np.ndarray, second: np.ndarray, *scores: np.ndarray) -> floa
             for i in range(number):
                 left += (psi[s][i] - means[s] - columns[i] + grand) ** 2
         rest += left / (runs - 1) / (number - 1) / (runs * number)
+        rest_of_all += left / (runs - 1) / (number - 1) / (len(values) * number)
     each = [
         sum(first[s][i] for s in range(len(first))) / len(first)
         - sum(second[s][i] for s in range(len(second))) / len(second)
@@ -160,7 +173,7 @@ def by_loops(first: np.ndarray, second: np.ndarray, *scores: np.ndarray) -> floa
     ]
     middle = sum(each) / number
     examples = sum((value - middle) ** 2 for value in each) / (number - 1) / number
-    return max(seeds + examples - rest, seeds, examples)
+    return max(seeds + examples - rest, seeds, examples - rest + rest_of_all)
 
 
 def change_by_loops(before: np.ndarray, after: np.ndarray) -> float:
@@ -184,14 +197,14 @@ def two_methods(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
 def test_the_variance_of_a_change_is_that_of_plain_loops(both):
     seeds = min(map(len, both))
     before, after = (psi[:seeds] for psi in both)
-    found = variance_of_change(before, after)
+    found = of_all_changed(before, after)
     assert found.value == pytest.approx(change_by_loops(before, after), abs=1e-12)
 
 
 @settings(max_examples=40)
 @given(two_methods())
 def test_the_variance_of_a_difference_is_that_of_plain_loops(both):
-    assert variance_of_difference(*both).value == pytest.approx(by_loops(*both), abs=1e-12)
+    assert of_all(*both).value == pytest.approx(by_loops(*both), abs=1e-12)
 
 
 @settings(max_examples=40)
@@ -221,7 +234,7 @@ def test_so_do_changed_models_without_them(both, answered):
 def test_neither_the_order_of_seeds_nor_of_examples_nor_of_methods_matters(both, random):
     order = random.sample(range(both[0].shape[1]), both[0].shape[1])
     mixed = [psi[random.sample(range(len(psi)), len(psi))][:, order] for psi in both]
-    there, back = variance_of_difference(*both), variance_of_difference(mixed[1], mixed[0])
+    there, back = of_all(*both), of_all(mixed[1], mixed[0])
     assert back.value == pytest.approx(there.value, abs=1e-12)
     assert error(back) == pytest.approx(error(there), abs=1e-6)
 
@@ -231,8 +244,8 @@ def test_neither_the_order_of_seeds_nor_of_examples_nor_of_methods_matters(both,
 def test_what_is_common_to_all_answers_of_an_example_cancels(both, shift):
     first, second = both
     hard = shift * np.arange(first.shape[1])
-    shifted = variance_of_difference(first + hard, second + hard)
-    assert shifted.value == pytest.approx(variance_of_difference(*both).value, abs=1e-9)
+    shifted = of_all(first + hard, second + hard)
+    assert shifted.value == pytest.approx(of_all(*both).value, abs=1e-9)
 
 
 # ------------------------------------------------------------------- runs with answers
@@ -270,9 +283,8 @@ class TestDifferences:
         return first, second
 
     def paired(self, runs: Runs, pair: tuple[Config, Config]) -> Variance | None:
-        """The variance with the scores of all of both methods' seeds."""
-        both = [np.array(scores(self.plan, runs, config)) for config in pair]
-        return paired_variance(runs, *map(self.plan.with_seeds, pair), scores=both)
+        first, second = map(self.plan.with_seeds, pair)
+        return paired_variance(runs, first, second)
 
     def test_a_difference_of_runs_with_answers_has_the_paired_error(self):
         runs: Runs = {}
@@ -283,7 +295,7 @@ class TestDifferences:
         found = difference(self.plan, runs, [(first, second)])
         assert found is not None
         assert found.value == pytest.approx(right[0].mean() - right[1].mean())
-        assert found.error == pytest.approx(error(variance_of_difference(*right)))
+        assert found.error == pytest.approx(error(of_all(*right)))
         assert "†" not in str(found)
 
     def test_over_tasks_variances_add_with_satterthwaites_degrees_of_freedom(self):
@@ -342,6 +354,22 @@ class TestDifferences:
         assert found.value == pytest.approx(100 * (of_seeds[0].mean() - of_seeds[1].mean()))
         assert found.variance is not None
         assert found.variance.value == pytest.approx(1e4 * by_loops(*psi, *of_seeds))
+
+    def test_if_most_kept_no_answers_the_others_do_not_speak_for_them(self):
+        """Two of four are enough, two of five are not."""
+        plan, runs = replace(self.plan, seeds=5), Runs()
+        first, second = pair = self.pair("sst-2")
+        answer(runs, first, 0.9, seeds=5)
+        answer(runs, second, 0.8, seeds=5)
+        for seed in (0, 2, 3):
+            del runs[run_key({**second, "seed": seed})]["result"]["answers"]
+        found = difference(plan, runs, [pair])
+        assert found is not None
+        assert found.seeds_only
+        del runs[run_key({**second, "seed": 0})]
+        found = difference(plan, runs, [pair])
+        assert found is not None
+        assert not found.seeds_only
 
     def test_if_all_but_one_kept_no_answers_the_error_is_that_of_the_seeds_and_says_so(self):
         runs: Runs = {}
@@ -499,7 +527,7 @@ class TestChanges:
         results = ablation.finished(plan, runs)["sst-2"].values()
         bare = np.stack([unpacked(result["spans"][5]["answers"], "") == gold for result in results])
         guess = np.tile(gold == majority, (3, 1))
-        found = variance_of_change(100.0 * bare, 100.0 * guess)
+        found = of_all_changed(100.0 * bare, 100.0 * guess)
         gain = Estimate(100 * (bare.mean() - guess.mean()), found)
         assert gain.value - 2 * error(found) > 2
         assert none_is_a_constant_guess(plan, runs) == (f"sst-2 {gain}", FAILS)
@@ -546,7 +574,7 @@ class TestQuestions:
         runs, (ours, full) = self.runs()
         text, verdict = squad_by_size(64)(self.plan, runs)
         means = 100 * ours.mean(), 100 * full.mean()
-        found = Estimate(means[0] - means[1], variance_of_difference(100 * ours, 100 * full))
+        found = Estimate(means[0] - means[1], of_all(100 * ours, 100 * full))
         assert text == f"m = 64: {means[0]:.1f} against {means[1]:.1f}, {found}"
         assert verdict == "holds"
 
@@ -581,6 +609,17 @@ class TestQuestions:
         config = next(run["config"] for run in runs.values())
         runs[run_key(config)]["result"]["answers"] = packed(np.zeros(39, np.float32))
         with pytest.raises(InputError, match=f"^run {run_key(config)}: has 39 answers to 40 dev"):
+            squad_by_size(64)(self.plan, runs)
+
+    def test_so_are_seeds_of_one_method_that_answered_different_numbers(self):
+        runs, (ours, _) = self.runs()
+        *_, run = (run for run in runs.values() if run["config"]["method"] != FULL)
+        short = ours[2, :-1]
+        result = run["result"]
+        result["dev"]["f1"], result["answers"] = float(short.mean()), packed(short)
+        result["examples"] = [9, 39]
+        says = rf"^runs \w{{16}} and {run_key(run['config'])}: have answers to 40 and 39 examples$"
+        with pytest.raises(InputError, match=says):
             squad_by_size(64)(self.plan, runs)
 
     def test_methods_that_answered_different_numbers_of_questions_are_refused(self):

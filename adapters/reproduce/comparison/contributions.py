@@ -16,15 +16,22 @@ from minibert.fetch.datasets import find_task
 
 
 def contributions(runs: Runs, configs: Sequence[Config]) -> np.ndarray | None:
-    """The pseudo-values of a task's or SQuAD's runs that differ only in their seed: [S, n]. Runs
-    that are missing, diverged or kept no answers are left out. None if the task's data are not
-    here, or with fewer than two runs or examples, which do not tell how seeds or examples differ.
+    """The pseudo-values of a task's or SQuAD's runs that differ only in their seed: [S', n]. Runs
+    that are missing, diverged or kept no answers are left out. None if too few kept any
+    (`answered`), if the task's data are not here, or if these are one example.
 
-    Raises InputError, naming the run, for answers that do not give its score on the dev set as it
-    is today.
+    Raises InputError, naming the run, for answers that do not give its score: a task's on the dev
+    set as it is today, SQuAD's by their own mean.
     """
     found = finished(runs, configs)
-    return contributions_of(configs[0], {k: r for k, r in found.items() if "answers" in r})
+    return contributions_of(configs[0], {key: found[key] for key in answered(found)})
+
+
+def answered(*states: Results) -> list[str]:
+    """The keys of the models that kept their answers, in each of the states that are given; none if
+    they are fewer than two or than half, which do not tell how the others' answers differ."""
+    keys = [key for key in states[0] if all("answers" in state[key] for state in states)]
+    return keys if len(keys) >= max(2, len(states[0]) / 2) else []
 
 
 def finished(runs: Runs, configs: Sequence[Config]) -> Results:
@@ -34,13 +41,25 @@ def finished(runs: Runs, configs: Sequence[Config]) -> Results:
 
 
 def contributions_of(config: Config, results: Results) -> np.ndarray | None:
-    """The pseudo-values of what models answered that differ only in their seed: [S, n]. `config`:
-    of one of their trainings. None, and errors, as in `contributions`."""
-    if len(results) < 2 or not labels_are_here(config):
+    """The pseudo-values of what models answered that differ only in their seed, [S', n]; None
+    without any. `config`: of one of their trainings. Errors as in `contributions`."""
+    if not results or not labels_are_here(config):
         return None
     of_kind = {"classify": _of_task, "squad": _of_questions}[config["kind"]]
-    psi = np.stack([of_kind(config, result, f"run {key}") for key, result in results.items()])
-    return psi if psi.shape[1] > 1 else None
+    psi = [of_kind(config, result, f"run {key}") for key, result in results.items()]
+    check_as_many({key: len(one) for key, one in zip(results, psi, strict=True)})
+    return np.stack(psi) if len(psi[0]) > 1 else None
+
+
+def check_as_many(numbers: dict[str, int]) -> None:
+    """Raise InputError, naming two runs, unless all have answers to as many examples: numbers by
+    the runs' keys."""
+    (key, number), *others = numbers.items()
+    for other, another in others:
+        if another != number:
+            raise InputError(
+                f"runs {key} and {other}: have answers to {number} and {another} examples"
+            )
 
 
 def labels_are_here(config: Config) -> bool:

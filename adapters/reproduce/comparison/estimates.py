@@ -1,11 +1,12 @@
 """Differences between methods, or between two states of the same models, with their errors.
 
-Methods are compared example by example where at least two runs of each kept their answers; the
-error is then of the choice of seeds and of examples (`paired`). Others have the error of the seeds
-alone, for these very examples. How much a run's score varies with its seed is known for each task
-from table 1, whose methods have several seeds: the pooled standard deviation of adapters of size 64
-and full fine-tuning. Every other score of the task is assumed to vary as much, or more if its own
-seeds do: a training that fails for one seed in three varies far more than those of table 1.
+Methods are compared example by example where enough runs of each kept their answers
+(`contributions.answered`), on every task; the error is then of the choice of seeds and of examples
+(`paired`). Others have the error of the seeds alone, for these very examples. How much a run's
+score varies with its seed is known for each task from table 1, whose methods have several seeds:
+the pooled standard deviation of adapters of size 64 and full fine-tuning. Every other score of the
+task is assumed to vary as much, or more if its own seeds do: a training that fails for one seed in
+three varies far more than those of table 1.
 """
 
 from collections.abc import Sequence
@@ -13,14 +14,25 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from adapters.reproduce.comparison.contributions import contributions, contributions_of
+from adapters.reproduce.comparison.contributions import (
+    answered,
+    check_as_many,
+    contributions,
+    contributions_of,
+)
 from adapters.reproduce.comparison.paired import variance_of_change, variance_of_difference
 from adapters.reproduce.comparison.variances import Variance, error, of_mean, total
 from adapters.reproduce.plans.choices import chosen
 from adapters.reproduce.plans.plan import ADAPTERS, FULL, Plan
-from adapters.reproduce.report.statistics import diverged_of, hundredths, main_score, scores_of
+from adapters.reproduce.report.statistics import (
+    Metric,
+    diverged_of,
+    hundredths,
+    main_metric,
+    main_score,
+    scores_of,
+)
 from adapters.reproduce.sweep.runs_file import Config, Results, Runs, run_key
-from minibert.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -103,8 +115,7 @@ def difference(
         value = sum(a) / len(a) - sum(b) / len(b)
         both = (plan.with_seeds(first), plan.with_seeds(second))
         diverged = sum(diverged_of(runs, configs) for configs in both)
-        variance = paired_variance(runs, *both, scores=[np.array(a), np.array(b)])
-        paired.append(Estimate(value, variance, diverged=diverged))
+        paired.append(Estimate(value, paired_variance(runs, *both), diverged=diverged))
         of_seeds = _variance_by_seeds(usual_variance(plan, runs, first["task"]), a, b)
         by_seeds.append(Estimate(value, of_seeds, seeds_only=True, diverged=diverged))
     if not paired:
@@ -114,23 +125,20 @@ def difference(
 
 
 def paired_variance(
-    runs: Runs, first: Sequence[Config], second: Sequence[Config], *, scores: Sequence[np.ndarray]
+    runs: Runs, first: Sequence[Config], second: Sequence[Config], metric: Metric = main_metric
 ) -> Variance | None:
     """The variance of the difference of two methods' mean scores, in squared hundredths, from their
-    runs, one for each seed; None if there are no answers to compare (`contributions`). `scores`: of
-    each method's runs, in hundredths. A method does not differ from itself. Raises InputError for
-    answers to different numbers of examples.
+    runs, one for each seed; None if there are no answers to compare (`contributions`). A method
+    does not differ from itself. Raises InputError for answers to different numbers of examples.
     """
     if first == second:
         return Variance(0.0)
     one, other = contributions(runs, first), contributions(runs, second)
     if one is None or other is None:
         return None
-    numbers = [psi.shape[1] for psi in (one, other)]
-    if numbers[0] != numbers[1]:
-        names = " and ".join(run_key(configs[0]) for configs in (first, second))
-        raise InputError(f"runs {names}: have answers to {numbers[0]} and {numbers[1]} examples")
-    return variance_of_difference(100 * one, 100 * other, scores)
+    check_as_many({run_key(first[0]): one.shape[1], run_key(second[0]): other.shape[1]})
+    of_all = [100 * np.array(scores_of(runs, each, metric).values) for each in (first, second)]
+    return variance_of_difference(100 * one, 100 * other, of_all)
 
 
 def _variance_by_seeds(usual: Variance | None, *both: Sequence[float]) -> Variance | None:
@@ -151,15 +159,15 @@ def _variance_by_seeds(usual: Variance | None, *both: Sequence[float]) -> Varian
 def change(config: Config, before: Results, after: Results) -> Estimate:
     """The mean of before - after over the same trained models, in hundredths. `before`, `after`:
     what each model scored in either state, by its run's key; config: of one of their trainings.
-    Without two models' answers, the error is that of the seeds alone."""
+    Where too few models kept their answers, the error is that of the seeds alone."""
     task = config["task"]
     values = [
         100 * (main_score(task, before[key]["dev"]) - main_score(task, after[key]["dev"]))
         for key in before
     ]
-    answered = [key for key in before if "answers" in before[key] and "answers" in after[key]]
+    keys = answered(before, after)
     one, other = (
-        contributions_of(config, {key: state[key] for key in answered}) for state in (before, after)
+        contributions_of(config, {key: state[key] for key in keys}) for state in (before, after)
     )
     if one is None or other is None:
         return over_seeds(values)

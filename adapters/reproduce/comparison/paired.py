@@ -20,8 +20,9 @@ chapter 4). The rest is part of both other mean squares, so it is taken away onc
 may be too much: the whole is never below the seeds' or the examples' part alone. So where seeds
 make no difference at all, two errors of three seeds cover about 98 % rather than 95.
 
-Of runs that kept no answers the scores are known, and a score is what a seed's mean psi estimates.
-So the first line is over all S seeds, and the others over those with answers, their number for S.
+The first line is of the runs' scores, which differ from their mean psi by the jackknife's
+correction for bias alone (by nothing for accuracy). So it needs no answers, and is of all S runs;
+the other lines are of the S' runs with answers, and divided by S'. These have to be like the rest.
 
 A method without chance, run once, counts as two runs that answer alike: its seeds and its rest are
 0. Where the other's few seeds then vary by far more than the examples do, the interval is too
@@ -36,34 +37,35 @@ from adapters.reproduce.comparison.variances import Variance, of_mean, total
 
 
 def variance_of_difference(
-    first: np.ndarray, second: np.ndarray, scores: Sequence[np.ndarray] = ()
+    first: np.ndarray, second: np.ndarray, scores: Sequence[np.ndarray]
 ) -> Variance:
-    """The variance of the difference of two methods' mean scores, from their pseudo-values on the
-    same n examples: [S, n] and [S', n], with S, S' and n at least 2. `scores`: of each method's
-    runs, those without pseudo-values too; left out, every run has some."""
+    """The variance of the difference of two methods' mean scores, from the pseudo-values of their
+    runs with answers to the same n examples, [S', n] each, with S' and n at least 2; and from the
+    scores of all runs of each method, [S] each."""
     return _crossed([first, second], first.mean(axis=0) - second.mean(axis=0), scores)
 
 
-def variance_of_change(
-    before: np.ndarray, after: np.ndarray, changes: np.ndarray | None = None
-) -> Variance:
-    """The variance of the mean change of S models, from their pseudo-values before and after,
-    [S, n] each. The models are the same, so there is one effect of the seed, on the change.
-    `changes`: of each model's score, as `scores` above."""
+def variance_of_change(before: np.ndarray, after: np.ndarray, changes: np.ndarray) -> Variance:
+    """The variance of the mean change of S models' scores, from the pseudo-values before and after,
+    [S', n] each, of those with answers; and from all models' changes, [S]. The models are the same,
+    so there is one effect of the seed, on the change."""
     change = before - after
-    return _crossed([change], change.mean(axis=0), () if changes is None else [changes])
+    return _crossed([change], change.mean(axis=0), [changes])
 
 
 def _crossed(
     parts: Sequence[np.ndarray], difference: np.ndarray, scores: Sequence[np.ndarray]
 ) -> Variance:
-    """From the parts that have seeds of their own, [S, n] each, each example's difference, and the
-    scores of each part's runs."""
-    scores = scores or [psi.mean(axis=1) for psi in parts]
-    seeds = total([of_mean(values) for values in scores])
-    examples = of_mean(difference)
+    """From the parts that have seeds of their own, [S', n] each, each example's difference, and the
+    scores of all of a part's runs, [S] each."""
+    seeds, examples = total([of_mean(values) for values in scores]), of_mean(difference)
     rest = [_rest(psi) / -psi.size for psi in parts]  # taken away
-    return total([seeds, examples, *rest], least=max(seeds.value, examples.value))
+    # the examples' part as it would be with answers of all S runs: with less of the rest in it
+    of_all = examples.value + sum(
+        one.value * (1 - len(psi) / len(values))
+        for one, psi, values in zip(rest, parts, scores, strict=True)
+    )
+    return total([seeds, examples, *rest], least=max(seeds.value, of_all))
 
 
 def _rest(psi: np.ndarray) -> Variance:

@@ -2,25 +2,30 @@
 
 An estimate from few values, such as the scores of three seeds, may by chance be far too small. Its
 degrees of freedom say how far it can be trusted, and Student's t makes the interval wider by that.
+A sum of such estimates has no t of its own. Satterthwaite's degrees of freedom give it one that is
+right for an interval of 95 %, but not for one of 99.8 %, as one of 24 needs: far out, Student's t
+grows so fast with few degrees of freedom that every part has to have its own.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 
 @dataclass(frozen=True)
 class Variance:
-    """An estimated variance, and its degrees of freedom. A part that is taken away from a sum has a
-    negative value."""
+    """An estimated variance, and its degrees of freedom. A sum also has the independent estimates
+    that are its `parts`; one that was taken away has a negative value."""
 
     value: float
     freedom: float = math.inf
+    parts: tuple["Variance", ...] = field(default=(), compare=False)
 
     def __truediv__(self, number: float) -> "Variance":
-        return Variance(self.value / number, self.freedom)
+        parts = tuple(part / number for part in self.parts)
+        return Variance(self.value / number, self.freedom, parts)
 
 
 def of_mean(values: np.ndarray) -> Variance:
@@ -33,14 +38,23 @@ def total(parts: Sequence[Variance], least: float = 0.0) -> Variance:
     Satterthwaite's (1946), value² / sum of (part² / the part's freedom), but at least 1."""
     value = max(least, sum(part.value for part in parts))
     doubt = sum(part.value**2 / part.freedom for part in parts)
-    return Variance(value, max(1.0, value**2 / doubt)) if doubt else Variance(value)
+    freedom = max(1.0, value**2 / doubt) if doubt else math.inf
+    return Variance(value, freedom, tuple(one for part in parts for one in part.parts or (part,)))
 
 
 def error(variance: Variance, among: int = 1) -> float:
     """Half of the half-width of the 95 % interval: two errors to either side cover 95 %. With many
     degrees of freedom, that is the standard error; with 2, it is 2.2 times as much. `among`: of so
-    many intervals all are right in 95 % of cases (Bonferroni), whichever is then looked at."""
-    return student(variance.freedom, 0.05 / among) * math.sqrt(variance.value) / 2
+    many intervals all are right in 95 % of cases (Bonferroni), whichever is then looked at; the
+    squares of the parts' own half-widths then add (Banerjee 1960). Where no part was taken away,
+    that is never too narrow."""
+    if among == 1:
+        return student(variance.freedom) * math.sqrt(variance.value) / 2
+    squares = [
+        student(part.freedom, 0.05 / among) ** 2 * part.value
+        for part in variance.parts or (variance,)
+    ]
+    return math.sqrt(max(sum(squares), *squares)) / 2
 
 
 STEP = math.pi / 2 / 2048

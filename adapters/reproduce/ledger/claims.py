@@ -227,10 +227,11 @@ CHANGED = (
     "is 1",
     "the error: where runs kept their answers, it is of seeds and examples together, by Student's "
     "t; where not, seeds that vary more than is usual for the task have that larger error",
-    "that error took all of two methods' runs to have kept answers; now two runs of each are "
-    "enough, and the others count by their scores",
+    "that error used to require answers from every run; now half of a method's runs suffice, and "
+    "at least two: the seeds' part is of all runs' scores",
     "where one of several (layers, tasks, sizes, extensions) decides, its interval is wider, by "
-    "Bonferroni",
+    "Bonferroni; at first it was not wide enough with few seeds, as one Student's t stood for all "
+    "parts of the error",
     "an error was corrected: the widest difference of sizes had counted its degrees of freedom "
     "twice; on MiniLM that turned 'does not hold' into 'not decided'",
     "SQuAD's error is no longer assumed; an estimate with a diverged run has no error, so it "

@@ -74,7 +74,10 @@ def _difference(
     if configs == full:  # variable fine-tuning whose best n is all layers
         return Estimate(0.0, Variance(0.0))
     first, second = (_contributions(plan, runs, task, each) for each in (configs, full))
-    variance = None if first is None or second is None else variance_of_difference(first, second)
+    variance = None
+    if first is not None and second is not None:
+        scores = [psi.mean(axis=1) for psi in (first, second)]
+        variance = variance_of_difference(first, second, scores)
     diverged = sum(diverged_of(runs, each) for each in (configs, full))
     return Estimate(100 * (one - other), variance, diverged=diverged)
 

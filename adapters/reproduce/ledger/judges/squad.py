@@ -13,6 +13,8 @@ from adapters.reproduce.report.statistics import dev_metric, scores_of
 from adapters.reproduce.studies import squad_sizes
 from adapters.reproduce.sweep.runs_file import Config, Runs, run_key
 
+F1 = dev_metric("f1")
+
 
 def _squad_runs(plan: Plan, runs: Runs, method: dict[str, Any]) -> list[Config]:
     """The configurations of the grid's best mean F1, one for each seed, as in the study's table;
@@ -30,14 +32,14 @@ def squad_by_size(size: int) -> Judge:
         if plan.sample:
             return UNDECIDED
         nearest = min(plan.budget.squad_sizes, key=lambda other: abs(other - size))
-        both = [_squad_runs(plan, runs, method) for method in (sized(nearest), FULL)]
-        ours, full = (scores_of(runs, configs, dev_metric("f1")) for configs in both)
+        first, second = (_squad_runs(plan, runs, method) for method in (sized(nearest), FULL))
+        ours, full = (scores_of(runs, configs, F1) for configs in (first, second))
         if ours.mean is None or full.mean is None:
             return UNDECIDED
-        values = [100 * np.array(scores.values) for scores in (ours, full)]
-        variance, seeds_only = paired_variance(runs, *both, scores=values), False
-        if variance is None and min(map(len, values)) > 1:
-            variance, seeds_only = total([of_mean(each) for each in values]), True
+        variance, seeds_only = paired_variance(runs, first, second, F1), False
+        if variance is None and min(len(ours.values), len(full.values)) > 1:
+            parts = [of_mean(100 * np.array(scores.values)) for scores in (ours, full)]
+            variance, seeds_only = total(parts), True
         diverged = ours.diverged + full.diverged
         found = Estimate(100 * (ours.mean - full.mean), variance, seeds_only, diverged)
         text = f"m = {nearest}: {100 * ours.mean:.1f} against {100 * full.mean:.1f}, {found}"

@@ -6,7 +6,7 @@ from typing import Any
 
 from adapters.methods.bottleneck import parameter_count
 from adapters.reproduce.comparison.estimates import Estimate, difference, usual_variance
-from adapters.reproduce.comparison.variances import Variance, total
+from adapters.reproduce.comparison.variances import total
 from adapters.reproduce.ledger.judges.judgement import UNDECIDED, Judgement, against_full, judgement
 from adapters.reproduce.ledger.verdicts import FAILS, HOLDS, MARGIN, above, at_least, at_most
 from adapters.reproduce.plans.choices import best_of_size, best_size, chosen, validation_score
@@ -86,7 +86,7 @@ def sizes_are_alike(plan: Plan, runs: Runs) -> Judgement:
     variance = None
     if len(known) == len(plan.tasks):  # of the difference of any two such means, of one seed each
         of_one = total(known) / len(known) ** 2
-        variance = Variance(2 * of_one.value, of_one.freedom)  # one estimate, though used twice
+        variance = of_one / 0.5  # one estimate, though used twice
     widest = Estimate(max(means) - min(means), variance, seeds_only=True)
     pairs = len(means) * (len(means) - 1) // 2
     text = " / ".join(f"{value:.1f}" for value in means)
