@@ -133,7 +133,7 @@ docs: $(VENV)/installed-docs
 
 # Needs Chromium or Chrome: Debian's `chromium`, or `$(BIN)/playwright install chromium`.
 docs-test: $(VENV)/installed-browser docs
-	MINIBERT_REQUIRE_BROWSER=1 $(BIN)/python -m pytest tests/classroom/test_site.py \
+	MINIBERT_REQUIRE_BROWSER=1 $(BIN)/python -m pytest --numprocesses 2 tests/classroom/test_site.py \
 		tests/classroom/test_site_in_a_browser.py $(ARGS)
 
 linkcheck: $(VENV)/installed-docs
