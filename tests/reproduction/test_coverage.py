@@ -222,7 +222,7 @@ def test_where_seeds_make_no_difference_a_few_of_them_cover_more(
     assert 0.93 < coverage("accuracy", seeds, world=WithoutSeeds(), answered=answered) < most
 
 
-def test_intervals_for_several_are_right_for_all_of_them_together() -> None:
+def test_each_of_several_intervals_is_wrong_as_seldom_as_all_together_may_be() -> None:
     """Of 24, where three seeds bring most of the variance: one that is taken for Student's t with
     Satterthwaite's degrees of freedom is wrong far more often."""
     rng, number, among = np.random.default_rng(0), 8000, 24
@@ -233,8 +233,21 @@ def test_intervals_for_several_are_right_for_all_of_them_together() -> None:
         wrong += abs(value) > 2 * error(variance, among)
         by_one_t += abs(value) > 2 * error(replace(variance, parts=()), among)
     # of 8000 intervals 17 may be wrong, with a standard deviation of 4
-    assert wrong <= number * 0.05 / among + 12
+    assert 1 <= wrong <= number * 0.05 / among + 12
     assert by_one_t > 2.5 * number * 0.05 / among
+
+
+@pytest.mark.parametrize("share", [0.3, 3.0])  # of the seeds, as a standard deviation
+def test_so_is_each_of_several_where_the_rest_is_taken_away(share: float) -> None:
+    """Three models before and after a change that answer 40 examples."""
+    rng, number, among, wrong = np.random.default_rng(1), 4000, 24, 0
+    for _ in range(number):
+        seeds, examples = share * rng.normal(size=(3, 1)) / 4, rng.normal(size=40)
+        change = seeds + examples + rng.normal(size=(3, 40))
+        variance = variance_of_change(change, np.zeros((3, 40)), change.mean(axis=1))
+        wrong += abs(change.mean()) > 2 * error(variance, among)
+    # of 4000 intervals 8 may be wrong, with a standard deviation of 3
+    assert wrong <= number * 0.05 / among + 9
 
 
 @pytest.mark.parametrize("seeds", [3, 8])
@@ -245,7 +258,7 @@ def test_so_do_those_of_a_difference_to_one_run_without_seed(seeds: int) -> None
 
 def test_where_two_seeds_of_one_method_vary_most_the_interval_is_too_narrow() -> None:
     """By 5.9 points, against which the examples count for little: a limit that is told."""
-    assert 0.91 < coverage("accuracy", 2, world=OneWithoutSeed(1.0)) < 0.93
+    assert 0.90 < coverage("accuracy", 2, world=OneWithoutSeed(1.0)) < 0.935
 
 
 def without_seeds(first: Array, second: Array, scores: list[Array]) -> Variance:
@@ -278,7 +291,7 @@ def with_few_for_all(first: Array, second: Array, scores: list[Array]) -> Varian
 
 
 def test_scores_without_answers_that_are_left_out_are_noticed() -> None:
-    assert coverage("pearson", 8, with_few_for_all, answered=2) > 0.97
+    assert coverage("pearson", 8, with_few_for_all, answered=4) > 0.97
 
 
 def test_a_change_estimated_like_a_difference_of_methods_is_noticed() -> None:

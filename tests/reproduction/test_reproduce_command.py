@@ -20,6 +20,7 @@ from adapters.reproduce import pipeline
 from adapters.reproduce.pipeline import all_wanted, foreseen, make_plan, studies_named
 from adapters.reproduce.plans.budgets import BUDGETS
 from adapters.reproduce.plans.plan import ADAPTERS, FULL, HEAD, Plan
+from adapters.reproduce.report.statistics import hundredths
 from adapters.reproduce.sweep.answers import unpacked
 from adapters.reproduce.sweep.configured import parts, parts_of, questions
 from adapters.reproduce.sweep.cost import estimated_tokens
@@ -200,7 +201,8 @@ def test_sts_b_is_scored_and_compared_by_spearmans_correlation(base, tmp_path, m
     assert "| STS-B (Spearman) |" in re.sub(" +", " ", (tmp_path / "results.md").read_text())
     claims = re.sub(" +", " ", (tmp_path / "claims.md").read_text())
     less = mean(found[str(ADAPTERS)]) - mean(found[str(FULL)])
-    assert re.search(rf"\| {re.escape(f'{less:+.1f}')} ± [\d.]+ \|", claims)  # and no †
+    told = re.escape(hundredths(less / 100, sign=True))
+    assert re.search(rf"\| {told} ± [\d.]+ \|", claims)  # and no †
 
 
 def test_a_report_on_an_empty_folder_says_that_there_are_no_runs_yet(base, tmp_path):

@@ -17,8 +17,9 @@ variance
 
 (an analysis of variance with two crossed random factors: Searle, Casella and McCulloch 1992,
 chapter 4). The rest is part of both other mean squares, so it is taken away once. By chance that
-may be too much: the whole is never below the seeds' or the examples' part alone. So where seeds
-make no difference at all, two errors of three seeds cover about 98 % rather than 95.
+may be too much, so we choose that the whole is never below the seeds' part alone, nor below the
+examples' as it would be with answers of all runs. Where seeds make no difference at all, two errors
+of three seeds then cover about 98 % rather than 95.
 
 The first line is of the runs' scores, which differ from their mean psi by the jackknife's
 correction for bias alone (by nothing for accuracy). So it needs no answers, and is of all S runs;

@@ -45,9 +45,9 @@ def total(parts: Sequence[Variance], least: float = 0.0) -> Variance:
 def error(variance: Variance, among: int = 1) -> float:
     """Half of the half-width of the 95 % interval: two errors to either side cover 95 %. With many
     degrees of freedom, that is the standard error; with 2, it is 2.2 times as much. `among`: of so
-    many intervals all are right in 95 % of cases (Bonferroni), whichever is then looked at; the
-    squares of the parts' own half-widths then add (Banerjee 1960). Where no part was taken away,
-    that is never too narrow."""
+    many intervals all are right in 95 % of cases or more (Bonferroni), whichever is then looked at;
+    the squares of the parts' own half-widths then add (Banerjee 1960). That is never too narrow
+    where no part was taken away; where one was, a simulation (test_coverage.py) finds the same."""
     if among == 1:
         return student(variance.freedom) * math.sqrt(variance.value) / 2
     squares = [

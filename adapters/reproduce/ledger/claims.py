@@ -130,7 +130,7 @@ CLAIMS = (
         "figure 6 left",
         "Removing any one layer's adapters costs little",
         "at most 2 % of the score",
-        f"on each task, every layer's loss at most {ablation.MOST:g}; the worst is shown",
+        f"on each task, every layer's loss at most {ablation.MOST:g} points; the worst is shown",
         "ablation",
         ablation.one_layer_hardly_matters,
     ),
@@ -227,8 +227,8 @@ CHANGED = (
     "is 1",
     "the error: where runs kept their answers, it is of seeds and examples together, by Student's "
     "t; where not, seeds that vary more than is usual for the task have that larger error",
-    "that error used to require answers from every run; now half of a method's runs suffice, and "
-    "at least two: the seeds' part is of all runs' scores",
+    "that error used to take answers from every run; now it takes them from half of a method's "
+    "runs, and from at least two: the seeds' part uses the scores of all",
     "where one of several (layers, tasks, sizes, extensions) decides, its interval is wider, by "
     "Bonferroni; at first it was not wide enough with few seeds, as one Student's t stood for all "
     "parts of the error",
