@@ -237,12 +237,12 @@ def test_each_of_several_intervals_is_wrong_as_seldom_as_all_together_may_be() -
     assert by_one_t > 2.5 * number * 0.05 / among
 
 
-@pytest.mark.parametrize("share", [0.3, 3.0])  # of the seeds, as a standard deviation
-def test_so_is_each_of_several_where_the_rest_is_taken_away(share: float) -> None:
+@pytest.mark.parametrize("spread", [0.075, 0.75])  # of the seeds, a standard deviation
+def test_so_is_each_of_several_where_the_rest_is_taken_away(spread: float) -> None:
     """Three models before and after a change that answer 40 examples."""
     rng, number, among, wrong = np.random.default_rng(1), 4000, 24, 0
     for _ in range(number):
-        seeds, examples = share * rng.normal(size=(3, 1)) / 4, rng.normal(size=40)
+        seeds, examples = spread * rng.normal(size=(3, 1)), rng.normal(size=40)
         change = seeds + examples + rng.normal(size=(3, 40))
         variance = variance_of_change(change, np.zeros((3, 40)), change.mean(axis=1))
         wrong += abs(change.mean()) > 2 * error(variance, among)
@@ -258,7 +258,7 @@ def test_so_do_those_of_a_difference_to_one_run_without_seed(seeds: int) -> None
 
 def test_where_two_seeds_of_one_method_vary_most_the_interval_is_too_narrow() -> None:
     """By 5.9 points, against which the examples count for little: a limit that is told."""
-    assert 0.90 < coverage("accuracy", 2, world=OneWithoutSeed(1.0)) < 0.935
+    assert 0.91 < coverage("accuracy", 2, world=OneWithoutSeed(1.0)) < 0.93
 
 
 def without_seeds(first: Array, second: Array, scores: list[Array]) -> Variance:
