@@ -91,6 +91,7 @@ PAPER: dict[str, float] = {
 def plan_of(seeds: int = 3, **changes: Any) -> Plan:
     """The budget "full", with as many seeds for every study as for table 1."""
     budget = replace(BUDGETS["full"], curve_seeds=3)
+    changes = {"tasks": tuple(budget.examples), **changes}
     return Plan(budget, "minilm", "0" * 64, LAYERS, seeds, **changes)
 
 

@@ -253,7 +253,8 @@ def test_what_is_common_to_all_answers_of_an_example_cancels(both, shift):
 
 def plan_of(**changes: Any) -> Plan:
     """On the project's own samples, which need no download."""
-    return Plan(BUDGETS["quick"], "minilm", "0" * 64, 6, **{"seeds": 3, "sample": True, **changes})
+    usual = {"seeds": 3, "tasks": tuple(BUDGETS["quick"].examples), "sample": True}
+    return Plan(BUDGETS["quick"], "minilm", "0" * 64, 6, **{**usual, **changes})
 
 
 def add(runs: Runs, config: Config, result: dict[str, Any]) -> None:

@@ -284,7 +284,8 @@ def test_a_report_shows_a_base_as_it_was_typed_unless_it_is_an_absolute_path():
 
 
 def test_the_longest_runs_come_first_and_each_comes_once():
-    plan = Plan(BUDGETS["full"], "minilm", "0" * 64, 6, 3)
+    full = BUDGETS["full"]
+    plan = Plan(full, "minilm", "0" * 64, 6, 3, tuple(full.examples))
     wanted = all_wanted(studies_named(["all"]), plan, {})
     costs = [estimated_tokens(config) for config in wanted.values()]
     assert costs == sorted(costs, reverse=True)

@@ -765,7 +765,7 @@ class TestMethods:
         assert described == before
 
     def test_every_study_names_existing_methods(self):
-        plan = Plan(BUDGETS["paper"], "minilm", "0" * 64, 12, 1)
+        plan = Plan(BUDGETS["paper"], "minilm", "0" * 64, 12, 1, ("rte",))
         studied = [*extensions.methods().values(), *TABLE1_METHODS, NORMS_ONLY]
         studied += [{**ADAPTERS, "std": std} for std in plan.budget.stds]
         studied += [top_method(plan, top) for top in top_layers(plan)]

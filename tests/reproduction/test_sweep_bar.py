@@ -21,7 +21,7 @@ from adapters.reproduce.sweep.runs_file import run_key
 from adapters.reproduce.sweep.sweep_bar import SweepBar, new_bar
 from adapters.reproduce.sweep.workers import Workers
 
-PLAN = Plan(BUDGETS["full"], "minilm", "0" * 64, 6, 3)
+PLAN = Plan(BUDGETS["full"], "minilm", "0" * 64, 6, 3, ("rte",))
 FIRST, SECOND, THIRD = (PLAN.classify("rte", ADAPTERS, 1e-3, n) for n in (1, 2, 3))
 COST = {run_key(config): estimated_tokens(config) for config in (FIRST, SECOND, THIRD)}
 KEYS = list(COST)

@@ -377,7 +377,7 @@ def counts(task: int, adapters: int = 0) -> dict[str, int]:
     return {"task": task, "adapters": adapters, "all": 109_482_240, "layers": 85_054_464, "head": 0}
 
 
-BERT_BASE = Plan(BUDGETS["paper"], "bert", "0" * 64, 12, 1)
+BERT_BASE = Plan(BUDGETS["paper"], "bert", "0" * 64, 12, 1, ("rte",))
 
 
 def share_of(method: dict, of_task: dict[str, int]) -> float:
@@ -789,7 +789,7 @@ def sized_plan(budget: str, train: int, name: str = "x") -> Table2Plan:
     """A plan for one task of so many training examples."""
     task = replace(_folder_task(train), name=name)
     folder = TaskFolder(Path("nowhere"), (task,), 3)
-    return table2_plan(Plan(BUDGETS[budget], "bert", "0" * 64, 12, 3, folder=folder))
+    return table2_plan(Plan(BUDGETS[budget], "bert", "0" * 64, 12, 3, (), folder=folder))
 
 
 def _folder_task(train: int) -> FolderTask:

@@ -40,7 +40,7 @@ def plan() -> Table2Plan:
 
 def plan_of(*tasks: FolderTask) -> Table2Plan:
     folder = TaskFolder(Path("nowhere"), tasks, SEEDS)
-    return table2_plan(Plan(BUDGETS["quick"], "bert", "0" * 64, 12, SEEDS, folder=folder))
+    return table2_plan(Plan(BUDGETS["quick"], "bert", "0" * 64, 12, SEEDS, (), folder=folder))
 
 
 def _task(name: str, seed: int, examples: int = EXAMPLES) -> FolderTask:

@@ -41,7 +41,6 @@ class Budget:
     mean_seeds: int  # for table 1 with the other pooling; 0: without
 
 
-TASKS = ("cola", "sst-2", "mrpc", "rte")
 _PAPER_TASKS = ("cola", "sst-2", "mrpc", "sts-b", "rte")
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from adapters.reproduce.plans.budgets import TASKS, Budget
+from adapters.reproduce.plans.budgets import Budget
 from adapters.reproduce.sweep.runs_file import Config
 from adapters.reproduce.sweep.task_folder import FolderTask
 
@@ -41,7 +41,7 @@ class Plan:
     base_sha256: str
     layers: int
     seeds: int
-    tasks: tuple[str, ...] = TASKS
+    tasks: tuple[str, ...]
     sample: bool = False
     folder: TaskFolder | None = None
 

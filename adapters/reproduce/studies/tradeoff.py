@@ -156,9 +156,9 @@ def _draw(plan: Plan, runs: Runs, folder: Path) -> bool:
     drawn, full = curves(plan, runs), point_scores(plan, runs, full_point(plan, runs))
     if not drawn:
         return False
-    figure = new_figure(9, 4.6)
     columns = 2 if len(plan.tasks) > 1 else 1
     lines = -(-len(plan.tasks) // columns)
+    figure = new_figure(9, max(4.6, 2.3 * lines))
     grid = figure.add_gridspec(lines, 2 + columns)
     left = figure.add_subplot(grid[:, :2])
     _draw_relative(left, drawn, full)
