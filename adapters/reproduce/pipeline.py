@@ -74,18 +74,15 @@ def make_plan(
 ) -> Plan:
     """A budget on a base. `seeds`: None for the budget's own; `data`: table 2's folder of tasks.
     Raises InputError for a missing base, fewer than 1 seed, or a folder with anything wrong."""
-    each = budget.seeds if seeds is None else seeds
-    if each < 1:
-        raise InputError(f"seeds must be at least 1, not {shown(each)}")
-    check_at_most("seeds", each, MOST_SEEDS)
-    folder = None
-    if data is not None:
-        of_tasks = budget.curve_seeds if seeds is None else seeds
-        folder = TaskFolder(data.absolute(), read_tasks(data), of_tasks)
+    if seeds is not None:
+        if seeds < 1:
+            raise InputError(f"seeds must be at least 1, not {shown(seeds)}")
+        check_at_most("seeds", seeds, MOST_SEEDS)
+    folder = None if data is None else TaskFolder(data.absolute(), read_tasks(data))
     loaded = base_of(base)
     tasks = tuple(task for task in budget.examples if not sample or task in SAMPLE_TASKS)
     layers = loaded.config.num_hidden_layers
-    return Plan(budget, base, loaded.sha256, layers, each, tasks, sample, folder)
+    return Plan(budget, base, loaded.sha256, layers, seeds, tasks, sample, folder)
 
 
 def only_table2(studies: Sequence[ModuleType]) -> bool:
@@ -199,9 +196,8 @@ def write_reports(studies: Sequence[ModuleType], plan: Plan, runs: Runs, folder:
 def _command(plan: Plan) -> str:
     """The command line of a plan, with {study} for the study's name."""
     words = [f"minibert reproduce {{study}} --budget {plan.budget.name} --base {plan.base_shown}"]
-    asked = plan.folder is not None and plan.folder.seeds != plan.budget.curve_seeds
-    if asked or plan.seeds != plan.budget.seeds:
-        words.append(f"--seeds {plan.seeds}")
+    if plan.asked_seeds is not None:
+        words.append(f"--seeds {plan.asked_seeds}")
     if plan.sample:
         words.append("--sample")
     if plan.folder:

@@ -89,8 +89,7 @@ PAPER: dict[str, float] = {
 
 
 def plan_of(seeds: int = 3, **changes: Any) -> Plan:
-    """The budget "full", with as many seeds for every study as for table 1."""
-    budget = replace(BUDGETS["full"], curve_seeds=3)
+    budget = BUDGETS["full"]
     changes = {"tasks": tuple(budget.examples), **changes}
     return Plan(budget, "minilm", "0" * 64, LAYERS, seeds, **changes)
 
@@ -374,7 +373,7 @@ class TestDifferences:
         assert difference(self.plan, self.runs, []) is None
 
     def test_with_one_seed_everywhere_a_difference_has_no_error(self):
-        plan = replace(self.plan, seeds=1)
+        plan = replace(self.plan, asked_seeds=1)
         found = difference(plan, self.runs, [self.pair("mrpc")])
         assert found == Estimate(pytest.approx(88.0 - 92.0), None, seeds_only=True)
         assert str(found) == "-4.0"
@@ -918,7 +917,7 @@ class TestTheLedger:
         for where, what, why in LEFT_OUT:
             assert f"- {where}, {what}: {why}." in text
         assert "Budget `full`, seeds, where all have run: 3, tasks cola, sst-2, mrpc, rte." in text
-        more = ledger(replace(self.plan, seeds=8), {}, COMMAND)
+        more = ledger(replace(self.plan, asked_seeds=None), {}, COMMAND)
         assert "8 (3 for methods that only tradeoff, squad and many-tasks train), tasks" in more
         assert "have run: 1, tasks" in ledger(plan_of(seeds=1), {}, COMMAND)
 

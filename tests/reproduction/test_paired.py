@@ -253,7 +253,7 @@ def test_what_is_common_to_all_answers_of_an_example_cancels(both, shift):
 
 def plan_of(**changes: Any) -> Plan:
     """On the project's own samples, which need no download."""
-    usual = {"seeds": 3, "tasks": tuple(BUDGETS["quick"].examples), "sample": True}
+    usual = {"asked_seeds": 3, "tasks": tuple(BUDGETS["quick"].examples), "sample": True}
     return Plan(BUDGETS["quick"], "minilm", "0" * 64, 6, **{**usual, **changes})
 
 
@@ -331,7 +331,7 @@ class TestDifferences:
         assert (found.value, (found.error or 0.0) > 0.0) == (0.0, True)
 
     def test_the_number_of_seeds_may_differ(self):
-        plan, runs = replace(self.plan, seeds=5), Runs()
+        plan, runs = replace(self.plan, asked_seeds=5), Runs()
         first, second = self.pair("cola")
         answer(runs, first, 0.9, seeds=5)
         answer(runs, second, 0.8, seeds=2)
@@ -358,7 +358,7 @@ class TestDifferences:
 
     def test_if_most_kept_no_answers_the_others_do_not_speak_for_them(self):
         """Two of four are enough, two of five are not."""
-        plan, runs = replace(self.plan, seeds=5), Runs()
+        plan, runs = replace(self.plan, asked_seeds=5), Runs()
         first, second = pair = self.pair("sst-2")
         answer(runs, first, 0.9, seeds=5)
         answer(runs, second, 0.8, seeds=5)
@@ -555,7 +555,6 @@ class TestQuestions:
     """SQuAD's runs keep each question's F1."""
 
     plan = plan_of(sample=False)
-    plan = replace(plan, budget=replace(plan.budget, curve_seeds=3))
 
     def runs(self, answers: bool = True) -> tuple[Runs, list[np.ndarray]]:
         runs, kept = Runs(), []
@@ -592,7 +591,7 @@ class TestQuestions:
     def test_one_seed_decides_nothing(self):
         runs, _ = self.runs()
         one = {key: run for key, run in runs.items() if run["config"]["seed"] == 0}
-        plan = replace(self.plan, seeds=1)
+        plan = replace(self.plan, asked_seeds=1)
         text, verdict = squad_by_size(64)(plan, one)
         assert "±" not in text
         assert verdict == OPEN

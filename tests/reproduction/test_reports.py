@@ -50,7 +50,7 @@ D, ALL, LAYERS = 384, 22_713_216, 10_646_784  # MiniLM's
 def plan_of(budget: str, seeds: int | None = None, **changes: Any) -> Plan:
     chosen = BUDGETS[budget]
     changes = {"tasks": tuple(chosen.examples), **changes}
-    return Plan(chosen, "minilm", "0" * 64, 6, seeds or chosen.seeds, **changes)
+    return Plan(chosen, "minilm", "0" * 64, 6, seeds, **changes)
 
 
 def noise(config: Config) -> float:
@@ -250,7 +250,6 @@ def plan_by_hand() -> Plan:
         best_of=(8, 64),
         sizes=(8,),
         top=(),
-        curve_seeds=2,
         more_epochs=(),
     )
     return Plan(budget, "minilm", "0" * 64, 6, 2, ("mrpc", "rte"))
@@ -385,7 +384,7 @@ def test_percentiles_are_of_each_tasks_difference_to_full_fine_tuning(tmp_path):
 
 def test_a_curve_shows_what_is_in_table_1_with_all_its_seeds_as_the_claims_do(tmp_path):
     plan = plan_by_hand()
-    plan = replace(plan, budget=replace(plan.budget, curve_seeds=1))
+    plan = replace(plan, asked_seeds=None, budget=replace(plan.budget, seeds=2, curve_seeds=1))
     runs = everything(tradeoff, plan, by_hand)
     (rows,) = tables(tradeoff.report(plan, runs, tmp_path))
     assert row_of(rows, "full")["MRPC (F1)"] == "88.0"  # the one seed that it asks for itself
@@ -397,7 +396,7 @@ def test_a_curve_shows_what_is_in_table_1_with_all_its_seeds_as_the_claims_do(tm
 
 def test_squad_shows_the_rate_and_epochs_of_the_highest_mean_f1(tmp_path):
     grids = {"adapters": ((1e-3, 2), (1e-4, 5)), "full": ((1e-4, 2),)}
-    budget = replace(BUDGETS["quick"], squad_grids=grids, squad_sizes=(2,), curve_seeds=2)
+    budget = replace(BUDGETS["quick"], squad_grids=grids, squad_sizes=(2,))
     plan = Plan(budget, "minilm", "0" * 64, 6, 2, ("rte",))
     f1 = {1e-3: (0.70, 0.80), 1e-4: (0.77, 0.79)}  # the best single run has the other rate
 
@@ -445,7 +444,8 @@ def test_the_epochs_table_has_each_configuration_once_with_its_gap_to_full_fine_
 
 def test_rows_with_the_other_pooling_have_their_own_seeds_and_choose_nothing(tmp_path):
     plan = plan_by_hand()
-    with_mean = replace(plan, budget=replace(plan.budget, mean_seeds=1))
+    budget = replace(plan.budget, seeds=2, curve_seeds=1, both_poolings=True)
+    with_mean = replace(plan, asked_seeds=None, budget=budget)
     runs = everything(table1, with_mean, lambda c: raised(by_hand(c), 0.01 * ("pooling" in c)))
     text = table1.report(with_mean, runs, tmp_path)
     cells = {row[""]: list(row.values())[4:] for row in tables(text)[0]}
@@ -590,16 +590,24 @@ def test_seed_0_decides_what_is_wanted_and_further_seeds_only_add_runs(name, bud
 
     runs = everything(study, plan)
     assert set(everything(study, plan, other_seeds_differ)) == set(runs)
-    assert set(everything(study, replace(plan, seeds=1))) <= set(runs)
+    assert set(everything(study, replace(plan, asked_seeds=1))) <= set(runs)
     ones = {k for k, run in runs.items() if run["config"]["seed"] == 0}
-    assert set(everything(study, replace(plan, seeds=1))) == ones
+    assert set(everything(study, replace(plan, asked_seeds=1))) == ones
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_the_seeds_that_are_asked_for_are_those_of_every_study_and_row(name):
+    runs = everything(STUDIES[name], plan_of("full", seeds=5)).values()
+    assert {run["config"]["seed"] for run in runs} == {*range(5)}
+    other = {run["config"]["seed"] for run in runs if "pooling" in run["config"]}
+    assert other == ({*range(5)} if name == "table1" else set())
 
 
 def test_a_swept_size_has_its_own_best_rate_and_the_others_use_that_of_size_64():
     values = {(64, 3e-3): 0.7, (64, 1e-3): 0.6, (256, 3e-3): 0.5, (256, 1e-3): 0.8, (8, 3e-3): 0.65}
     hand = plan_by_hand()
     budget = replace(hand.budget, best_of=(8, 64, 256), sizes=(8, 256), swept=(64, 256))
-    plan = replace(hand, budget=budget, tasks=("rte",), seeds=1)
+    plan = replace(hand, budget=budget, tasks=("rte",), asked_seeds=1)
 
     def result(config: Config) -> dict[str, Any]:
         method = config["method"]

@@ -237,7 +237,7 @@ class TestASweep:
     def test_seeds_of_other_tasks_and_bases_do_not_count(self, swept, data, base):
         runs = read_runs(swept[0])
         plan = make_plan(BUDGETS["quick"], str(base), None, False, data)
-        assert table2.with_seeds_of(plan, runs).folder.seeds == SEEDS
+        assert table2.with_seeds_of(plan, runs).curve_seeds == SEEDS
         other_tasks = replace(plan.folder, tasks=(_folder_task(3),))
         for other in (replace(plan, base_sha256="0" * 64), replace(plan, folder=other_tasks)):
             assert table2.with_seeds_of(other, runs) == other
@@ -788,7 +788,7 @@ def test_names_that_begin_alike_have_titles_of_their_own_on_two_lines():
 def sized_plan(budget: str, train: int, name: str = "x") -> Table2Plan:
     """A plan for one task of so many training examples."""
     task = replace(_folder_task(train), name=name)
-    folder = TaskFolder(Path("nowhere"), (task,), 3)
+    folder = TaskFolder(Path("nowhere"), (task,))
     return table2_plan(Plan(BUDGETS[budget], "bert", "0" * 64, 12, 3, (), folder=folder))
 
 

@@ -39,7 +39,7 @@ def plan() -> Table2Plan:
 
 
 def plan_of(*tasks: FolderTask) -> Table2Plan:
-    folder = TaskFolder(Path("nowhere"), tasks, SEEDS)
+    folder = TaskFolder(Path("nowhere"), tasks)
     return table2_plan(Plan(BUDGETS["quick"], "bert", "0" * 64, 12, SEEDS, (), folder=folder))
 
 

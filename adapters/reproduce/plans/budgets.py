@@ -18,7 +18,7 @@ class Budget:
 
     name: str
     what: str
-    seeds: int  # see also curve_seeds and mean_seeds
+    seeds: int  # but for what has curve_seeds
     examples: dict[str, int | None]  # each task, and how many of its training set: None for all
     dev_examples: int | None
     validation: float  # the share of the training set that is held out for choosing
@@ -37,8 +37,8 @@ class Budget:
     squad_examples: tuple[int | None, int | None]  # training and dev questions
     squad_sizes: tuple[int, ...]
     squad_grids: dict[str, Grid]
-    curve_seeds: int  # where other methods or more tasks are trained: tradeoff, squad, many-tasks
-    mean_seeds: int  # for table 1 with the other pooling; 0: without
+    curve_seeds: int  # of more methods and tasks: tradeoff, squad, many-tasks, the other pooling
+    both_poolings: bool  # whether table 1 has rows of the other pooling, too
 
 
 _PAPER_TASKS = ("cola", "sst-2", "mrpc", "sts-b", "rte")
@@ -87,7 +87,7 @@ BUDGETS = {
             squad_sizes=(2, 64),
             squad_grids={"adapters": ((1e-3, 2),), "full": ((1e-4, 2),)},
             curve_seeds=1,
-            mean_seeds=0,
+            both_poolings=False,
         ),
         Budget(
             "full",
@@ -120,7 +120,7 @@ BUDGETS = {
             squad_sizes=(2, 64),
             squad_grids={"adapters": ((1e-3, 2),), "full": ((1e-4, 2),)},
             curve_seeds=3,
-            mean_seeds=3,
+            both_poolings=True,
         ),
         Budget(
             "paper",
@@ -150,7 +150,7 @@ BUDGETS = {
             squad_sizes=_PAPER_SIZES,
             squad_grids=_PAPER_SQUAD_GRIDS,
             curve_seeds=3,
-            mean_seeds=3,
+            both_poolings=True,
         ),
     )
 }

@@ -24,23 +24,22 @@ def sized(size: int) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class TaskFolder:
-    """Table 2's folder of tasks: where it is, what is in it, and over how many seeds."""
+    """Table 2's folder of tasks: where it is, and what is in it."""
 
     path: Path
     tasks: tuple[FolderTask, ...]
-    seeds: int
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A budget on one base: everything the studies need to make configurations. `folder`: None
-    without `table2`."""
+    """A budget on one base: everything the studies need to make configurations. `asked_seeds`: for
+    every study; None for the budget's own. `folder`: None without `table2`."""
 
     budget: Budget
     base: str
     base_sha256: str
     layers: int
-    seeds: int
+    asked_seeds: int | None
     tasks: tuple[str, ...]
     sample: bool = False
     folder: TaskFolder | None = None
@@ -56,9 +55,14 @@ class Plan:
         return self.base_name if Path(self.base).is_absolute() else self.base
 
     @property
+    def seeds(self) -> int:
+        """The number of seeds."""
+        return self.budget.seeds if self.asked_seeds is None else self.asked_seeds
+
+    @property
     def curve_seeds(self) -> int:
-        """The seeds of studies of many methods or tasks: the budget's, at most the plan's."""
-        return min(self.budget.curve_seeds, self.seeds)
+        """That of studies of many methods or tasks."""
+        return self.budget.curve_seeds if self.asked_seeds is None else self.asked_seeds
 
     def task_config(self, task: str) -> Config:
         """What a run that trains one task says of the task: its kind, and which examples."""

@@ -124,7 +124,7 @@ def table2_plan(plan: Plan) -> Table2Plan:
     folder, numbers = _folder(plan), TABLE2[plan.budget.name]
     names = tuple(task.name for task in folder.tasks)
     budget = _as_budget(plan.budget, numbers)
-    shared = (plan.base, plan.base_sha256, plan.layers, folder.seeds, names)
+    shared = (plan.base, plan.base_sha256, plan.layers, plan.curve_seeds, names)
     return Table2Plan(budget, *shared, folder=folder, numbers=numbers)
 
 

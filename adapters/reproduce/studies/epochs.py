@@ -61,7 +61,7 @@ def wanted(plan: Plan, runs: Runs) -> list[Config]:
     if TASK not in plan.tasks:
         return []
     # this task alone, with the paper's pooling
-    only = replace(plan, tasks=(TASK,), budget=replace(plan.budget, mean_seeds=0))
+    only = replace(plan, tasks=(TASK,), budget=replace(plan.budget, both_poolings=False))
     configs = wanted_by_table1(only, runs)
     if not plan.budget.more_epochs:
         return configs

@@ -64,7 +64,7 @@ def wanted(plan: Plan, runs: Runs) -> list[Config]:
             if like := chosen(plan, runs, task, method):
                 configs += plan.with_seeds(like)
             if like := by_mean(plan, runs, task, method):
-                configs += plan.with_seeds(like, plan.budget.mean_seeds)
+                configs += plan.with_seeds(like, plan.curve_seeds)
         configs += size_grids(plan, runs, task)
         if like := best_size(plan, runs, task):
             configs += plan.with_seeds(like)
@@ -102,7 +102,7 @@ def _table(plan: Plan, runs: Runs) -> str:
         *(scored(task) for task in plan.tasks),
         "average",
     ]
-    shown = (*ROWS, *MEAN_ROWS) if plan.budget.mean_seeds else ROWS
+    shown = (*ROWS, *MEAN_ROWS) if plan.budget.both_poolings else ROWS
     lines = [_our_cells(plan, runs, row) for row in shown]
     lines.append(_constant_cells(plan, runs))
     lines += [_paper_cells(plan, row) for row in TABLE_1]
@@ -167,12 +167,12 @@ def _introduction(plan: Plan) -> str:
 
 
 def _about_mean(plan: Plan) -> str:
-    if not plan.budget.mean_seeds:
+    if not plan.budget.both_poolings:
         return ""
     return (
         "The head reads the pooled [CLS], as the paper's does; in the rows marked `mean` it reads "
         "the mean of the last states, at the same rate and epochs "
-        f"(seeds: {min(plan.budget.mean_seeds, plan.seeds)})."
+        f"(seeds: {plan.curve_seeds})."
     )
 
 

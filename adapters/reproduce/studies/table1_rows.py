@@ -14,7 +14,7 @@ METHODS: tuple[dict[str, Any], ...] = (ADAPTERS, FULL, HEAD)
 
 def by_mean(plan: Plan, runs: Runs, task: str, method: dict[str, Any]) -> Config | None:
     """A method's chosen configuration with the other pooling; None where the budget has none."""
-    like = chosen(plan, runs, task, method) if plan.budget.mean_seeds else None
+    like = chosen(plan, runs, task, method) if plan.budget.both_poolings else None
     return {**like, "pooling": MEAN} if like else None
 
 
@@ -40,7 +40,7 @@ def _mean_row(name: str, method: dict[str, Any]) -> Row:
         f"{name}, `mean`",
         lambda plan, runs, task: plan.grid(task, method),
         lambda plan, runs, task: by_mean(plan, runs, task, method),
-        lambda plan: plan.budget.mean_seeds,
+        lambda plan: plan.curve_seeds,
     )
 
 

@@ -42,11 +42,8 @@ def with_seeds_of(plan: Plan, runs: Runs) -> Plan:
     mine = _wanted_keys(plan, runs)
     configs = [run["config"] for run in runs.values() if "seed" in run["config"]]
     found = [config["seed"] + 1 for config in configs if seedless_key(config) in mine]
-    own = table2_plan(plan)
-    seeds = max([own.seeds, *found])
-    if seeds == own.seeds or own.folder is None:
-        return plan
-    return replace(plan, seeds=seeds, folder=replace(own.folder, seeds=seeds))
+    seeds = max([plan.curve_seeds, *found])
+    return plan if seeds == plan.curve_seeds else replace(plan, asked_seeds=seeds)
 
 
 def left_out(plan: Plan, runs: Runs) -> int:
