@@ -416,7 +416,8 @@ def _reproduce(parser: Parser) -> None:
         "the paper's whole grid, in days")
     add("--base", default="minilm", metavar="MODEL",
         help="the frozen BERT: a model name or a folder (default: minilm)")
-    add("--seeds", type=int, metavar="N", help="number of seeds, of every study (default: the budget's)")
+    add("--seeds", type=int, metavar="N",
+        help="number of seeds, of every study (default: the budget's)")
     add("--sample", action="store_true",
         help="minibert's own small samples instead of GLUE (and no SQuAD)")
     add("--workers", type=int, metavar="N",

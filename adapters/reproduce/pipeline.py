@@ -6,10 +6,10 @@ from functools import partial
 from pathlib import Path
 from time import monotonic
 from types import ModuleType
-from typing import Any
 
 from adapters.reproduce.ledger.claims import ledger
 from adapters.reproduce.plans.budgets import Budget
+from adapters.reproduce.plans.foreseen import foreseen, seedless_keys
 from adapters.reproduce.plans.plan import Plan, TaskFolder
 from adapters.reproduce.plans.table2_plan import TABLE2, table2_plan
 from adapters.reproduce.report.spent import spent
@@ -73,11 +73,14 @@ def make_plan(
     budget: Budget, base: str, seeds: int | None, sample: bool, data: Path | None = None
 ) -> Plan:
     """A budget on a base. `seeds`: None for the budget's own; `data`: table 2's folder of tasks.
-    Raises InputError for a missing base, fewer than 1 seed, or a folder with anything wrong."""
+    Raises InputError for a missing base or one without a name, as ".", fewer than 1 seed, or a
+    folder with anything wrong."""
     if seeds is not None:
         if seeds < 1:
             raise InputError(f"seeds must be at least 1, not {shown(seeds)}")
         check_at_most("seeds", seeds, MOST_SEEDS)
+    if Path(base).name in ("", ".."):
+        raise InputError(f"--base {base}: give the folder's name, which runs and results go by")
     folder = None if data is None else TaskFolder(data.absolute(), read_tasks(data))
     loaded = base_of(base)
     tasks = tuple(task for task in budget.examples if not sample or task in SAMPLE_TASKS)
@@ -102,37 +105,18 @@ def results_name(studies: Sequence[ModuleType], plan: Plan) -> str:
     return f"{plan.base_name}-{plan.budget.name}{kind}"
 
 
-def all_wanted(studies: Sequence[ModuleType], plan: Plan, runs: Runs) -> dict[str, Config]:
-    """The runs that the studies need, given the results so far, by key, the longest first."""
+def all_wanted(studies: Sequence[ModuleType], plan: Plan, runs: Runs) -> list[Config]:
+    """The runs that the studies need, given the results so far, the longest first."""
     found = {run_key(c): c for study in studies for c in study.wanted(plan, runs)}
-    return dict(sorted(found.items(), key=lambda item: -estimated_tokens(item[1])))
-
-
-# What a run that is still missing is taken to find, when it is asked which others will follow.
-GUESS: dict[str, Any] = {"validation": [{"any": 0.0}], "dev": {"f1": 0.0, "exact_match": 0.0}}
-
-
-def foreseen(studies: Sequence[ModuleType], plan: Plan, runs: Runs) -> dict[str, Config]:
-    """All runs that the studies will need, by key. What will be chosen is not known before the runs
-    that decide it: here it is the first of those tried, which costs about as much."""
-    guessed = dict(runs)
-    while True:
-        wanted = all_wanted(studies, plan, guessed)
-        new = {key: config for key, config in wanted.items() if key not in guessed}
-        if not new:
-            return wanted
-        for key, config in new.items():
-            guessed[key] = {"key": key, "config": config, "result": GUESS}
+    return sorted(found.values(), key=lambda config: -estimated_tokens(config))
 
 
 def check_report(studies: Sequence[ModuleType], plan: Plan, runs: Runs, folder: Path) -> None:
-    """Raise InputError where a report of what has run would replace one by an empty one. (The
-    ledger judges all studies, whichever are asked for.)"""
-    if not runs and (folder / "results.md").exists():
-        raise InputError(f"{folder / FILE}: has no runs, but there is a report of some")
+    """Raise InputError where a report would be empty: the folder has no run of this base, budget
+    and data. (The ledger judges all studies, whichever are asked for.)"""
     judged = studies if only_table2(studies) else [*STUDIES.values(), *studies]
-    mine = {seedless_key(config) for config in foreseen(judged, plan, runs).values()}
-    if runs and not any(seedless_key(run["config"]) in mine for run in runs.values()):
+    mine = seedless_keys(partial(all_wanted, judged, plan), runs)
+    if not any(seedless_key(run["config"]) in mine for run in runs.values()):
         raise InputError(f"{folder / FILE}: has no run of this base, budget and data")
 
 
@@ -146,27 +130,26 @@ def sweep_studies(
         while True:
             runs = read_runs(folder)
             wanted = all_wanted(studies, plan, runs)
-            missing = [config for key, config in wanted.items() if key not in runs]
-            progress.expect(foreseen(studies, plan, runs), missing, runs)
+            missing = [config for config in wanted if run_key(config) not in runs]
+            expected = foreseen(partial(all_wanted, studies, plan), runs)
+            progress.expect(expected, missing, runs)
             tasks = plan.folder.path if plan.folder else None
             run_one = partial(execute, tasks=tasks)
             # all that is wanted: of what has run, checkpoints that are still there are removed
-            run_sweep([*wanted.values()], run_one, folder, workers, progress, progress.tick)
+            run_sweep(wanted, run_one, folder, workers, progress, progress.tick)
             if not missing:
                 return runs
 
 
 def reported(studies: Sequence[ModuleType], folder: Path) -> list[ModuleType]:
-    """These studies, and those that an earlier report in the folder has a picture of: it does not
-    lose them. (Table 2, where it is one of several, is reported with its folder of tasks only.)"""
+    """These studies, and those that the folder's report has already: it does not lose them. (Table
+    2, where it is one of several, is reported with its folder of tasks only.)"""
     if only_table2(studies):
         return list(studies)
-    drawn = [
-        study
-        for study in STUDIES.values()
-        if study in studies or (folder / "figures" / f"{study.NAME}.png").exists()
-    ]
-    return [*drawn, *(study for study in studies if study is table2)]
+    page = folder / "results.md"
+    there = page.read_text("utf-8", errors="replace").splitlines() if page.is_file() else []
+    shown = [s for s in STUDIES.values() if s in studies or f"## {s.HEADING}" in there]
+    return [*shown, *(study for study in studies if study is table2)]
 
 
 def write_reports(studies: Sequence[ModuleType], plan: Plan, runs: Runs, folder: Path) -> Path:
@@ -174,9 +157,15 @@ def write_reports(studies: Sequence[ModuleType], plan: Plan, runs: Runs, folder:
     figures/. They show whatever has finished by then, of the folder's other studies too. Returns
     the path of results.md. No claim is judged by table 2, so alone it writes no ledger."""
     command, studies = _command(plan), reported(studies, folder)
-    parts = [study.report(plan, runs, folder) for study in studies]
-    needed = {study.NAME: foreseen([study], plan, runs).values() for study in studies}
-    parts.append(spent(needed, runs))
+    pages = {}
+    if not only_table2(studies):
+        pages["claims.md"] = ledger(plan, runs, command)
+    if table2 in studies:
+        table2.check_answers(plan, runs)
+    # damaged answers have been refused: from here on, figures are written
+    sections = [study.report(plan, runs, folder) for study in studies]
+    needed = {s.NAME: foreseen(partial(s.wanted, plan), runs).values() for s in studies}
+    sections.append(spent(needed, runs))
     what = described(studies, plan)
     asked = " ".join(study.NAME for study in studies)
     study = "all" if list(studies) == studies_named(["all"]) else asked
@@ -185,9 +174,7 @@ def write_reports(studies: Sequence[ModuleType], plan: Plan, runs: Runs, folder:
         f"# {subject} on {plan.base_shown}, budget {plan.budget.name}\n\n"
         f"{what[0].upper()}{what[1:]}: `{command.format(study=study)}`.\n\n"
     )
-    pages = {"results.md": page + "\n".join(parts)}
-    if not only_table2(studies):
-        pages["claims.md"] = ledger(plan, runs, command)
+    pages["results.md"] = page + "\n".join(sections)
     for name, text in pages.items():
         atomic_write(folder / name, text)
     return folder / "results.md"
@@ -212,7 +199,7 @@ def check_data(plan: Plan, studies: Sequence[ModuleType]) -> None:
         own = table2_plan(plan)
         for task in own.tasks:
             own.parts(task)
-    for config in all_wanted(studies, plan, {}).values():
+    for config in all_wanted(studies, plan, {}):
         for step in config.get("steps", [config]):
             if step["kind"] == "tfidf":
                 check_installed()

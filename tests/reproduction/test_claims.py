@@ -19,6 +19,7 @@ from scipy import stats
 from adapters.reproduce.comparison.estimates import Estimate, difference, over_seeds, usual_variance
 from adapters.reproduce.comparison.variances import Variance
 from adapters.reproduce.ledger.claims import CLAIMS, LEFT_OUT, Claim, ledger
+from adapters.reproduce.ledger.judges.judgement import UNDECIDED
 from adapters.reproduce.ledger.judges.table1 import few_parameters
 from adapters.reproduce.ledger.verdicts import (
     FAILS,
@@ -543,6 +544,16 @@ class TestMargins:
         assert self.judged(start, **{effect: 79.99}) == HOLDS
         assert self.judged(start, **{effect: 80.0}) == FAILS
 
+    def test_two_top_layers_do_not_tell_what_the_top_layer_alone_does(self):
+        plan = plan_of()
+        plan = replace(plan, budget=replace(plan.budget, top=(6,)))  # 3 of these 6 layers
+        judged = named("Fine-tuning only the top").judge(plan, everything(plan))
+        assert judged == UNDECIDED
+
+    def test_one_task_has_no_earlier_task(self):
+        plan = plan_of(tasks=("rte",))
+        assert named("Adapters remember").judge(plan, everything(plan)) == UNDECIDED
+
     def test_better_than_features_means_above_and_equal_is_not_better(self):
         assert self.judged("Adapters are better", head=79.99) == HOLDS
         assert self.judged("Adapters are better", head=80.0) == FAILS
@@ -585,6 +596,14 @@ class TestOneHundredth:
         runs = everything(self.plan, **{"m=1": 70.0, "m=8": 70.0})
         without = {k: r for k, r in runs.items() if r["config"].get("method") != sized(8)}
         assert self.claim.judge(self.plan, without)[1] == OPEN
+
+    def test_but_not_while_a_size_with_more_parameters_is_missing(self):
+        runs = everything(self.plan, **{"m=1": 70.0, "m=8": 70.0})
+        large = [k for k, r in runs.items() if r["config"].get("method") == sized(256)]
+        for key in large:
+            if runs[key]["config"]["task"] == "mrpc":
+                del runs[key]
+        assert self.claim.judge(self.plan, runs)[1] == FAILS
 
 
 class TestSquad:

@@ -411,6 +411,14 @@ def test_squad_shows_the_rate_and_epochs_of_the_highest_mean_f1(tmp_path):
         ["33,048", "0.2 %", "0.1 %", "0.0001", "5", "78.0 ± 1.0", "68.0 ± 1.0"],
     ]
 
+    def with_one_lost(config: Config) -> dict[str, Any]:
+        lost = (config["rate"], config["epochs"], config["seed"]) == (1e-4, 5, 0)
+        return {"diverged": "it did"} if lost else result(config)
+
+    runs = everything(squad, plan, with_one_lost)
+    _, ours = tables(squad.report(plan, runs, tmp_path))[0]
+    assert ours["F1"] == "75.0 ± 5.0"  # not the survivor's 79
+
 
 def test_the_epochs_table_has_each_configuration_once_with_its_gap_to_full_fine_tuning(tmp_path):
     plan = plan_of("full")

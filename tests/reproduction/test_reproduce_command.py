@@ -8,6 +8,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import mean
 
@@ -17,11 +18,12 @@ from scipy.stats import spearmanr
 from small_base import small_bert
 
 from adapters.reproduce import pipeline
-from adapters.reproduce.pipeline import all_wanted, foreseen, make_plan, studies_named
+from adapters.reproduce.pipeline import all_wanted, make_plan, studies_named
 from adapters.reproduce.plans.budgets import BUDGETS
+from adapters.reproduce.plans.foreseen import foreseen
 from adapters.reproduce.plans.plan import ADAPTERS, FULL, HEAD, Plan
 from adapters.reproduce.report.statistics import hundredths
-from adapters.reproduce.sweep.answers import unpacked
+from adapters.reproduce.sweep.answers import packed, unpacked
 from adapters.reproduce.sweep.configured import parts, parts_of, questions
 from adapters.reproduce.sweep.cost import estimated_tokens
 from adapters.reproduce.sweep.runs_file import Runs, append_run, read_runs, run_key
@@ -147,9 +149,32 @@ class TestASweep:
         assert result.err == says
         path.unlink()
         result = minibert("reproduce", "table1", *words)
-        says = f"minibert: error: {path}: has no runs, but there is a report of some\n"
         assert (result.code, result.err) == (2, says)
         assert pages(out) == pages(swept[0])
+
+    def test_a_report_in_a_folder_without_runs_makes_no_folder(self, base, tmp_path):
+        out = tmp_path / "typo"
+        words = ("--report-only", "--sample", "--budget", "quick", "--base", base, "--out", out)
+        for study in ("table1", "all"):
+            result = minibert("reproduce", study, *words)
+            says = f"{out / 'runs.jsonl'}: has no run of this base, budget and data\n"
+            assert (result.code, result.err) == (2, f"minibert: error: {says}")
+        assert not out.exists()
+
+    def test_damaged_answers_are_refused_before_anything_is_written(self, swept, base, tmp_path):
+        """Ours say of every example the opposite of what the run's score is of."""
+        out = tmp_path / "out"
+        out.mkdir()
+        for run in read_runs(swept[0]).values():
+            answers = packed(1 - unpacked(run["result"]["answers"], ""))
+            for seed in (0, 1):
+                config = {**run["config"], "seed": seed}
+                append_run(out, config, {**run["result"], "answers": answers})
+        words = ("--report-only", "--sample", "--budget", "quick", "--base", base, "--out", out)
+        result = minibert("reproduce", "all", *words, "--seeds", 2)
+        assert (result.code, result.err.count("\n")) == (2, 1)
+        assert "its answers have accuracy" in result.err
+        assert {path.name for path in out.iterdir()} - {".runs.lock"} == {"runs.jsonl"}
 
     def test_runs_of_other_seeds_and_studies_are_runs_of_the_plan(self, swept, base, tmp_path):
         """As a folder has them that another machine began."""
@@ -169,6 +194,7 @@ class TestASweep:
     def test_a_report_of_one_study_loses_none_of_the_others(self, swept, base, tmp_path):
         out = tmp_path / "out"
         shutil.copytree(swept[0], out)
+        (out / "figures" / "extensions.png").unlink()  # as where nothing can be drawn yet
         reproduce(base, out, "table1", "--report-only")
         assert pages(out) == pages(swept[0])
 
@@ -205,9 +231,10 @@ def test_sts_b_is_scored_and_compared_by_spearmans_correlation(base, tmp_path, m
     assert re.search(rf"\| {told} ± [\d.]+ \|", claims)  # and no †
 
 
-def test_a_report_on_an_empty_folder_says_that_there_are_no_runs_yet(base, tmp_path):
+def test_a_report_without_runs_says_that_there_are_none_yet(base, tmp_path):
     out = tmp_path / "new"
-    reproduce(base, out, "--report-only")
+    plan = make_plan(BUDGETS["quick"], str(base), None, True)
+    pipeline.write_reports(studies_named(["all"]), plan, {}, out)
     text, claims = (out / "results.md").read_text(), (out / "claims.md").read_text()
     assert text.count("o runs yet") == len(pipeline.STUDIES)
     assert claims.count("**not decided by these runs**") == 18
@@ -224,6 +251,8 @@ def test_a_report_on_an_empty_folder_says_that_there_are_no_runs_yet(base, tmp_p
         (("--workers", 2, "--cluster", "tcp://x:1"), "give --workers or --cluster, not both"),
         (("--threads", 0), "threads must be at least 1, not 0"),
         (("--base", "/nowhere/at-all"), "/nowhere/at-all"),
+        (("--base", "."), "--base .: give the folder's name, which runs and results go by"),
+        (("--base", "a/.."), "--base a/..: give the folder's name"),
         (("--seeds", "many"), "invalid int value: 'many'"),
     ],
 )
@@ -287,9 +316,9 @@ def test_the_longest_runs_come_first_and_each_comes_once():
     full = BUDGETS["full"]
     plan = Plan(full, "minilm", "0" * 64, 6, 3, tuple(full.examples))
     wanted = all_wanted(studies_named(["all"]), plan, {})
-    costs = [estimated_tokens(config) for config in wanted.values()]
+    costs = [estimated_tokens(config) for config in wanted]
     assert costs == sorted(costs, reverse=True)
-    assert all(run_key(config) == key for key, config in wanted.items())
+    assert len({run_key(config) for config in wanted}) == len(wanted)
 
 
 def test_imports_point_one_way():
@@ -326,14 +355,16 @@ def test_all_runs_are_foreseen_where_the_first_that_is_tried_is_the_best(budget)
     """And once all have run, nothing else is."""
     studies = studies_named(["all"])
     of = BUDGETS[budget]
-    plan = Plan(of, "minilm", "0" * 64, 6, of.seeds, tuple(of.examples))
-    before, runs = foreseen(studies, plan, {}), Runs()
+    plan = Plan(of, "minilm", "0" * 64, 6, None, tuple(of.examples))
+    wanted = partial(all_wanted, studies, plan)
+    before, runs = foreseen(wanted, {}), Runs()
     equal = {"validation": [{"accuracy": 0.5}], "dev": {"f1": 0.5}}
     rounds = 0
-    while missing := {k: c for k, c in all_wanted(studies, plan, runs).items() if k not in runs}:
-        for key, config in missing.items():
+    while missing := [config for config in wanted(runs) if run_key(config) not in runs]:
+        for config in missing:
+            key = run_key(config)
             runs[key] = {"key": key, "config": config, "result": equal}
         rounds += 1
     assert before.keys() == runs.keys()
     assert rounds >= 2
-    assert foreseen(studies, plan, runs).keys() == runs.keys()
+    assert foreseen(wanted, runs).keys() == runs.keys()

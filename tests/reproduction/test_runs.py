@@ -17,6 +17,7 @@ import pytest
 from command_line import TINY, minibert, works
 
 import adapters.reproduce.sweep.learning as learning
+import adapters.reproduce.sweep.one_task as one_task
 import minibert.training.loop as loop
 from adapters.answering import train_squad
 from adapters.finetune import train_task
@@ -33,11 +34,13 @@ from adapters.reproduce.plans.plan import NORMS as NORMS_ONLY
 from adapters.reproduce.studies import extensions, init_scale
 from adapters.reproduce.studies.table1_rows import METHODS as TABLE1_METHODS
 from adapters.reproduce.sweep.answers import unpacked
-from adapters.reproduce.sweep.configured import base_of, method_of, parts_of, questions
+from adapters.reproduce.sweep.configured import Parts, base_of, method_of, parts_of, questions
 from adapters.reproduce.sweep.learning import parameter_counts
 from adapters.reproduce.sweep.one_run import execute
 from adapters.reproduce.sweep.one_task import trained
+from adapters.reproduce.sweep.run_sweep import run_sweep
 from adapters.reproduce.sweep.runs_file import Config, append_run, read_runs, run_key
+from adapters.reproduce.sweep.workers import Workers
 from adapters.task_file import TaskFile, load_task, on_base, save_task
 from adapters.task_model import TaskModel, new_task_model
 from minibert import ops
@@ -937,3 +940,23 @@ def test_a_task_that_another_run_needs_is_trained_only_once(config, tmp_path, mo
         np.array_equal(a, b)
         for (_, a), (_, b) in zip(leaves(first.trained), leaves(again.trained), strict=True)
     )
+    assert [*(tmp_path / "under-way").iterdir()] == []
+
+
+def test_a_sweep_disturbs_no_other_that_trains_a_finished_run_again(config, tmp_path, monkeypatch):
+    """As after a checkout, which has the runs but not the trained tasks."""
+    scores = {"accuracy": 0.5}
+    append_run(tmp_path, config, {"dev": scores, "validation": [scores], "best_epoch": 1})
+
+    learn = learning.learned
+
+    def meanwhile(config: Config, parts: Parts, out: Path, threads: int) -> tuple:
+        out.mkdir(parents=True)
+        (out / "checkpoint").write_bytes(b"")
+        run_sweep([config], execute, tmp_path, Workers())  # of another process
+        assert (out / "checkpoint").exists()
+        (out / "checkpoint").unlink()
+        return learn(config, parts, out, threads)
+
+    monkeypatch.setattr(one_task, "learned", meanwhile)
+    assert trained(config, tmp_path, 1).method == method_of(config)

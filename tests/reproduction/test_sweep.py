@@ -289,6 +289,17 @@ def test_checkpoints_are_removed_once_the_result_is_recorded_and_not_before(
     assert not checkpoint.parent.exists()
 
 
+def test_what_a_sweep_left_that_was_killed_after_recording_a_run_is_removed(tmp_path):
+    config = work("a")
+    run_sweep([config], execute, tmp_path, Workers(1))
+    left = tmp_path / "under-way" / run_key(config)
+    left.mkdir()
+    (left.parent / f"{left.name}.lock").write_bytes(b"")
+    (left.parent / "another.lock").write_bytes(b"")  # of a run that has not finished
+    run_sweep([config], execute, tmp_path, Workers(1))
+    assert [path.name for path in left.parent.iterdir()] == ["another.lock"]
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_every_configuration_is_computed_once_in_another_process(tmp_path: Path, workers: int):
     configs = [work(name) for name in "abcde"]

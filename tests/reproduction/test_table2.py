@@ -24,6 +24,7 @@ from adapters.predict import predict_texts
 from adapters.reproduce import pipeline
 from adapters.reproduce.pipeline import make_plan, studies_named
 from adapters.reproduce.plans.budgets import BUDGETS
+from adapters.reproduce.plans.choices import chosen
 from adapters.reproduce.plans.plan import ADAPTERS, FULL, Plan, TaskFolder
 from adapters.reproduce.plans.table2_plan import TABLE2, Table2Plan, table2_plan
 from adapters.reproduce.report.pages import cell
@@ -234,6 +235,13 @@ class TestASweep:
         in_place = minibert(*words[:2], "--budget", "full", *words[2:], data)
         assert (in_place.code, "no run of this base, budget and data" in in_place.err) == (2, True)
 
+    def test_what_an_unfinished_choice_will_want_is_no_run_of_other_data(self, swept, plan):
+        runs = read_runs(swept[0])
+        best, grid = chosen(plan, runs, TASKS[0], ADAPTERS), plan.grid(TASKS[0], ADAPTERS)
+        (other,) = [config for config in grid if config != best]
+        del runs[run_key(other)]
+        assert table2.left_out(plan, runs) == 0
+
     def test_seeds_of_other_tasks_and_bases_do_not_count(self, swept, data, base):
         runs = read_runs(swept[0])
         plan = make_plan(BUDGETS["quick"], str(base), None, False, data)
@@ -260,17 +268,25 @@ class TestASweep:
         rows["train"][0], rows["test"][1] = (" ", "morulan"), ("", "tikora")
         write_task(tmp_path / "tasks" / "birds", rows)
         write_task(tmp_path / "tasks" / "trees", toy_rows(9))
-        done = reproduce(tmp_path / "tasks", base, "--out", tmp_path / "out", "--report-only")
+        words = ("--base", base, "--budget", "quick", "--out", tmp_path / "out", "--report-only")
+        done = minibert("reproduce", "table2", "--data", tmp_path / "tasks", *words)
+        assert "has no run" in done.err
         assert done.out.splitlines()[1] == "birds: 2 rows with an empty text"
         assert "trees" not in done.out
 
     def test_table_2_alone_has_a_folder_of_results_of_its_own(
-        self, data, base, tmp_path, monkeypatch
+        self, swept, data, base, tmp_path, monkeypatch
     ):
         monkeypatch.chdir(tmp_path)
+        out = tmp_path / "results" / "small-bert-quick-table2"
+        out.mkdir(parents=True)
+        shutil.copy(swept[0] / "runs.jsonl", out)
         reproduce(data, base, "--report-only")
-        assert [p.name for p in (tmp_path / "results").iterdir()] == ["small-bert-quick-table2"]
-        page = (tmp_path / "results" / "small-bert-quick-table2" / "results.md").read_text()
+        assert [path.name for path in out.parent.iterdir()] == [out.name]
+        assert (out / "results.md").read_bytes() == (swept[0] / "results.md").read_bytes()
+
+    def test_the_report_has_the_data_even_before_any_run(self, plan, tmp_path):
+        page = table2.report(plan, {}, tmp_path)
         assert "There are no runs yet." in page
         assert table_of(page, "test texts")["birds"][:4] == ["2", "30 of 40", "16", "24"]
 

@@ -98,7 +98,7 @@ CLAIMS = (
         "figures 3, 4",
         "Fine-tuning only the top layer loses score",
         "77.8 / 84.4 (MNLI, top layer)",
-        "the fewest layers: mean difference below 0",
+        "mean difference to full fine-tuning below 0",
         "tradeoff",
         tradeoff.fewer_top_layers_lose,
     ),

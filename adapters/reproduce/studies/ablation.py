@@ -23,6 +23,7 @@ from adapters.reproduce.sweep.runs_file import Config, Results, Runs, run_key
 from minibert.errors import InputError
 
 NAME = "ablation"
+HEADING = "Figure 6, left: adapters removed without training again"
 Span = tuple[int, int]  # (first, last), both included
 
 
@@ -104,6 +105,10 @@ HEADERS = (
 )
 
 
+def _points(lost: float) -> str:
+    return hundredths(lost / 100, sign=True)
+
+
 def _cells(plan: Plan, task: str, results: Sequence[dict[str, Any]]) -> list[str]:
     lost = {span: mean(points) for span, points in losses(results, task).items()}
     single = {span: points for span, points in lost.items() if span[0] == span[1]}
@@ -115,9 +120,9 @@ def _cells(plan: Plan, task: str, results: Sequence[dict[str, Any]]) -> list[str
         title(task),
         str(len(results)),
         hundredths(whole),
-        f"{single[worst]:+.1f} (layer {worst[0]})",
-        f"{lost[lower]:+.1f}",
-        f"{lost[upper]:+.1f}",
+        f"{_points(single[worst])} (layer {worst[0]})",
+        _points(lost[lower]),
+        _points(lost[upper]),
         hundredths(whole - lost[0, plan.layers - 1] / 100),
         hundredths(constant),
     ]
@@ -125,9 +130,8 @@ def _cells(plan: Plan, task: str, results: Sequence[dict[str, Any]]) -> list[str
 
 def report(plan: Plan, runs: Runs, folder: Path) -> str:
     """The loss of each span as Markdown, and a heat map for each task, as in the paper."""
-    heading = "Figure 6, left: adapters removed without training again"
     text = (
-        "Adapters of size 64 are trained once; then those of every contiguous span of layers are "
+        "Adapters of size 64 are trained; then those of every contiguous span of layers are "
         "left out, and nothing is trained again. The task's LayerNorms and head stay. The table "
         "shows the points lost on the dev set, the heat maps the change in per cent of the score "
         "with all adapters, as in the paper, and in brackets the change to the constant guess; "
@@ -137,11 +141,11 @@ def report(plan: Plan, runs: Runs, folder: Path) -> str:
     lost = [task for task in plan.tasks if all_diverged(runs, plan.grid(task, ADAPTERS))]
     told = f"Every training of adapters diverged on {', '.join(map(title, lost))}." if lost else ""
     if not found:
-        return section(heading, text, told or NO_RUNS)
+        return section(HEADING, text, told or NO_RUNS)
     table = markdown_table([_cells(plan, task, found[task]) for task in found], HEADERS)
     _draw(plan, found, folder)
     alt = "Relative change by first and last removed layer, one heat map for each task"
-    return section(heading, text, glue_conditions(plan), table, told, image(NAME, alt))
+    return section(HEADING, text, glue_conditions(plan), table, told, image(NAME, alt))
 
 
 def _draw(plan: Plan, found: dict[str, list[dict[str, Any]]], folder: Path) -> None:

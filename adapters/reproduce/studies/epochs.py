@@ -38,6 +38,7 @@ from adapters.reproduce.studies.table1 import wanted as wanted_by_table1
 from adapters.reproduce.sweep.runs_file import Config, Runs, run_key
 
 NAME = "epochs"
+HEADING = "Rate, epochs and size: adapters against full fine-tuning on SST-2"
 TASK = "sst-2"
 
 
@@ -186,15 +187,13 @@ def _draw(plan: Plan, runs: Runs, found: list[Trial], folder: Path) -> bool:
 
 def report(plan: Plan, runs: Runs, folder: Path) -> str:
     """The study as Markdown, with whatever has finished; its figure is saved in folder/figures."""
-    heading = "Rate, epochs and size: adapters against full fine-tuning on SST-2"
     text = (
         "Adapters at each learning rate and number of epochs, then adapters of several sizes. A "
         "size has either a grid of its own, or the rate and epochs that are best on validation for "
         "m = 64. Validation accuracy and best epoch are for seed 0; each run's best epoch is "
-        "chosen on validation. What is best on validation has run with several seeds, the rest "
-        "with fewer."
+        "chosen on validation. Only what is best on validation is run with all the seeds."
     )
-    beginning = (heading, text, glue_conditions(plan))
+    beginning = (HEADING, text, glue_conditions(plan))
     found = trials(plan, runs) if TASK in plan.tasks else []
     if not any_finished(runs, [one.config for one in found]):
         return section(*beginning, NO_RUNS)

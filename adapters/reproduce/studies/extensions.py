@@ -31,6 +31,7 @@ from adapters.reproduce.report.statistics import MISSING, Scores, all_diverged, 
 from adapters.reproduce.sweep.runs_file import Config, Runs
 
 NAME = "extensions"
+HEADING = "Section 3.6: the extensions"
 ADAPTER = "serial"  # the paper's adapter itself
 ACTIVATIONS = ("tanh",)
 # Normalised features do not shrink with the initial weights, so these variants need a smaller std
@@ -127,7 +128,6 @@ def _table(plan: Plan, runs: Runs, found: ScoresByExtension) -> str:
 
 def report(plan: Plan, runs: Runs, folder: Path) -> str:
     """Each extension's scores as Markdown, and a figure."""
-    heading = "Section 3.6: the extensions"
     text = (
         "What the paper tried without gain, each as `minibert train --variant NAME` or "
         "`--activation NAME`, at size 64 and the epochs that were chosen for the adapter itself "
@@ -137,12 +137,12 @@ def report(plan: Plan, runs: Runs, folder: Path) -> str:
     found = _results(plan, runs)
     scores = [scores for by_task in found.values() for scores in by_task.values()]
     if not any(one.values or one.diverged for one in scores):
-        return section(heading, text, NO_RUNS)
+        return section(HEADING, text, NO_RUNS)
     picture = ""
     if any(one.values for one in scores):
         _draw(found, tasks(plan), folder)
         picture = image(NAME, "Dev score of each extension; dotted, the adapter itself")
-    return section(heading, text, glue_conditions(plan), _table(plan, runs, found), picture)
+    return section(HEADING, text, glue_conditions(plan), _table(plan, runs, found), picture)
 
 
 def _rates(plan: Plan) -> str:

@@ -27,6 +27,7 @@ from adapters.reproduce.report.statistics import Scores, chosen_scores
 from adapters.reproduce.sweep.runs_file import Config, Runs
 
 NAME = "init-scale"
+HEADING = "Figure 6, right: the scale of the initial weights"
 DEFAULT_STD = 1e-2  # the recipe's, so these are the same runs as table 1's
 
 
@@ -73,7 +74,6 @@ def _results(plan: Plan, runs: Runs) -> ScoresByStd:
 
 def report(plan: Plan, runs: Runs, folder: Path) -> str:
     """Scores by initial std as Markdown, and a figure."""
-    heading = "Figure 6, right: the scale of the initial weights"
     text = (
         "Adapters of size 64 whose projections start with this standard deviation (truncated at "
         "two standard deviations), at the rate and epochs that were chosen with "
@@ -81,7 +81,7 @@ def report(plan: Plan, runs: Runs, folder: Path) -> str:
     )
     found = _results(plan, runs)
     if not any_finished(runs, wanted(plan, runs)):
-        return section(heading, text, NO_RUNS)
+        return section(HEADING, text, NO_RUNS)
     rows = [
         (f"{std:g}", *(str(by_std[std]) for by_std in found.values())) for std in plan.budget.stds
     ]
@@ -92,7 +92,7 @@ def report(plan: Plan, runs: Runs, folder: Path) -> str:
         picture = image(
             NAME, "Dev score against the initial standard deviation: each seed's, and the means"
         )
-    return section(heading, text, glue_conditions(plan), table, picture)
+    return section(HEADING, text, glue_conditions(plan), table, picture)
 
 
 def _draw(found: ScoresByStd, folder: Path) -> None:

@@ -17,6 +17,7 @@ from adapters.reproduce.studies.three_ways import Way, by_task, costs, draw
 from adapters.reproduce.sweep.runs_file import Config, Runs, run_key
 
 NAME = "many-tasks"
+HEADING = "Section 1: many tasks, one after the other and all together"
 
 
 def sequence(plan: Plan, runs: Runs, method: dict[str, Any], seed: int = 0) -> Config | None:
@@ -121,7 +122,6 @@ def _added(plan: Plan, runs: Runs, method: dict[str, Any]) -> int | None:
 def report(plan: Plan, runs: Runs, folder: Path) -> str:
     """Every task's score after each task was learned, by each way, what one more task costs, and
     the curves."""
-    heading = "Section 1: many tasks, one after the other and all together"
     text = (
         "Each task is learned at its own best rate and epochs. With adapters the base stays frozen "
         "and every task keeps its own few parameters; with full fine-tuning one network goes from "
@@ -137,14 +137,14 @@ def report(plan: Plan, runs: Runs, folder: Path) -> str:
         all_together(plan, runs, "joint training"),
     ]
     if not any_finished(runs, wanted(plan, runs)):
-        return section(heading, text, NO_RUNS)
+        return section(HEADING, text, NO_RUNS)
     picture = ""
     if any(way.learned for way in ways):
         draw(ways, plan.tasks, folder, NAME)
         picture = image(NAME, "Each task's score after every further task, a panel for each way")
     number = len(plan.tasks)
     return section(
-        heading,
+        HEADING,
         text,
         glue_conditions(plan, plan.curve_seeds),
         by_task(ways, plan.tasks) if any(way.learned or way.diverged for way in ways) else "",

@@ -28,6 +28,7 @@ from adapters.reproduce.report.statistics import MISSING, Scores, dev_metric, sc
 from adapters.reproduce.sweep.runs_file import Config, Runs, run_key
 
 NAME = "squad"
+HEADING = "Figure 5: SQuAD v1.1"
 
 
 def methods(plan: Plan) -> list[dict[str, Any]]:
@@ -50,15 +51,15 @@ def wanted(plan: Plan, runs: Runs) -> list[Config]:
 
 
 def best_of_grid(plan: Plan, runs: Runs, method: dict[str, Any]) -> list[Config]:
-    """The configurations, one for each seed, at the rate and epochs with the highest mean F1. If
-    every rate has diverged, those at the first; before that, none."""
+    """The configurations, one for each seed, at the rate and epochs with the highest mean F1 among
+    those at which the fewest runs diverged. If all have diverged, those at the first; before that,
+    none."""
     f1 = dev_metric("f1")
-    ranked = [(scores_of(runs, configs, f1), configs) for configs in tried(plan, method)]
-    with_mean = [(scores.mean, configs) for scores, configs in ranked if scores.mean is not None]
-    if with_mean:
-        return max(with_mean, key=lambda pair: pair[0])[1]
-    all_diverged = all(scores.diverged for scores, _ in ranked)
-    return ranked[0][1] if all_diverged else []
+    found = [(scores_of(runs, configs, f1), configs) for configs in tried(plan, method)]
+    ranked = [(-one.diverged, one.mean, configs) for one, configs in found if one.mean is not None]
+    if ranked:
+        return max(ranked, key=lambda one: one[:2])[2]
+    return found[0][1] if all(scores.diverged for scores, _ in found) else []
 
 
 class MethodResult(NamedTuple):
@@ -150,15 +151,15 @@ def _introduction(plan: Plan, runs: Runs) -> str:
     if any(len(tried(plan, method)) > 1 for method in methods(plan)):
         text += (
             " Of the rates and epochs in each method's grid, the table shows those with the "
-            "highest mean F1 on the dev set itself, for full fine-tuning as for adapters."
+            "highest mean F1 on the dev set itself, for full fine-tuning as for adapters; those at "
+            "which a run diverged come last."
         )
     return text
 
 
 def report(plan: Plan, runs: Runs, folder: Path) -> str:
     """The study as Markdown, with whatever has finished; its figure is saved in folder/figures."""
-    heading = "Figure 5: SQuAD v1.1"
-    beginning = (heading, _introduction(plan, runs), conditions(plan, plan.curve_seeds))
+    beginning = (HEADING, _introduction(plan, runs), conditions(plan, plan.curve_seeds))
     if not any_finished(runs, wanted(plan, runs)):
         return section(*beginning, NO_RUNS)
     found = results(plan, runs)

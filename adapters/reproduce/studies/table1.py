@@ -53,6 +53,7 @@ from adapters.reproduce.sweep.runs_file import Config, Runs, run_key
 from minibert.data.tasks import GLUE
 
 NAME = "table1"
+HEADING = "Table 1: GLUE with adapters and with full fine-tuning"
 
 
 def wanted(plan: Plan, runs: Runs) -> list[Config]:
@@ -191,8 +192,7 @@ def _best_sizes(plan: Plan, runs: Runs) -> str:
 
 def report(plan: Plan, runs: Runs, folder: Path) -> str:
     """The study as Markdown, with whatever has finished; its figure is saved in folder/figures."""
-    heading = "Table 1: GLUE with adapters and with full fine-tuning"
-    beginning = (heading, _introduction(plan), _about_mean(plan), glue_conditions(plan))
+    beginning = (HEADING, _introduction(plan), _about_mean(plan), glue_conditions(plan))
     if not any_finished(runs, wanted(plan, runs)):
         return section(*beginning, NO_RUNS)
     drawn = _draw(plan, runs, folder)

@@ -6,14 +6,16 @@ Everything is chosen for each task on its dev set, with seed 0; all results are 
 """
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from adapters.reproduce.plans.choices import top_layers
+from adapters.reproduce.plans.foreseen import seedless_keys
 from adapters.reproduce.plans.plan import Plan
 from adapters.reproduce.plans.table2_plan import Table2Plan, table2_plan
 from adapters.reproduce.report.figures import image
 from adapters.reproduce.report.pages import NO_RUNS, any_finished, conditions, section
-from adapters.reproduce.studies.table2_differences import differences_table
+from adapters.reproduce.studies.table2_differences import differences, differences_table
 from adapters.reproduce.studies.table2_examples import examples_table
 from adapters.reproduce.studies.table2_picture import draw
 from adapters.reproduce.studies.table2_rows import ROWS
@@ -21,6 +23,7 @@ from adapters.reproduce.studies.table2_tables import choices_table, scores_table
 from adapters.reproduce.sweep.runs_file import Config, Runs, seedless_key
 
 NAME = "table2"
+HEADING = "Table 2: classification beyond GLUE"
 
 
 def wanted(plan: Plan, runs: Runs) -> list[Config]:
@@ -39,7 +42,7 @@ def wanted(plan: Plan, runs: Runs) -> list[Config]:
 def with_seeds_of(plan: Plan, runs: Runs) -> Plan:
     """The plan with as many seeds as its runs have, if these are more: a report of them then leaves
     none out."""
-    mine = _wanted_keys(plan, runs)
+    mine = seedless_keys(partial(wanted, plan), runs)
     configs = [run["config"] for run in runs.values() if "seed" in run["config"]]
     found = [config["seed"] + 1 for config in configs if seedless_key(config) in mine]
     seeds = max([plan.curve_seeds, *found])
@@ -47,14 +50,10 @@ def with_seeds_of(plan: Plan, runs: Runs) -> Plan:
 
 
 def left_out(plan: Plan, runs: Runs) -> int:
-    """How many runs have no place in the plan's table: they are of other data, or of another base
-    or budget."""
-    mine = _wanted_keys(plan, runs)
+    """How many runs will have no place in the plan's table: they are of other data, or of another
+    base or budget."""
+    mine = seedless_keys(partial(wanted, plan), runs)
     return sum(seedless_key(run["config"]) not in mine for run in runs.values())
-
-
-def _wanted_keys(plan: Plan, runs: Runs) -> set[str]:
-    return {seedless_key(config) for config in wanted(plan, runs)}
 
 
 def _introduction(plan: Table2Plan) -> str:
@@ -80,6 +79,11 @@ def _introduction(plan: Table2Plan) -> str:
     )
 
 
+def check_answers(plan: Plan, runs: Runs) -> None:
+    """Raise InputError for damaged answers, before anything is written."""
+    differences(table2_plan(plan), runs)
+
+
 COUNTING = (
     "The paper counts a task's adapters, or its fine-tuned layers, relative to the encoder's "
     "layers; the next column counts everything that a task trains except its head, relative to "
@@ -97,18 +101,16 @@ COUNTING = (
 def report(plan: Plan, runs: Runs, folder: Path) -> str:
     """The study as Markdown, with whatever has finished; its figure is saved in folder/figures."""
     own = table2_plan(plan)
-    heading = "Table 2: classification beyond GLUE"
-    beginning = (heading, _introduction(own), conditions(own, data=own.budget.what))
+    beginning = (HEADING, _introduction(own), conditions(own, data=own.budget.what))
     if not any_finished(runs, wanted(plan, runs)):
         return section(*beginning, examples_table(own), NO_RUNS)
-    compared = differences_table(own, runs)  # first: it refuses damaged answers
     drawn = draw(own, runs, folder, NAME)
     alt = "Test accuracy of each task by each method, with standard errors over the seeds"
     return section(
         *beginning,
         scores_table(own, runs),
         image(NAME, alt) if drawn else "",
-        compared,
+        differences_table(own, runs),
         COUNTING,
         choices_table(own, runs),
         examples_table(own),

@@ -54,6 +54,7 @@ from adapters.reproduce.studies.curves import (
 from adapters.reproduce.sweep.runs_file import Config, Runs
 
 NAME = "tradeoff"
+HEADING = "Figures 1, 3 and 4: score against trained parameters"
 
 
 def wanted(plan: Plan, runs: Runs) -> list[Config]:
@@ -193,8 +194,7 @@ def _introduction(plan: Plan) -> str:
 
 def report(plan: Plan, runs: Runs, folder: Path) -> str:
     """The study as Markdown, with whatever has finished; its figure is saved in folder/figures."""
-    heading = "Figures 1, 3 and 4: score against trained parameters"
-    beginning = (heading, _introduction(plan), glue_conditions(plan, plan.curve_seeds))
+    beginning = (HEADING, _introduction(plan), glue_conditions(plan, plan.curve_seeds))
     if not any_finished(runs, wanted(plan, runs)):
         return section(*beginning, NO_RUNS)
     drawn = _draw(plan, runs, folder)

@@ -50,12 +50,12 @@ def train_config(base: Base, config: Config, data: Data, out: Path, threads: int
 
 
 def learned(
-    config: Config, parts: Parts, folder: Path, threads: int
+    config: Config, parts: Parts, out: Path, threads: int
 ) -> tuple[TaskFile, dict[str, float], dict[str, Any]]:
     """Train a task and score it at the epoch that is best on validation: the task file, the scores
-    of `parts[1]`, and what else a run keeps."""
+    of `parts[1]`, and what else a run keeps. `out`: the folder for checkpoints."""
     base, (data, held_out) = base_for(config), parts
-    done = train_config(base, config, data, under_way(config, folder), threads)
+    done = train_config(base, config, data, out, threads)
     logits = predict_texts(done.task, base, [example.text for example in held_out], threads)
     scores, answers = scored(data.task, logits, held_out)
     return (

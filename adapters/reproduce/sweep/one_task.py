@@ -1,6 +1,7 @@
 """The kinds of runs that are about one task: trained and scored; with adapters removed; SQuAD."""
 
 import shutil
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ def classify(config: Config, folder: Path, threads: int) -> dict[str, Any]:
 
     Task files with adapters are kept for the runs that start from one (`trained`).
     """
-    task, scores, others = learned(config, parts_of(config), folder, threads)
+    task, scores, others = learned(config, parts_of(config), under_way(config, folder), threads)
     if method_of(config).size is not None:
         save_task(_task_path(config, folder), task)
     return {"dev": scores, **others}
@@ -39,7 +40,7 @@ def classify(config: Config, folder: Path, threads: int) -> dict[str, Any]:
 
 def own_task(config: Config, parts: Parts, folder: Path, threads: int) -> dict[str, Any]:
     """Train one task of table 2; score it on its test set."""
-    _, scores, others = learned(config, parts, folder, threads)
+    _, scores, others = learned(config, parts, under_way(config, folder), threads)
     return {"test": scores, **others}
 
 
@@ -48,13 +49,18 @@ def _task_path(config: Config, folder: Path) -> Path:
 
 
 def trained(config: Config, folder: Path, threads: int) -> TaskFile:
-    """The task file of a "classify" configuration with adapters, trained first if it is missing.
-    Raises Diverged when its training does."""
-    path = _task_path(config, folder)
-    with lock(folder / "under-way" / f"{run_key(config)}.task.lock"):
+    """The task file of a "classify" configuration with adapters, trained again if it is missing:
+    in a folder of its own, as sweeps remove that of a run which has finished. Raises Diverged when
+    its training does."""
+    path, out = _task_path(config, folder), folder / "under-way" / f"{run_key(config)}.task"
+    guard = out.with_name(f"{out.name}.lock")
+    with lock(guard):
         if not path.exists():
-            classify(config, folder, threads)
-            shutil.rmtree(under_way(config, folder), ignore_errors=True)
+            task, *_ = learned(config, parts_of(config), out, threads)
+            save_task(path, task)
+            shutil.rmtree(out, ignore_errors=True)
+        with suppress(OSError):  # Windows removes no file that is open
+            guard.unlink(missing_ok=True)  # whoever waits for it will find the task
     return load_task(path)
 
 

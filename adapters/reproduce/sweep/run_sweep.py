@@ -68,6 +68,10 @@ class Reservations:
         harm, for both look for the result once they have a lock, and find it.
         """
         self.release(key)
+        self.remove(key)
+
+    def remove(self, key: str) -> None:
+        """Remove the lock file of a run whose result has been recorded."""
         with suppress(OSError):  # Windows removes no file that is open elsewhere
             self._path(key).unlink(missing_ok=True)
 
@@ -137,10 +141,11 @@ def run_sweep(
     Raises InputError where `execute` does, and when workers are killed repeatedly. Ctrl-C stops
     everything; of the runs in progress only what `execute` has not checkpointed is lost.
     """
-    wanted = {run_key(config): config for config in configs}
+    wanted, reserved = {run_key(config): config for config in configs}, Reservations(folder)
     for key in wanted.keys() & read_runs(folder).keys():  # of a sweep killed after recording it
         shutil.rmtree(under_way(wanted[key], folder), ignore_errors=True)
-    sweep = Sweep(folder, wanted, Reservations(folder), on_progress)
+        reserved.remove(key)
+    sweep = Sweep(folder, wanted, reserved, on_progress)
     kills: Counter[str] = Counter()  # by the key of a run that was in progress
     while left := sweep.missing():
         finished = 0

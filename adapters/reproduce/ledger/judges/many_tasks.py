@@ -16,7 +16,7 @@ from adapters.reproduce.sweep.runs_file import Runs
 def memory_is_perfect(plan: Plan, runs: Runs) -> Judgement:
     """Exact: the logits are compared bit by bit, with every seed."""
     results = many_tasks.finished(plan, runs, ADAPTERS)
-    if not results:
+    if not results or len(plan.tasks) < 2:
         return UNDECIDED
     changed = sum(sum(row) for result in results for row in result["changed"])
     return f"{changed} texts with changed logits", HOLDS if changed == 0 else FAILS

@@ -20,9 +20,11 @@ def orders_of_magnitude(plan: Plan, runs: Runs) -> Judgement:
     for size in plan.budget.sizes:
         found = against_full(plan, runs, partial(best_of_size, size=size))
         times = _times_fewer_parameters(plan, runs, size)
+        if times is not None and times < 100:
+            continue
         if found is None or times is None:
             missing = True
-        elif times >= 100:
+        else:
             tried[size], fewer[size] = found, times
     if not tried:
         return UNDECIDED
@@ -43,7 +45,9 @@ def _times_fewer_parameters(plan: Plan, runs: Runs, size: int) -> float | None:
 
 
 def fewer_top_layers_lose(plan: Plan, runs: Runs) -> Judgement:
-    """Figure 4, with the fewest top layers that the budget trains."""
+    """Figure 4, with the top layer alone; undecided where the budget trains no less than two."""
+    if top_layers(plan)[0] != 1:
+        return UNDECIDED
     pairs = []
     for task in plan.tasks:
         configs = of_top_layers(plan, runs, task)
@@ -51,9 +55,7 @@ def fewer_top_layers_lose(plan: Plan, runs: Runs) -> Judgement:
             return UNDECIDED
         pairs.append((configs[0], chosen(plan, runs, task, FULL)))
     found = difference(plan, runs, pairs)
-    least = top_layers(plan)[0]
-    text, verdict = judgement(found, below(found, 0.0))
-    return (f"top {least}: {text}" if found else text), verdict
+    return judgement(found, below(found, 0.0))
 
 
 def norms_are_not_enough(plan: Plan, runs: Runs) -> Judgement:
