@@ -193,7 +193,7 @@ def everything(plan: Plan, **changes: float) -> Runs:
 # ----------------------------------------------------------------------------------- estimates
 
 
-def test_a_verdict_turns_exactly_two_errors_from_the_bound():
+def test_a_verdict_turns_exactly_where_the_interval_meets_the_bound():
     one = Estimate(1.0, Variance(0.25, 7.0))
     half = stats.t.ppf(0.975, 7) * 0.5
     low, high = ([1 + side * half + step for step in (-0.01, 0.01)] for side in (-1, 1))
@@ -253,16 +253,22 @@ def test_one_of_several_decides_only_by_an_interval_that_is_right_for_all():
         assert any_of(below, [far, none, none, none], 0.0) == (HOLDS if decided else OPEN)
         assert all_of(below, 4 * [far], 0.0) == HOLDS
         assert any_of(at_least, 4 * [far], 0.0) == FAILS
-    assert far.error_among(4) == pytest.approx(together / 2, rel=2e-3)
+    low, high = far.interval(4)
+    assert high - low == pytest.approx(2 * together, rel=2e-3)
 
 
-def test_an_estimate_over_seeds_is_their_mean_and_two_errors_are_a_95_percent_interval():
+def test_an_estimate_over_seeds_is_their_mean_with_students_95_percent_interval():
     """1, 2, 6: mean 3, variance (4 + 1 + 9) / 2 = 7, standard error the root of 7 / 3. With two
     degrees of freedom, 95 % of Student's t are within 4.302653."""
     found = over_seeds([1.0, 2.0, 6.0])
     assert (found.value, found.seeds_only) == (pytest.approx(3.0), True)
-    assert found.error == pytest.approx(4.302653 / 2 * (7 / 3) ** 0.5, rel=1e-4)
+    assert found.interval() == reaching(3.0, 4.302653 * (7 / 3) ** 0.5)
     assert over_seeds([4.0]) == Estimate(4.0, None, seeds_only=True)
+
+
+def reaching(value: float, half: float) -> Any:
+    """An interval around a value; Student's t is known to three digits."""
+    return pytest.approx((value - half, value + half), abs=1e-4 * half)
 
 
 def by_hand(values: dict[tuple[str, str], list[float]], plan: Plan) -> Runs:
@@ -299,8 +305,8 @@ class TestDifferences:
 
     @staticmethod
     def half(value: float, freedom: float) -> float:
-        """Half of the half-width of the 95 % interval, by SciPy."""
-        return float(stats.t.ppf(0.975, freedom)) * value**0.5 / 2
+        """The half-width of the 95 % interval, by SciPy."""
+        return float(stats.t.ppf(0.975, freedom)) * value**0.5
 
     def test_a_tasks_spread_is_pooled_over_both_methods(self):
         """Squares over degrees of freedom: 34 / (1 + 2) and 4 / (2 + 1)."""
@@ -314,7 +320,7 @@ class TestDifferences:
         assert found.value == pytest.approx(-2.0)
         usual, own = 4 / 3 / 3, 2 / 2  # with 3 degrees of freedom and with 1
         freedom = (usual + own) ** 2 / (usual**2 / 3 + own**2 / 1)
-        assert found.error == pytest.approx(self.half(usual + own, freedom), rel=1e-4)
+        assert found.interval() == reaching(-2.0, self.half(usual + own, freedom))
 
     def test_a_difference_over_tasks_is_the_mean_and_errors_add_in_squares(self):
         found = difference(self.plan, self.runs, [self.pair("rte"), self.pair("mrpc")])
@@ -324,8 +330,9 @@ class TestDifferences:
         parts = [(34 / 3 / 2, 3), (13 / 3, 2), (4 / 3 / 3, 3), (2 / 2, 1)]
         value = sum(part for part, _ in parts)
         freedom = value**2 / sum(part**2 / each for part, each in parts)
-        assert found.error == pytest.approx(self.half(value / 4, freedom), rel=1e-4)
-        assert str(found) == f"-1.0 ± {found.error:.1f}†"  # of the seeds alone
+        half = self.half(value / 4, freedom)
+        assert found.interval() == reaching(-1.0, half)
+        assert str(found) == f"-1.0 [{-1 - half:+.1f}, {half - 1:+.1f}]†"  # of the seeds alone
 
     def test_a_difference_of_single_seeds_has_the_tasks_pooled_spread(self):
         """For a single run, all that is known is how much other runs of its task vary."""
@@ -336,9 +343,9 @@ class TestDifferences:
         found = difference(self.plan, runs, [(lone, full)])
         value = 34 / 3 + 13 / 3
         freedom = value**2 / ((34 / 3) ** 2 / 3 + (13 / 3) ** 2 / 2)
-        error = pytest.approx(self.half(value, freedom), rel=1e-4)
         assert found is not None
-        assert (found.value, found.error, found.seeds_only) == (pytest.approx(-12.0), error, True)
+        assert found.interval() == reaching(-12.0, self.half(value, freedom))
+        assert (found.value, found.seeds_only) == (pytest.approx(-12.0), True)
 
     def test_a_difference_to_widely_varying_seeds_is_as_uncertain_as_these(self):
         """Two of three trainings worked: 84, 84 and 51 have a standard error of 11."""
@@ -351,19 +358,19 @@ class TestDifferences:
         estimate = difference(self.plan, runs, [(apart, full)])
         value = 11.0**2 + 13 / 3
         freedom = value**2 / (11.0**4 / 2 + (13 / 3) ** 2 / 2)
-        error = pytest.approx(self.half(value, freedom), rel=1e-4)
         assert estimate is not None
-        assert (estimate.value, estimate.error) == (pytest.approx(1.0), error)
+        assert estimate.value == pytest.approx(1.0)
+        assert estimate.interval() == reaching(1.0, self.half(value, freedom))
         assert estimate.seeds_only
 
-    def test_with_a_diverged_run_a_difference_has_no_error(self):
+    def test_with_a_diverged_run_a_difference_has_no_interval(self):
         """The seeds that are left vary little: they are those that did not diverge."""
         ours, full = self.pair("mrpc")
         runs = {**self.runs}
         add(runs, {**(ours or {}), "seed": 1}, {"diverged": "it did"})
         found = difference(self.plan, runs, [(ours, full)])
         assert found is not None
-        assert (found.diverged, found.error) == (1, None)
+        assert (found.diverged, found.interval()) == (1, None)
         assert str(found) == "-2.5 (1 diverged)"
 
     def test_a_difference_is_unknown_while_a_run_is_missing(self):
@@ -373,7 +380,7 @@ class TestDifferences:
         assert difference(self.plan, self.runs, [self.pair("mrpc"), (ours, other)]) is None
         assert difference(self.plan, self.runs, []) is None
 
-    def test_with_one_seed_everywhere_a_difference_has_no_error(self):
+    def test_with_one_seed_everywhere_a_difference_has_no_interval(self):
         plan = replace(self.plan, asked_seeds=1)
         found = difference(plan, self.runs, [self.pair("mrpc")])
         assert found == Estimate(pytest.approx(88.0 - 92.0), None, seeds_only=True)
@@ -525,12 +532,13 @@ class TestMargins:
         two methods. One mean then has 9 / 4; and three pairs were looked at."""
         runs = everything(self.plan, scatter=3.0)
         text, _ = named("Sizes 8, 64").judge(self.plan, runs)
-        error = stats.t.ppf(1 - 0.025 / 3, 4) * (2 * 9 / 4) ** 0.5 / 2
+        half = stats.t.ppf(1 - 0.025 / 3, 4) * (2 * 9 / 4) ** 0.5
         assert len(self.plan.tasks) == 4
-        assert text.endswith(f" ± {error:.1f}†")
+        value = 0.3 - 0.1  # of size 256 and size 8
+        assert text.endswith(f": +0.2 [{value - half:+.1f}, {value + half:+.1f}]†")
         for freedom in (16, 32):  # one t for the sum; the same, with one estimate counted twice
-            wrong = stats.t.ppf(1 - 0.025 / 3, freedom) * (2 * 9 / 4) ** 0.5 / 2
-            assert f"{error:.1f}" != f"{wrong:.1f}"
+            wrong = stats.t.ppf(1 - 0.025 / 3, freedom) * (2 * 9 / 4) ** 0.5
+            assert f"{half:.1f}" != f"{wrong:.1f}"
 
     @pytest.mark.parametrize(
         "start, effect",
@@ -623,7 +631,7 @@ class TestSquad:
             if config["kind"] == "squad" and config["rate"] == 1.0:
                 add(runs, config, {"diverged": "it did"})
         text, verdict = named("SQuAD: size 64").judge(plan, runs)
-        assert text.startswith("m = 64: 87.0 against 85.0, +2.0 ± ")
+        assert text.startswith("m = 64: 87.0 against 85.0, +2.0 [")
         assert verdict == HOLDS
 
     def test_squad_is_not_decided_before_the_whole_grid_has_run(self):

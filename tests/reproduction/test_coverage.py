@@ -17,7 +17,7 @@ from scipy.stats import rankdata
 
 from adapters.reproduce.comparison.jackknife import pseudo_values
 from adapters.reproduce.comparison.paired import variance_of_change, variance_of_difference
-from adapters.reproduce.comparison.variances import Variance, error, of_mean, total
+from adapters.reproduce.comparison.variances import Variance, half_width, of_mean, total
 
 REPLICATIONS = 2000
 BLOCK = 250  # replications that are drawn at once
@@ -170,7 +170,7 @@ def coverage(
     world: Any = None,
     answered: int | None = None,
 ) -> float:
-    """How often the truth is within two errors of the difference. `answered`: so many of the seeds
+    """How often the truth is within the 95 % interval. `answered`: so many of the seeds
     have answers, the others scores alone; None: all have."""
     world = world or (Classes() if metric in OF_CELLS else Scores())
     rng = np.random.default_rng(seeds)
@@ -181,17 +181,17 @@ def coverage(
         scores = [world.score(metric, gold, one) for one in answers]  # [R, S]
         first, second = (each.mean(axis=-1) for each in scores)
         psi = [pseudo_values(metric, one[:, :answered], gold) for one in answers]  # [R, S, n]
-        errors = [
-            error(estimator(one, other, both))
+        halves = [
+            half_width(estimator(one, other, both))
             for one, other, *both in zip(*psi, *scores, strict=True)
         ]
-        inside += np.count_nonzero(np.abs(first - second - truth) <= 2 * np.array(errors))
+        inside += np.count_nonzero(np.abs(first - second - truth) <= np.array(halves))
     return inside / REPLICATIONS
 
 
 @pytest.mark.parametrize("seeds", [3, 8])
 @pytest.mark.parametrize("metric", [*OF_CELLS, *OF_CORRELATION])
-def test_two_errors_to_either_side_cover_95_percent(metric: str, seeds: int) -> None:
+def test_intervals_cover_95_percent(metric: str, seeds: int) -> None:
     assert abs(coverage(metric, seeds) - 0.95) <= 0.02
 
 
@@ -230,8 +230,8 @@ def test_each_of_several_intervals_is_wrong_as_seldom_as_all_together_may_be() -
     found, wrong, by_one_t = seeds.mean(axis=1) + examples.mean(axis=1), 0, 0
     for value, *both in zip(found, seeds, examples, strict=True):
         variance = total([of_mean(part) for part in both])
-        wrong += abs(value) > 2 * error(variance, among)
-        by_one_t += abs(value) > 2 * error(replace(variance, parts=()), among)
+        wrong += abs(value) > half_width(variance, among)
+        by_one_t += abs(value) > half_width(replace(variance, parts=()), among)
     # of 8000 intervals 17 may be wrong, with a standard deviation of 4
     assert 1 <= wrong <= number * 0.05 / among + 12
     assert by_one_t > 2.5 * number * 0.05 / among
@@ -245,7 +245,7 @@ def test_so_is_each_of_several_where_the_rest_is_taken_away(spread: float) -> No
         seeds, examples = spread * rng.normal(size=(3, 1)), rng.normal(size=40)
         change = seeds + examples + rng.normal(size=(3, 40))
         variance = variance_of_change(change, np.zeros((3, 40)), change.mean(axis=1))
-        wrong += abs(change.mean()) > 2 * error(variance, among)
+        wrong += abs(change.mean()) > half_width(variance, among)
     # of 4000 intervals 8 may be wrong, with a standard deviation of 3
     assert wrong <= number * 0.05 / among + 9
 

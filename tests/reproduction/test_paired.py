@@ -27,7 +27,7 @@ from adapters.reproduce.comparison.estimates import (
 )
 from adapters.reproduce.comparison.jackknife import SCORES, pseudo_values
 from adapters.reproduce.comparison.paired import variance_of_change, variance_of_difference
-from adapters.reproduce.comparison.variances import Variance, error, of_mean, student, total
+from adapters.reproduce.comparison.variances import Variance, half_width, of_mean, student, total
 from adapters.reproduce.ledger.claims import ledger
 from adapters.reproduce.ledger.judges.ablation import (
     higher_layers_matter_more,
@@ -112,12 +112,12 @@ def test_students_t_is_scipys(freedom, among):
         assert student(freedom) == pytest.approx(expected, rel=5e-4)
 
 
-def test_two_errors_are_the_half_width_of_scipys_interval():
+def test_the_half_width_is_that_of_scipys_interval():
     values = np.array([1.0, 2.0, 6.0, 4.0])
     interval = stats.ttest_1samp(values, 0.0).confidence_interval(0.95)
     half = (interval.high - interval.low) / 2
-    assert 2 * error(of_mean(values)) == pytest.approx(half, rel=1e-5)
-    assert error(Variance(0.0)) == 0.0
+    assert half_width(of_mean(values)) == pytest.approx(half, rel=1e-5)
+    assert half_width(Variance(0.0)) == 0.0
 
 
 def test_a_sum_has_the_degrees_of_freedom_of_welchs_test():
@@ -236,7 +236,7 @@ def test_neither_the_order_of_seeds_nor_of_examples_nor_of_methods_matters(both,
     mixed = [psi[random.sample(range(len(psi)), len(psi))][:, order] for psi in both]
     there, back = of_all(*both), of_all(mixed[1], mixed[0])
     assert back.value == pytest.approx(there.value, abs=1e-12)
-    assert error(back) == pytest.approx(error(there), abs=1e-6)
+    assert half_width(back) == pytest.approx(half_width(there), abs=1e-6)
 
 
 @settings(max_examples=40)
@@ -259,6 +259,11 @@ def plan_of(**changes: Any) -> Plan:
 
 def add(runs: Runs, config: Config, result: dict[str, Any]) -> None:
     runs[run_key(config)] = {"key": run_key(config), "config": config, "result": result}
+
+
+def reaching(value: float, half: float, within: float = 1e-6) -> Any:
+    """The interval around a value, its half-width right to that share."""
+    return pytest.approx((value - half, value + half), abs=within * half)
 
 
 def answer(runs: Runs, config: Config, chance: float, seeds: int = 3) -> np.ndarray:
@@ -296,7 +301,7 @@ class TestDifferences:
         found = difference(self.plan, runs, [(first, second)])
         assert found is not None
         assert found.value == pytest.approx(right[0].mean() - right[1].mean())
-        assert found.error == pytest.approx(error(of_all(*right)))
+        assert found.interval() == reaching(found.value, half_width(of_all(*right)))
         assert "†" not in str(found)
 
     def test_over_tasks_variances_add_with_satterthwaites_degrees_of_freedom(self):
@@ -312,7 +317,8 @@ class TestDifferences:
         assert found.value == pytest.approx(sum(values) / 3)
         value = sum(v.value for v in each if v) / 9
         freedom = (9 * value) ** 2 / sum(v.value**2 / v.freedom for v in each if v)
-        assert found.error == pytest.approx(stats.t.ppf(0.975, freedom) * value**0.5 / 2, rel=1e-4)
+        half = stats.t.ppf(0.975, freedom) * value**0.5
+        assert found.interval() == reaching(found.value, half, within=1e-4)
 
     def test_a_method_does_not_differ_from_itself(self):
         runs: Runs = {}
@@ -328,7 +334,8 @@ class TestDifferences:
         answer(runs, second, 0.8)
         found = difference(self.plan, runs, [(first, second)])
         assert found is not None
-        assert (found.value, (found.error or 0.0) > 0.0) == (0.0, True)
+        assert found.value == 0.0
+        assert found.interval() != (0.0, 0.0)
 
     def test_the_number_of_seeds_may_differ(self):
         plan, runs = replace(self.plan, asked_seeds=5), Runs()
@@ -485,14 +492,14 @@ class TestChanges:
             for a, b in zip(before.values(), after.values(), strict=True)
         ]
         variance = variance_of_change(*psi, np.array(lost))
-        assert found.error == pytest.approx(100 * error(variance))
+        assert found.interval() == reaching(found.value, 100 * half_width(variance))
         assert found.value == pytest.approx(100 * sum(lost) / 3)
         assert not found.seeds_only
         # a model without answers in one of the states counts by its scores
         del next(iter(after.values()))["answers"]
         found = change(source, before, after)
         variance = variance_of_change(*(values[1:] for values in psi), np.array(lost))
-        assert found.error == pytest.approx(100 * error(variance))
+        assert found.interval() == reaching(found.value, 100 * half_width(variance))
         assert not found.seeds_only
 
     def test_without_answers_the_error_is_that_of_the_seeds_and_says_so(self):
@@ -514,7 +521,7 @@ class TestChanges:
         judges = (one_layer_hardly_matters, none_is_a_constant_guess, higher_layers_matter_more)
         for judge in judges:
             text, _ = judge(plan, runs)
-            assert "±" in text
+            assert "[" in text
             assert "†" not in text
 
     def test_what_is_left_without_adapters_is_compared_with_the_constant_guess(self):
@@ -530,7 +537,7 @@ class TestChanges:
         guess = np.tile(gold == majority, (3, 1))
         found = of_all_changed(100.0 * bare, 100.0 * guess)
         gain = Estimate(100 * (bare.mean() - guess.mean()), found)
-        assert gain.value - 2 * error(found) > 2
+        assert gain.value - half_width(found) > 2
         assert none_is_a_constant_guess(plan, runs) == (f"sst-2 {gain}", FAILS)
 
     def test_the_worst_layers_interval_is_one_for_all_layers_together(self):
@@ -545,7 +552,8 @@ class TestChanges:
                 for key, result in results.items()
             }
             lost.append(change(source, results, after))
-            alone, together = (lost[-1].error_among(n) or 0 for n in (1, 6))
+            widths = [lost[-1].interval(n) or (0.0, 0.0) for n in (1, 6)]
+            alone, together = (high - low for low, high in widths)
             assert together > 1.3 * alone  # 2.64 against 1.96, or more
         worst = max(lost, key=lambda estimate: estimate.value)
         assert one_layer_hardly_matters(plan, runs)[0] == f"sst-2 {worst.text(6)}"
@@ -593,7 +601,7 @@ class TestQuestions:
         one = {key: run for key, run in runs.items() if run["config"]["seed"] == 0}
         plan = replace(self.plan, asked_seeds=1)
         text, verdict = squad_by_size(64)(plan, one)
-        assert "±" not in text
+        assert "[" not in text
         assert verdict == OPEN
 
     def test_with_a_diverged_seed_nothing_is_decided(self):
@@ -636,7 +644,7 @@ class TestQuestions:
             squad_by_size(64)(self.plan, runs)
 
 
-def test_the_ledger_says_what_the_number_after_plus_minus_is():
+def test_the_ledger_says_what_the_intervals_are_of():
     text = ledger(plan_of(tasks=("sst-2",)), {}, "minibert reproduce {study}")
-    assert "Twice the number after ± to either side is a 95 % interval" in text
+    assert "In brackets are 95 % intervals" in text
     assert "With †, where too few runs kept answers to compare, it is about the seeds alone" in text

@@ -17,7 +17,12 @@ from adapters.reproduce.plans.budgets import BUDGETS
 from adapters.reproduce.plans.plan import FULL, Plan, TaskFolder
 from adapters.reproduce.plans.table2_plan import Table2Plan, table2_plan
 from adapters.reproduce.studies import table2
-from adapters.reproduce.studies.table2_differences import ERRORS, LESS, difference_cell, differences
+from adapters.reproduce.studies.table2_differences import (
+    INTERVALS,
+    LESS,
+    difference_cell,
+    differences,
+)
 from adapters.reproduce.studies.table2_rows import NO_BERT, ROWS
 from adapters.reproduce.sweep.answers import packed
 from adapters.reproduce.sweep.runs_file import Config, Runs, run_key
@@ -148,8 +153,9 @@ def test_a_difference_has_the_variance_of_the_paired_model(plan, row):
 
 
 def shown(value: float, variance: float, freedom: float) -> str:
-    """Half of the half-width of SciPy's 95 % interval after the ±."""
-    return f"{value:+.1f} ± {stats.t.ppf(0.975, freedom) * variance**0.5 / 2:.1f}"
+    """With SciPy's 95 % interval in brackets."""
+    half = stats.t.ppf(0.975, freedom) * variance**0.5
+    return f"{value:+.1f} [{value - half:+.1f}, {value + half:+.1f}]"
 
 
 def test_the_last_column_is_the_mean_of_independent_tasks(plan):
@@ -177,7 +183,7 @@ def test_with_one_seed_there_is_no_error_and_no_word_of_one(plan, tmp_path):
         assert all(one.value and one.variance is None for one in differences(plan, runs)[row])
     page = table2.report(plan, runs, tmp_path)
     assert LESS in page
-    assert ERRORS not in page
+    assert INTERVALS not in page
 
 
 def test_one_run_without_answers_takes_the_error_of_its_task_and_of_the_mean(plan):
@@ -244,7 +250,7 @@ def test_the_page_has_the_differences_under_the_scores(tmp_path):
     runs = swept(plan, {"top": 0.9})
     del runs[run_key(plan.without_bert("trees"))]
     page = table2.report(plan, runs, tmp_path).splitlines()
-    start = next(i for i, line in enumerate(page) if line.startswith(f"{LESS} {ERRORS}"))
+    start = next(i for i, line in enumerate(page) if line.startswith(f"{LESS} {INTERVALS}"))
     assert start > next(i for i, line in enumerate(page) if "parameters of 2 tasks" in line)
     lines = [[c.strip() for c in re.split(r"(?<!\\)\|", line)[1:-1]] for line in page[start + 2 :]]
     assert lines[0] == ["", r"birds\|bees", "trees", "average"]
@@ -255,9 +261,14 @@ def test_the_page_has_the_differences_under_the_scores(tmp_path):
 
 @pytest.mark.parametrize(
     "value, variance, text",
-    [(-1.25, None, "-1.2"), (0.0, 0.0, "same"), (-0.04, None, "0.0"), (-2.0, 0.25, "-2.0 ± 0.5")],
+    [
+        (-1.25, None, "-1.2"),
+        (0.0, 0.0, "same"),
+        (-0.04, None, "0.0"),
+        (-2.0, 0.25, "-2.0 [-3.0, -1.0]"),
+    ],
 )
-def test_a_difference_has_a_sign_and_an_error_where_it_has_one(value, variance, text):
+def test_a_difference_has_a_sign_and_an_interval_where_it_has_one(value, variance, text):
     known = None if variance is None else Variance(variance)
     assert difference_cell(Estimate(value, known)) == text
 

@@ -21,7 +21,7 @@ from adapters.reproduce.comparison.contributions import (
     contributions_of,
 )
 from adapters.reproduce.comparison.paired import variance_of_change, variance_of_difference
-from adapters.reproduce.comparison.variances import Variance, error, of_mean, total
+from adapters.reproduce.comparison.variances import Variance, half_width, of_mean, total
 from adapters.reproduce.plans.choices import chosen
 from adapters.reproduce.plans.plan import ADAPTERS, FULL, Plan
 from adapters.reproduce.report.statistics import (
@@ -39,33 +39,34 @@ from adapters.reproduce.sweep.runs_file import Config, Results, Runs, run_key
 class Estimate:
     """A value in hundredths and its variance; None if the seeds cannot tell it. `seeds_only`: the
     variance does not cover the choice of examples. `diverged`: how many runs have no score; with
-    any, no error is given, since the others' spread would understate it."""
+    any, no interval is given, since the others' spread would understate it."""
 
     value: float
     variance: Variance | None
     seeds_only: bool = False
     diverged: int = 0
 
-    @property
-    def error(self) -> float | None:
-        """Twice this, to either side, is a 95 % interval."""
-        return self.error_among(1)
-
-    def error_among(self, several: int) -> float | None:
-        """The same, where the estimate is one of several that are looked at (`variances.error`)."""
+    def interval(self, among: int = 1) -> tuple[float, float] | None:
+        """The 95 % interval; None if it is not known. `among`: the estimate is one of so many that
+        are looked at (`variances.half_width`)."""
         if self.variance is None or self.diverged:
             return None
-        return error(self.variance, several)
+        half = half_width(self.variance, among)
+        return self.value - half, self.value + half
 
     def text(self, among: int = 1) -> str:
-        """The value with its error, as one of so many."""
-        found, note = self.error_among(among), SEEDS_ONLY if self.seeds_only else ""
-        told = "" if found is None else f" ± {found:.1f}{note}"
+        """The value and its interval, as one of so many: "-1.3 [-3.0, +0.4]"."""
+        ends, note = self.interval(among), SEEDS_ONLY if self.seeds_only else ""
+        told = f" [{', '.join(map(_signed, ends))}]{note}" if ends else ""
         lost = f" ({self.diverged} diverged)" if self.diverged else ""
-        return f"{hundredths(self.value / 100, sign=True)}{told}{lost}"
+        return f"{_signed(self.value)}{told}{lost}"
 
     def __str__(self) -> str:
         return self.text()
+
+
+def _signed(points: float) -> str:
+    return hundredths(points / 100, sign=True)
 
 
 def mean_of(parts: Sequence[Estimate]) -> Estimate:
@@ -80,7 +81,7 @@ def mean_of(parts: Sequence[Estimate]) -> Estimate:
     )
 
 
-SEEDS_ONLY = "†"  # after an error that leaves out the choice of examples
+SEEDS_ONLY = "†"  # after an interval that leaves out the choice of examples
 
 
 def scores(plan: Plan, runs: Runs, config: Config | None) -> list[float]:

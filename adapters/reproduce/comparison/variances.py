@@ -42,19 +42,19 @@ def total(parts: Sequence[Variance], least: float = 0.0) -> Variance:
     return Variance(value, freedom, tuple(one for part in parts for one in part.parts or (part,)))
 
 
-def error(variance: Variance, among: int = 1) -> float:
-    """Half of the half-width of the 95 % interval: two errors to either side cover 95 %. With many
-    degrees of freedom, that is the standard error; with 2, it is 2.2 times as much. `among`: of so
-    many intervals all are right in 95 % of cases or more (Bonferroni), whichever is then looked at;
-    the squares of the parts' own half-widths then add (Banerjee 1960). That is never too narrow
-    where no part was taken away; where one was, a simulation (test_coverage.py) finds the same."""
+def half_width(variance: Variance, among: int = 1) -> float:
+    """How far the 95 % interval reaches to either side: with many degrees of freedom 1.96 standard
+    errors, with 2 of them 4.3. `among`: of so many intervals all are right in 95 % of cases or more
+    (Bonferroni), whichever is then looked at; the squares of the parts' own half-widths then add
+    (Banerjee 1960). That is never too narrow where no part was taken away; where one was, a
+    simulation (test_coverage.py) finds the same."""
     if among == 1:
-        return student(variance.freedom) * math.sqrt(variance.value) / 2
+        return student(variance.freedom) * math.sqrt(variance.value)
     squares = [
         student(part.freedom, 0.05 / among) ** 2 * part.value
         for part in variance.parts or (variance,)
     ]
-    return math.sqrt(max(sum(squares), *squares)) / 2
+    return math.sqrt(max(sum(squares), *squares))
 
 
 STEP = math.pi / 2 / 2048
@@ -63,9 +63,10 @@ COSINES = np.cos(ANGLES)
 
 
 def student(freedom: float, outside: float = 0.05) -> float:
-    """What Student's t exceeds, to either side, in that share of cases, to three digits; `freedom`
-    is at least 1 and need not be whole. With t = sqrt(freedom) tan(angle), the density of the angle
-    is proportional to cos(angle) ^ (freedom - 1). (SciPy has it, but the command does without.)"""
+    """The t that |T| exceeds with the probability `outside`, to three digits, where T has Student's
+    distribution; `freedom` is at least 1 and need not be whole. With t = sqrt(freedom) tan(angle),
+    the density of the angle is proportional to cos(angle) ^ (freedom - 1). (SciPy has it, but the
+    command does without.)"""
     freedom = min(freedom, 5000.0)  # beyond that, only the fifth digit changes
     within = np.cumsum(COSINES ** (freedom - 1))
     angle = float(np.interp((1 - outside) * within[-1], within, ANGLES + STEP / 2))

@@ -1,8 +1,8 @@
 """The ledger: each claim of the paper with its number, ours, and a verdict by a rule.
 
-The rules were fixed before any run: a margin in points (hundredths of the task's metric) and,
-unless the claim is exact, a decision only where 2 errors leave no doubt (`verdicts.at_least`). A
-claim that does not hold on this base is recorded as not holding. What was changed after runs is in
+The bounds were fixed before any run: a margin in points (hundredths of the task's metric) and,
+unless the claim is exact, a decision only where the bound is outside the 95 % interval. A claim
+that does not hold on this base is recorded as not holding. What was changed after runs is in
 CHANGED, which every ledger tells.
 """
 
@@ -304,13 +304,13 @@ def ledger(plan: Plan, runs: Runs, command: str) -> str:
         f"Of {len(CLAIMS)} claims, {counted(verdict for *_, verdict in judged)}{without}.\n\n"
         f"Budget `{plan.budget.name}`, {seeds}, {on} {', '.join(plan.tasks)}. Numbers are in "
         "hundredths of each task's metric on its dev set; differences are ours minus the other's. "
-        "Twice the number after ± to either side is a 95 % interval, and a claim is decided only "
-        "where the rule's bound is outside it. The interval is about the choice of seeds and of "
-        "dev examples: methods are compared on the same examples, one by one, and few seeds make "
-        f"it wider, by Student's t. With {SEEDS_ONLY}, where too few runs kept answers to compare, "
-        "it is about the seeds alone, for these very examples; a score is then taken to vary with "
-        "the seed as the task's do in table 1, or as it does itself if that is more (on SQuAD, "
-        "where adapters are removed, and where tasks are learned in turn: as it does itself). "
+        "In brackets are 95 % intervals, and a claim is decided only where the rule's bound is "
+        "outside. An interval is about the choice of seeds and of dev examples: methods are "
+        "compared on the same examples, one by one, and few seeds make it wider, by Student's t. "
+        f"With {SEEDS_ONLY}, where too few runs kept answers to compare, it is about the seeds "
+        "alone, for these very examples; the spread over seeds is then that of the task's runs in "
+        "table 1, or the method's own where that is larger (on SQuAD, where adapters are removed, "
+        "and where tasks are learned in turn: its own). "
         "Where one of several is enough to decide, as the worst layer or the widest difference, "
         "the interval shown is right for all of them together (Bonferroni); where all have to "
         "agree, each one's own decides. Rates, epochs and sizes are those that were chosen with "
@@ -318,7 +318,8 @@ def ledger(plan: Plan, runs: Runs, command: str) -> str:
         "includes what another choice would have given.\n\n"
         f"{table(rows, HEADERS, 'github')}\n\n{_about_the_paper(plan)}"
         f"Not among the runs:\n\n{left_out}\n\n"
-        f"The rules were fixed before any run. What was changed afterwards:\n\n{changed}\n\n"
+        "The bounds were fixed before any run. What was changed afterwards, and why:\n\n"
+        f"{changed}\n\n"
         f"The numbers are those of `{command.format(study='all')}`, or of one study at a time, "
         f"with its name for `all`:\n\n{studies_of_claims()}\n"
     )

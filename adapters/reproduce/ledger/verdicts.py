@@ -1,8 +1,10 @@
-"""What a rule makes of an estimate: a claim is decided where the bound is two errors away.
+"""What a rule makes of an estimate: a claim is decided where its bound is outside the 95 %
+interval.
 
-A claim on several (each task, each extension) holds if the rule holds for every one, by each one's
-own interval: one that is wrong decides nothing. It fails if the rule fails for any, and that one
-was looked for, so the intervals are then wider: all are right together (`variances.error`).
+A claim about several (each task, each extension) holds if the rule holds for every one, by its own
+interval: to be wrong, the claim would need a wrong interval of the very one that breaks the rule.
+It fails if the rule fails for any. That one was picked out of several, so here the intervals are
+wider: in 95 % of cases all of them are right together (`variances.half_width`).
 """
 
 from collections.abc import Callable, Sequence
@@ -21,15 +23,16 @@ Rule = Callable[[Estimate | None, float, int], str]  # (found, bound, among) -> 
 
 
 def at_least(found: Estimate | None, bound: float, among: int = 1) -> str:
-    """The verdict on "value >= bound": decided when the bound is 2 errors away. `among`: the
-    estimate is one of so many that were looked at."""
-    error = None if found is None else found.error_among(among)
-    if found is None or error is None:
+    """The verdict on "value >= bound". `among`: the estimate is one of so many that were looked
+    at."""
+    ends = None if found is None else found.interval(among)
+    if ends is None:
         return OPEN
+    low, high = ends
     bound -= ROUNDING
-    if found.value - 2 * error >= bound:
+    if low >= bound:
         return HOLDS
-    return FAILS if found.value + 2 * error < bound else OPEN
+    return FAILS if high < bound else OPEN
 
 
 def at_most(found: Estimate | None, bound: float, among: int = 1) -> str:

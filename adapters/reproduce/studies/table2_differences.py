@@ -15,9 +15,9 @@ from adapters.reproduce.studies.table2_rows import FULL_ROW, NO_BERT, ROWS, Row,
 from adapters.reproduce.sweep.runs_file import Config, Runs
 
 LESS = "The difference to full fine-tuning, on the same test examples."
-ERRORS = (
-    "The 95 % interval, for other seeds *and* other test examples, is the value ± twice its error; "
-    "in the table above, ± is over the seeds alone."
+INTERVALS = (
+    "In brackets is the 95 % interval, for other seeds *and* other test examples; in the table "
+    "above, ± is over the seeds alone."
 )
 SAME = "same"  # the answers, so that the difference is 0
 
@@ -40,13 +40,13 @@ def differences(plan: Table2Plan, runs: Runs) -> dict[str, list[Estimate | None]
 
 
 def differences_table(plan: Table2Plan, runs: Runs) -> str:
-    """The differences as Markdown, and what their errors mean; "" where nothing is compared yet."""
+    """The differences as Markdown, and what the intervals are of; "" where nothing is compared."""
     found = differences(plan, runs)
     known = [one for each in found.values() for one in each if one is not None]
     if not known:
         return ""
     lines = [[name, *map(difference_cell, each)] for name, each in found.items()]
-    meaning = f"{LESS} {ERRORS}" if any(one.error for one in known) else LESS
+    meaning = f"{LESS} {INTERVALS}" if any(one.interval() for one in known) else LESS
     return f"{meaning}\n\n{markdown_table(lines, ['', *map(cell, plan.tasks), 'average'])}"
 
 
