@@ -171,6 +171,7 @@ def info_command(options: argparse.Namespace) -> None:
 
 def reproduce_command(options: argparse.Namespace) -> None:
     """Python: `adapters.reproduce.pipeline.sweep_studies` and `write_reports`."""
+    from adapters.reproduce.comparison.contributions import without_labels
     from adapters.reproduce.pipeline import (
         check_data,
         check_report,
@@ -223,6 +224,10 @@ def reproduce_command(options: argparse.Namespace) -> None:
         runs = sweep_studies(studies, plan, folder, Workers(workers, threads, options.cluster))
     if only_table2(studies) and options.seeds is None:
         plan = with_seeds_of(plan, runs)
+    unlabelled = [] if only_table2(studies) else without_labels(plan)
+    if unlabelled:
+        where = f"{', '.join(unlabelled)}: no data here to compare answers with"
+        print(f"{where}, so intervals are of the seeds alone", flush=True)
     page = write_reports(studies, plan, runs, folder)
     print(f"tables and figures  {page}")
     if not only_table2(studies):

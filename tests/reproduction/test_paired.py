@@ -6,6 +6,7 @@ by hand. That the intervals cover 95 % is in test_coverage.py.
 """
 
 import math
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -39,9 +40,11 @@ from adapters.reproduce.ledger.verdicts import FAILS, OPEN
 from adapters.reproduce.plans.budgets import BUDGETS
 from adapters.reproduce.plans.plan import ADAPTERS, FULL, Plan, sized
 from adapters.reproduce.studies import ablation
+from adapters.reproduce.studies.table1_differences import differences, differences_table
 from adapters.reproduce.sweep.answers import packed, unpacked
 from adapters.reproduce.sweep.configured import parts_of
 from adapters.reproduce.sweep.runs_file import Config, Runs, run_key
+from adapters.task_model import MEAN
 from minibert.data.metrics import METRICS
 from minibert.data.tasks import constant_score
 from minibert.errors import InputError
@@ -407,7 +410,9 @@ class TestDifferences:
         assert contributions(runs, configs) is None
         assert contributions(runs, self.plan.with_seeds(first, 1)) is None
 
-    def test_without_the_tasks_data_the_error_is_that_of_the_seeds(self, tmp_path, monkeypatch):
+    def test_without_the_tasks_data_the_interval_is_of_the_seeds_and_the_ledger_says_so(
+        self, tmp_path, monkeypatch
+    ):
         """`minibert reproduce squad` needs no GLUE, though the folder may have runs on it."""
         monkeypatch.setenv("MINIBERT_GLUE", str(tmp_path))
         plan, runs = plan_of(sample=False), Runs()
@@ -418,6 +423,10 @@ class TestDifferences:
         found = difference(plan, runs, [(first, second)])
         assert found is not None
         assert found.seeds_only
+        says = "**The data of rte are not on the machine that made this page**"
+        for sample in (False, True):  # these are always there
+            one = replace(plan, tasks=("rte",), sample=sample)
+            assert (says in ledger(one, runs, "{study}")) != sample
 
     def test_answers_to_another_number_of_examples_are_refused_naming_the_run(self):
         runs: Runs = {}
@@ -440,6 +449,31 @@ class TestDifferences:
         )
         with pytest.raises(InputError, match=message):
             contributions(runs, self.plan.with_seeds(first))
+
+
+def test_table_1_has_each_tasks_difference_and_their_mean():
+    budget = replace(BUDGETS["quick"], both_poolings=True)
+    plan, runs = replace(plan_of(tasks=("cola", "sst-2")), budget=budget), Runs()
+    for method, pooling, chance in (
+        (FULL, {}, 0.9),
+        (ADAPTERS, {}, 0.8),
+        (FULL, {"pooling": MEAN}, 0.7),
+        (ADAPTERS, {"pooling": MEAN}, 0.75),
+    ):
+        for task in plan.tasks:
+            (config,) = plan.grid(task, method)
+            answer(runs, {**config, **pooling}, chance)
+    found = differences(plan, runs)
+    full, ours = ([plan.grid(task, m)[0] for task in plan.tasks] for m in (FULL, ADAPTERS))
+    pairs = [*zip(ours, full, strict=True)]
+    alone = [difference(plan, runs, [pair]) for pair in pairs]
+    assert found["adapters, m = 64"] == [*alone, difference(plan, runs, pairs)]
+    other = [({**a, "pooling": MEAN}, {**b, "pooling": MEAN}) for a, b in pairs]
+    assert found["adapters, m = 64, `mean`"][-1] == difference(plan, runs, other)
+    assert found["head only (frozen features)"] == [None] * 3
+    assert differences_table(plan, {}) == ""
+    cells = [str(one) for one in found["adapters, m = 64"]]
+    assert f"| {' | '.join(cells)} |" in re.sub(" +", " ", differences_table(plan, runs))
 
 
 class TestChanges:

@@ -211,6 +211,18 @@ class TestASweep:
         assert new["result"] == old["result"]
 
 
+def test_a_report_says_of_which_tasks_the_data_are_not_here(base, tmp_path, monkeypatch):
+    """Their answers cannot be compared, so the ledger has other intervals."""
+    monkeypatch.setenv("MINIBERT_GLUE", str(tmp_path / "none"))
+    (config,) = make_plan(BUDGETS["quick"], str(base), None, False).grid("sst-2", FULL)
+    scores = {"accuracy": 0.5}
+    append_run(tmp_path, config, {"dev": scores, "validation": [scores], "best_epoch": 1})
+    words = ("--budget", "quick", "--base", base, "--out", tmp_path, "--report-only")
+    says = "sst-2: no data here to compare answers with, so intervals are of the seeds alone\n"
+    assert says in works("reproduce", "table1", *words).out
+    assert "no data" not in reproduce(base, tmp_path / "other", "table1", "--workers", 1).out
+
+
 def test_sts_b_is_scored_and_compared_by_spearmans_correlation(base, tmp_path, monkeypatch):
     """It is a task of the paper's budget. Here on the project's own sentences."""
     assert "sts-b" in BUDGETS["paper"].examples

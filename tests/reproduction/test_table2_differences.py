@@ -17,10 +17,10 @@ from adapters.reproduce.plans.budgets import BUDGETS
 from adapters.reproduce.plans.plan import FULL, Plan, TaskFolder
 from adapters.reproduce.plans.table2_plan import Table2Plan, table2_plan
 from adapters.reproduce.studies import table2
+from adapters.reproduce.studies.differences import difference_cell
 from adapters.reproduce.studies.table2_differences import (
     INTERVALS,
     LESS,
-    difference_cell,
     differences,
 )
 from adapters.reproduce.studies.table2_rows import NO_BERT, ROWS

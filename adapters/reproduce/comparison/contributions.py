@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from adapters.reproduce.comparison.jackknife import pseudo_values
+from adapters.reproduce.plans.plan import Plan
 from adapters.reproduce.report.statistics import REPORTED
 from adapters.reproduce.sweep.answers import unpacked
 from adapters.reproduce.sweep.configured import parts_of
@@ -41,8 +42,9 @@ def finished(runs: Runs, configs: Sequence[Config]) -> Results:
 
 
 def contributions_of(config: Config, results: Results) -> np.ndarray | None:
-    """The pseudo-values of what models answered that differ only in their seed, [S', n]; None
-    without any. `config`: of one of their trainings. Errors as in `contributions`."""
+    """The pseudo-values [S', n] of the answers of models that differ only in their seed; None
+    without results, if the task's labels are not here, or if they are one example. `config`: of one
+    of their trainings. Errors as in `contributions`."""
     if not results or not labels_are_here(config):
         return None
     of_kind = {"classify": _of_task, "squad": _of_questions}[config["kind"]]
@@ -63,9 +65,14 @@ def check_as_many(numbers: dict[str, int]) -> None:
 
 
 def labels_are_here(config: Config) -> bool:
-    """Whether answers can be compared with labels: a ledger is about studies, too, that were made
-    elsewhere. A question's F1 needs none."""
+    """Whether answers can be compared with labels: a ledger may be written where there are only the
+    runs. SQuAD's keep each question's F1, which needs none."""
     return config["kind"] == "squad" or config["sample"] or find_task(config["task"]) is not None
+
+
+def without_labels(plan: Plan) -> list[str]:
+    """The plan's tasks whose labels are not here, so that no answers can be compared."""
+    return [task for task in plan.tasks if not labels_are_here(plan.task_config(task))]
 
 
 def _of_task(config: Config, result: dict[str, Any], where: str) -> np.ndarray:

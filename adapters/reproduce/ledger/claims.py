@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from adapters.reproduce.comparison.contributions import without_labels
 from adapters.reproduce.comparison.estimates import SEEDS_ONLY
 from adapters.reproduce.ledger.judges import (
     ablation,
@@ -297,6 +298,13 @@ def ledger(plan: Plan, runs: Runs, command: str) -> str:
         on = "not on GLUE but on the project's own sample sentences for the tasks"
     idle = sum(ours == UNDECIDED[0] for _, ours, _ in judged)
     without = f", {idle} of them for want of runs" if idle else ""
+    unlabelled = ", ".join(without_labels(plan))
+    alone = (
+        f"**The data of {unlabelled} are not on the machine that made this page**, so that answers "
+        f"could not be compared there: all intervals of these tasks are of the seeds alone. "
+        if unlabelled
+        else ""
+    )
     changed = "\n".join(f"- {what}." for what in CHANGED)
     left_out = "\n".join(f"- {where}, {what}: {why}." for where, what, why in LEFT_OUT)
     return (
@@ -310,7 +318,7 @@ def ledger(plan: Plan, runs: Runs, command: str) -> str:
         f"With {SEEDS_ONLY}, where too few runs kept answers to compare, it is about the seeds "
         "alone, for these very examples; the spread over seeds is then that of the task's runs in "
         "table 1, or the method's own where that is larger (on SQuAD, where adapters are removed, "
-        "and where tasks are learned in turn: its own). "
+        f"and where tasks are learned in turn: its own). {alone}"
         "Where one of several is enough to decide, as the worst layer or the widest difference, "
         "the interval shown is right for all of them together (Bonferroni); where all have to "
         "agree, each one's own decides. Rates, epochs and sizes are those that were chosen with "

@@ -9,8 +9,9 @@ from adapters.reproduce.comparison.estimates import Estimate, mean_of
 from adapters.reproduce.comparison.paired import variance_of_difference
 from adapters.reproduce.comparison.variances import Variance
 from adapters.reproduce.plans.table2_plan import Table2Plan
-from adapters.reproduce.report.pages import cell, markdown_table
-from adapters.reproduce.report.statistics import MISSING, diverged_of, scores_of
+from adapters.reproduce.report.pages import cell
+from adapters.reproduce.report.statistics import diverged_of, scores_of
+from adapters.reproduce.studies.differences import Differences, differences_markdown
 from adapters.reproduce.studies.table2_rows import FULL_ROW, NO_BERT, ROWS, Row, accuracy
 from adapters.reproduce.sweep.runs_file import Config, Runs
 
@@ -19,10 +20,9 @@ INTERVALS = (
     "In brackets is the 95 % interval, for other seeds *and* other test examples; in the table "
     "above, ± is over the seeds alone."
 )
-SAME = "same"  # the answers, so that the difference is 0
 
 
-def differences(plan: Table2Plan, runs: Runs) -> dict[str, list[Estimate | None]]:
+def differences(plan: Table2Plan, runs: Runs) -> Differences:
     """Each other method's mean test accuracy less full fine-tuning's, in hundredths, for each task
     and at last on average; None where there are no runs to compare. Fewer than two seeds or missing
     answers tell no variance. Raises InputError for damaged answers."""
@@ -30,7 +30,7 @@ def differences(plan: Table2Plan, runs: Runs) -> dict[str, list[Estimate | None]
     for row in ROWS:
         if row is not FULL_ROW:
             compared[row.name] = [_configs(plan, runs, row, task) for task in plan.tasks]
-    found = {}
+    found: Differences = {}
     for name, configs in compared.items():
         pairs = zip(plan.tasks, configs, strict=True)
         each = [_difference(plan, runs, task, ones) for task, ones in pairs]
@@ -42,20 +42,9 @@ def differences(plan: Table2Plan, runs: Runs) -> dict[str, list[Estimate | None]
 def differences_table(plan: Table2Plan, runs: Runs) -> str:
     """The differences as Markdown, and what the intervals are of; "" where nothing is compared."""
     found = differences(plan, runs)
-    known = [one for each in found.values() for one in each if one is not None]
-    if not known:
-        return ""
-    lines = [[name, *map(difference_cell, each)] for name, each in found.items()]
-    meaning = f"{LESS} {INTERVALS}" if any(one.interval() for one in known) else LESS
-    return f"{meaning}\n\n{markdown_table(lines, ['', *map(cell, plan.tasks), 'average'])}"
-
-
-def difference_cell(found: Estimate | None) -> str:
-    """A difference as the table shows it."""
-    if found is None:
-        return MISSING
-    same = found.variance is not None and not (found.value or found.variance.value)
-    return SAME if same else str(found)
+    known = any(one and one.interval() for each in found.values() for one in each)
+    meaning = f"{LESS} {INTERVALS}" if known else LESS
+    return differences_markdown(found, [*map(cell, plan.tasks)], meaning)
 
 
 def _configs(plan: Table2Plan, runs: Runs, row: Row, task: str) -> list[Config]:
