@@ -278,7 +278,9 @@ def by_hand(config: Config) -> dict[str, Any]:
 def test_table_1_has_the_numbers_computed_by_hand(tmp_path):
     plan = plan_by_hand()
     text = table1.report(plan, everything(table1, plan, by_hand), tmp_path)
-    scores, choices = tables(text)
+    scores, compared, choices = tables(text)
+    less = [[cell.split()[0] for cell in list(row.values())[1:]] for row in compared]
+    assert less == [["-1.0", "+2.0", "+0.5"], ["-1.0", "-2.0", "-1.5"], ["-8.0", "-12.0", "-10.0"]]
     cells = {row[""]: list(row.values())[1:] for row in scores}
     paper = "*paper, BERT-large, test server:* "
     assert cells == {
