@@ -19,6 +19,7 @@ from adapters.cli.train import base_option, train_command
 from minibert.errors import InputError, check_at_most, shown, visible
 
 if TYPE_CHECKING:
+    from adapters.reproduce.sweep.workers import Workers
     from adapters.task_file import TaskFile
 
 
@@ -187,22 +188,12 @@ def reproduce_command(options: argparse.Namespace) -> None:
     from adapters.reproduce.studies.table2 import left_out, with_seeds_of
     from adapters.reproduce.sweep.runs_file import read_runs
     from adapters.reproduce.sweep.task_folder import check_outside
-    from adapters.reproduce.sweep.workers import Workers
-    from minibert.machine.threads import MOST_THREADS, thread_count
 
     studies = studies_named(options.studies, options.data is not None)
     budget = budget_named(options.budget)
     if only_table2(studies) and options.sample:
         raise InputError("--sample is for the studies on GLUE; table2 reads --data")
-    cores = thread_count()
-    workers = cores if options.workers is None else options.workers
-    if workers < 1:
-        raise InputError(f"workers must be at least 1, not {shown(workers)}")
-    check_at_most("workers", workers, MOST_THREADS)
-    if options.cluster and options.workers is not None:
-        raise InputError("give --workers or --cluster, not both: a cluster has its own workers")
-    share = 1 if options.cluster else max(1, cores // workers)
-    threads = share if options.threads is None else thread_count(options.threads)
+    workers = _workers(options)
     plan = make_plan(budget, options.base, options.seeds, options.sample, options.data)
     if not options.report_only:
         check_data(plan, studies)
@@ -221,7 +212,7 @@ def reproduce_command(options: argparse.Namespace) -> None:
         what = f"{others} of the {len(runs)} runs in {folder / 'runs.jsonl'}"
         print(f"{what} are of other data, another base or budget: left out", flush=True)
     if not options.report_only:
-        runs = sweep_studies(studies, plan, folder, Workers(workers, threads, options.cluster))
+        runs = sweep_studies(studies, plan, folder, workers)
     if only_table2(studies) and options.seeds is None:
         plan = with_seeds_of(plan, runs)
     unlabelled = [] if only_table2(studies) else without_labels(plan)
@@ -232,6 +223,23 @@ def reproduce_command(options: argparse.Namespace) -> None:
     print(f"tables and figures  {page}")
     if not only_table2(studies):
         print(f"claims              {folder / 'claims.md'}")
+
+
+def _workers(options: argparse.Namespace) -> "Workers":
+    """One worker for each core, or as many as asked for, which share the cores' threads."""
+    from adapters.reproduce.sweep.workers import Workers
+    from minibert.machine.threads import MOST_THREADS, thread_count
+
+    cores = thread_count()
+    number = cores if options.workers is None else options.workers
+    if number < 1:
+        raise InputError(f"workers must be at least 1, not {shown(number)}")
+    check_at_most("workers", number, MOST_THREADS)
+    if options.cluster and options.workers is not None:
+        raise InputError("give --workers or --cluster, not both: a cluster has its own workers")
+    share = 1 if options.cluster else max(1, cores // number)
+    threads = share if options.threads is None else thread_count(options.threads)
+    return Workers(number, threads, options.cluster)
 
 
 def exercises_command(options: argparse.Namespace) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 from time import monotonic
 from types import ModuleType
 
-from adapters.reproduce.ledger.claims import ledger
+from adapters.reproduce.ledger.page import ledger
 from adapters.reproduce.plans.budgets import Budget
 from adapters.reproduce.plans.foreseen import foreseen, seedless_keys
 from adapters.reproduce.plans.plan import Plan, TaskFolder

@@ -18,9 +18,10 @@ from scipy import stats
 
 from adapters.reproduce.comparison.estimates import Estimate, difference, over_seeds, usual_variance
 from adapters.reproduce.comparison.variances import Variance
-from adapters.reproduce.ledger.claims import CLAIMS, LEFT_OUT, Claim, ledger
+from adapters.reproduce.ledger.claims import CLAIMS, LEFT_OUT, Claim
 from adapters.reproduce.ledger.judges.judgement import UNDECIDED
 from adapters.reproduce.ledger.judges.table1 import few_parameters
+from adapters.reproduce.ledger.page import ledger
 from adapters.reproduce.ledger.verdicts import (
     FAILS,
     HOLDS,
@@ -932,7 +933,7 @@ class TestTheLedger:
 
     def test_a_ledger_of_the_sample_says_that_it_is_not_of_glue(self):
         plan = plan_of(tasks=("cola", "sst-2", "rte"), sample=True)
-        says = "not on GLUE but on the project's own sample sentences for the tasks cola, "
+        says = "not GLUE but the project's own sample sentences, for the tasks cola, "
         assert says in ledger(plan, {}, COMMAND)
         assert "sample" not in ledger(self.plan, {}, COMMAND)
 
@@ -943,10 +944,10 @@ class TestTheLedger:
         text = ledger(self.plan, {}, COMMAND)
         for where, what, why in LEFT_OUT:
             assert f"- {where}, {what}: {why}." in text
-        assert "Budget `full`, seeds, where all have run: 3, tasks cola, sst-2, mrpc, rte." in text
+        assert "Budget `full`; tasks cola, sst-2, mrpc, rte; up to 3 seeds. Numbers" in text
         more = ledger(replace(self.plan, asked_seeds=None), {}, COMMAND)
-        assert "8 (3 for methods that only tradeoff, squad and many-tasks train), tasks" in more
-        assert "have run: 1, tasks" in ledger(plan_of(seeds=1), {}, COMMAND)
+        assert "up to 8 seeds (up to 3 for what only tradeoff, squad and many-tasks train)." in more
+        assert "; up to 1 seed. Numbers" in ledger(plan_of(seeds=1), {}, COMMAND)
 
     def test_the_ledger_states_the_numbers_that_its_rules_use(self):
         """ "-1" in a rule is the margin; 2 points for an ablation."""

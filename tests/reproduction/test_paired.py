@@ -29,13 +29,13 @@ from adapters.reproduce.comparison.estimates import (
 from adapters.reproduce.comparison.jackknife import SCORES, pseudo_values
 from adapters.reproduce.comparison.paired import variance_of_change, variance_of_difference
 from adapters.reproduce.comparison.variances import Variance, half_width, of_mean, student, total
-from adapters.reproduce.ledger.claims import ledger
 from adapters.reproduce.ledger.judges.ablation import (
     higher_layers_matter_more,
     none_is_a_constant_guess,
     one_layer_hardly_matters,
 )
 from adapters.reproduce.ledger.judges.squad import squad_by_size
+from adapters.reproduce.ledger.page import ledger
 from adapters.reproduce.ledger.verdicts import FAILS, OPEN
 from adapters.reproduce.plans.budgets import BUDGETS
 from adapters.reproduce.plans.plan import ADAPTERS, FULL, Plan, sized

@@ -408,7 +408,7 @@ def test_what_finishes_at_the_moment_of_an_exception_is_kept(tmp_path: Path):
 
     configs = [work(str(number), fails=number == 7) for number in range(40)]
     results = sweep_module._results(
-        Pool(AllAtOnce(), lambda: 40), execute, iter(configs), tmp_path, 1
+        Pool(AllAtOnce(), lambda: 40), execute, iter(configs), tmp_path, 1, lambda: None
     )
     seen = []
     with pytest.raises(InputError, match="failed"):

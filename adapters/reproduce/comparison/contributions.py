@@ -7,10 +7,10 @@ import numpy as np
 
 from adapters.reproduce.comparison.jackknife import pseudo_values
 from adapters.reproduce.plans.plan import Plan
-from adapters.reproduce.report.statistics import REPORTED
+from adapters.reproduce.report.statistics import reported_metric, results_of
 from adapters.reproduce.sweep.answers import unpacked
 from adapters.reproduce.sweep.configured import parts_of
-from adapters.reproduce.sweep.runs_file import Config, Results, Runs, run_key
+from adapters.reproduce.sweep.runs_file import Config, Results, Runs
 from minibert.data.metrics import METRICS
 from minibert.errors import InputError
 from minibert.fetch.datasets import find_task
@@ -24,7 +24,7 @@ def contributions(runs: Runs, configs: Sequence[Config]) -> np.ndarray | None:
     Raises InputError, naming the run, for answers that do not give its score: a task's on the dev
     set as it is today, SQuAD's by their own mean.
     """
-    found = finished(runs, configs)
+    found = results_of(runs, configs)
     return contributions_of(configs[0], {key: found[key] for key in answered(found)})
 
 
@@ -33,12 +33,6 @@ def answered(*states: Results) -> list[str]:
     they are fewer than two or than half, which do not tell how the others' answers differ."""
     keys = [key for key in states[0] if all("answers" in state[key] for state in states)]
     return keys if len(keys) >= max(2, len(states[0]) / 2) else []
-
-
-def finished(runs: Runs, configs: Sequence[Config]) -> Results:
-    """What these configurations' runs found, by key, without those that are missing or diverged."""
-    found = {key: runs[key]["result"] for config in configs if (key := run_key(config)) in runs}
-    return {key: result for key, result in found.items() if "diverged" not in result}
 
 
 def contributions_of(config: Config, results: Results) -> np.ndarray | None:
@@ -78,7 +72,7 @@ def without_labels(plan: Plan) -> list[str]:
 def _of_task(config: Config, result: dict[str, Any], where: str) -> np.ndarray:
     """A "classify" run's: [n]."""
     labels = [example.label for example in parts_of(config)[1]]
-    return of_answers(result, "dev", REPORTED.get(config["task"], "accuracy"), labels, where)
+    return of_answers(result, "dev", reported_metric(config["task"]), labels, where)
 
 
 def of_answers(

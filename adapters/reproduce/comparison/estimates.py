@@ -84,7 +84,7 @@ def mean_of(parts: Sequence[Estimate]) -> Estimate:
 SEEDS_ONLY = "†"  # after an interval that leaves out the choice of examples
 
 
-def scores(plan: Plan, runs: Runs, config: Config | None) -> list[float]:
+def points_by_seed(plan: Plan, runs: Runs, config: Config | None) -> list[float]:
     """A configuration's dev scores, in hundredths, one for each seed that has run."""
     if config is None:
         return []
@@ -96,7 +96,7 @@ def usual_variance(plan: Plan, runs: Runs, task: str) -> Variance | None:
     of table 1; None with fewer than two seeds."""
     squares, freedom = 0.0, 0
     for method in (ADAPTERS, FULL):
-        found = scores(plan, runs, chosen(plan, runs, task, method))
+        found = points_by_seed(plan, runs, chosen(plan, runs, task, method))
         mean = sum(found) / max(1, len(found))
         squares += sum((value - mean) ** 2 for value in found)
         freedom += max(0, len(found) - 1)
@@ -110,7 +110,7 @@ def difference(
     them has no run yet."""
     paired, by_seeds = [], []
     for first, second in pairs:
-        a, b = scores(plan, runs, first), scores(plan, runs, second)
+        a, b = points_by_seed(plan, runs, first), points_by_seed(plan, runs, second)
         if not (first and second and a and b):
             return None
         value = sum(a) / len(a) - sum(b) / len(b)

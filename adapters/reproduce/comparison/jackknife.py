@@ -1,4 +1,4 @@
-"""What each dev example contributes to a run's score: the jackknife's pseudo-values.
+"""What each example contributes to a run's score: the jackknife's pseudo-values.
 
     psi_i = n M - (n - 1) M_without_i        (Tukey 1958)
 

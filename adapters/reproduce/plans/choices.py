@@ -9,11 +9,11 @@ from adapters.reproduce.plans.plan import ADAPTERS, FULL, Plan, sized
 from adapters.reproduce.sweep.runs_file import Config, Runs, run_key
 
 
-def validation_score(run: dict[str, Any]) -> float | None:
-    """A run's best value of the task's first metric on the validation part; None if it diverged."""
-    if "diverged" in run["result"]:
+def validation_score(result: dict[str, Any]) -> float | None:
+    """The best value of the task's first metric on the validation part; None if it diverged."""
+    if "diverged" in result:
         return None
-    epochs = run["result"]["validation"]
+    epochs = result["validation"]
     return max(next(iter(scores.values())) for scores in epochs)
 
 
@@ -24,7 +24,7 @@ def best(runs: Runs, configs: list[Config]) -> Config | None:
     for config in configs:
         if (run := runs.get(run_key(config))) is None:
             return None
-        if (value := validation_score(run)) is not None:
+        if (value := validation_score(run["result"])) is not None:
             found.append((value, config))
     return max(found, key=lambda pair: pair[0])[1] if found else None
 
@@ -54,8 +54,8 @@ def best_of_size(plan: Plan, runs: Runs, task: str, size: int) -> Config | None:
 
 
 def size_grids(plan: Plan, runs: Runs, task: str) -> list[Config]:
-    """What is tried for all the sizes among which the best is chosen; until some are known, size 64
-    alone, of which others have the rate and epochs."""
+    """What is tried for all the sizes among which the best is chosen. Until the grid of each is
+    known, that of size 64 alone: others need its rate and epochs."""
     grids = [size_grid(plan, runs, task, size) for size in plan.budget.best_of]
     whole = [config for grid in grids for config in grid]
     return whole if all(grids) else plan.grid(task, ADAPTERS)

@@ -12,8 +12,8 @@ from minibert.files import atomic_write
 DPI = 110
 
 
-REFERENCE = {"color": "0.25", "ls": (0, (6, 2)), "lw": 1.4}  # the line to compare with
-GUESS = {"color": "0.45", "ls": ":", "lw": 1.4}  # the constant guess
+REFERENCE_LINE = {"color": "0.25", "ls": (0, (6, 2)), "lw": 1.4}  # the line to compare with
+GUESS_LINE = {"color": "0.45", "ls": ":", "lw": 1.4}  # the constant guess
 
 
 def new_figure(width: float, height: float) -> Any:

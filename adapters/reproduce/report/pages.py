@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from adapters.reproduce.plans.plan import Plan
-from adapters.reproduce.report.statistics import REPORTED
+from adapters.reproduce.report.statistics import reported_metric
 from adapters.reproduce.sweep.runs_file import Config, Runs, run_key
 from adapters.show import table
 from minibert.data.tasks import GLUE
@@ -24,9 +24,10 @@ def cell(name: str) -> str:
     return re.sub(r"[\\`*\[\]<|&~]|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", visible(name))
 
 
-def scored(task: str) -> str:
+def with_metric(task: str) -> str:
     """A task's name with the metric that the paper reports for it: "MRPC (F1)"."""
-    return f"{title(task)} ({REPORTED[task].capitalize() if task in REPORTED else 'accuracy'})"
+    metric = reported_metric(task)
+    return f"{title(task)} ({metric if metric == 'accuracy' else metric.capitalize()})"
 
 
 def conditions(plan: Plan, seeds: int | None = None, data: str = "") -> str:

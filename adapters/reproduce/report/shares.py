@@ -34,7 +34,7 @@ def share(plan: Plan, config: Config, counts: dict[str, int]) -> float:
     return paper_share(counts)
 
 
-def paper_total(shares: Sequence[float], tuned: bool = False) -> float:
+def paper_total(shares: Sequence[float], tuned: bool) -> float:
     """The parameters of all tasks together, relative to one network: each task's share, and the
     base as far as any task uses it.
 

@@ -25,7 +25,7 @@ def spent(wanted: Mapping[str, Iterable[Config]], runs: Runs) -> str:
         "A worker-hour is an hour of one worker; several may have run on the machine at once. Runs "
         "that several studies share are in the row of each. A run that was stopped and resumed "
         "counts from its last start. Where a choice is still open, the runs that depend on it "
-        "are counted as if the first candidate were chosen.",
+        "are counted as if the best so far, or else the first candidate, were chosen.",
         markdown_table(rows, HEADERS),
         _machines(everything, runs),
     )

@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 
 from adapters.reproduce.plans.plan import Plan
-from adapters.reproduce.sweep.runs_file import Config, Runs, run_key
+from adapters.reproduce.sweep.runs_file import Config, Results, Runs, run_key
 
 Metric = Callable[[Config, dict[str, Any]], float]  # (configuration, result) -> score
 
 MISSING, DIVERGED = "-", "diverged"
 
-# The metric that the paper reports, where it is not accuracy.
 REPORTED = {"cola": "matthews", "mrpc": "f1", "sts-b": "spearman"}
 
 
@@ -26,7 +25,7 @@ def standard_error(values: Sequence[float]) -> float | None:
     return float(np.std(values, ddof=1) / np.sqrt(len(values)))
 
 
-def percentiles(values: Sequence[float], at: Sequence[float] = (20, 50, 80)) -> list[float]:
+def percentiles(values: Sequence[float], at: Sequence[float]) -> list[float]:
     """These percentiles, interpolated linearly between the sorted values (figure 3: over tasks)."""
     return [float(value) for value in np.percentile(values, at)]
 
@@ -34,11 +33,11 @@ def percentiles(values: Sequence[float], at: Sequence[float] = (20, 50, 80)) -> 
 @dataclass(frozen=True)
 class Scores:
     """A score from 0 to 1 for each seed that has finished, in the order of the seeds; how many runs
-    diverged; and how many seeds are wanted."""
+    diverged; and how many `seeds` there should be."""
 
     values: tuple[float, ...] = ()
     diverged: int = 0
-    wanted: int = 1
+    seeds: int = 1
 
     @property
     def mean(self) -> float | None:
@@ -54,7 +53,7 @@ class Scores:
         """`81.4 ± 0.3` in hundredths, followed by the number of seeds if another is wanted."""
         if self.mean is None:
             return DIVERGED if self.diverged else MISSING
-        notes = [f"n = {len(self.values)}"] if len(self.values) != self.wanted else []
+        notes = [f"n = {len(self.values)}"] if len(self.values) != self.seeds else []
         notes += [f"{self.diverged} {DIVERGED}"] if self.diverged else []
         return hundredths(self.mean, self.error) + (f" ({', '.join(notes)})" if notes else "")
 
@@ -69,9 +68,14 @@ def hundredths(mean: float | None, error: float | None = None, sign: bool = Fals
     return text if error is None else f"{text} ± {100 * error:.1f}"
 
 
+def reported_metric(task: str) -> str:
+    """The metric that the paper reports for a task."""
+    return REPORTED.get(task, "accuracy")
+
+
 def main_score(task: str, scores: dict[str, float]) -> float:
     """The value of the metric that the paper reports for a task, out of {metric: value}."""
-    return scores[REPORTED.get(task, "accuracy")]
+    return scores[reported_metric(task)]
 
 
 def main_metric(config: Config, result: dict[str, Any]) -> float:
@@ -85,15 +89,19 @@ def dev_metric(name: str) -> Metric:
 
 
 def scores_of(
-    runs: Runs, configs: Sequence[Config], metric: Metric = main_metric, wanted: int | None = None
+    runs: Runs, configs: Sequence[Config], metric: Metric = main_metric, enough: int | None = None
 ) -> Scores:
-    """The scores of configurations that differ only in their seed. `wanted`: how many seeds there
+    """The scores of configurations that differ only in their seed. `enough`: how many seeds there
     should be; None: one for each of `configs`."""
-    found = [(config, runs.get(run_key(config))) for config in configs]
-    results = [(config, run["result"]) for config, run in found if run is not None]
-    values = tuple(metric(config, made) for config, made in results if "diverged" not in made)
-    wanted = len(configs) if wanted is None else wanted
-    return Scores(values, diverged_of(runs, configs), wanted)
+    results = results_of(runs, configs)
+    values = tuple(metric(runs[key]["config"], result) for key, result in results.items())
+    return Scores(values, diverged_of(runs, configs), len(configs) if enough is None else enough)
+
+
+def results_of(runs: Runs, configs: Sequence[Config]) -> Results:
+    """What the configurations' runs found, by key, without those that are missing or diverged."""
+    found = {key: runs[key]["result"] for config in configs if (key := run_key(config)) in runs}
+    return {key: result for key, result in found.items() if "diverged" not in result}
 
 
 def diverged_of(runs: Runs, configs: Sequence[Config]) -> int:
@@ -113,13 +121,12 @@ def chosen_scores(
     config: Config | None,
     tried: Sequence[Config],
     metric: Metric = main_metric,
-    wanted: int | None = None,
+    enough: int | None = None,
 ) -> Scores:
     """The scores of the configuration chosen among `tried`, over all of the plan's seeds that have
-    run; `wanted` of them are enough (None: all). With nothing chosen yet (None) there are no
+    run; so many of them are `enough` (None: all). With nothing chosen yet (None) there are no
     scores; if every one of `tried` diverged, that counts as diverged."""
     if config is not None:
-        enough = plan.seeds if wanted is None else min(wanted, plan.seeds)
         return scores_of(runs, plan.with_seeds(config), metric, enough)
     return Scores((), int(all_diverged(runs, tried)))
 

@@ -18,7 +18,7 @@ from adapters.reproduce.report.pages import (
     section,
     title,
 )
-from adapters.reproduce.report.statistics import all_diverged, hundredths, main_score
+from adapters.reproduce.report.statistics import all_diverged, hundredths, main_score, results_of
 from adapters.reproduce.sweep.runs_file import Config, Results, Runs, run_key
 from minibert.errors import InputError
 
@@ -54,10 +54,7 @@ def finished(plan: Plan, runs: Runs) -> dict[str, Results]:
     for task in plan.tasks:
         like = chosen(plan, runs, task, ADAPTERS)
         seeds = plan.with_seeds(like) if like else []
-        keys = [run_key(ablation_of(config)) for config in seeds]
-        results = {key: runs[key]["result"] for key in keys if key in runs}
-        # one may have diverged
-        results = {key: result for key, result in results.items() if "spans" in result}
+        results = results_of(runs, [ablation_of(config) for config in seeds])
         for key, result in results.items():
             if (number := 1 + max(span["last"] for span in result["spans"])) != plan.layers:
                 raise InputError(f"run {key}: has spans of {number} layers, not of {plan.layers}")

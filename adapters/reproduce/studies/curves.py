@@ -64,7 +64,7 @@ def point_scores(plan: Plan, runs: Runs, point: Point) -> dict[str, Scores]:
     for the methods of table 1 are more than a curve needs."""
     return {
         task: chosen_scores(
-            plan, runs, config, plan.grid(task, point.like), wanted=plan.curve_seeds
+            plan, runs, config, plan.grid(task, point.like), enough=plan.curve_seeds
         )
         for task, config in point.configs.items()
     }

@@ -17,7 +17,7 @@ from adapters.reproduce.plans.choices import (
 )
 from adapters.reproduce.plans.plan import ADAPTERS, FULL, Plan
 from adapters.reproduce.report.figures import (
-    REFERENCE,
+    REFERENCE_LINE,
     image,
     legend,
     log2_axis,
@@ -73,11 +73,11 @@ def wanted(plan: Plan, runs: Runs) -> list[Config]:
 
 
 class Trial(NamedTuple):
-    """A row of the table: one configuration, scored over the seeds that have finished. `chosen`:
-    whether it is the one in table 1."""
+    """A row of the table: one configuration, scored over the seeds that have finished.
+    `in_table_1`: whether it is the one there."""
 
     config: Config
-    chosen: bool
+    in_table_1: bool
     scores: Scores
 
 
@@ -85,12 +85,12 @@ def trials(plan: Plan, runs: Runs) -> list[Trial]:
     """Full fine-tuning and adapters at each rate, number of epochs and size that is tried."""
     tried = plan.grid(TASK, FULL) + plan.grid(TASK, ADAPTERS) + longer(plan)
     tried += of_sizes(plan, runs)
-    in_table_1 = [chosen(plan, runs, TASK, method) for method in (FULL, ADAPTERS)]
+    chosen_ones = [chosen(plan, runs, TASK, method) for method in (FULL, ADAPTERS)]
     found = {}
     for config in tried:
         seeds = plan.with_seeds(config)
-        scores = scores_of(runs, seeds, wanted=plan.seeds)
-        found[run_key(config)] = Trial(config, config in in_table_1, scores)
+        scores = scores_of(runs, seeds)
+        found[run_key(config)] = Trial(config, config in chosen_ones, scores)
     return list(found.values())
 
 
@@ -104,13 +104,13 @@ def _cells(runs: Runs, trial: Trial, full: float | None) -> list[str]:
     config, mean, on_validation, epoch = trial.config, trial.scores.mean, MISSING, MISSING
     result = runs.get(run_key(config), {"result": {}})["result"]
     if "validation" in result:
-        on_validation = hundredths(validation_score({"result": result}))
+        on_validation = hundredths(validation_score(result))
         epoch = str(result["best_epoch"])
     method = config["method"]
     name = "full fine-tuning" if method == FULL else f"adapters, m = {method['size']}"
     gap = None if mean is None or full is None else mean - full
     return [
-        name + (" (as in table 1)" if trial.chosen else ""),
+        name + (" (as in table 1)" if trial.in_table_1 else ""),
         f"{config['rate']:g}",
         str(config["epochs"]),
         epoch,
@@ -132,8 +132,8 @@ HEADERS = (
 
 
 def _table(runs: Runs, found: list[Trial]) -> str:
-    best = next((one for one in found if one.chosen and one.config["method"] == FULL), None)
-    full = best.scores.mean if best else None
+    full_one = next((one for one in found if one.in_table_1 and one.config["method"] == FULL), None)
+    full = full_one.scores.mean if full_one else None
     return markdown_table([_cells(runs, one, full) for one in sorted(found, key=_order)], HEADERS)
 
 
@@ -174,10 +174,10 @@ def _draw(plan: Plan, runs: Runs, found: list[Trial], folder: Path) -> bool:
     _draw_by_rate(left, found)
     _draw_by_size(right, plan, runs, found)
     for one in found:
-        if one.chosen and one.config["method"] == FULL and one.scores.mean is not None:
+        if one.in_table_1 and one.config["method"] == FULL and one.scores.mean is not None:
             for axes in (left, right):
                 label = "full fine-tuning, as in table 1"
-                axes.axhline(100 * one.scores.mean, **REFERENCE, label=label)
+                axes.axhline(100 * one.scores.mean, **REFERENCE_LINE, label=label)
     for axes in (left, right):
         tidy(axes)
     legend(figure, 3)

@@ -22,9 +22,9 @@ from adapters.reproduce.report.pages import (
     NO_RUNS,
     glue_conditions,
     markdown_table,
-    scored,
     section,
     title,
+    with_metric,
 )
 from adapters.reproduce.report.shares import parameters_of
 from adapters.reproduce.report.statistics import MISSING, Scores, all_diverged, chosen_scores
@@ -120,7 +120,7 @@ def _table(plan: Plan, runs: Runs, found: ScoresByExtension) -> str:
                 count = f"{parameters['adapters']:,}"
             cells += [f"{like['rate']:g}" if like else MISSING, str(found[name][task])]
         rows.append((name, count, *cells))
-    columns = [(f"rate, {title(task)}", scored(task)) for task in tasks(plan)]
+    columns = [(f"rate, {title(task)}", with_metric(task)) for task in tasks(plan)]
     return markdown_table(
         rows, ("extension", "adapters' parameters", *(name for pair in columns for name in pair))
     )

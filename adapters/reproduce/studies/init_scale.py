@@ -19,9 +19,9 @@ from adapters.reproduce.report.pages import (
     any_finished,
     glue_conditions,
     markdown_table,
-    scored,
     section,
     title,
+    with_metric,
 )
 from adapters.reproduce.report.statistics import Scores, chosen_scores
 from adapters.reproduce.sweep.runs_file import Config, Runs
@@ -85,7 +85,7 @@ def report(plan: Plan, runs: Runs, folder: Path) -> str:
     rows = [
         (f"{std:g}", *(str(by_std[std]) for by_std in found.values())) for std in plan.budget.stds
     ]
-    table = markdown_table(rows, ("initial std", *(scored(task) for task in found)))
+    table = markdown_table(rows, ("initial std", *(with_metric(task) for task in found)))
     picture = ""
     if any(scores.values for by_std in found.values() for scores in by_std.values()):
         _draw(found, folder)

@@ -8,7 +8,8 @@ from typing import Any
 
 from adapters.reproduce.plans.choices import best
 from adapters.reproduce.plans.plan import FULL, Plan
-from adapters.reproduce.sweep.runs_file import Config, Runs, run_key
+from adapters.reproduce.report.statistics import results_of
+from adapters.reproduce.sweep.runs_file import Config, Runs
 
 
 def grid(plan: Plan) -> list[Config]:
@@ -49,6 +50,8 @@ def numbers_of_tasks(plan: Plan) -> list[int]:
 
 def finished(plan: Plan, runs: Runs, tasks: int) -> dict[int, dict[str, Any]]:
     """The results for the first so many tasks, by seed, of what has run without diverging."""
-    keys = {seed: run_key(config) for seed, config in of_seeds(plan, runs, tasks).items()}
-    results = {seed: runs[key]["result"] for seed, key in keys.items() if key in runs}
-    return {seed: result for seed, result in results.items() if "scores" in result}
+    return {
+        seed: result
+        for seed, config in of_seeds(plan, runs, tasks).items()
+        for result in results_of(runs, [config]).values()
+    }

@@ -11,7 +11,7 @@ from adapters.reproduce.plans.plan import ADAPTERS, FULL, Plan
 from adapters.reproduce.report.figures import image
 from adapters.reproduce.report.pages import NO_RUNS, any_finished, glue_conditions, section
 from adapters.reproduce.report.shares import parameters_of
-from adapters.reproduce.report.statistics import all_diverged, diverged_of
+from adapters.reproduce.report.statistics import all_diverged, diverged_of, results_of
 from adapters.reproduce.studies import joint
 from adapters.reproduce.studies.three_ways import Way, by_task, costs, draw
 from adapters.reproduce.sweep.runs_file import Config, Runs, run_key
@@ -20,7 +20,7 @@ NAME = "many-tasks"
 HEADING = "Section 1: many tasks, one after the other and all together"
 
 
-def sequence(plan: Plan, runs: Runs, method: dict[str, Any], seed: int = 0) -> Config | None:
+def sequence(plan: Plan, runs: Runs, method: dict[str, Any], seed: int) -> Config | None:
     """All tasks in turn by one method, each at its own best rate and epochs; None until these are
     known."""
     steps = [chosen(plan, runs, task, method) for task in plan.tasks]
@@ -50,16 +50,13 @@ def wanted(plan: Plan, runs: Runs) -> list[Config]:
 
 def sequences(plan: Plan, runs: Runs, method: dict[str, Any]) -> list[Config]:
     """A method's sequence with each seed of the curves; none until its rates are known."""
-    seeds = range(plan.curve_seeds)
-    found = [sequence(plan, runs, method, seed) for seed in seeds]
+    found = [sequence(plan, runs, method, seed) for seed in range(plan.curve_seeds)]
     return [config for config in found if config]
 
 
 def finished(plan: Plan, runs: Runs, method: dict[str, Any]) -> list[dict[str, Any]]:
     """The results of a method's sequence, one for each seed that has run without diverging."""
-    keys = [run_key(config) for config in sequences(plan, runs, method)]
-    results = [runs[key]["result"] for key in keys if key in runs]
-    return [result for result in results if "scores" in result]
+    return [*results_of(runs, sequences(plan, runs, method)).values()]
 
 
 def one_after_the_other(plan: Plan, runs: Runs, method: dict[str, Any], name: str) -> Way:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from adapters.pictures import STYLES
 from adapters.reproduce.plans.plan import FULL, Plan, sized
 from adapters.reproduce.report.figures import (
-    REFERENCE,
+    REFERENCE_LINE,
     each_seed,
     image,
     legend,
@@ -111,10 +111,10 @@ def _draw_full(axes: Any, scores: Scores) -> None:
     """A line for full fine-tuning, and a band of one standard error on each side."""
     if scores.mean is None:
         return
-    axes.axhline(100 * scores.mean, **REFERENCE, label="full fine-tuning")
+    axes.axhline(100 * scores.mean, **REFERENCE_LINE, label="full fine-tuning")
     if error := scores.error:
         ends = [100 * (scores.mean + side * error) for side in (-1, 1)]
-        axes.axhspan(*ends, color=REFERENCE["color"], alpha=0.12, lw=0)
+        axes.axhspan(*ends, color=REFERENCE_LINE["color"], alpha=0.12, lw=0)
 
 
 def _draw(found: list[MethodResult], folder: Path) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 from adapters.reproduce.plans.choices import best_size, chosen, size_grids, validation_score
 from adapters.reproduce.plans.plan import Plan
 from adapters.reproduce.report.figures import (
-    GUESS,
+    GUESS_LINE,
     image,
     legend,
     method_panel,
@@ -25,19 +25,19 @@ from adapters.reproduce.report.pages import (
     any_finished,
     glue_conditions,
     markdown_table,
-    scored,
     section,
     title,
+    with_metric,
 )
 from adapters.reproduce.report.published import TABLE_1, Published
 from adapters.reproduce.report.shares import parameter_cells
 from adapters.reproduce.report.statistics import (
     MISSING,
-    REPORTED,
     Scores,
     average,
     dev_metric,
     hundredths,
+    reported_metric,
     scores_of,
 )
 from adapters.reproduce.studies.table1_differences import differences_table
@@ -101,7 +101,7 @@ def _table(plan: Plan, runs: Runs) -> str:
         "total parameters",
         "trained per task, as the paper counts",
         "all but the head, of all parameters",
-        *(scored(task) for task in plan.tasks),
+        *(with_metric(task) for task in plan.tasks),
         "average",
     ]
     shown = (*ROWS, *MEAN_ROWS) if plan.budget.both_poolings else ROWS
@@ -116,13 +116,13 @@ def _choice_cells(plan: Plan, runs: Runs, task: str, config: Config) -> list[str
     metrics that the main table leaves out."""
     first, others = GLUE[task].metrics[0], []
     for name in GLUE[task].metrics:
-        if name != REPORTED.get(task, "accuracy"):
+        if name != reported_metric(task):
             others.append(f"{name} {scores_of(runs, plan.with_seeds(config), dev_metric(name))}")
     return [
         f"{config['rate']:g}",
         str(config["epochs"]),
         str(config["method"].get("size", MISSING)),
-        f"{first} {hundredths(validation_score(runs[run_key(config)]))}",
+        f"{first} {hundredths(validation_score(runs[run_key(config)]['result']))}",
         ", ".join(others) or MISSING,
     ]
 
@@ -147,10 +147,10 @@ def _draw(plan: Plan, runs: Runs, folder: Path) -> bool:
     figure = new_figure(9, 3.4)
     panels = figure.subplots(1, len(plan.tasks) + 1, squeeze=False)[0]
     for axes, task in zip(panels, [*plan.tasks, ""], strict=True):
-        method_panel(axes, found, task, scored(task) if task else "")
+        method_panel(axes, found, task, with_metric(task) if task else "")
         guess = constant(plan, runs, task) if task else None
         if guess is not None:
-            axes.axhline(100 * guess, **GUESS, label="constant guess")
+            axes.axhline(100 * guess, **GUESS_LINE, label="constant guess")
     panels[0].set_ylabel("dev score, hundredths")
     legend(figure, 3)
     save(figure, folder, NAME)

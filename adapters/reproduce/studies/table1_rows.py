@@ -62,7 +62,7 @@ def row_scores(plan: Plan, runs: Runs, row: Row) -> dict[str, Scores]:
     found = {}
     for task in plan.tasks:
         config, tried = row.choose(plan, runs, task), row.tried(plan, runs, task)
-        found[task] = chosen_scores(plan, runs, config, tried, wanted=row.seeds(plan))
+        found[task] = chosen_scores(plan, runs, config, tried, enough=row.seeds(plan))
     return found
 
 

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from adapters.reproduce.comparison.contributions import finished, of_answers
+from adapters.reproduce.comparison.contributions import of_answers
 from adapters.reproduce.comparison.estimates import Estimate, mean_of
 from adapters.reproduce.comparison.paired import variance_of_difference
 from adapters.reproduce.comparison.variances import Variance
 from adapters.reproduce.plans.table2_plan import Table2Plan
 from adapters.reproduce.report.pages import cell
-from adapters.reproduce.report.statistics import diverged_of, scores_of
+from adapters.reproduce.report.statistics import diverged_of, results_of, scores_of
 from adapters.reproduce.studies.differences import Differences, differences_markdown
 from adapters.reproduce.studies.table2_rows import FULL_ROW, NO_BERT, ROWS, Row, accuracy
 from adapters.reproduce.sweep.runs_file import Config, Runs
@@ -76,7 +76,7 @@ def _contributions(
 ) -> np.ndarray | None:
     """What each test example contributes to the accuracies of a method's runs, in hundredths:
     [S, n]; None with fewer than two seeds or examples, or without answers."""
-    results = finished(runs, configs)
+    results = results_of(runs, configs)
     labels = [example.label for example in plan.parts(task)[2]]
     if len(labels) < 2 or not all("answers" in result for result in results.values()):
         return None

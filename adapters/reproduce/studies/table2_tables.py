@@ -74,7 +74,7 @@ def _choice(plan: Plan, runs: Runs, config: Config) -> list[str]:
     method = config["method"]
     top = plan.layers - method.get("first_layer", 0)
     what = f"m = {method['size']}" if "size" in method else f"{top} of {plan.layers} layers"
-    dev = validation_score(runs[run_key(config)])
+    dev = validation_score(runs[run_key(config)]["result"])
     return [what, f"{config['rate']:g}", str(config["epochs"]), hundredths(dev)]
 
 
@@ -85,4 +85,4 @@ def _no_bert_choice(plan: Table2Plan, runs: Runs, task: str) -> list[str]:
     result = run["result"]
     features, cost = result.get("features", MISSING), result.get("cost")
     shown = MISSING if cost is None else f"C = {cost:g}"
-    return [features, shown, MISSING, hundredths(validation_score(run))]
+    return [features, shown, MISSING, hundredths(validation_score(run["result"]))]

@@ -8,7 +8,7 @@ from statistics import mean
 
 from adapters.pictures import STYLES
 from adapters.reproduce.report.figures import legend, new_figure, save, score_line, tidy
-from adapters.reproduce.report.pages import markdown_table, scored, title
+from adapters.reproduce.report.pages import markdown_table, title, with_metric
 from adapters.reproduce.report.statistics import (
     MISSING,
     Scores,
@@ -22,10 +22,10 @@ TaskScores = list[dict[str, float]]  # every task's so far
 
 @dataclass(frozen=True)
 class Way:
-    """One way to have many tasks, with what is known of it: for each seed that has run, of so many
-    `seeds`, {number of the task learned last: the scores of the tasks so far}, numbers from 0.
-    diverged: by the same number, how many seeds have no scores for that reason.
+    """One way to have many tasks, with what is known of it.
 
+    learned: for each seed that has run, out of `seeds`, {number of the task learned last, from 0:
+    the scores of the tasks so far}. diverged: by the same number, how many seeds diverged.
     parameters: of all tasks together; added: those of the last one. changed: how many texts'
     answers had changed after each task since their own was learned, summed over the seeds. again:
     how many examples of earlier tasks the last one is trained with.
@@ -78,14 +78,14 @@ def by_task(ways: Sequence[Way], tasks: Sequence[str]) -> str:
             changed = MISSING if way.changed is None else f"{way.changed[after]:,}"
             rows.append((f"{way.name}, after {title(tasks[after])}", *cells, changed))
     changed_since = "texts whose logits have changed since their task was learned, over all seeds"
-    return markdown_table(rows, ("learned by", *map(scored, tasks), changed_since))
+    return markdown_table(rows, ("learned by", *map(with_metric, tasks), changed_since))
 
 
 def costs(ways: Sequence[Way], tasks: Sequence[str]) -> str:
     """What the ways score in the end, and what the last task has cost each, as a table."""
     end = len(tasks) - 1
     rows = [
-        (scored(task), *(str(way.task(task, j, end)) for way in ways))
+        (with_metric(task), *(str(way.task(task, j, end)) for way in ways))
         for j, task in enumerate(tasks)
     ]
     rows += [

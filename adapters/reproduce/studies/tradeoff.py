@@ -14,7 +14,7 @@ from adapters.pictures import STYLES
 from adapters.reproduce.plans.choices import best_of_size, chosen, of_top_layers, size_grid
 from adapters.reproduce.plans.plan import ADAPTERS, FULL, NORMS, Plan
 from adapters.reproduce.report.figures import (
-    REFERENCE,
+    REFERENCE_LINE,
     hollow,
     image,
     legend,
@@ -29,8 +29,8 @@ from adapters.reproduce.report.pages import (
     any_finished,
     glue_conditions,
     markdown_table,
-    scored,
     section,
+    with_metric,
 )
 from adapters.reproduce.report.statistics import (
     MISSING,
@@ -54,6 +54,7 @@ from adapters.reproduce.studies.curves import (
 from adapters.reproduce.sweep.runs_file import Config, Runs
 
 NAME = "tradeoff"
+BAND = (20, 50, 80)  # percentiles over the tasks
 HEADING = "Figures 1, 3 and 4: score against trained parameters"
 
 
@@ -78,7 +79,7 @@ def wanted(plan: Plan, runs: Runs) -> list[Config]:
 def _cells(plan: Plan, runs: Runs, point: Point, full: dict[str, Scores]) -> list[str]:
     scores, counts = point_scores(plan, runs, point), trained_parameters(plan, runs, point)
     differences = relative(scores, full)
-    band = percentiles(differences) if differences else [None] * 3
+    band = percentiles(differences, BAND) if differences else [None] * 3
     return [
         point.name,
         f"{counts['task']:,}" if counts else MISSING,
@@ -98,7 +99,7 @@ def _table(plan: Plan, runs: Runs) -> str:
         "median",
         "80th percentile",
         "tasks",
-        *(scored(task) for task in plan.tasks),
+        *(with_metric(task) for task in plan.tasks),
     ]
     full = point_scores(plan, runs, full_point(plan, runs))
     shown = [*points(plan, runs), full_point(plan, runs)]
@@ -120,7 +121,7 @@ def _draw_relative(axes: Any, drawn: dict[str, Curve], full: dict[str, Scores]) 
         for count, scores in zip(curve.parameters, curve.scores, strict=True):
             if differences := relative(scores, full):
                 x.append(count)
-                bands.append([100 * value for value in percentiles(differences)])
+                bands.append([100 * value for value in percentiles(differences, BAND)])
                 if all(one.error is None for one in scores.values()):
                     lone.append((count, bands[-1][1]))
         if not x:
@@ -134,7 +135,7 @@ def _draw_relative(axes: Any, drawn: dict[str, Curve], full: dict[str, Scores]) 
             for edge in (low, high):
                 axes.plot(x, edge, color=style.color, ls=style.linestyle, lw=0.7, alpha=0.7)
         hollow(axes, lone, style)
-    axes.axhline(0, **REFERENCE, label="full fine-tuning")
+    axes.axhline(0, **REFERENCE_LINE, label="full fine-tuning")
     axes.set(xscale="log", xlabel="trained parameters per task")
     axes.set_ylabel(
         "score less full fine-tuning's, hundredths\n(median, 20th to 80th percentile of the tasks)"
@@ -148,8 +149,8 @@ def _draw_task(axes: Any, task: str, drawn: dict[str, Curve], full: Scores) -> N
         pairs = zip(curve.parameters, curve.scores, strict=True)
         score_line(axes, ((count, scores[task]) for count, scores in pairs), LOOKS[group], ms=4)
     if full.mean is not None:
-        axes.axhline(100 * full.mean, **REFERENCE)
-    axes.set(xscale="log", title=scored(task))
+        axes.axhline(100 * full.mean, **REFERENCE_LINE)
+    axes.set(xscale="log", title=with_metric(task))
     tidy(axes)
 
 

@@ -18,7 +18,7 @@ from minibert.checkpoint import Base
 from minibert.data.tasks import Data, Example, Task, constant_score, predictions, score
 
 
-def scored(
+def scores_and_answers(
     task: Task, logits: np.ndarray, examples: Sequence[Example]
 ) -> tuple[dict[str, float], str]:
     """The scores of logits, [B, classes], on labelled examples, and the answers as a run keeps
@@ -57,7 +57,7 @@ def learned(
     base, (data, held_out) = base_for(config), parts
     done = train_config(base, config, data, out, threads)
     logits = predict_texts(done.task, base, [example.text for example in held_out], threads)
-    scores, answers = scored(data.task, logits, held_out)
+    scores, answers = scores_and_answers(data.task, logits, held_out)
     return (
         done.task,
         scores,

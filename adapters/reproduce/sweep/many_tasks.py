@@ -9,7 +9,7 @@ import numpy as np
 from adapters.joint import train_jointly
 from adapters.predict import encode_examples, predict_logits
 from adapters.reproduce.sweep.configured import base_for, parts_of, settings_of
-from adapters.reproduce.sweep.learning import scored, train_config, under_way
+from adapters.reproduce.sweep.learning import scores_and_answers, train_config, under_way
 from adapters.reproduce.sweep.one_task import trained
 from adapters.reproduce.sweep.runs_file import Config
 from adapters.task_file import TaskFile, on_base
@@ -90,7 +90,7 @@ def joint(config: Config, folder: Path, threads: int) -> dict[str, Any]:
     for model, (data, dev) in zip(done.models, parts, strict=True):
         encoded = encode_examples(base, dev, first["max_length"], pooling=model.pooling)
         logits = predict_logits(model, encoded, threads)
-        of_task, word = scored(data.task, logits, dev)
+        of_task, word = scores_and_answers(data.task, logits, dev)
         scores.append(of_task)
         answers.append(word)
     heads = [count(model.tree["head"]) for model in done.models]

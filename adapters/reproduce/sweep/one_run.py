@@ -1,7 +1,8 @@
 """One run: from a configuration to its result, both JSON-serialisable.
 
 A run does not depend on earlier runs. The one thing it can reuse from them, a trained task file, it
-recreates bit for bit when the file is missing. So any worker can compute any run.
+trains again where the file is missing, to the same bits on the same kind of processor. So any
+worker can compute any run.
 """
 
 from collections.abc import Callable

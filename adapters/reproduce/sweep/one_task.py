@@ -19,7 +19,12 @@ from adapters.reproduce.sweep.configured import (
     questions,
     settings_of,
 )
-from adapters.reproduce.sweep.learning import learned, parameter_counts, scored, under_way
+from adapters.reproduce.sweep.learning import (
+    learned,
+    parameter_counts,
+    scores_and_answers,
+    under_way,
+)
 from adapters.reproduce.sweep.runs_file import Config, run_key
 from adapters.task_file import TaskFile, load_task, on_base, save_task
 from minibert.data.squad import question_scores, token_f1
@@ -90,7 +95,7 @@ def ablation(config: Config, folder: Path, threads: int) -> dict[str, Any]:
 
 
 def _on_dev(task: Task, logits: np.ndarray, dev: list[Example]) -> dict[str, Any]:
-    scores, answers = scored(task, logits, dev)
+    scores, answers = scores_and_answers(task, logits, dev)
     return {"dev": scores, "answers": answers}
 
 

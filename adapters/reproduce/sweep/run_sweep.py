@@ -175,7 +175,7 @@ def _results(
     configs: Iterator[Config],
     folder: Path,
     threads: int,
-    on_tick: Callable[[], None] = lambda: None,
+    on_tick: Callable[[], None],
 ) -> Iterator[tuple[Config, dict[str, Any]]]:
     """(configuration, result), in the order in which the runs finish. The next configuration is
     taken from `configs` only when a worker is free for it."""

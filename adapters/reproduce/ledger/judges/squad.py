@@ -26,13 +26,12 @@ def _squad_runs(plan: Plan, runs: Runs, method: dict[str, Any]) -> list[Config]:
 
 
 def squad_by_size(size: int) -> Judge:
-    """A judge of adapters of the budget's size that is nearest to this one."""
+    """A judge of adapters of this size."""
 
     def judge(plan: Plan, runs: Runs) -> Judgement:
-        if plan.sample:
+        if plan.sample or size not in plan.budget.squad_sizes:
             return UNDECIDED
-        nearest = min(plan.budget.squad_sizes, key=lambda other: abs(other - size))
-        first, second = (_squad_runs(plan, runs, method) for method in (sized(nearest), FULL))
+        first, second = (_squad_runs(plan, runs, method) for method in (sized(size), FULL))
         ours, full = (scores_of(runs, configs, F1) for configs in (first, second))
         if ours.mean is None or full.mean is None:
             return UNDECIDED
@@ -42,7 +41,7 @@ def squad_by_size(size: int) -> Judge:
             variance, seeds_only = total(parts), True
         diverged = ours.diverged + full.diverged
         found = Estimate(100 * (ours.mean - full.mean), variance, seeds_only, diverged)
-        text = f"m = {nearest}: {100 * ours.mean:.1f} against {100 * full.mean:.1f}, {found}"
+        text = f"m = {size}: {100 * ours.mean:.1f} against {100 * full.mean:.1f}, {found}"
         return text, at_least(found, -MARGIN)
 
     return judge

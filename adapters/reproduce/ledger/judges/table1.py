@@ -1,6 +1,7 @@
 """How the claims of table 1 are judged."""
 
 import math
+from functools import partial
 from statistics import mean
 from typing import Any
 
@@ -25,7 +26,7 @@ def best_size_is_enough(plan: Plan, runs: Runs) -> Judgement:
 
 def size_64_is_enough(plan: Plan, runs: Runs) -> Judgement:
     """Table 1, one size for all tasks."""
-    found = against_full(plan, runs, lambda p, r, t: chosen(p, r, t, ADAPTERS))
+    found = against_full(plan, runs, partial(chosen, method=ADAPTERS))
     return _beside_mean(plan, runs, FULL, judgement(found, at_least(found, -MARGIN)))
 
 
@@ -76,7 +77,7 @@ def sizes_are_alike(plan: Plan, runs: Runs) -> Judgement:
         for task in plan.tasks:
             config = best_of_size(plan, runs, task, size)
             run = runs.get(run_key(config)) if config else None
-            value = validation_score(run) if run else None
+            value = validation_score(run["result"]) if run else None
             if value is None:
                 return UNDECIDED
             values.append(100 * value)

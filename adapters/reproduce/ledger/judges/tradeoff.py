@@ -60,5 +60,5 @@ def fewer_top_layers_lose(plan: Plan, runs: Runs) -> Judgement:
 
 def norms_are_not_enough(plan: Plan, runs: Runs) -> Judgement:
     """Figure 4, LayerNorms and head alone."""
-    found = against_full(plan, runs, lambda p, r, t: chosen(p, r, t, NORMS))
+    found = against_full(plan, runs, partial(chosen, method=NORMS))
     return judgement(found, below(found, 0.0))
