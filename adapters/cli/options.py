@@ -407,10 +407,11 @@ def _info(parser: Parser) -> None:
 def _reproduce(parser: Parser) -> None:
     add = parser.add_argument
     add("studies", nargs="*", default=["all"], metavar="STUDY",
-        help="table1, tradeoff, squad, ablation, init-scale, extensions, many-tasks, epochs or all "
-        "(default: all); with --data also table2")
+        help="table1, table2 (with --data), tradeoff, squad, ablation, init-scale, extensions, "
+        "many-tasks, epochs or all (default: all; table2 only with --data)")
     add("--data", type=Path, metavar="DIR",
-        help="for table2: a folder of tasks, each with train.tsv, dev.tsv, test.tsv and task.toml")
+        help="for table2, by itself or with all: a folder of tasks, each with train.tsv, dev.tsv, "
+        "test.tsv and task.toml")
     add("--budget", default="quick", metavar="NAME",
         help="quick: small subsets, once (default); full: the real training sets, in hours; paper: "
         "the paper's whole grid, in days")

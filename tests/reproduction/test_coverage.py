@@ -1,4 +1,4 @@
-"""Two errors of a paired difference cover 95 %, within 2 points: a simulation.
+"""The intervals of paired differences cover 95 %, within 2 points: a simulation.
 
 Two methods answer examples that are harder or easier for both, each with seeds of its own that are
 better or worse as a whole, and with chance for each answer. How good the methods are, over all
@@ -212,6 +212,50 @@ def test_so_do_those_of_runs_of_which_half_kept_answers(
     metric: str, seeds: int, answered: int
 ) -> None:
     assert abs(coverage(metric, seeds, answered=answered) - 0.95) <= 0.02
+
+
+class Compared(NamedTuple):
+    """How two methods are compared on a task: how many seeds they have, and with answers."""
+
+    metric: str
+    examples: int
+    seeds: tuple[int, int]
+    answered: tuple[int, int]
+
+
+def test_so_do_those_of_the_mean_of_tasks_where_seeds_and_answers_differ_in_number() -> None:
+    """As in the ledger."""
+    tasks = [
+        Compared("matthews", 200, (8, 5), (5, 3)),
+        Compared("accuracy", 300, (8, 8), (8, 8)),
+        Compared("f1", 150, (8, 3), (4, 3)),
+        Compared("accuracy", 100, (5, 8), (3, 8)),
+    ]
+    world, rng, inside = Classes(), np.random.default_rng(0), 0
+    truth = np.mean([world.truth(task.metric) for task in tasks])
+    for _ in range(REPLICATIONS // BLOCK):
+        found, variances = [], []
+        for metric, examples, seeds, answered in tasks:
+            gold, answers = world.draw(rng, max(seeds), examples)
+            scores = [
+                world.score(metric, gold, one)[:, :number]
+                for one, number in zip(answers, seeds, strict=True)
+            ]
+            psi = [
+                pseudo_values(metric, one[:, :number], gold)
+                for one, number in zip(answers, answered, strict=True)
+            ]
+            first, second = (each.mean(axis=-1) for each in scores)
+            found.append(first - second)
+            variances.append(
+                [
+                    variance_of_difference(one, other, both)
+                    for one, other, *both in zip(*psi, *scores, strict=True)
+                ]
+            )
+        for value, *each in zip(np.mean(found, axis=0), *variances, strict=True):
+            inside += abs(value - truth) <= half_width(total(each) / len(tasks) ** 2)
+    assert abs(inside / REPLICATIONS - 0.95) <= 0.02
 
 
 @pytest.mark.parametrize("seeds, answered, most", [(3, 3, 0.985), (8, 2, 0.97)])

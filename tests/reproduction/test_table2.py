@@ -271,8 +271,29 @@ class TestASweep:
         words = ("--base", base, "--budget", "quick", "--out", tmp_path / "out", "--report-only")
         done = minibert("reproduce", "table2", "--data", tmp_path / "tasks", *words)
         assert "has no run" in done.err
-        assert done.out.splitlines()[1] == "birds: 2 rows with an empty text"
-        assert "trees" not in done.out
+        assert [line for line in done.out.splitlines() if "with an empty" in line] == [
+            "birds: 2 rows with an empty text"
+        ]
+
+    def test_a_task_in_the_place_of_its_folder_is_known_for_one(self, data, tmp_path):
+        (tmp_path / "empty").mkdir()
+        for folder, known in ((data / TASKS[0], True), (tmp_path / "empty", False)):
+            with pytest.raises(InputError, match="has no tasks, folders NAME with") as error:
+                read_tasks(folder)
+            assert str(error.value).endswith("give the folder that it is in") == known
+
+    def test_texts_that_are_trained_on_and_scored_are_told(self, base, tmp_path):
+        rows = toy_rows(3)
+        rows["dev"], rows["test"] = rows["dev"][:2], rows["test"][:2]
+        rows["dev"].append((rows["train"][0][0], "tikora"))
+        write_task(tmp_path / "birds", rows)
+        (task,) = read_tasks(tmp_path)
+        train = {text for text, _ in rows["train"]}
+        known = [sum(text in train for text, _ in rows[part]) for part in ("dev", "test")]
+        notes = zip(("dev.tsv", "test.tsv"), known, (3, 2), strict=True)
+        expected = [f"{name}: {n} of {all} texts also in train.tsv" for name, n, all in notes if n]
+        assert [*task.data.notes] == expected
+        assert known[0] >= 1
 
     def test_table_2_alone_has_a_folder_of_results_of_its_own(
         self, swept, data, base, tmp_path, monkeypatch
@@ -592,7 +613,7 @@ ROW = [("ba bi", "morulan"), ("ba bo", "tikora")]
 BAD_ROWS = [
     ({"test": [*ROW, ("ga", "thrush")]}, "birds/test.tsv row 4: the label 'thrush' is not among"),
     ({"dev": [*ROW, ("ga", "thrush")]}, "birds/dev.tsv row 4: the label 'thrush' is not among"),
-    ({"dev": [*ROW, ("ga", "")]}, "birds/dev.tsv row 4: the label '' is not among the classes"),
+    ({"dev": [*ROW, ("ga", "")]}, "birds/dev.tsv row 4: has no label; all three files need labels"),
     ({"train": [*ROW, ("ga", "")]}, "birds/train.tsv row 4: the label '' looks missing; "),
     ({"train": [*ROW, ("ga", "Tikora")]}, "birds/train.tsv: column 'label' spells one label in"),
     ({"train": [*ROW, ("ga",)]}, "birds/train.tsv row 4: has 1 column, expected 2"),

@@ -168,7 +168,8 @@ def _draw(found: ScoresByExtension, tasks: list[str], folder: Path) -> None:
         reference = found[ADAPTER][task].mean
         if reference is not None:
             axes.axhline(100 * reference, color=style.color, lw=0.8, ls=":")
-    axes.set_xticks(range(len(found)), [name.replace("-", "-\n") for name in found])
+    names = ["the\nadapter" if name == ADAPTER else name.replace("-", "-\n") for name in found]
+    axes.set_xticks(range(len(found)), names)
     axes.set_title("the adapter and its extensions")
     axes.set_ylabel("dev score, hundredths")
     tidy(axes, "y")

@@ -114,7 +114,8 @@ def _draw_full(axes: Any, scores: Scores) -> None:
     axes.axhline(100 * scores.mean, **REFERENCE_LINE, label="full fine-tuning")
     if error := scores.error:
         ends = [100 * (scores.mean + side * error) for side in (-1, 1)]
-        axes.axhspan(*ends, color=REFERENCE_LINE["color"], alpha=0.12, lw=0)
+        looks = {"color": REFERENCE_LINE["color"], "alpha": 0.12, "lw": 0}
+        axes.axhspan(*ends, **looks, label="full fine-tuning ± standard error")
 
 
 def _draw(found: list[MethodResult], folder: Path) -> bool:

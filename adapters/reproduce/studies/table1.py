@@ -83,8 +83,13 @@ def _our_cells(plan: Plan, runs: Runs, row: Row) -> list[str]:
 
 def _constant_cells(plan: Plan, runs: Runs) -> list[str]:
     guesses = [constant(plan, runs, task) for task in plan.tasks]
-    mean, _ = average([Scores(() if guess is None else (guess,)) for guess in guesses])
-    return ["constant guess", *[MISSING] * 3, *map(hundredths, guesses), hundredths(mean)]
+    mean = hundredths(_mean_guess(plan, runs))
+    return ["constant guess", *[MISSING] * 3, *map(hundredths, guesses), mean]
+
+
+def _mean_guess(plan: Plan, runs: Runs) -> float | None:
+    guesses = [constant(plan, runs, task) for task in plan.tasks]
+    return average([Scores(() if guess is None else (guess,)) for guess in guesses])[0]
 
 
 def _paper_cells(plan: Plan, row: Published) -> list[str]:
@@ -148,10 +153,10 @@ def _draw(plan: Plan, runs: Runs, folder: Path) -> bool:
     panels = figure.subplots(1, len(plan.tasks) + 1, squeeze=False)[0]
     for axes, task in zip(panels, [*plan.tasks, ""], strict=True):
         method_panel(axes, found, task, with_metric(task) if task else "")
-        guess = constant(plan, runs, task) if task else None
+        guess = constant(plan, runs, task) if task else _mean_guess(plan, runs)
         if guess is not None:
             axes.axhline(100 * guess, **GUESS_LINE, label="constant guess")
-    panels[0].set_ylabel("dev score, hundredths")
+    panels[0].set_ylabel("dev score, hundredths (scales differ)")
     legend(figure, 3)
     save(figure, folder, NAME)
     return True

@@ -22,7 +22,7 @@ from adapters.reproduce.sweep.task_toml import (
     read_about,
 )
 from minibert.data.labels import check_spellings, in_order, is_missing, is_numeric, warnings
-from minibert.data.own import Labelled, empty_texts, read_labelled
+from minibert.data.own import Labelled, empty_texts, known_texts, read_labelled
 from minibert.data.records import open_table, read_alike
 from minibert.data.rows import Table
 from minibert.data.tasks import Data, Example, Task
@@ -63,6 +63,7 @@ def read_tasks(folder: Path) -> tuple[FolderTask, ...]:
     if not found:
         raise InputError(
             f"{folder}: has no tasks, folders NAME with {', '.join(PARTS)} and {ABOUT}"
+            + ("; it is a task itself: give the folder that it is in" if _is_task(folder) else "")
         )
     for path in found:
         if path.name != path.name.encode("utf-8", "replace").decode():
@@ -72,6 +73,10 @@ def read_tasks(folder: Path) -> tuple[FolderTask, ...]:
         if one.sha256 == other.sha256:  # their runs would be one and the same
             raise InputError(f"{folder / other.name}: is the same task as {folder / one.name}")
     return tasks
+
+
+def _is_task(folder: Path) -> bool:
+    return (folder / ABOUT).exists() or any((folder / part).exists() for part in PARTS)
 
 
 def check_outside(folder: Path, out: Path) -> None:
@@ -129,6 +134,9 @@ def read_task(folder: Path) -> FolderTask:
     task = Task("own", "", columns.text, columns.label, classes, classes)
     empty = empty_texts([example for part in parts for example in part])
     notes = [f"{several(empty, 'row')} with an empty text"] if empty else []
+    for name, part in zip(PARTS[1:], parts[1:], strict=True):
+        if known := known_texts(parts[0], part):
+            notes.append(f"{name}: {known:,} of {len(part):,} texts also in {PARTS[0]}")
     train, dev = ([example.label for example in part] for part in parts[:2])
     notes += warnings(classes, train, dev, "leave such rows out", "table2 only classifies")
     data = Data(task, parts[0], parts[1], f"{PARTS[0]} and {PARTS[1]}", tuple(notes))
@@ -186,6 +194,8 @@ def _examples(
     `known_from`: the file that has the classes."""
     numbers = {name: number for number, name in enumerate(classes)}
     for row in rows:
+        if not row.label:
+            raise InputError(f"{where} row {row.row}: has no label; all three files need labels")
         if row.label not in numbers:
             known = ", ".join(classes)[:200]
             raise InputError(
