@@ -217,8 +217,8 @@ CHANGED = (
     "what runs on one task got 8 seeds instead of 3: first layer-norm and the plain adapter, as "
     "their claim was open, and then the rest (where a claim gets more seeds because it is open, 95 "
     "% is a little too much)",
-    "two claims were narrowed to what their rules test: only the top layer is fine-tuned, and where "
-    "a budget's fewest layers are two, nothing is decided; the std is 1",
+    "two claims were narrowed to what their rules test: only the top layer is fine-tuned (where a "
+    "budget's fewest layers are two, nothing is decided); the std is 1",
     "the error: where runs kept their answers, it is of seeds and examples together, by Student's "
     "t; where not, seeds that vary more than is usual for the task have that larger error",
     "that error used to take answers from every run; now it takes them from half of a method's "
