@@ -5,6 +5,7 @@ intervals cover 95 % is in test_coverage.py.
 """
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from scipy import stats
 
 from adapters.reproduce.comparison.estimates import Estimate
+from adapters.reproduce.comparison.paired import variance_of_difference
 from adapters.reproduce.comparison.variances import Variance
 from adapters.reproduce.plans.budgets import BUDGETS
 from adapters.reproduce.plans.plan import FULL, Plan, TaskFolder
@@ -186,12 +188,30 @@ def test_with_one_seed_there_is_no_error_and_no_word_of_one(plan, tmp_path):
     assert INTERVALS not in page
 
 
-def test_one_run_without_answers_takes_the_error_of_its_task_and_of_the_mean(plan):
+def without_answers(runs: Runs, configs: Sequence[Config]) -> Runs:
+    found = {**runs}
+    for key in map(run_key, configs):
+        kept = {name: value for name, value in runs[key]["result"].items() if name != "answers"}
+        found[key] = {**runs[key], "result": kept}
+    return found
+
+
+def test_of_three_runs_one_without_answers_counts_by_its_score(plan):
+    """As in the ledger."""
+    runs = swept(plan)
+    ours, full = (configs_of(plan, "birds", row, runs) for row in (ADAPTED, FULL_NAME))
+    found = differences(plan, without_answers(runs, ours[1:2]))[ADAPTED][0]
+    psi, other = (np.array([100.0 * right(plan, c) for c in each]) for each in (ours, full))
+    expected = variance_of_difference(psi[[0, 2]], other, [psi.mean(axis=1), other.mean(axis=1)])
+    assert found.value == pytest.approx(psi.mean() - other.mean())
+    assert found.variance == expected
+
+
+def test_two_of_three_without_answers_take_the_error_of_their_task_and_of_the_mean(plan):
     runs = swept(plan)
     before = differences(plan, runs)[ADAPTED]
-    key = run_key(configs_of(plan, "birds", ADAPTED, runs)[1])
-    kept = {name: value for name, value in runs[key]["result"].items() if name != "answers"}
-    birds, trees, mean = differences(plan, {**runs, key: {**runs[key], "result": kept}})[ADAPTED]
+    fewer = without_answers(runs, configs_of(plan, "birds", ADAPTED, runs)[1:])
+    birds, trees, mean = differences(plan, fewer)[ADAPTED]
     assert [one.value for one in (birds, trees, mean)] == [one.value for one in before]
     assert (birds.variance, mean.variance) == (None, None)
     assert trees == before[1]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from adapters.reproduce.comparison.contributions import of_answers
+from adapters.reproduce.comparison.contributions import answered, of_answers
 from adapters.reproduce.comparison.estimates import Estimate, mean_of
 from adapters.reproduce.comparison.paired import variance_of_difference
 from adapters.reproduce.comparison.variances import Variance
@@ -65,7 +65,7 @@ def _difference(
     first, second = (_contributions(plan, runs, task, each) for each in (configs, full))
     variance = None
     if first is not None and second is not None:
-        scores = [psi.mean(axis=1) for psi in (first, second)]
+        scores = [_points(runs, each) for each in (configs, full)]
         variance = variance_of_difference(first, second, scores)
     diverged = sum(diverged_of(runs, each) for each in (configs, full))
     return Estimate(100 * (one - other), variance, diverged=diverged)
@@ -75,15 +75,24 @@ def _contributions(
     plan: Table2Plan, runs: Runs, task: str, configs: Sequence[Config]
 ) -> np.ndarray | None:
     """What each test example contributes to the accuracies of a method's runs, in hundredths:
-    [S, n]; None with fewer than two seeds or examples, or without answers."""
+    [S', n]; None if too few kept answers (`contributions.answered`), or with one example."""
     results = results_of(runs, configs)
     labels = [example.label for example in plan.parts(task)[2]]
-    if len(labels) < 2 or not all("answers" in result for result in results.values()):
+    keys = answered(results)
+    if _without_chance(configs):
+        keys = 2 * [key for key, result in results.items() if "answers" in result]
+    if not keys or len(labels) < 2:
         return None
-    psi = [
-        100 * of_answers(result, "test", "accuracy", labels, f"run {key}")
-        for key, result in results.items()
-    ]
-    if "seed" not in configs[0]:  # without chance in it, any other run would answer the same
-        psi *= 2
-    return np.stack(psi) if len(psi) > 1 else None
+    psi = [of_answers(results[key], "test", "accuracy", labels, f"run {key}") for key in keys]
+    return 100 * np.stack(psi)
+
+
+def _points(runs: Runs, configs: Sequence[Config]) -> np.ndarray:
+    """The test accuracies of a method's runs, in hundredths, [S]."""
+    values = 100 * np.array(scores_of(runs, configs, accuracy).values)
+    return np.tile(values, 2) if _without_chance(configs) else values
+
+
+def _without_chance(configs: Sequence[Config]) -> bool:
+    """Whether any other run would answer the same: one counts as two that do (`paired`)."""
+    return "seed" not in configs[0]
