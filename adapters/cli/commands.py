@@ -218,7 +218,7 @@ def reproduce_command(options: argparse.Namespace) -> None:
     unlabelled = [] if only_table2(studies) else without_labels(plan)
     if unlabelled:
         where = f"{', '.join(unlabelled)}: no data here to compare answers with"
-        print(f"{where}, so intervals are of the seeds alone", flush=True)
+        print(f"{where}; their intervals, and those of means, are of the seeds alone", flush=True)
     page = write_reports(studies, plan, runs, folder)
     print(f"tables and figures  {page}")
     if not only_table2(studies):

@@ -160,23 +160,24 @@ def write_reports(studies: Sequence[ModuleType], plan: Plan, runs: Runs, folder:
     pages = {}
     if not only_table2(studies):
         pages["claims.md"] = ledger(plan, runs, command)
-    if table2 in studies:
-        table2.check_answers(plan, runs)
+    for study in (table1, table2):
+        if study in studies:
+            study.check_answers(plan, runs)
     # damaged answers have been refused: from here on, figures are written
     sections = [study.report(plan, runs, folder) for study in studies]
     needed = {s.NAME: foreseen(partial(s.wanted, plan), runs).values() for s in studies}
     sections.append(spent(needed, runs))
     what = described(studies, plan)
     asked = " ".join(study.NAME for study in studies)
-    study = "all" if list(studies) == studies_named(["all"]) else asked
+    name = "all" if list(studies) == studies_named(["all"]) else asked
     subject = "Table 2" if only_table2(studies) else "The paper"
     page = (
         f"# {subject} on {plan.base_shown}, budget {plan.budget.name}\n\n"
-        f"{what[0].upper()}{what[1:]}: `{command.format(study=study)}`.\n\n"
+        f"{what[0].upper()}{what[1:]}: `{command.format(study=name)}`.\n\n"
     )
     pages["results.md"] = page + "\n".join(sections)
-    for name, text in pages.items():
-        atomic_write(folder / name, text)
+    for file, text in pages.items():
+        atomic_write(folder / file, text)
     return folder / "results.md"
 
 

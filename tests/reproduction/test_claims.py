@@ -48,6 +48,7 @@ from adapters.reproduce.studies import (
     table1,
     tradeoff,
 )
+from adapters.reproduce.studies.three_ways import heading
 from adapters.reproduce.sweep.cost import estimated_tokens
 from adapters.reproduce.sweep.runs_file import Config, Runs, run_key
 
@@ -268,7 +269,7 @@ def test_an_estimate_over_seeds_is_their_mean_with_students_95_percent_interval(
 
 
 def reaching(value: float, half: float) -> Any:
-    """An interval around a value; Student's t is known to three digits."""
+    """The interval around a value, its half-width right to 1e-4, as Student's t is here."""
     return pytest.approx((value - half, value + half), abs=1e-4 * half)
 
 
@@ -553,12 +554,6 @@ class TestMargins:
         assert self.judged(start, **{effect: 79.99}) == HOLDS
         assert self.judged(start, **{effect: 80.0}) == FAILS
 
-    def test_two_top_layers_do_not_tell_what_the_top_layer_alone_does(self):
-        plan = plan_of()
-        plan = replace(plan, budget=replace(plan.budget, top=(6,)))  # 3 of these 6 layers
-        judged = named("Fine-tuning only the top").judge(plan, everything(plan))
-        assert judged == UNDECIDED
-
     def test_one_task_has_no_earlier_task(self):
         plan = plan_of(tasks=("rte",))
         assert named("Adapters remember").judge(plan, everything(plan)) == UNDECIDED
@@ -606,7 +601,7 @@ class TestOneHundredth:
         without = {k: r for k, r in runs.items() if r["config"].get("method") != sized(8)}
         assert self.claim.judge(self.plan, without)[1] == OPEN
 
-    def test_but_not_while_a_size_with_more_parameters_is_missing(self):
+    def test_a_missing_size_with_more_parameters_leaves_nothing_open(self):
         runs = everything(self.plan, **{"m=1": 70.0, "m=8": 70.0})
         large = [k for k, r in runs.items() if r["config"].get("method") == sized(256)]
         for key in large:
@@ -701,6 +696,19 @@ class TestSequences:
         ]
         cells = [cell.strip() for cell in row.strip("|").split("|")]
         assert cells[1:] == ["67.0 ± 1.5", "88.0 ± 0.0", "21"]
+
+    def test_a_panel_is_headed_by_what_its_way_costs(self):
+        runs = everything(self.plan)
+        ways = [
+            many_tasks.one_after_the_other(self.plan, runs, FULL, "in turn"),
+            many_tasks.all_together(self.plan, runs, "together"),
+        ]
+        ways = [replace(way, parameters=22_714_756) for way in ways]
+        text = "\n22.7 million parameters\nMRPC adds 2 of them"
+        heads = [heading(way, self.plan.tasks) for way in ways]
+        assert heads == [f"in turn{text}", f"together{text}\nand needs 9 old examples"]
+        unknown = replace(ways[1], parameters=None, added=None, again=None)
+        assert heading(unknown, self.plan.tasks) == "together"
 
     def test_seeds_that_diverged_are_told_beside_the_others(self, tmp_path):
         runs = self.runs_with([1.0, 5.0, 6.0])
@@ -928,7 +936,7 @@ class TestTheLedger:
         first = ledger(self.plan, {}, COMMAND).split("\n")[2]  # arithmetic alone is decided
         assert first == (
             "Of 19 claims, 1 holds, 0 do not hold, 18 are not decided by these runs, 18 of them "
-            "for want of runs."
+            "without a number."
         )
 
     def test_a_ledger_of_the_sample_says_that_it_is_not_of_glue(self):

@@ -14,6 +14,7 @@ from command_line import ROOT
 from conftest import missing, real_glue
 from matplotlib.figure import Figure
 
+from adapters.reproduce.ledger.claims import CHANGED, CLAIMS
 from adapters.reproduce.pipeline import make_plan, studies_named, write_reports
 from adapters.reproduce.plans.budgets import budget_named
 from adapters.reproduce.plans.plan import Plan
@@ -65,3 +66,13 @@ def test_every_number_of_table_2_is_that_of_its_runs(minilm: Base, tmp_path):
     folder = RESULTS / "minilm-full-table2"
     out = rewritten(folder, plan, ["table2"], tmp_path / "out")
     assert (out / "results.md").read_text("utf-8") == (folder / "results.md").read_text("utf-8")
+
+
+def test_the_committed_ledger_has_todays_claims_and_rules_and_what_was_changed():
+    """Which needs no data."""
+    page = (RESULTS / "minilm-full" / "claims.md").read_text("utf-8")
+    changed = "\n".join(f"- {what}." for what in CHANGED)
+    assert f"\n\n{changed}\n\n" in page
+    for claim in CLAIMS:
+        assert claim.says in page
+        assert claim.rule in page

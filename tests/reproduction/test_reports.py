@@ -649,6 +649,7 @@ def test_fine_tuning_the_top_layers_never_means_all_of_them():
             plan = Plan(budget, "base", "0" * 64, layers, 1, ("rte",))
             top = top_layers(plan)
             assert top == sorted(set(top))
+            assert top[0] == 1  # as a claim is about the top layer alone
             assert all(1 <= k < layers for k in top)
     assert top_layers(Plan(BUDGETS["paper"], "b", "", 12, 1, ("rte",))) == [1, 2, 3, 5, 7, 9, 11]
 

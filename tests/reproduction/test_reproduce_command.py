@@ -218,7 +218,7 @@ def test_a_report_says_of_which_tasks_the_data_are_not_here(base, tmp_path, monk
     scores = {"accuracy": 0.5}
     append_run(tmp_path, config, {"dev": scores, "validation": [scores], "best_epoch": 1})
     words = ("--budget", "quick", "--base", base, "--out", tmp_path, "--report-only")
-    says = "sst-2: no data here to compare answers with, so intervals are of the seeds alone\n"
+    says = "sst-2: no data here to compare answers with; their intervals, and those of means, are"
     assert says in works("reproduce", "table1", *words).out
     assert "no data" not in reproduce(base, tmp_path / "other", "table1", "--workers", 1).out
 

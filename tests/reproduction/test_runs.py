@@ -489,6 +489,7 @@ class TestAblation:
         result = execute({"kind": "ablation", "of": {**config, "rate": 1e30}}, tmp_path, 1)
         assert list(result) == ["diverged"]
         assert "diverges" in result["diverged"]
+        assert [*(tmp_path / "under-way").iterdir()] == []
 
 
 # ------------------------------------------------------------------------------- sequence

@@ -19,7 +19,7 @@ from adapters.reproduce.plans.budgets import BUDGETS
 from adapters.reproduce.plans.plan import FULL, Plan, TaskFolder
 from adapters.reproduce.plans.table2_plan import Table2Plan, table2_plan
 from adapters.reproduce.studies import table2
-from adapters.reproduce.studies.differences import difference_cell
+from adapters.reproduce.studies.differences import SAME, difference_cell
 from adapters.reproduce.studies.table2_differences import (
     INTERVALS,
     LESS,
@@ -179,10 +179,12 @@ def test_variable_fine_tuning_of_all_layers_is_full_fine_tuning(plan):
     assert [difference_cell(one) for one in found] == ["same"] * 3
 
 
-def test_with_one_seed_there_is_no_error_and_no_word_of_one(plan, tmp_path):
-    runs = {k: one for k, one in swept(plan).items() if one["config"].get("seed", 0) == 0}
+def test_with_one_seed_there_is_no_interval_and_no_word_of_one(plan, tmp_path):
+    runs = swept(plan, {"full": 0.9})  # so that variable fine-tuning is of all layers
+    runs = {k: one for k, one in runs.items() if one["config"].get("seed", 0) == 0}
     for row in (NO_BERT, ADAPTED):
         assert all(one.value and one.variance is None for one in differences(plan, runs)[row])
+    assert SAME in {difference_cell(one) for one in differences(plan, runs)[VARIABLE]}
     page = table2.report(plan, runs, tmp_path)
     assert LESS in page
     assert INTERVALS not in page
@@ -207,7 +209,7 @@ def test_of_three_runs_one_without_answers_counts_by_its_score(plan):
     assert found.variance == expected
 
 
-def test_two_of_three_without_answers_take_the_error_of_their_task_and_of_the_mean(plan):
+def test_two_of_three_without_answers_take_the_interval_of_their_task_and_of_the_mean(plan):
     runs = swept(plan)
     before = differences(plan, runs)[ADAPTED]
     fewer = without_answers(runs, configs_of(plan, "birds", ADAPTED, runs)[1:])
@@ -217,7 +219,7 @@ def test_two_of_three_without_answers_take_the_error_of_their_task_and_of_the_me
     assert trees == before[1]
 
 
-def test_a_seed_that_diverged_is_told_and_leaves_no_error(plan):
+def test_a_seed_that_diverged_is_told_and_leaves_no_interval(plan):
     runs = swept(plan)
     key = run_key(configs_of(plan, "birds", ADAPTED, runs)[2])
     runs[key] = {**runs[key], "result": {"diverged": "epoch 1"}}
@@ -239,7 +241,7 @@ def test_without_one_tasks_difference_there_is_no_mean(plan):
     assert (trees, mean) == (None, None)
 
 
-def test_a_single_test_example_tells_no_error():
+def test_a_single_test_example_tells_no_interval():
     plan = plan_of(_task("birds", 0, examples=1))
     assert differences(plan, swept(plan))[ADAPTED][0].variance is None
 
@@ -277,6 +279,12 @@ def test_the_page_has_the_differences_under_the_scores(tmp_path):
     for line, (name, found) in zip(lines[2:5], differences(plan, runs).items(), strict=True):
         assert line == [name, *map(difference_cell, found)]
     assert lines[2][2:] == ["-", "-"]
+
+
+def test_only_answers_that_were_compared_are_the_same():
+    assert difference_cell(Estimate(0.0, Variance(0.0))) == SAME
+    assert difference_cell(Estimate(0.0, Variance(0.0), seeds_only=True)) == "0.0 [0.0, 0.0]†"
+    assert difference_cell(Estimate(0.0, Variance(0.0), diverged=1)) == "0.0 (1 diverged)"
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,9 @@
-"""Differences between methods, or between two states of the same models, with their errors.
+"""Differences between methods, or between two states of the same models, with their 95 %
+intervals.
 
 Methods are compared example by example where enough runs of each kept their answers
-(`contributions.answered`), on every task; the error is then of the choice of seeds and of examples
-(`paired`). Others have the error of the seeds alone, for these very examples. How much a run's
+(`contributions.answered`), on every task; the interval is then for other seeds and other examples
+(`paired`). Others have one for other seeds alone, on these very examples. How much a run's
 score varies with its seed is known for each task from table 1, whose methods have several seeds:
 the pooled standard deviation of adapters of size 64 and full fine-tuning. Every other score of the
 task is assumed to vary as much, or more if its own seeds do: a training that fails for one seed in
@@ -27,10 +28,10 @@ from adapters.reproduce.plans.plan import ADAPTERS, FULL, Plan
 from adapters.reproduce.report.statistics import (
     Metric,
     diverged_of,
-    hundredths,
     main_metric,
     main_score,
     scores_of,
+    signed_points,
 )
 from adapters.reproduce.sweep.runs_file import Config, Results, Runs, run_key
 
@@ -57,16 +58,12 @@ class Estimate:
     def text(self, among: int = 1) -> str:
         """The value and its interval, as one of so many: "-1.3 [-3.0, +0.4]"."""
         ends, note = self.interval(among), SEEDS_ONLY if self.seeds_only else ""
-        told = f" [{', '.join(map(_signed, ends))}]{note}" if ends else ""
+        told = f" [{', '.join(map(signed_points, ends))}]{note}" if ends else ""
         lost = f" ({self.diverged} diverged)" if self.diverged else ""
-        return f"{_signed(self.value)}{told}{lost}"
+        return f"{signed_points(self.value)}{told}{lost}"
 
     def __str__(self) -> str:
         return self.text()
-
-
-def _signed(points: float) -> str:
-    return hundredths(points / 100, sign=True)
 
 
 def mean_of(parts: Sequence[Estimate]) -> Estimate:
@@ -160,7 +157,7 @@ def _variance_by_seeds(usual: Variance | None, *both: Sequence[float]) -> Varian
 def change(config: Config, before: Results, after: Results) -> Estimate:
     """The mean of before - after over the same trained models, in hundredths. `before`, `after`:
     what each model scored in either state, by its run's key; config: of one of their trainings.
-    Where too few models kept their answers, the error is that of the seeds alone."""
+    Where too few models kept their answers, the interval is for other seeds alone."""
     task = config["task"]
     values = [
         100 * (main_score(task, before[key]["dev"]) - main_score(task, after[key]["dev"]))

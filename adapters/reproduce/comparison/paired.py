@@ -6,7 +6,7 @@ Of method m, with seed s, on example i, the pseudo-values (`jackknife`) are take
 
 The seeds are a sample of all that could have been drawn, each method's its own. (Runs of two
 methods with the same seed share the order of their batches. If that makes them vary together, the
-error is a little too large.) The examples are a sample of all that there are, the same for both
+interval is a little too wide.) The examples are a sample of all that there are, the same for both
 methods and all seeds: what makes one hard for both cancels in the difference, which is what pairing
 gains. From one draw of S seeds and n examples to another, the difference of A and B then has the
 variance
@@ -18,8 +18,8 @@ variance
 (an analysis of variance with two crossed random factors: Searle, Casella and McCulloch 1992,
 chapter 4). The rest is part of both other mean squares, so it is taken away once. By chance that
 may be too much, so we choose that the whole is never below the seeds' part alone, nor below the
-examples' as it would be with answers of all runs. Where seeds make no difference at all, two errors
-of three seeds then cover about 98 % rather than 95.
+examples' as it would be with answers of all runs. Where seeds make no difference at all, the
+interval of three seeds then covers about 98 % rather than 95.
 
 The first line is of the runs' scores, which differ from their mean psi by the jackknife's
 correction for bias alone (by nothing for accuracy). So it needs no answers, and is of all S runs;

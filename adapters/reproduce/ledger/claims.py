@@ -215,10 +215,10 @@ CHANGED = (
     "RTE was left out of the study of initial stds, to save time, when its runs on MiniLM were in",
     "adapters of size 256 got rates of their own, when training with them had failed at size 64's",
     "what runs on one task got 8 seeds instead of 3: first layer-norm and the plain adapter, as "
-    "their claim was open, and then the rest (where a claim gets more seeds because it is open, 95 "
-    "% is a little too much)",
-    "two claims were narrowed to what their rules test: only the top layer is fine-tuned (where a "
-    "budget's fewest layers are two, nothing is decided); the std is 1",
+    "their claim was open, and then the rest (where a claim gets more seeds because it is open, "
+    "its interval covers a little less than 95 %)",
+    "two claims were narrowed to what their rules test: only the top layer is fine-tuned; the std "
+    "is 1",
     "the error: where runs kept their answers, it is of seeds and examples together, by Student's "
     "t; where not, seeds that vary more than is usual for the task have that larger error",
     "that error used to take answers from every run; now it takes them from half of a method's "
@@ -228,6 +228,7 @@ CHANGED = (
     "parts of the error",
     "an error was corrected: the widest difference of sizes had counted its degrees of freedom "
     "twice; on MiniLM that turned 'does not hold' into 'not decided'",
-    "SQuAD's error is no longer assumed; an estimate with a diverged run has no error, so it "
-    "decides nothing; and an extension that diverges at every rate is no gain",
+    "SQuAD's error is no longer assumed; an estimate with a diverged run has no interval, so it "
+    "decides nothing; an extension that diverges at every rate is no gain; and of SQuAD's rates "
+    "those at which a run diverged come last",
 )

@@ -69,11 +69,12 @@ def ledger(plan: Plan, runs: Runs, command: str) -> str:
         seeds += f" (up to {plan.curve_seeds} for what only {FEWER_SEEDS} train)"
     on = "not GLUE but the project's own sample sentences, for the " if plan.sample else ""
     idle = sum(ours == UNDECIDED[0] for _, ours, _ in judged)
-    without = f", {idle} of them for want of runs" if idle else ""
+    without = f", {idle} of them without a number" if idle else ""
     unlabelled = ", ".join(without_labels(plan))
     alone = (
         f"**The data of {unlabelled} are not on the machine that made this page**, so that answers "
-        f"could not be compared there: all intervals of these tasks are of the seeds alone. "
+        "could not be compared there: the intervals of these tasks, and of every mean that has one "
+        "of them in it, are of the seeds alone. "
         if unlabelled
         else ""
     )
@@ -98,7 +99,7 @@ def ledger(plan: Plan, runs: Runs, command: str) -> str:
         "includes what another choice would have given.\n\n"
         f"{table(rows, HEADERS, 'github')}\n\n{_about_the_paper(plan)}"
         f"Not among the runs:\n\n{left_out}\n\n"
-        "The bounds were fixed before any run. What was changed afterwards, and why:\n\n"
+        "The bounds were fixed before any run. What was changed afterwards:\n\n"
         f"{changed}\n\n"
         f"The numbers are those of `{command.format(study='all')}`, or of one study at a time, "
         f"with its name for `all`:\n\n{studies_of_claims()}\n"

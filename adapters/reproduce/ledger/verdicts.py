@@ -2,9 +2,9 @@
 interval.
 
 A claim about several (each task, each extension) holds if the rule holds for every one, by its own
-interval: to be wrong, the claim would need a wrong interval of the very one that breaks the rule.
-It fails if the rule fails for any. That one was picked out of several, so here the intervals are
-wider: in 95 % of cases all of them are right together (`variances.half_width`).
+interval: if the claim is false, one of them breaks the rule, and only a wrong interval of that one
+could hide it. It fails if the rule fails for any. That one was picked out of several, so here the
+intervals are wider: in 95 % of cases all of them are right together (`variances.half_width`).
 """
 
 from collections.abc import Callable, Sequence

@@ -18,7 +18,7 @@ class Budget:
 
     name: str
     what: str
-    seeds: int  # but for what has curve_seeds
+    seeds: int  # of what has no curve_seeds
     examples: dict[str, int | None]  # each task, and how many of its training set: None for all
     dev_examples: int | None
     validation: float  # the share of the training set that is held out for choosing
@@ -37,7 +37,7 @@ class Budget:
     squad_examples: tuple[int | None, int | None]  # training and dev questions
     squad_sizes: tuple[int, ...]
     squad_grids: dict[str, Grid]
-    curve_seeds: int  # of more methods and tasks: tradeoff, squad, many-tasks, the other pooling
+    curve_seeds: int  # of tradeoff, squad, many-tasks, table 2 and the other pooling
     both_poolings: bool  # whether table 1 has rows of the other pooling, too
 
 

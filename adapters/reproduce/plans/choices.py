@@ -67,10 +67,11 @@ def best_size(plan: Plan, runs: Runs, task: str) -> Config | None:
 
 
 def top_layers(plan: Plan) -> list[int]:
-    """The numbers k of top layers to fine-tune, scaled from the budget's "k out of 12". k is at
-    least 1, and otherwise less than the number of layers: training them all is full fine-tuning."""
+    """The numbers k of top layers to fine-tune, scaled from the budget's "k out of 12", and before
+    them 1, the top layer alone. k is otherwise less than the number of layers: training them all is
+    full fine-tuning."""
     counts = {min(plan.layers - 1, round(top * plan.layers / 12)) for top in plan.budget.top}
-    return sorted({max(1, count) for count in counts})
+    return sorted({1, *counts} - {0}) if counts else []
 
 
 def top_method(plan: Plan, top: int) -> dict[str, Any]:

@@ -24,5 +24,6 @@ def foreseen(wanted: Callable[[Runs], Iterable[Config]], runs: Runs) -> dict[str
 
 
 def seedless_keys(wanted: Callable[[Runs], Iterable[Config]], runs: Runs) -> set[str]:
-    """What the foreseen runs are, whatever their seeds: by this a run is of a plan or is not."""
+    """The keys, without seeds, of all runs that a plan can need: a run is of the plan if its own is
+    among them."""
     return {seedless_key(config) for config in foreseen(wanted, runs).values()}

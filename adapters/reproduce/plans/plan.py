@@ -56,12 +56,12 @@ class Plan:
 
     @property
     def seeds(self) -> int:
-        """The number of seeds."""
+        """The number of seeds of every other study."""
         return self.budget.seeds if self.asked_seeds is None else self.asked_seeds
 
     @property
     def curve_seeds(self) -> int:
-        """That of studies of many methods or tasks."""
+        """The same for tradeoff, squad, many-tasks, table 2 and the other pooling."""
         return self.budget.curve_seeds if self.asked_seeds is None else self.asked_seeds
 
     def task_config(self, task: str) -> Config:

@@ -68,6 +68,11 @@ def hundredths(mean: float | None, error: float | None = None, sign: bool = Fals
     return text if error is None else f"{text} ± {100 * error:.1f}"
 
 
+def signed_points(points: float) -> str:
+    """A difference in hundredths, with its sign: "-1.3"."""
+    return hundredths(points / 100, sign=True)
+
+
 def reported_metric(task: str) -> str:
     """The metric that the paper reports for a task."""
     return REPORTED.get(task, "accuracy")

@@ -18,7 +18,13 @@ from adapters.reproduce.report.pages import (
     section,
     title,
 )
-from adapters.reproduce.report.statistics import all_diverged, hundredths, main_score, results_of
+from adapters.reproduce.report.statistics import (
+    all_diverged,
+    hundredths,
+    main_score,
+    results_of,
+    signed_points,
+)
 from adapters.reproduce.sweep.runs_file import Config, Results, Runs, run_key
 from minibert.errors import InputError
 
@@ -102,10 +108,6 @@ HEADERS = (
 )
 
 
-def _points(lost: float) -> str:
-    return hundredths(lost / 100, sign=True)
-
-
 def _cells(plan: Plan, task: str, results: Sequence[dict[str, Any]]) -> list[str]:
     lost = {span: mean(points) for span, points in losses(results, task).items()}
     single = {span: points for span, points in lost.items() if span[0] == span[1]}
@@ -117,9 +119,9 @@ def _cells(plan: Plan, task: str, results: Sequence[dict[str, Any]]) -> list[str
         title(task),
         str(len(results)),
         hundredths(whole),
-        f"{_points(single[worst])} (layer {worst[0]})",
-        _points(lost[lower]),
-        _points(lost[upper]),
+        f"{signed_points(single[worst])} (layer {worst[0]})",
+        signed_points(lost[lower]),
+        signed_points(lost[upper]),
         hundredths(whole - lost[0, plan.layers - 1] / 100),
         hundredths(constant),
     ]

@@ -12,13 +12,16 @@ Differences = dict[str, list[Estimate | None]]  # of each method: one for each t
 
 
 def differences_markdown(
-    found: Mapping[str, Sequence[Estimate | None]], tasks: Sequence[str], meaning: str
+    found: Mapping[str, Sequence[Estimate | None]], tasks: Sequence[str], what: str, intervals: str
 ) -> str:
-    """The table, with the tasks' names as its headers, after what it means; "" where nothing is
-    compared yet."""
-    if not any(one is not None for each in found.values() for one in each):
+    """The table, with the tasks' names as its headers, after `what` is compared and, if there are
+    any, what the `intervals` are of; "" where nothing is compared yet."""
+    cells = {name: [difference_cell(one) for one in each] for name, each in found.items()}
+    shown = {cell for each in cells.values() for cell in each}
+    if shown <= {MISSING}:
         return ""
-    lines = [[name, *map(difference_cell, each)] for name, each in found.items()]
+    meaning = f"{what} {intervals}" if any("[" in cell for cell in shown) else what
+    lines = [[name, *each] for name, each in cells.items()]
     return f"{meaning}\n\n{markdown_table(lines, ['', *tasks, 'average'])}"
 
 
@@ -26,5 +29,5 @@ def difference_cell(found: Estimate | None) -> str:
     """A difference as the table shows it."""
     if found is None:
         return MISSING
-    same = found.variance is not None and not (found.value or found.variance.value)
-    return SAME if same else str(found)
+    varies = found.variance is None or found.variance.value or found.seeds_only or found.diverged
+    return str(found) if found.value or varies else SAME

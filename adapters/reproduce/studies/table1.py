@@ -40,7 +40,7 @@ from adapters.reproduce.report.statistics import (
     reported_metric,
     scores_of,
 )
-from adapters.reproduce.studies.table1_differences import differences_table
+from adapters.reproduce.studies.table1_differences import differences, differences_table
 from adapters.reproduce.studies.table1_rows import (
     MEAN_ROWS,
     METHODS,
@@ -196,19 +196,23 @@ def _best_sizes(plan: Plan, runs: Runs) -> str:
     )
 
 
+def check_answers(plan: Plan, runs: Runs) -> None:
+    """Raise InputError for damaged answers, before anything is written."""
+    differences(plan, runs)
+
+
 def report(plan: Plan, runs: Runs, folder: Path) -> str:
     """The study as Markdown, with whatever has finished; its figure is saved in folder/figures."""
     beginning = (HEADING, _introduction(plan), _about_mean(plan), glue_conditions(plan))
     if not any_finished(runs, wanted(plan, runs)):
         return section(*beginning, NO_RUNS)
-    compared = differences_table(plan, runs)  # first: it refuses damaged answers
     drawn = _draw(plan, runs, folder)
     alt = "Dev scores of each task by each method, with standard errors over the seeds"
     return section(
         *beginning,
         _table(plan, runs),
         _best_sizes(plan, runs),
-        compared,
+        differences_table(plan, runs),
         _choices(plan, runs),
         image(NAME, alt) if drawn else "",
     )

@@ -7,10 +7,11 @@ from adapters.reproduce.studies.differences import Differences, differences_mark
 from adapters.reproduce.studies.table1_rows import MEAN_ROWS, ROWS
 from adapters.reproduce.sweep.runs_file import Runs
 
-MEANING = (
-    "The difference to full fine-tuning by the same pooling, on the same dev examples. In brackets "
-    f"is the 95 % interval, for other seeds *and* other examples; with {SEEDS_ONLY}, where too few "
-    "runs kept answers to compare, for other seeds alone. In the table above, ± is over the seeds."
+WHAT = "The difference to full fine-tuning by the same pooling, on the same dev examples."
+INTERVALS = (
+    "In brackets is the 95 % interval, for other seeds *and* other examples; with "
+    f"{SEEDS_ONLY}, where too few runs kept answers or the labels to compare them with are not "
+    "here, for other seeds alone. In the table above, ± is over the seeds."
 )
 
 
@@ -19,7 +20,7 @@ def differences(plan: Plan, runs: Runs) -> Differences:
     at last on average; None where there are no runs to compare. Raises InputError for damaged
     answers."""
     found: Differences = {}
-    for full, *others in (ROWS, MEAN_ROWS if plan.budget.both_poolings else ROWS[:1]):
+    for full, *others in (ROWS, MEAN_ROWS) if plan.budget.both_poolings else (ROWS,):
         for row in others:
             pairs = [
                 (row.choose(plan, runs, task), full.choose(plan, runs, task)) for task in plan.tasks
@@ -31,4 +32,4 @@ def differences(plan: Plan, runs: Runs) -> Differences:
 
 def differences_table(plan: Plan, runs: Runs) -> str:
     """The differences as Markdown, and what they mean; "" where nothing is compared yet."""
-    return differences_markdown(differences(plan, runs), [*map(title, plan.tasks)], MEANING)
+    return differences_markdown(differences(plan, runs), [*map(title, plan.tasks)], WHAT, INTERVALS)

@@ -44,7 +44,7 @@ def _mean_row(name: str, method: dict[str, Any]) -> Row:
     )
 
 
-ROWS = (
+ROWS = (  # here and below, full fine-tuning, with which the others are compared, is the first
     _row("full fine-tuning", FULL),
     Row("adapters, best size for each task", size_grids, best_size),
     _row("adapters, m = 64", ADAPTERS),

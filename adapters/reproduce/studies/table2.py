@@ -72,10 +72,10 @@ def _introduction(plan: Table2Plan) -> str:
         "Each task is trained alone from the same base, as the paper trained BERT-base on 17 "
         f"further tasks. {listed[0].upper()}{listed[1:]} are chosen for each task on its dev set, "
         "with seed 0 (of equals, the first that is tried: fewer layers, smaller sizes, lower "
-        "rates); so is the epoch that is kept of each run. No error includes what another choice "
-        "would have given. Scores are accuracies on the test set, by which nothing is chosen. "
-        "Without BERT: logistic regression on TF-IDF of 1- and 2-grams of words, alone or with 2- "
-        "to 5-grams of characters, chosen on the dev set, too; it has no seed."
+        "rates); so is the epoch that is kept of each run. No interval includes what another "
+        "choice would have given. Scores are accuracies on the test set, by which nothing is "
+        "chosen. Without BERT: logistic regression on TF-IDF of 1- and 2-grams of words, alone "
+        "or with 2- to 5-grams of characters, chosen on the dev set, too; it has no seed."
     )
 
 

@@ -42,9 +42,7 @@ def differences(plan: Table2Plan, runs: Runs) -> Differences:
 def differences_table(plan: Table2Plan, runs: Runs) -> str:
     """The differences as Markdown, and what the intervals are of; "" where nothing is compared."""
     found = differences(plan, runs)
-    known = any(one and one.interval() for each in found.values() for one in each)
-    meaning = f"{LESS} {INTERVALS}" if known else LESS
-    return differences_markdown(found, [*map(cell, plan.tasks)], meaning)
+    return differences_markdown(found, [*map(cell, plan.tasks)], LESS, INTERVALS)
 
 
 def _configs(plan: Table2Plan, runs: Runs, row: Row, task: str) -> list[Config]:
@@ -65,7 +63,7 @@ def _difference(
     first, second = (_contributions(plan, runs, task, each) for each in (configs, full))
     variance = None
     if first is not None and second is not None:
-        scores = [_points(runs, each) for each in (configs, full)]
+        scores = [_accuracies(runs, each) for each in (configs, full)]
         variance = variance_of_difference(first, second, scores)
     diverged = sum(diverged_of(runs, each) for each in (configs, full))
     return Estimate(100 * (one - other), variance, diverged=diverged)
@@ -87,7 +85,7 @@ def _contributions(
     return 100 * np.stack(psi)
 
 
-def _points(runs: Runs, configs: Sequence[Config]) -> np.ndarray:
+def _accuracies(runs: Runs, configs: Sequence[Config]) -> np.ndarray:
     """The test accuracies of a method's runs, in hundredths, [S]."""
     values = 100 * np.array(scores_of(runs, configs, accuracy).values)
     return np.tile(values, 2) if _without_chance(configs) else values

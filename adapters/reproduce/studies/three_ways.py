@@ -117,14 +117,15 @@ def _answers(way: Way) -> str:
     return "change" if way.changed[-1] else "the same, to the bit"
 
 
-def _heading(way: Way, tasks: Sequence[str]) -> str:
+def heading(way: Way, tasks: Sequence[str]) -> str:
     """A panel's: the way, its parameters, and what the last task costs it, as far as known."""
     last, lines = title(tasks[-1]), [way.name]
     if way.parameters is not None:
         lines.append(f"{way.parameters / 1e6:.1f} million parameters")
     if way.added is not None and len(tasks) > 1:
-        again = f" + {way.again:,} old examples" if way.again else ""
-        lines.append(f"for {last}: {way.added:,}{again}")
+        lines.append(f"{last} adds {way.added:,} of them")
+    if way.again:
+        lines.append(f"and needs {way.again:,} old examples")
     return "\n".join(lines)
 
 
@@ -137,7 +138,7 @@ def draw(ways: Sequence[Way], tasks: Sequence[str], folder: Path, name: str) -> 
         for j, (task, style) in enumerate(zip(tasks, STYLES, strict=False)):
             points = [(after, way.task(task, j, after)) for after in range(j, len(tasks))]
             score_line(axes, points, style, label=title(task))
-        axes.set_title(_heading(way, tasks))
+        axes.set_title(heading(way, tasks))
         axes.set_xlim(-0.3, len(tasks) - 0.7)
         axes.set_xticks(range(len(tasks)), [title(task) for task in tasks])
         axes.set_xlabel("task added last")

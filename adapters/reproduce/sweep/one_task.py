@@ -29,6 +29,7 @@ from adapters.reproduce.sweep.runs_file import Config, run_key
 from adapters.task_file import TaskFile, load_task, on_base, save_task
 from minibert.data.squad import question_scores, token_f1
 from minibert.data.tasks import Example, Task, constant_score
+from minibert.errors import Diverged
 from minibert.files import lock
 
 
@@ -60,13 +61,22 @@ def trained(config: Config, folder: Path, threads: int) -> TaskFile:
     path, out = _task_path(config, folder), folder / "under-way" / f"{run_key(config)}.task"
     guard = out.with_name(f"{out.name}.lock")
     with lock(guard):
-        if not path.exists():
-            task, *_ = learned(config, parts_of(config), out, threads)
-            save_task(path, task)
-            shutil.rmtree(out, ignore_errors=True)
-        with suppress(OSError):  # Windows removes no file that is open
-            guard.unlink(missing_ok=True)  # whoever waits for it will find the task
+        try:
+            if not path.exists():
+                task, *_ = learned(config, parts_of(config), out, threads)
+                save_task(path, task)
+        except Diverged:
+            _remove(out, guard)
+            raise
+        _remove(out, guard)  # whoever waits for the lock will find the task
     return load_task(path)
+
+
+def _remove(out: Path, guard: Path) -> None:
+    """Remove a training's checkpoints and its lock file."""
+    shutil.rmtree(out, ignore_errors=True)
+    with suppress(OSError):  # Windows removes no file that is open
+        guard.unlink(missing_ok=True)
 
 
 def ablation(config: Config, folder: Path, threads: int) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from functools import partial
 from adapters.reproduce.comparison.estimates import Estimate, difference
 from adapters.reproduce.ledger.judges.judgement import UNDECIDED, Judgement, against_full, judgement
 from adapters.reproduce.ledger.verdicts import FAILS, HOLDS, MARGIN, OPEN, any_of, at_least, below
-from adapters.reproduce.plans.choices import best_of_size, chosen, of_top_layers, top_layers
+from adapters.reproduce.plans.choices import best_of_size, chosen, of_top_layers
 from adapters.reproduce.plans.plan import FULL, NORMS, Plan
 from adapters.reproduce.report.shares import parameters_of
 from adapters.reproduce.sweep.runs_file import Runs
@@ -45,9 +45,7 @@ def _times_fewer_parameters(plan: Plan, runs: Runs, size: int) -> float | None:
 
 
 def fewer_top_layers_lose(plan: Plan, runs: Runs) -> Judgement:
-    """Figure 4, with the top layer alone; undecided where the budget trains no less than two."""
-    if top_layers(plan)[0] != 1:
-        return UNDECIDED
+    """Figure 4, with the top layer alone."""
     pairs = []
     for task in plan.tasks:
         configs = of_top_layers(plan, runs, task)
