@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import monotonic
 from types import ModuleType
 
@@ -157,14 +158,11 @@ def write_reports(studies: Sequence[ModuleType], plan: Plan, runs: Runs, folder:
     figures/. They show whatever has finished by then, of the folder's other studies too. Returns
     the path of results.md. No claim is judged by table 2, so alone it writes no ledger."""
     command, studies = _command(plan), reported(studies, folder)
-    pages = {}
-    if not only_table2(studies):
-        pages["claims.md"] = ledger(plan, runs, command)
-    for study in (table1, table2):
-        if study in studies:
-            study.check_answers(plan, runs)
-    # damaged answers have been refused: from here on, figures are written
-    sections = [study.report(plan, runs, folder) for study in studies]
+    pages: dict[str, str | bytes] = {}
+    with TemporaryDirectory() as aside:  # in the folder all is as before if answers are damaged
+        sections = [study.report(plan, runs, Path(aside)) for study in studies]
+        for picture in sorted(Path(aside).rglob("*.png")):
+            pages[picture.relative_to(aside).as_posix()] = picture.read_bytes()
     needed = {s.NAME: foreseen(partial(s.wanted, plan), runs).values() for s in studies}
     sections.append(spent(needed, runs))
     what = described(studies, plan)
@@ -176,8 +174,10 @@ def write_reports(studies: Sequence[ModuleType], plan: Plan, runs: Runs, folder:
         f"{what[0].upper()}{what[1:]}: `{command.format(study=name)}`.\n\n"
     )
     pages["results.md"] = page + "\n".join(sections)
-    for file, text in pages.items():
-        atomic_write(folder / file, text)
+    if not only_table2(studies):
+        pages["claims.md"] = ledger(plan, runs, command)
+    for file, content in pages.items():
+        atomic_write(folder / file, content)
     return folder / "results.md"
 
 

@@ -40,7 +40,7 @@ from adapters.reproduce.report.statistics import (
     reported_metric,
     scores_of,
 )
-from adapters.reproduce.studies.table1_differences import differences, differences_table
+from adapters.reproduce.studies.table1_differences import differences_table
 from adapters.reproduce.studies.table1_rows import (
     MEAN_ROWS,
     METHODS,
@@ -194,11 +194,6 @@ def _best_sizes(plan: Plan, runs: Runs) -> str:
         "except its head, relative to all parameters. The paper's average here is over the same "
         "tasks."
     )
-
-
-def check_answers(plan: Plan, runs: Runs) -> None:
-    """Raise InputError for damaged answers, before anything is written."""
-    differences(plan, runs)
 
 
 def report(plan: Plan, runs: Runs, folder: Path) -> str:

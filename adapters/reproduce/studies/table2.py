@@ -15,7 +15,7 @@ from adapters.reproduce.plans.plan import Plan
 from adapters.reproduce.plans.table2_plan import Table2Plan, table2_plan
 from adapters.reproduce.report.figures import image
 from adapters.reproduce.report.pages import NO_RUNS, any_finished, conditions, section
-from adapters.reproduce.studies.table2_differences import differences, differences_table
+from adapters.reproduce.studies.table2_differences import differences_table
 from adapters.reproduce.studies.table2_examples import examples_table
 from adapters.reproduce.studies.table2_picture import draw
 from adapters.reproduce.studies.table2_rows import ROWS
@@ -77,11 +77,6 @@ def _introduction(plan: Table2Plan) -> str:
         "chosen. Without BERT: logistic regression on TF-IDF of 1- and 2-grams of words, alone "
         "or with 2- to 5-grams of characters, chosen on the dev set, too; it has no seed."
     )
-
-
-def check_answers(plan: Plan, runs: Runs) -> None:
-    """Raise InputError for damaged answers, before anything is written."""
-    differences(table2_plan(plan), runs)
 
 
 COUNTING = (
